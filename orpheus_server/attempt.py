@@ -1,0 +1,181 @@
+"""One try at one text: prompt, generation under guard, decode, checks."""
+
+import math
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from orpheus_server.audio import Samples, empty, is_finite, is_silent
+from orpheus_server.checkpoint import TokenLayout, Voice
+from orpheus_server.errors import EngineUnavailable, GenerationFailed
+from orpheus_server.frames import Frame, FrameAssembler
+from orpheus_server.guard import Fault, Guard, LengthLimits, Verdict, limits_of
+from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
+from orpheus_server.prompts import Prompt, PromptBuilder
+from orpheus_server.sampling import SamplingOptions
+from orpheus_server.workers import WorkerPool
+
+MAX_TOKENS_CAP = 4096
+"""Longest generation without a caller's own limit: 49.9 s, past which Orpheus skips text."""
+
+MAX_BAD_TOKEN_SHARE = 0.1
+"""More tokens of a wrong slot than this, and what was realigned is no longer speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptJob:
+    """A text, who says it, and how; the seeds fix the tokens and the codec's noise."""
+
+    request_id: str
+    text: str
+    voice: Voice
+    sampling: SamplingOptions
+    seed: int | None
+    noise_seed: int
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What came of a try: frames, samples if it was decoded, and the fault that ended it."""
+
+    frames: Sequence[Frame] = ()
+    samples: Samples = field(default_factory=empty)
+    expected_frames: float = 1.0
+    num_prompt_tokens: int = 0
+    num_output_tokens: int = 0
+    num_dropped_symbols: int = 0
+    verdict: Verdict | None = None
+
+    @property
+    def num_good_frames(self) -> int:
+        """Frames worth hearing."""
+        return self.verdict.num_good_frames if self.verdict else len(self.frames)
+
+    @property
+    def closeness(self) -> float:
+        """How near its good frames come to the expected length; nothing to hear is the worst."""
+        if self.num_good_frames == 0:
+            return -math.inf
+        return -abs(math.log(self.num_good_frames / self.expected_frames))
+
+
+class AttemptRunner:
+    """Runs attempts with one engine and one codec; holds no state of a request."""
+
+    def __init__(
+        self,
+        layout: TokenLayout,
+        prompts: PromptBuilder,
+        engine: TokenEngine,
+        decoder: FrameDecoder,
+        pool: WorkerPool,
+        max_tokens_cap: int = MAX_TOKENS_CAP,
+    ) -> None:
+        self._layout = layout
+        self._prompts = prompts
+        self._engine = engine
+        self._decoder = decoder
+        self._pool = pool
+        self._max_tokens_cap = max_tokens_cap
+        self._frame_sec = decoder.samples_per_frame / decoder.sample_rate
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of every attempt."""
+        return self._decoder.sample_rate
+
+    async def run(self, job: AttemptJob) -> Attempt:
+        """A finished attempt, good or with a verdict. Raises only `EngineUnavailable`."""
+        attempt = Attempt()
+        try:
+            prompt = await self._pool.run(self._prompts.build, job.text, job.voice)
+            await self._generate(attempt, job, prompt)
+            if attempt.verdict is None:
+                attempt.samples = await self.decode(attempt.frames, job.noise_seed)
+                attempt.verdict = _check_samples(attempt.samples)
+        except EngineUnavailable:
+            raise
+        except GenerationFailed as error:
+            fault = Fault.DECODE_ERROR if attempt.frames else Fault.ENGINE_ERROR
+            attempt.verdict = Verdict(fault, 0, str(error))
+        return attempt
+
+    async def decode(self, frames: Sequence[Frame], noise_seed: int) -> Samples:
+        """All samples of the frames; none for none."""
+        if not frames:
+            return empty()
+        return await self._decoder.decode(frames, noise_seed=noise_seed)
+
+    async def _generate(self, attempt: Attempt, job: AttemptJob, prompt: Prompt) -> None:
+        limits = limits_of(prompt.expected_sec, self._frame_sec)
+        attempt.expected_frames = limits.expected
+        attempt.num_prompt_tokens = prompt.num_text_tokens
+        attempt.num_dropped_symbols = prompt.num_dropped_symbols
+        own_limit = job.sampling.max_tokens
+        room = self._engine.max_model_len - len(prompt.token_ids)
+        max_tokens = min(room, own_limit or self._token_budget(limits))
+        request = TokenRequest(
+            request_id=job.request_id,
+            prompt_token_ids=prompt.token_ids,
+            sampling=job.sampling,
+            max_tokens=max_tokens,
+            seed=job.seed,
+        )
+        assembler, guard = FrameAssembler(self._layout), Guard(limits)
+        attempt.frames = frames = []
+        hit_limit = False
+        async with aclosing(self._engine.generate(request)) as deltas:
+            async for delta in deltas:
+                attempt.num_output_tokens += len(delta.token_ids)
+                for frame in assembler.feed(delta.token_ids):
+                    frames.append(frame)
+                    attempt.verdict = guard.feed(frame)
+                    if attempt.verdict is not None:
+                        return
+                hit_limit = delta.finish_reason == "length"
+        if hit_limit and max_tokens == own_limit:
+            # The caller asked for no more than this: it is an answer, not a fault.
+            return
+        attempt.verdict = guard.finish(hit_token_limit=hit_limit) or _check_slots(
+            assembler, len(frames) * self._layout.num_slots
+        )
+
+    def _token_budget(self, limits: LengthLimits) -> int:
+        # One frame more than the guard allows: a runaway is named as such, not as a token limit.
+        num_tokens = (math.ceil(limits.longest) + 1) * self._layout.num_slots
+        return min(num_tokens, self._max_tokens_cap)
+
+
+def join_halves(first: Attempt, second: Attempt, samples: Samples) -> Attempt:
+    """Two attempts at the halves of a text as one at the whole; `samples` if both are good."""
+    whole = Attempt(
+        frames=(*first.frames, *second.frames),
+        samples=samples,
+        expected_frames=first.expected_frames + second.expected_frames,
+        num_prompt_tokens=first.num_prompt_tokens + second.num_prompt_tokens,
+        num_output_tokens=first.num_output_tokens + second.num_output_tokens,
+        num_dropped_symbols=first.num_dropped_symbols + second.num_dropped_symbols,
+    )
+    verdict = first.verdict or second.verdict
+    if verdict is not None:
+        # What follows the first fault has no place in the order any more.
+        num_good = first.num_good_frames
+        if first.verdict is None:
+            num_good += second.num_good_frames
+        whole.verdict = Verdict(verdict.fault, num_good, f"half of the text: {verdict.detail}")
+    return whole
+
+
+def _check_slots(assembler: FrameAssembler, num_tokens: int) -> Verdict | None:
+    num_bad = assembler.num_filled + assembler.num_stray + assembler.num_other
+    if num_bad > MAX_BAD_TOKEN_SHARE * max(1, num_tokens):
+        return Verdict(Fault.BAD_TOKENS, 0, f"{num_bad} of {num_tokens} tokens out of place")
+    return None
+
+
+def _check_samples(samples: Samples) -> Verdict | None:
+    if not is_finite(samples):
+        return Verdict(Fault.NOT_FINITE, 0, "samples are not finite")
+    if is_silent(samples):
+        return Verdict(Fault.SILENT, 0, f"{samples.size} samples of silence")
+    return None

@@ -1,0 +1,204 @@
+"""What a checkpoint is: everything that differs between Orpheus models, as data.
+
+A checkpoint is described by `speech.json` beside its weights or, for the published ones,
+by the table in `published.py`. Nothing else in the package knows an id, a voice or a tag.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from orpheus_server.errors import StartError
+from orpheus_server.sampling import SamplingOptions
+
+DtypeName = Literal["bfloat16", "float16", "float32"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLayout:
+    """Which ids are audio: `id = audio_token_base + slot * codebook_size + code`.
+
+    `slot_levels` gives the SNAC level of each slot of a frame, in the order of generation
+    (orpheus-speech `decoder.py`: 0, 1, 2, 2, 1, 2, 2).
+    """
+
+    audio_token_base: int
+    codebook_size: int
+    slot_levels: tuple[int, ...]
+    stop_token_ids: tuple[int, ...]
+
+    @property
+    def num_slots(self) -> int:
+        """Tokens in a frame."""
+        return len(self.slot_levels)
+
+    @property
+    def audio_token_end(self) -> int:
+        """First id after the audio tokens."""
+        return self.audio_token_base + self.num_slots * self.codebook_size
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    """Ids before and after the text, and how voice and text are joined."""
+
+    before: tuple[int, ...]
+    text: str
+    after: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice that the checkpoint was trained on; unlisted ones are accepted, not shown."""
+
+    name: str
+    language: str
+    description: str = ""
+    is_listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One speech model: layout, prompt, voices, defaults, codec, licence.
+
+    `source` is a hub id or a folder, `codec` likewise (a relative path is inside `source`).
+    `max_audio_sec` is the longest utterance it was trained on; None means the whole context.
+    """
+
+    name: str
+    source: str
+    layout: TokenLayout
+    prompt: PromptTemplate
+    voices: tuple[Voice, ...]
+    sampling: SamplingOptions
+    codec: str
+    license: str
+    sample_rate: int = 24_000
+    text_frontend: str = "none"
+    emotion_tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    voice_aliases: Mapping[str, str] = field(default_factory=dict)
+    max_model_len: int = 8192
+    max_audio_sec: float | None = None
+    cpu_dtype: DtypeName = "bfloat16"
+    parameters: str = ""
+    license_url: str = ""
+    attribution: str = ""
+
+    @property
+    def hub_id(self) -> str | None:
+        """`source` if it names a repository of the hub; a folder is this machine's business."""
+        is_folder = self.source.startswith((".", "/", "~")) or self.source.count("/") != 1
+        return None if is_folder else self.source
+
+    @property
+    def default_voice(self) -> Voice:
+        """The first listed voice."""
+        return self.voices[0]
+
+    def find_voice(self, name: str) -> Voice | None:
+        """The voice of that name or alias, in any letter case; None if there is none."""
+        wanted = name.strip().casefold()
+        wanted = self.voice_aliases.get(wanted, wanted)
+        return next((voice for voice in self.voices if voice.name.casefold() == wanted), None)
+
+    def tags_of(self, voice: Voice) -> frozenset[str]:
+        """Emotion tags that work in this voice's language."""
+        return frozenset(self.emotion_tags.get(voice.language, ()))
+
+
+OPENAI_VOICES = (
+    *("alloy", "ash", "ballad", "coral", "echo", "fable", "onyx"),
+    *("nova", "sage", "shimmer", "verse", "marin", "cedar"),
+)
+"""OpenAI's built-in voices (openai-openapi, `VoiceIdsShared`); each is an alias here."""
+
+_MALE_OPENAI_VOICES = {"ash", "ballad", "echo", "fable", "onyx", "verse", "cedar"}
+
+
+def openai_voice_aliases(*, female: tuple[str, ...], male: tuple[str, ...]) -> dict[str, str]:
+    """OpenAI's voice names spread over a checkpoint's own, female and male kept apart."""
+    aliases = {}
+    pools = {True: male or female, False: female or male}
+    used = {True: 0, False: 0}
+    for name in OPENAI_VOICES:
+        is_male = name in _MALE_OPENAI_VOICES
+        pool = pools[is_male]
+        aliases[name] = pool[used[is_male] % len(pool)]
+        used[is_male] += 1
+    return aliases
+
+
+def load_speech_json(folder: Path) -> Checkpoint:
+    """The checkpoint that `folder/speech.json` describes.
+
+    Raises `StartError` naming the file and the field when it cannot be read.
+    """
+    path = folder / "speech.json"
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StartError(
+            f"{folder} has no speech.json, so its voices and token layout are unknown. "
+            "Put one beside the weights (README, section 'Checkpoints')."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StartError(f"{path} cannot be read: {error}") from error
+    try:
+        return _parse(data, folder)
+    except KeyError as error:
+        raise StartError(f"{path} lacks the field {error}.") from error
+    except (TypeError, ValueError) as error:
+        raise StartError(f"{path}: {error}") from error
+
+
+_OPTIONAL = (
+    *("text_frontend", "max_model_len", "cpu_dtype"),
+    *("parameters", "license_url", "attribution"),
+)
+
+
+def _parse(data: dict[str, Any], folder: Path) -> Checkpoint:
+    layout = TokenLayout(
+        audio_token_base=int(data["audio_token_base"]),
+        codebook_size=int(data["codebook_size"]),
+        slot_levels=tuple(data["frame_slots"]),
+        stop_token_ids=tuple(data["stop_token_ids"]),
+    )
+    prompt = data["prompt"]
+    voices = tuple(
+        Voice(
+            name=voice["name"],
+            language=voice["language"],
+            description=voice.get("description", ""),
+            is_listed=voice.get("listed", True),
+        )
+        for voice in data["voices"]
+    )
+    if not voices:
+        raise ValueError("'voices' is empty")
+    tags = data.get("emotion_tags") or {}
+    if isinstance(tags, list):
+        tags = {voice.language: tags for voice in voices}
+    checkpoint = Checkpoint(
+        name=data["name"],
+        source=str(folder.resolve()),
+        layout=layout,
+        prompt=PromptTemplate(
+            before=tuple(prompt["before"]), text=prompt["template"], after=tuple(prompt["after"])
+        ),
+        voices=voices,
+        sampling=SamplingOptions(**data["sampling"]),
+        codec=data["codec"],
+        license=data["license"],
+        sample_rate=int(data["sample_rate"]),
+        emotion_tags={language: tuple(names) for language, names in tags.items()},
+        voice_aliases={key.casefold(): name for key, name in data.get("aliases", {}).items()},
+        max_audio_sec=data.get("max_audio_seconds"),
+    )
+    checkpoint = replace(checkpoint, **{key: data[key] for key in _OPTIONAL if key in data})
+    for alias in checkpoint.voice_aliases:
+        if checkpoint.find_voice(alias) is None:
+            raise ValueError(f"the alias {alias!r} names a voice that is not in 'voices'")
+    return checkpoint

@@ -1,0 +1,86 @@
+"""Which checkpoint, device and number type this process serves, and why."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from orpheus_server.checkpoint import Checkpoint, DtypeName, load_speech_json
+from orpheus_server.errors import StartError
+from orpheus_server.published import ENGLISH, PUBLISHED, find_published
+from orpheus_server.settings import Settings
+
+POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is served; `why` is half a sentence for the log and `/health`."""
+
+    checkpoint: Checkpoint
+    is_cuda: bool
+    dtype: DtypeName
+    codec_device: str
+    max_model_len: int
+    max_num_seqs: int
+    max_workers: int
+    why: str
+
+    def describe(self) -> str:
+        """The one line of the start: model, engine, device, reason."""
+        device = "CUDA" if self.is_cuda else "CPU"
+        name = self.checkpoint.hub_id or self.checkpoint.name
+        return f"model {name}, engine vLLM, device {device}, {self.dtype}: {self.why}"
+
+
+def choose(settings: Settings, *, has_cuda: bool) -> Choice:
+    """Settings first, then what the machine has. Raises `StartError` for an unknown model."""
+    if settings.tts_model_name is not None:
+        checkpoint, why = find_checkpoint(settings.tts_model_name), "TTS_MODEL_NAME is set"
+    elif has_cuda:
+        checkpoint, why = ENGLISH, "there is a CUDA GPU and TTS_MODEL_NAME is not set"
+    else:
+        checkpoint = load_speech_json(POCKET_FOLDER)
+        why = "there is no CUDA GPU and TTS_MODEL_NAME is not set, so the bundled voice"
+    return Choice(
+        checkpoint=checkpoint,
+        is_cuda=has_cuda,
+        dtype=settings.tts_dtype or ("bfloat16" if has_cuda else checkpoint.cpu_dtype),
+        codec_device=settings.snac_device or ("cuda" if has_cuda else "cpu"),
+        max_model_len=settings.tts_max_model_len or checkpoint.max_model_len,
+        max_num_seqs=settings.tts_max_num_seqs or (256 if has_cuda else 32),
+        max_workers=settings.tts_max_workers or (16 if has_cuda else os.cpu_count() or 1),
+        why=why,
+    )
+
+
+def find_checkpoint(name: str) -> Checkpoint:
+    """A folder with `speech.json`, or a published checkpoint. Raises `StartError`."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return load_speech_json(folder)
+    published = find_published(name)
+    if published is None:
+        known = ", ".join(entry.source for entry in PUBLISHED)
+        raise StartError(
+            f"TTS_MODEL_NAME={name!r}: allowed is a folder with a speech.json or one of {known}."
+        )
+    return published
+
+
+def check_torchvision() -> None:
+    """Raises `StartError` if a torchvision is installed that cannot be imported.
+
+    `pip install -r requirements.txt` without `--no-deps` brings a CUDA build of it beside the CPU
+    build of torch; transformers then fails with "operator torchvision::nms does not exist".
+    """
+    if importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError) as error:
+        raise StartError(
+            f"the installed torchvision does not fit torch ({error}). It is not needed: "
+            "run 'pip uninstall -y torchvision torchaudio', and install the lock with "
+            "'pip install --no-deps -r requirements.txt' (or let 'make serve' do it)."
+        ) from error

@@ -1,0 +1,54 @@
+"""The console script `orpheus-server`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from orpheus_server import __version__
+from orpheus_server.app import create_app
+from orpheus_server.errors import StartError
+from orpheus_server.logs import configure_logging
+from orpheus_server.settings import Settings, load_settings, warnings_for
+
+MAX_HEADER_BYTES = 32 * 1024
+"""h11 refuses more; httptools, uvicorn's other parser, accepts headers of any size."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; the exit status."""
+    parser = argparse.ArgumentParser(prog="orpheus-server", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve_parser = commands.add_parser("serve", help="start the HTTP server")
+    serve_parser.add_argument("--host", help="address to listen on (HOST)")
+    serve_parser.add_argument("--port", help="port to listen on (PORT)")
+    parsed = parser.parse_args(arguments)
+    given = {"host": parsed.host, "port": parsed.port}
+    try:
+        settings = load_settings(**{key: value for key, value in given.items() if value})
+        configure_logging(settings, warnings=warnings_for(settings))
+        return serve(settings)
+    except StartError as error:
+        print(f"orpheus-server: {error}", file=sys.stderr)
+        return 2
+
+
+def serve(settings: Settings) -> int:
+    """Serves until it is told to stop; 1 if the model could not be loaded."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="h11",
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        log_level=settings.log_level.lower(),
+        access_log=False,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    runtime = getattr(app.state, "runtime", None)
+    has_served = server.started and runtime is not None and runtime.start_error is None
+    return 0 if has_served else 1

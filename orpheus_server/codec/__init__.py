@@ -1,0 +1,1 @@
+"""The SNAC codec: codes to samples."""

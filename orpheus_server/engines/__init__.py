@@ -1,0 +1,1 @@
+"""Token engines: one file, one foreign library."""

@@ -1,0 +1,181 @@
+"""One table from exceptions to answers, all in OpenAI's envelope."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from orpheus_server.errors import (
+    ChunkFailed,
+    EngineDead,
+    EngineNotReady,
+    EngineUnavailable,
+    GenerationFailed,
+    OrpheusError,
+    RequestError,
+    UnknownModel,
+)
+from orpheus_server.schemas import ErrorBody, ErrorResponse
+
+INVALID_REQUEST = "invalid_request_error"
+SERVER_ERROR = "server_error"
+
+# The SDK repeats every 5xx twice: for what would fail again, that is two generations for nothing.
+_DO_NOT_RETRY = {"x-should-retry": "false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, OpenAI's error type and code, and headers of a kind of failure."""
+
+    status: int
+    type: str
+    code: str
+    headers: Mapping[str, str]
+
+
+# The nearest base class of an exception counts.
+_TABLE: dict[type[OrpheusError], Answer] = {
+    UnknownModel: Answer(404, INVALID_REQUEST, "model_not_found", {}),
+    RequestError: Answer(400, INVALID_REQUEST, "invalid_value", {}),
+    ChunkFailed: Answer(500, SERVER_ERROR, "generation_failed", _DO_NOT_RETRY),
+    GenerationFailed: Answer(500, SERVER_ERROR, "generation_failed", {}),
+    EngineNotReady: Answer(
+        503, "service_unavailable_error", "engine_unavailable", {"retry-after": "5"}
+    ),
+    EngineDead: Answer(
+        503, "service_unavailable_error", "engine_unavailable", {"retry-after": "30"}
+    ),
+    EngineUnavailable: Answer(
+        503, "service_unavailable_error", "engine_unavailable", {"retry-after": "10"}
+    ),
+    OrpheusError: Answer(500, SERVER_ERROR, "internal_error", {}),
+}
+
+_HTTP_CODES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+}
+
+# Types of pydantic-core's errors that OpenAI has a word of its own for.
+_VALIDATION_CODES = {
+    "missing": "missing_required_parameter",
+    "string_too_long": "string_above_max_length",
+    "json_invalid": "invalid_json",
+}
+
+
+def error_response(
+    status: int,
+    message: str,
+    *,
+    type_: str = INVALID_REQUEST,
+    param: str | None = None,
+    code: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """An answer in OpenAI's envelope."""
+    body = ErrorResponse(error=ErrorBody(message=message, type=type_, param=param, code=code))
+    return JSONResponse(body.model_dump(), status_code=status, headers=dict(headers or {}))
+
+
+def internal_error() -> JSONResponse:
+    """The answer to a bug of ours: says nothing of paths or values."""
+    return error_response(
+        500,
+        "The server failed on this request. The log has the request id.",
+        type_=SERVER_ERROR,
+        code="internal_error",
+    )
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Every failure, the router's own 404 and 405 included, answers in the envelope."""
+    app.add_exception_handler(OrpheusError, _on_orpheus_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def answer_for(error: OrpheusError) -> Answer:
+    """The table's entry for the nearest class of `error`."""
+    for kind in type(error).__mro__:
+        if kind in _TABLE:
+            return _TABLE[kind]
+    raise AssertionError("the base class has an entry")
+
+
+async def _on_orpheus_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OrpheusError)
+    answer = answer_for(error)
+    param, code = None, answer.code
+    if isinstance(error, RequestError):
+        param, code = error.param, error.code
+    return error_response(
+        answer.status,
+        str(error),
+        type_=answer.type,
+        param=param,
+        code=code,
+        headers=answer.headers,
+    )
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    if not _is_json(request):
+        given = request.headers.get("content-type", "none")[:60]
+        return error_response(
+            415,
+            f"The content type must be application/json, not {given!r}.",
+            code="unsupported_media_type",
+        )
+    first: dict[str, Any] = error.errors()[0]
+    path = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    is_json_invalid = first["type"] == "json_invalid"
+    param = None if is_json_invalid or not path else path[0]
+    return error_response(
+        400,
+        _validation_message(first, param),
+        param=param,
+        code=_VALIDATION_CODES.get(first["type"], "invalid_value"),
+    )
+
+
+def _validation_message(problem: dict[str, Any], param: str | None) -> str:
+    if problem["type"] == "json_invalid":
+        return f"The body is not valid JSON: {problem.get('ctx', {}).get('error', '')}."
+    if param is None:
+        return "The body must be a JSON object."
+    if problem["type"] == "missing":
+        return f"{param!r} is required."
+    return f"{param!r}: {problem['msg']}."
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    messages = {
+        404: f"There is no {request.url.path[:100]!r} here; GET / lists what there is.",
+        405: f"{request.method} is not allowed here.",
+    }
+    return error_response(
+        status,
+        messages.get(status, str(error.detail)),
+        code=_HTTP_CODES.get(status, "invalid_request"),
+        type_=INVALID_REQUEST if status < 500 else SERVER_ERROR,
+        headers=error.headers,
+    )

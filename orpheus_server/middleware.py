@@ -1,0 +1,96 @@
+"""Plain ASGI around every request: its id, a bound on its body, the last net for our own bugs."""
+
+import logging
+import secrets
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orpheus_server.http_errors import error_response, internal_error
+
+logger = logging.getLogger(__name__)
+
+
+def new_request_id() -> str:
+    """An id as OpenAI writes them."""
+    return f"req_{secrets.token_hex(12)}"
+
+
+class RequestScope:
+    """Gives each request an id (`x-request-id`), and an answer if nothing else does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = new_request_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        has_started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal has_started
+            if message["type"] == "http.response.start":
+                has_started = True
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                elapsed_ms = round((time.perf_counter() - started) * 1000)
+                headers["openai-processing-ms"] = str(elapsed_ms)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:  # an edge of the process: whatever it is, the caller gets an answer
+            logger.exception("request=%s failed unexpectedly", request_id)
+            if has_started:
+                raise
+            await internal_error()(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Refuses bodies over a limit, declared or counted, and bodies in an encoding."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            response = error_response(
+                415, "Send the body without an encoding.", code="unsupported_media_type"
+            )
+            await response(scope, receive, send)
+            return
+        declared = headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > self._max_body_bytes:
+            # Answered without reading: the connection closes and the rest is never received.
+            response = error_response(
+                413, self._message(), code="request_too_large", headers={"connection": "close"}
+            )
+            await response(scope, receive, send)
+            return
+        num_bytes = 0
+
+        async def receive_counted() -> Message:
+            nonlocal num_bytes
+            message = await receive()
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > self._max_body_bytes:
+                raise HTTPException(413, self._message(), headers={"connection": "close"})
+            return message
+
+        await self._app(scope, receive_counted, send)
+
+    def _message(self) -> str:
+        return f"The body is larger than {self._max_body_bytes} bytes."

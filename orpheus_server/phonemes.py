@@ -1,0 +1,150 @@
+"""Text to phonemes, for a voice that reads phonemes instead of letters.
+
+The rules are those that the voice was trained with: gruut's phonemes with their stress, `_` between
+two words, one of `. , ! ?` for a stop, and always a final stop. Knows nothing of a vocabulary.
+"""
+
+import logging
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gruut import TextProcessor
+    from gruut.const import Word
+
+logger = logging.getLogger(__name__)
+
+FRONT_ENDS = {"gruut/en-us": "en-us"}
+
+WORD_MARK = "_"
+STOPS = {".": ".", "!": "!", "?": "?", ",": ",", ";": ",", ":": ","}
+FINAL_STOPS = {".", "!", "?"}
+
+# A number of 16 digits or more (separators allowed) is read digit by digit: nobody follows
+# quadrillions, and gruut raises at 29. A lower limit would change how ordinary numbers are read.
+LONG_NUMBER = re.compile(r"\d(?:[,_]?\d){15,}")
+
+# The longest date without spaces, ISO 8601 with microseconds and offset, has 32 characters.
+# With no limit, dateparser takes a second over the 4,000 of "1/1/1/1…".
+MAX_DATE_CHARS = 40
+
+NON_WORD = re.compile(r"\W")
+
+# Touches what loads on first use: tagger, guesser of unknown words, dates, times and numbers.
+WARM_UP = "Dr. Zxqvor paid $5.50 for 12 on 1/2/2020 at 4:30 pm, the 3rd."
+
+
+class Lexicon:
+    """gruut's pronunciations in memory, found by gruut's rules.
+
+    gruut's own table has no index on the word, so every new word costs a scan of 7 ms; and its
+    cache lets the words of one text change how the next is split. This one has no history.
+    """
+
+    def __init__(self, database: Path) -> None:
+        # Immutable: SQLite takes no lock and writes no journal next to the database.
+        uri = f"{database.resolve().as_uri()}?immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            # By word, then by role (part of speech); the first of several in one role counts.
+            self._pronunciations: dict[str, dict[str, str]] = {}
+            for word, role, phonemes in connection.execute(
+                "SELECT word, role, phonemes FROM word_phonemes ORDER BY pron_order, id"
+            ):
+                self._pronunciations.setdefault(word, {}).setdefault(role, phonemes)
+
+    def __call__(
+        self, word: str, role: str | None = None, do_transforms: bool = True
+    ) -> list[str] | None:
+        """Phonemes of the word as it is or, with `do_transforms`, in lower case or bare letters."""
+        spellings = [word]
+        if do_transforms:
+            lowered = word.lower()
+            spellings += [lowered, NON_WORD.sub("", word), NON_WORD.sub("", lowered)]
+        for spelling in spellings:
+            by_role = self._pronunciations.get(spelling)
+            if by_role is not None:
+                # This role, else the default, else whichever comes first.
+                first = next(iter(by_role.values()))
+                return by_role.get(role or "", by_role.get("", first)).split()
+        return None
+
+
+class GruutPhonemizer:
+    """Phonemes from gruut; callable from any thread.
+
+    One processor behind a lock, because its two taggers keep the sentence that they are tagging
+    from one call to the next. Nearly all the work is Python that holds the GIL: a processor for
+    each thread would cost memory and gain no time.
+    """
+
+    def __init__(self, processor: "TextProcessor") -> None:
+        self._processor = processor
+        self._lock = threading.Lock()
+
+    def phonemes(self, text: str) -> list[str]:
+        """Phonemes, word marks and stops of a text; one stop for a text without words."""
+        # gruut encodes words as UTF-8, which has no lone surrogates.
+        text = text.encode("utf-8", "ignore").decode("utf-8")
+        text = LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text)
+        with self._lock:
+            return join_words(self._read(text))
+
+    def _read(self, text: str) -> list["Word"]:
+        """gruut's words; where it raises, word by word, and such a word letter by letter.
+
+        Some numbers, 1e99 for one, end in arithmetic that raises. The rest of the text is still
+        to be spoken, and no list of gruut's exceptions would be complete.
+        """
+        try:
+            graph, root = self._processor(text)
+            return [word for sent in self._processor.sentences(graph, root) for word in sent]
+        except Exception as error:
+            logger.debug("gruut raised %s on %d characters", type(error).__name__, len(text))
+        pieces = text.split()
+        if len(pieces) == 1:
+            pieces = list(filter(str.isalnum, text))
+        return [word for piece in pieces if piece != text for word in self._read(piece)]
+
+
+def join_words(words: Iterable["Word"]) -> list[str]:
+    """The voice's rules: a mark between two words, none next to a stop, always a final stop."""
+    out: list[str] = []
+    for word in words:
+        if word.is_break or not word.phonemes:
+            if stop := STOPS.get(word.text.strip()):
+                out.append(stop)
+            continue
+        if out and out[-1] not in STOPS:
+            out.append(WORD_MARK)
+        out += word.phonemes
+    if not out or out[-1] not in FINAL_STOPS:
+        out.append(".")
+    return out
+
+
+def build_phonemizer(name: str) -> GruutPhonemizer:
+    """Builds the front end that a checkpoint names: a second's work, so once per process."""
+    if name not in FRONT_ENDS:
+        raise ValueError(f"unknown text front end {name!r}; allowed: {', '.join(FRONT_ENDS)}")
+    # Not at the top: checkpoints that read letters need no gruut, 0.4 s and 50 MB of it.
+    from gruut import TextProcessor
+    from gruut.lang import en_is_maybe_date
+    from gruut.utils import find_lang_dir
+
+    # gruut logs the user's own words at ERROR when a number or a date defeats it.
+    logging.getLogger("gruut").setLevel(logging.CRITICAL)
+    lang_dir = find_lang_dir(FRONT_ENDS[name])
+    assert lang_dir is not None, "gruut installs its English data with itself"
+    processor = TextProcessor(
+        default_lang=FRONT_ENDS[name],
+        lookup_phonemes=Lexicon(lang_dir / "lexicon.db"),
+        is_maybe_date=lambda word: len(word) <= MAX_DATE_CHARS and en_is_maybe_date(word),
+    )
+    phonemizer = GruutPhonemizer(processor)
+    phonemizer.phonemes(WARM_UP)
+    return phonemizer

@@ -1,0 +1,91 @@
+"""Text and voice to prompt ids. User text can never make a control token.
+
+The `tokenizers` library is the one that wrote the checkpoints' `tokenizer.json`; ids go to the
+engine as ids, so no prompt is ever tokenised twice (the doubled BOS of the reference server).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tokenizers import Tokenizer
+
+from orpheus_server.checkpoint import Checkpoint, Voice
+from orpheus_server.errors import StartError
+from orpheus_server.text import estimate_duration_sec
+
+SEC_PER_PHONEME = 0.07
+"""English at an even pace, word marks and stops counted as phonemes (bundled voice, measured)."""
+
+
+class Phonemizer(Protocol):
+    """Text front end of checkpoints that read phonemes."""
+
+    def phonemes(self, text: str) -> list[str]:
+        """Phonemes, word marks and stops of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Ids for the engine; `num_dropped_symbols` counts what the vocabulary does not have.
+
+    `expected_sec` is how long the text is expected to last when spoken.
+    """
+
+    token_ids: tuple[int, ...]
+    expected_sec: float
+    num_text_tokens: int
+    num_dropped_symbols: int
+
+
+class PromptBuilder:
+    """Builds prompts for one checkpoint; callable from any thread."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, tokenizer: Tokenizer, phonemizer: Phonemizer | None
+    ) -> None:
+        # Splits special tokens that appear in text into ordinary pieces.
+        tokenizer.encode_special_tokens = True
+        self._checkpoint = checkpoint
+        self._tokenizer = tokenizer
+        self._phonemizer = phonemizer
+        self._forbidden = _control_ids(checkpoint, tokenizer)
+
+    def build(self, text: str, voice: Voice) -> Prompt:
+        """Prompt of one chunk: `before`, the tokens of "voice: text", `after`."""
+        expected_sec = estimate_duration_sec(text)
+        if self._phonemizer is not None:
+            phonemes = self._phonemizer.phonemes(text)
+            expected_sec = len(phonemes) * SEC_PER_PHONEME
+            text = " ".join(phonemes)
+        line = self._checkpoint.prompt.text.format(voice=voice.name, text=text)
+        ids = self._tokenizer.encode(line, add_special_tokens=False).ids
+        kept = [token_id for token_id in ids if token_id not in self._forbidden]
+        template = self._checkpoint.prompt
+        return Prompt(
+            token_ids=(*template.before, *kept, *template.after),
+            expected_sec=expected_sec,
+            num_text_tokens=len(kept),
+            num_dropped_symbols=len(ids) - len(kept),
+        )
+
+
+def _control_ids(checkpoint: Checkpoint, tokenizer: Tokenizer) -> frozenset[int]:
+    """Ids that only the template and the model may write, never a caller's text."""
+    layout = checkpoint.layout
+    control = set(range(layout.audio_token_base, layout.audio_token_end))
+    control.update(layout.stop_token_ids, checkpoint.prompt.before, checkpoint.prompt.after)
+    # `<custom_token_N>` are added tokens that are not marked special in the published files.
+    control.update(tokenizer.get_added_tokens_decoder())
+    return frozenset(control)
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint folder. Raises `StartError` naming the file."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise StartError(f"{path} is missing: the checkpoint has no tokenizer.")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for a malformed file
+        raise StartError(f"{path} cannot be read as a tokenizer: {error}") from error

@@ -1,0 +1,1 @@
+"""HTTP handlers: thin, one file for each group of routes."""

@@ -1,0 +1,19 @@
+"""What handlers are given."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from orpheus_server.runtime import Runtime
+
+
+def _runtime(request: Request) -> Runtime:
+    return cast(Runtime, request.app.state.runtime)
+
+
+def _request_id(request: Request) -> str:
+    return cast(str, request.state.request_id)
+
+
+CurrentRuntime = Annotated[Runtime, Depends(_runtime)]
+RequestId = Annotated[str, Depends(_request_id)]

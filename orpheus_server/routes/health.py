@@ -1,0 +1,32 @@
+"""`/health`: does the process answer; `/ready`: would it serve a request now."""
+
+import time
+
+from fastapi import APIRouter
+
+from orpheus_server.routes.dependencies import CurrentRuntime
+from orpheus_server.schemas import Features, Health, LoadedModels, Ready
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health")
+async def get_health(runtime: CurrentRuntime) -> Health:
+    """200 as long as the process answers; the body tells the rest."""
+    is_loaded = runtime.status == "healthy"
+    return Health(
+        status=runtime.status,
+        model_loaded=is_loaded,
+        timestamp=time.time(),
+        models=LoadedModels(tts=is_loaded, llm=False),
+        features=Features(text_to_speech=True, conversational_ai=False, streaming=False),
+        model=runtime.choice.describe(),
+        active_generations=runtime.num_active_generations,
+    )
+
+
+@router.get("/ready")
+async def get_ready(runtime: CurrentRuntime) -> Ready:
+    """200 only if a request would be served now, else 503."""
+    _ = runtime.synthesizer  # raises what the caller is told
+    return Ready()

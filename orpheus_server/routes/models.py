@@ -1,0 +1,115 @@
+"""Models and voices, for the SDK and for the clients that each ask in their own way."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Query
+
+from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.errors import UnknownModel
+from orpheus_server.routes.dependencies import CurrentRuntime
+from orpheus_server.runtime import Runtime
+from orpheus_server.schemas import (
+    AudioModelList,
+    Model,
+    ModelInfo,
+    ModelList,
+    VoiceInfo,
+    VoiceList,
+    VoiceNames,
+)
+
+router = APIRouter(tags=["models"])
+
+MODEL_ALIASES = (
+    "orpheus",
+    "tts-1",
+    "tts-1-hd",
+    "gpt-4o-mini-tts",
+    "gpt-4o-mini-tts-2025-12-15",
+)
+
+
+def model_ids(checkpoint: Checkpoint) -> list[str]:
+    """Every name under which the served checkpoint can be asked for; all are listed."""
+    hub_id = [checkpoint.hub_id] if checkpoint.hub_id else []
+    return list(dict.fromkeys([checkpoint.name, *hub_id, *MODEL_ALIASES]))
+
+
+def check_model(name: str, checkpoint: Checkpoint) -> None:
+    """Raises `UnknownModel` unless the served checkpoint goes by that name."""
+    known = model_ids(checkpoint)
+    if name not in known:
+        raise UnknownModel(
+            f"The model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",
+            param="model",
+            code="model_not_found",
+        )
+
+
+def _model(name: str, runtime: Runtime) -> Model:
+    return Model(id=name, created=int(runtime.started_at), owned_by="orpheus-server")
+
+
+def _all_models(runtime: Runtime) -> list[Model]:
+    return [_model(name, runtime) for name in model_ids(runtime.checkpoint)]
+
+
+@router.get("/models")
+async def list_models(runtime: CurrentRuntime) -> ModelList:
+    """OpenAI's list; `tts` and `llm` beside it tell licence, voices and attribution."""
+    checkpoint = runtime.checkpoint
+    tts = ModelInfo(
+        name=checkpoint.name,
+        provider="orpheus-server",
+        parameters=checkpoint.parameters,
+        license=checkpoint.license,
+        license_url=checkpoint.license_url,
+        attribution=checkpoint.attribution,
+        capabilities=["text-to-speech"],
+        voices=[voice.name for voice in checkpoint.voices if voice.is_listed],
+        loaded=runtime.status == "healthy",
+    )
+    return ModelList(data=_all_models(runtime), tts=tts, llm=None)
+
+
+# A path: the SDK percent-encodes the slash of a hub id, and servers decode it before routing.
+@router.get("/models/{model:path}", responses={404: {"description": "Unknown model"}})
+async def get_model(model: str, runtime: CurrentRuntime) -> Model:
+    """One model by any of its names."""
+    check_model(model, runtime.checkpoint)
+    return _model(model, runtime)
+
+
+@router.get("/audio/models")
+async def list_audio_models(runtime: CurrentRuntime) -> AudioModelList:
+    """The same models under both keys that clients read."""
+    models = _all_models(runtime)
+    return AudioModelList(data=models, models=models)
+
+
+@router.get("/audio/voices")
+async def list_voices(
+    runtime: CurrentRuntime,
+    legacy: bool = False,
+    format_: Literal["objects", "names"] = Query("objects", alias="format"),
+) -> VoiceList | VoiceNames:
+    """Voices as objects; names only with `legacy=true` or `format=names`."""
+    checkpoint = runtime.checkpoint
+    voices = [voice for voice in checkpoint.voices if voice.is_listed]
+    if legacy or format_ == "names":
+        return VoiceNames(voices=[voice.name for voice in voices])
+    return VoiceList(
+        voices=[
+            VoiceInfo(
+                id=voice.name,
+                name=voice.name,
+                language=voice.language,
+                description=voice.description,
+                aliases=[
+                    alias for alias, name in checkpoint.voice_aliases.items() if name == voice.name
+                ],
+                emotion_tags=sorted(checkpoint.tags_of(voice)),
+            )
+            for voice in voices
+        ]
+    )

@@ -1,0 +1,27 @@
+"""`GET /`: what there is."""
+
+from fastapi import APIRouter
+
+from orpheus_server import __version__
+from orpheus_server.schemas import ServerInfo
+
+router = APIRouter()
+
+
+@router.get("/")
+async def get_server_info() -> ServerInfo:
+    """Name, version and endpoints."""
+    return ServerInfo(
+        name="Orpheus Server",
+        version=__version__,
+        endpoints=[
+            "POST /v1/audio/speech",
+            "GET /v1/audio/voices",
+            "GET /v1/audio/models",
+            "GET /v1/models",
+            "GET /v1/models/{model}",
+            "GET /health",
+            "GET /ready",
+            "GET /docs",
+        ],
+    )

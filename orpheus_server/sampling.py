@@ -1,0 +1,58 @@
+"""How tokens are drawn, and what a retry changes."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """Sampling of one generation; `top_k` 0 is off, `max_tokens` None follows the text."""
+
+    temperature: float
+    top_p: float
+    repetition_penalty: float
+    top_k: int = 0
+    min_p: float = 0.0
+    max_tokens: int | None = None
+
+
+def derive_seed(seed: int, *path: int) -> int:
+    """A 63-bit seed that is a function of `seed` and a path such as (chunk, attempt)."""
+    text = ":".join(str(number) for number in (seed, *path))
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPlan:
+    """One rung of the ladder: what this attempt samples with, and whether the text is halved."""
+
+    number: int
+    sampling: SamplingOptions
+    is_split: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """The ladder of attempts at one chunk.
+
+    Attempts 2 and 3 only take a new seed; from 4 on `top_p` is lowered too and the chunk is cut
+    in two. Temperature and repetition penalty stay: both set the pace of the speech, and a chunk
+    spoken faster than its neighbours is heard. Temperature 0 has one
+    outcome, so its retries sample at the checkpoint's default.
+    """
+
+    max_attempts: int
+    default_temperature: float
+    top_p_factor: float = 0.9
+    first_split_attempt: int = 4
+
+    def plan(self, number: int, base: SamplingOptions) -> AttemptPlan:
+        """What attempt `number` (from 1) at a chunk does."""
+        sampling = base
+        if number > 1 and base.temperature == 0.0:
+            sampling = replace(sampling, temperature=self.default_temperature)
+        is_split = number >= self.first_split_attempt
+        if is_split:
+            sampling = replace(sampling, top_p=base.top_p * self.top_p_factor)
+        return AttemptPlan(number, sampling, is_split)

@@ -1,0 +1,197 @@
+"""Wire types. Fields of OpenAI's API first; the ones marked "extension" are ours."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Integer = Annotated[int, Field(strict=True)]
+
+
+class VoiceReference(BaseModel):
+    """A voice by id, OpenAI's other spelling of a voice name."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+
+
+class SpeechRequest(BaseModel):
+    """Body of `POST /v1/audio/speech`. Unknown fields are tolerated and named in a header."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "tts-1",
+                    "input": "The quick brown fox jumps over the lazy dog.",
+                    "voice": "alloy",
+                }
+            ]
+        },
+    )
+
+    input: str
+    """Text to speak."""
+
+    model: str | None = None
+    """A model of `GET /v1/models`; `orpheus` if left out."""
+
+    voice: str | VoiceReference | None = None
+    """A voice of `GET /v1/audio/voices`, or one of OpenAI's names; the first one if left out."""
+
+    instructions: Annotated[str, Field(max_length=4096)] | None = None
+    """Accepted for OpenAI's clients; this model has no use for it, which a header says."""
+
+    response_format: str | None = None
+    """`wav` or `pcm` (24 kHz, 16-bit, mono)."""
+
+    speed: Annotated[Number, Field(ge=0.25, le=4.0)] | None = None
+    """Pace; the pitch stays."""
+
+    stream_format: Literal["audio", "sse"] | None = None
+    """`audio`; `sse` is not supported yet."""
+
+    stream: Annotated[bool, Field(strict=True)] | None = None
+    """Extension. Streaming is not supported yet."""
+
+    temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
+    """Extension."""
+
+    top_p: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
+    """Extension."""
+
+    top_k: Annotated[Integer, Field(ge=0, le=200_000)] | None = None
+    """Extension; 0 is off."""
+
+    min_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
+    """Extension."""
+
+    repetition_penalty: Annotated[Number, Field(ge=0.5, le=2.0)] | None = None
+    """Extension."""
+
+    max_tokens: Annotated[Integer, Field(ge=100, le=8192)] | None = None
+    """Extension. Most tokens of each chunk of the text; 82 are a second."""
+
+    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    """Extension. The same seed gives the same samples to a request that runs alone."""
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, in OpenAI's shape."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorBody
+
+
+class Model(BaseModel):
+    """OpenAI's model object."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelInfo(BaseModel):
+    """Extension: what speaks here, with its licence and attribution."""
+
+    name: str
+    provider: str
+    parameters: str
+    license: str
+    license_url: str
+    attribution: str
+    capabilities: list[str]
+    voices: list[str]
+    loaded: bool
+
+
+class ModelList(BaseModel):
+    """OpenAI's list, and beside it what the earlier servers told of their models."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+    tts: ModelInfo
+    llm: ModelInfo | None
+
+
+class VoiceInfo(BaseModel):
+    """A voice as Open WebUI and others read it: `id` and `name`."""
+
+    id: str
+    name: str
+    language: str
+    description: str
+    aliases: list[str]
+    emotion_tags: list[str]
+
+
+class VoiceList(BaseModel):
+    """De-facto answer of `GET /v1/audio/voices`."""
+
+    voices: list[VoiceInfo]
+
+
+class VoiceNames(BaseModel):
+    """The older answer: names only (`?legacy=true` or `?format=names`)."""
+
+    voices: list[str]
+
+
+class AudioModelList(BaseModel):
+    """Speech models under both names that clients look for."""
+
+    data: list[Model]
+    models: list[Model]
+
+
+class LoadedModels(BaseModel):
+    """Which kinds of model this server has."""
+
+    tts: bool
+    llm: bool
+
+
+class Features(BaseModel):
+    """What this server can do."""
+
+    text_to_speech: bool
+    conversational_ai: bool
+    streaming: bool
+
+
+class Health(BaseModel):
+    """Answer of `GET /health`; `model` says what is served and why."""
+
+    status: Literal["healthy", "starting", "degraded"]
+    model_loaded: bool
+    timestamp: float
+    models: LoadedModels
+    features: Features
+    model: str
+    active_generations: int
+
+
+class Ready(BaseModel):
+    """Answer of `GET /ready` when a request would be served."""
+
+    status: Literal["ready"] = "ready"
+
+
+class ServerInfo(BaseModel):
+    """Answer of `GET /`."""
+
+    name: str
+    version: str
+    endpoints: list[str]

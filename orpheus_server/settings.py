@@ -1,0 +1,146 @@
+"""The settings: the environment and `.env`, read once, checked loudly."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orpheus_server.checkpoint import DtypeName
+from orpheus_server.errors import StartError
+
+ENV_FILE = Path(".env")
+_PREFIXES = ("TTS_", "SNAC_")
+
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Settings(BaseSettings):
+    """Every setting with its meaning; None is "not set", and the text says what happens then."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    host: str = "127.0.0.1"
+    """Address that the server listens on."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 8880
+    """Port that the server listens on."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged; texts of requests appear at DEBUG only."""
+
+    log_format: Literal["text", "json"] = "text"
+    """Log lines for people, or one JSON object each."""
+
+    tts_model_name: str | None = None
+    """Checkpoint: a published name, a hub id or a folder. Not set: the English Orpheus with a
+    CUDA GPU, else the bundled voice."""
+
+    tts_dtype: DtypeName | None = None
+    """Number type of the weights. Not set: bfloat16 on CUDA, the checkpoint's choice on CPU
+    (float32 for the bundled voice)."""
+
+    tts_max_model_len: Annotated[int, Field(ge=2048, le=131072)] | None = None
+    """Longest prompt and speech together, in tokens. Not set: the checkpoint's (8192 published).
+    Lowered to what the cache holds."""
+
+    tts_tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
+    """GPUs that share one engine."""
+
+    tts_gpu_memory_utilization: Share = 0.9
+    """Share of the GPU's memory for the engine; not used on CPU."""
+
+    tts_max_num_seqs: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Generations at once. Not set: 256 on CUDA, 32 on CPU."""
+
+    tts_max_workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Threads for decoding and other heavy work. Not set: 16 on CUDA, the cores on CPU."""
+
+    tts_temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    """Default temperature. Not set: the checkpoint's."""
+
+    tts_top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Default nucleus. Not set: the checkpoint's."""
+
+    tts_repetition_penalty: Annotated[float, Field(ge=0.5, le=2.0)] | None = None
+    """Default penalty. Not set: the checkpoint's."""
+
+    tts_max_tokens: Annotated[int, Field(ge=100, le=8192)] | None = None
+    """Most tokens of one chunk (82 are a second). Not set: from the text's length, at most 4096."""
+
+    tts_default_response_format: Literal["wav", "pcm"] = "wav"
+    """Format of answers whose request names none."""
+
+    tts_chunk_max_chars: Annotated[int, Field(ge=40, le=2000)] = 500
+    """Longest text that is one generation; less where the checkpoint was trained on less."""
+
+    tts_max_input_chars: Annotated[int, Field(ge=0)] = 32768
+    """Longest input of a request in characters; 0 is no limit."""
+
+    tts_max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
+    """Attempts at a chunk before it counts as failed."""
+
+    tts_on_failure: Literal["best", "error"] = "best"
+    """When all attempts fail: deliver the best one, marked, or fail the request."""
+
+    snac_device: str | None = None
+    """Device of the codec: cpu, cuda, cuda:1. Not set: the engine's GPU, else cpu."""
+
+    hf_token: SecretStr | None = None
+    """Hugging Face token for gated checkpoints."""
+
+    vllm_use_v1: str | None = None
+    """Of an engine that no longer exists: ignored, 0 gives one warning."""
+
+    @field_validator("snac_device")
+    @classmethod
+    def _check_device(cls, value: str | None) -> str | None:
+        kind, _, number = (value or "cpu").partition(":")
+        if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+            raise ValueError("allowed are cpu, cuda and cuda:N")
+        return value
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment and `.env`; `overrides` win.
+
+    Raises `StartError` with one line for each bad value: its name, the value, what is allowed.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = str(problem["loc"][0]).upper()
+            secret = "TOKEN" in name or "KEY" in name
+            given = "(hidden)" if secret else repr(problem["input"])
+            lines.append(f"{name}={given}: {_allowed(problem['msg'])}")
+        raise StartError("Bad settings:\n  " + "\n  ".join(lines)) from error
+
+
+def _allowed(message: str) -> str:
+    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return text if text.startswith("allowed") else f"allowed is {text}"
+
+
+def warnings_for(settings: Settings) -> list[str]:
+    """What in the environment has no effect, one line each: outdated names and likely typos."""
+    lines = []
+    if settings.vllm_use_v1 == "0":
+        lines.append("VLLM_USE_V1=0 has no effect: vLLM's first engine no longer exists.")
+    known = [name.upper() for name in Settings.model_fields]
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIXES) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            lines.append(f"{name} is not a setting of this version and has no effect{hint}")
+    return lines

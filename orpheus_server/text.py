@@ -1,0 +1,226 @@
+"""What a caller's text becomes before it is spoken: normalisation, emotion tags, expected length.
+
+Knows no tokenizer and no voice: which tags exist is handed in. Splitting is in splitting.py.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+# A tag as clean_text leaves it. The bound keeps a text of 30,000 "<" linear.
+MAX_TAG_CHARS = 42
+TAG = re.compile(r"<([^\W\d_][^<>\d\n.,;:!?\"]{0,39})>")
+
+# Living orthographies stack up to four marks; more is "zalgo" and costs normalisation O(n^2).
+MAX_MARKS_PER_BASE = 8
+
+# Word-internal in Devanagari and Persian, where removing them changes the spelling.
+_JOINERS = "\u200c\u200d"
+_LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_REMOVED_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn"))
+# Stands where something was dropped. _printable turns it into a space, so no caller can send it.
+_DROPPED = "\x1f"
+
+_AUDIO_TOKEN = re.compile(r"custom_token_\d+", re.IGNORECASE)
+_MIN_TAG_LETTERS, _MAX_TAG_LETTERS = 3, 20
+
+
+@dataclass(frozen=True, slots=True)
+class CleanText:
+    """Text ready for splitting, and what was taken out of it."""
+
+    text: str
+    num_dropped_tags: int
+    num_dropped_control_tokens: int
+
+
+def clean_text(
+    text: str, *, tags: frozenset[str], all_tags: frozenset[str] = frozenset()
+) -> CleanText:
+    """Normalise the text and leave only the emotion tags this voice has, as `<name>`.
+
+    Control tokens of the tokenizer would end or corrupt a generation; unknown tags are read aloud.
+    """
+    # Before NFC marks are cut to bound its time, after it because it decomposes some characters.
+    text = _printable(unicodedata.normalize("NFC", _printable(text)))
+    text, num_tags, num_control_tokens = _resolve_tags(
+        text, kept=_by_folded_name(tags), known=_by_folded_name(tags | all_tags)
+    )
+    text = re.sub(rf"[ {_DROPPED}]+", _gap, text)
+    text = re.sub(r" ?\n ?", "\n", text)
+    text = re.sub(r"\n{3,}", "\n\n", text).strip()
+    return CleanText(text, num_tags, num_control_tokens)
+
+
+def is_speakable(text: str, *, tags: frozenset[str]) -> bool:
+    """Tell whether the text has a letter or digit, or one of the tags; anything else is silence."""
+    kept = _by_folded_name(tags)
+    if any(_fold(name) in kept for name in TAG.findall(text)):
+        return True
+    return has_letter_or_digit(TAG.sub(lambda m: "" if _is_tag_word(m[1]) else m[0], text))
+
+
+def has_letter_or_digit(text: str) -> bool:
+    """Tell whether there is something to say; a tag counts by the letters of its name."""
+    return any(map(str.isalnum, text))
+
+
+def _printable(text: str) -> str:
+    """Drop invisible and unassigned characters and excess marks; make each white space one kind."""
+    kept: list[str] = []
+    num_marks = 0
+    previous = ""
+    text = text.replace("\r\n", "\n")
+    for index, char in enumerate(text):
+        category = unicodedata.category(char)
+        if category[0] == "M":
+            num_marks += 1
+            if num_marks > MAX_MARKS_PER_BASE:
+                continue
+        elif char.isspace():
+            char = "\n" if char in _LINE_BREAKS else " "
+        elif category in _REMOVED_CATEGORIES:
+            following = text[index + 1 : index + 2]
+            if char not in _JOINERS or previous not in ("L", "M") or not following.isalpha():
+                continue
+        if category[0] not in ("M", "C"):
+            num_marks = 0
+        kept.append(char)
+        previous = category[0]
+    return "".join(kept)
+
+
+def _resolve_tags(
+    text: str, *, kept: dict[str, str], known: dict[str, str]
+) -> tuple[str, int, int]:
+    """Return the text with foreign tags and control tokens dropped, and how many of each.
+
+    Innermost brackets first, on a stack: what a drop joins together is looked at again when its own
+    ">" comes, so nothing can reassemble, at any depth, in one pass.
+    """
+    out: list[str] = []
+    opened: list[int] = []
+    num_tags = num_control_tokens = 0
+    for part in re.split("([<>])", text):
+        if part != ">" or not opened:
+            if part == "<":
+                opened.append(len(out))
+            out.append(part)
+            continue
+        start = opened.pop()
+        body = "".join(out[start + 1 :])
+        name = _fold(body)
+        bare = _fold(body.removeprefix("/").removesuffix("/"))
+        is_control_token = _is_control_token(body)
+        if is_control_token or (name not in kept and (bare in known or _is_tag_word(bare))):
+            num_control_tokens += is_control_token
+            num_tags += not is_control_token
+            out[start:] = [_DROPPED]
+            continue
+        if name in kept:
+            out[start:] = [f"<{kept[name]}>"]
+        else:
+            out.append(">")
+        # No name contains a bracket, so what was opened further out can no longer become a tag.
+        opened.clear()
+    return "".join(out), num_tags, num_control_tokens
+
+
+def _is_control_token(body: str) -> bool:
+    is_special = len(body) > 1 and body[0] == body[-1] == "|"
+    return is_special or _AUDIO_TOKEN.fullmatch(body) is not None
+
+
+def _is_tag_word(name: str) -> bool:
+    return _MIN_TAG_LETTERS <= len(name) <= _MAX_TAG_LETTERS and all(
+        unicodedata.category(char)[0] in "LM" for char in name
+    )
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", " ".join(name.split()).casefold())
+
+
+def _by_folded_name(names: frozenset[str]) -> dict[str, str]:
+    return {_fold(name): name for name in names}
+
+
+def _gap(match: re.Match[str]) -> str:
+    # "Well <happy>." must not become "Well ."; French "Bravo !" keeps the space it came with.
+    following = match.string[match.end() : match.end() + 1]
+    return "" if _DROPPED in match[0] and following and following in ".,;:!?…" else " "
+
+
+# Calm reading: English runs at about 15 letters a second, a Hindi letter or vowel sign is longer,
+# and one Hangul syllable or CJK character is a whole syllable. Too low cuts audio off at the token
+# limit; too high lets a looping generation run on before the guard sees it.
+LETTER_SEC = 1 / 15
+INDIC_LETTER_SEC = 1 / 13
+HANGUL_SYLLABLE_SEC = 0.17
+CJK_CHARACTER_SEC = 0.22
+# "7" is a word, and "%" or "€" is two syllables.
+DIGIT_SEC = 0.30
+SYMBOL_SEC = 0.40
+# NASA is the exception: most short words in capitals are spelled, one syllable a letter.
+SPELLED_LETTER_SEC = 0.30
+CLAUSE_PAUSE_SEC = 0.15
+SENTENCE_PAUSE_SEC = 0.35
+# Sighs and laughs in the released voices are about a second.
+TAG_SEC = 1.0
+
+_SPELLED = re.compile(r"(?<![^\W\d_])[A-ZÀ-ÖØ-ÞΑ-ΩЀ-Я]{2,5}(?![^\W\d_])")
+# A stop or comma inside a number or a name (3.14, 1,000, example.com) is no pause.
+_SENTENCE_PAUSE = re.compile(r"[.!?…؟۔]+(?!\w)|[。！？｡।॥]+")
+_CLAUSE_PAUSE = re.compile(r"[,;:،؛](?!\w)|[—–，、；：]")
+
+_INDIC = ((0x0900, 0x0DFF),)
+_HANGUL = ((0xAC00, 0xD7A3),)
+CJK_RANGES = (
+    (0x3041, 0x30FF),
+    (0x31F0, 0x31FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F),
+    (0x20000, 0x3FFFF),
+)
+
+
+def estimate_duration_sec(text: str) -> float:
+    """Return the expected seconds of speech, by the script of each character.
+
+    A rough prior for token limits and the runaway guard, not a promise: voices differ by a third.
+    """
+    text, num_tags = TAG.subn(" ", text)
+    spelled = _SPELLED.findall(text)
+    letters = Counter(_SPELLED.sub(" ", text))
+    return (
+        TAG_SEC * num_tags
+        + SPELLED_LETTER_SEC * sum(map(len, spelled))
+        + SENTENCE_PAUSE_SEC * len(_SENTENCE_PAUSE.findall(text))
+        + CLAUSE_PAUSE_SEC * len(_CLAUSE_PAUSE.findall(text))
+        + sum(_character_sec(char) * num for char, num in letters.items())
+    )
+
+
+def is_cjk(char: str) -> bool:
+    """Tell whether the character is an ideograph or kana, written without spaces."""
+    return char.isalpha() and _is_in(char, CJK_RANGES)
+
+
+def _character_sec(char: str) -> float:
+    category = unicodedata.category(char)
+    if category[0] in "LM" and _is_in(char, _INDIC):
+        return INDIC_LETTER_SEC
+    if category[0] == "N":
+        return DIGIT_SEC
+    if category[0] == "L":
+        if is_cjk(char):
+            return CJK_CHARACTER_SEC
+        return HANGUL_SYLLABLE_SEC if _is_in(char, _HANGUL) else LETTER_SEC
+    return SYMBOL_SEC if category in ("Sc", "Sm") or char in "%&@#°§" else 0.0
+
+
+def _is_in(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(first <= ord(char) <= last for first, last in ranges)

@@ -1,0 +1,210 @@
+"""The tag layer, normalisation and the expected length of a text."""
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from orpheus_server.text import CleanText, clean_text, estimate_duration_sec, is_speakable
+
+TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
+ALL_TAGS = TAGS | {"gemito", "轻笑"}
+
+# Characters and fragments that interact: brackets, tokens, joiners, marks, every kind of space.
+FRAGMENTS = st.sampled_from(
+    ["<", ">", "|", "/", "<laugh>", "<LAUGH>", "<happy>", "<|eot_id|>", "<custom_token_", "5>"]
+    + ["<작은", " 웃음>", "\u200d", "\u200b", "\u0301", "\u0344", "क", "ष", "\u094d", "\u0958"]
+    + [" ", "\t", "\r\n", "\n", "\x1f", "\x85", "\u00a0", "\ud800", ".", ",", "a", "b", "1", "K"]
+)
+HOSTILE_TEXTS = [
+    "e" + "\u0301" * 4096,
+    "e" + "\u0301\u0323" * 2048,
+    "a" * 30_000,
+    "<" * 30_000,
+    "<|" * 8_000 + "|>" * 8_000,
+    "<a" * 16_000,
+    "<a>" * 10_000 + "x",
+    "<|x|>" * 6_500,
+    " " * 30_000 + "a",
+    "\n " * 16_000,
+    "\u200d" * 32_000,
+    ". " * 16_000,
+    "你" * 32_768,
+]
+
+
+def clean(text: str) -> str:
+    return clean_text(text, tags=TAGS, all_tags=ALL_TAGS).text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hi <laugh> there", "Hi <laugh> there"),
+        ("<LAUGH>Hi", "<laugh>Hi"),
+        ("네 <작은 웃음> 네", "네 <작은 웃음> 네"),
+        ("네 <작은\n 웃음> 네", "네 <작은 웃음> 네"),
+        (unicodedata.normalize("NFD", "네 <작은 웃음>"), "네 <작은 웃음>"),
+        ("<咳> 好", "<咳> 好"),
+        ("<la\u200bugh> Hi", "<laugh> Hi"),
+    ],
+)
+def test_a_tag_of_the_voice_is_kept_in_canonical_form(text: str, expected: str) -> None:
+    assert clean_text(text, tags=TAGS, all_tags=ALL_TAGS) == CleanText(expected, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "num_dropped"),
+    [
+        ("I am <happy> now", "I am now", 1),
+        ("I am <HAPPY>, now", "I am, now", 1),
+        ("Well <happy> <sad>.", "Well.", 2),
+        ("one<happy>two", "one two", 1),
+        ("<strong>Yes</strong>", "Yes", 2),
+        ("<laugh/> </laugh> Hi", "Hi", 2),
+        ("<счастье> да", "да", 1),
+        ("<खुशी> हाँ", "हाँ", 1),
+        ("ah <gemito> ah", "ah ah", 1),
+        ("好<轻笑>好", "好 好", 1),
+        ("<ha<happy>>", "<ha >", 1),
+    ],
+)
+def test_a_tag_the_voice_lacks_is_dropped(text: str, expected: str, num_dropped: int) -> None:
+    """canopyai#15, #55, #66: words like <happy> were read aloud by the released model."""
+    assert clean_text(text, tags=TAGS, all_tags=ALL_TAGS) == CleanText(expected, num_dropped, 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a < b", "<b", "x <y", "I <3 you", "1 < 2 > 0", "a < b and c > d", "<>", "><", "<b>", "-> x"]
+    + ["<two words>", "<" + "a" * 21 + ">", "<a1b2>", "<b <laugh>"],
+)
+def test_other_angle_brackets_stay(text: str) -> None:
+    assert clean_text(text, tags=TAGS, all_tags=ALL_TAGS) == CleanText(text, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "num_dropped"),
+    [
+        ("a <custom_token_123> b", "a b", 1),
+        ("a<CUSTOM_TOKEN_1>b", "a b", 1),
+        ("<custom_to\u212aen_7>", "", 1),
+        ("a <|eot_id|> b", "a b", 1),
+        ("<|anything at all|>", "", 1),
+        ("<|eot_<|x|>id|>", "", 2),
+        ("<|eot\u200b_id|>", "", 1),
+        ("<custom_<custom_token_1>token_5>", "<custom_ token_5>", 1),
+        ("<custom_<|x|><|y|>token_5>", "<custom_ token_5>", 2),
+    ],
+)
+def test_control_tokens_are_dropped_however_nested(
+    text: str, expected: str, num_dropped: int
+) -> None:
+    """Fault case 4: a text with <|eot_id|> or an audio token ended or corrupted a generation."""
+    assert clean_text(text, tags=TAGS) == CleanText(expected, 0, num_dropped)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\ud800b", "ab"),
+        ("a\x00b\x07", "ab"),
+        ("\ufeffa\u202eb\u00ad\u200bc\ue000\uffff", "abc"),
+        ("a\tb \u00a0 \u3000c", "a b c"),
+        ("a\x0bb\x85c\u2028d", "a\nb\nc\nd"),
+        ("a \r\n b", "a\nb"),
+        ("a\n\n\n\nb\n \n \nc", "a\n\nb\n\nc"),
+        ("  a  ", "a"),
+        ("e\u0301", "\u00e9"),
+        ("क्\u200dष न्\u200cम", "क्\u200dष न्\u200cम"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("a \u200d b\u200d", "a b"),
+        ("x" + "\u0336" * 20 + "y", "x" + "\u0336" * 8 + "y"),
+        ("Bravo !", "Bravo !"),
+    ],
+)
+def test_normalisation(text: str, expected: str) -> None:
+    assert clean(text) == expected
+
+
+@settings(deadline=None)
+@given(st.text(st.characters()) | st.lists(FRAGMENTS).map("".join))
+@example("<custom_<custom_token_1>token_5>")
+@example("<|<|<||>|>|>")
+def test_clean_text_is_stable_encodable_and_free_of_tokens(text: str) -> None:
+    cleaned = clean(text)
+    assert clean(cleaned) == cleaned
+    assert unicodedata.is_normalized("NFC", cleaned)
+    cleaned.encode()
+    assert not re.search(r"<\|[^<>]*\|>|<custom_token_\d+>", cleaned, re.IGNORECASE)
+    assert not re.search(r"  |\n\n\n|[\r\t\x00]|^\s|\s$", cleaned)
+
+
+@settings(deadline=None)
+@given(st.text("abc ,.\n"))
+def test_plain_text_keeps_its_words(text: str) -> None:
+    assert clean(text).split() == text.split()
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=lambda text: ascii(text[:4]))
+def test_hostile_text_passes(text: str) -> None:
+    """Fault case 3: 4096 combining marks or one endless word must not hold the server up."""
+    cleaned = clean(text)
+    assert len(cleaned) <= len(text)
+    is_speakable(text, tags=TAGS)
+    assert estimate_duration_sec(text) >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", True),
+        ("7", True),
+        ("你", True),
+        ("<laugh>", True),
+        ("... <작은 웃음>", True),
+        ("<b>", True),
+        ("", False),
+        (" \n", False),
+        ("?!... — «»", False),
+        ("😀 ❤️", False),
+        ("%", False),
+        ("<happy>", False),
+        ("< >", False),
+        ("\u0301", False),
+    ],
+)
+def test_is_speakable(text: str, expected: bool) -> None:
+    assert is_speakable(text, tags=TAGS) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_sec"),
+    [
+        ("", 0),
+        ("abc def ghi jkl mno", 15 / 15),
+        ("привет", 6 / 15),
+        ("नमस्ते", 6 / 13),
+        ("안녕", 2 * 0.17),
+        ("你好", 2 * 0.22),
+        ("すし", 2 * 0.22),
+        ("42", 2 * 0.3),
+        ("3.14", 3 * 0.3),
+        ("1,000", 4 * 0.3),
+        ("NASA", 4 * 0.3),
+        ("ABCDEF", 6 / 15),
+        ("I", 1 / 15),
+        ("a, b", 2 / 15 + 0.15),
+        ("a.", 1 / 15 + 0.35),
+        ("a?!...", 1 / 15 + 0.35),
+        ("你，好。", 2 * 0.22 + 0.15 + 0.35),
+        ("5% & 3€", 2 * 0.3 + 3 * 0.4),
+        ("<laugh>", 1.0),
+        ("<작은 웃음> a", 1.0 + 1 / 15),
+        ("😀", 0),
+    ],
+)
+def test_estimate_duration_sec(text: str, expected_sec: float) -> None:
+    assert estimate_duration_sec(text) == pytest.approx(expected_sec)
