@@ -6,8 +6,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi_swagger import patch_fastapi
 
 from orpheus_server import __version__
+from orpheus_server.choice import check_start
 from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.middleware import BodyLimit, RequestScope
 from orpheus_server.routes import health, models, root, speech
@@ -25,11 +27,12 @@ _BYTES_PER_CHAR = 12
 def create_app(
     settings: Settings | None = None, *, open_runtime: OpenRuntime | None = None
 ) -> FastAPI:
-    """The application. Raises `StartError` for bad settings; nothing is loaded before it starts.
+    """The application. Raises `StartError` for what cannot work; loads nothing before it starts.
 
     `open_runtime` replaces what the lifespan builds, for tests.
     """
     settings = settings or load_settings()
+    check_start(settings)
     opener = open_runtime or _open_real_runtime
 
     @asynccontextmanager
@@ -43,12 +46,21 @@ def create_app(
         version=__version__,
         summary="Text to speech with Orpheus behind OpenAI's API.",
         lifespan=lifespan,
+        # The built-in page loads its scripts from a CDN; this one carries them.
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        # A redirect is neither an answer nor an error in the envelope: it is a 404 like others.
+        redirect_slashes=False,
         responses={
             400: {"model": ErrorResponse, "description": "The caller's mistake"},
             500: {"model": ErrorResponse, "description": "The request failed"},
             503: {"model": ErrorResponse, "description": "Nobody can be served now"},
+            # With it, FastAPI does not document its own 422, which is never sent.
+            "default": {"model": ErrorResponse, "description": "Any other failure"},
         },
     )
+    patch_fastapi(app, docs_url="/docs", redirect_from_root_to_docs=False)
     install_error_handlers(app)
     app.include_router(root.router)
     for part in (speech, models, health):

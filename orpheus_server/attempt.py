@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from orpheus_server.audio import Samples, empty, is_finite, is_silent
 from orpheus_server.checkpoint import TokenLayout, Voice
-from orpheus_server.errors import EngineUnavailable, GenerationFailed
+from orpheus_server.errors import GenerationFailed
 from orpheus_server.frames import Frame, FrameAssembler
 from orpheus_server.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
@@ -90,21 +90,23 @@ class AttemptRunner:
         try:
             prompt = await self._pool.run(self._prompts.build, job.text, job.voice)
             await self._generate(attempt, job, prompt)
-            if attempt.verdict is None:
-                attempt.samples = await self.decode(attempt.frames, job.noise_seed)
-                attempt.verdict = _check_samples(attempt.samples)
-        except EngineUnavailable:
-            raise
         except GenerationFailed as error:
-            fault = Fault.DECODE_ERROR if attempt.frames else Fault.ENGINE_ERROR
-            attempt.verdict = Verdict(fault, 0, str(error))
+            attempt.verdict = Verdict(Fault.ENGINE_ERROR, 0, str(error))
+        if attempt.verdict is None:
+            attempt.verdict = await self.decode(attempt, job.noise_seed)
         return attempt
 
-    async def decode(self, frames: Sequence[Frame], noise_seed: int) -> Samples:
-        """All samples of the frames; none for none."""
-        if not frames:
-            return empty()
-        return await self._decoder.decode(frames, noise_seed=noise_seed)
+    async def decode(self, attempt: Attempt, noise_seed: int) -> Verdict | None:
+        """Gives the attempt the samples of its good frames; what is wrong with them, or None."""
+        frames = attempt.frames[: attempt.num_good_frames]
+        samples = empty()
+        try:
+            if frames:
+                samples = await self._decoder.decode(frames, noise_seed=noise_seed)
+        except GenerationFailed as error:
+            return Verdict(Fault.DECODE_ERROR, 0, str(error))
+        attempt.samples = samples
+        return _check_samples(samples)
 
     async def _generate(self, attempt: Attempt, job: AttemptJob, prompt: Prompt) -> None:
         limits = limits_of(prompt.expected_sec, self._frame_sec)
@@ -133,10 +135,10 @@ class AttemptRunner:
                     if attempt.verdict is not None:
                         return
                 hit_limit = delta.finish_reason == "length"
-        if hit_limit and max_tokens == own_limit:
-            # The caller asked for no more than this: it is an answer, not a fault.
-            return
-        attempt.verdict = guard.finish(hit_token_limit=hit_limit) or _check_slots(
+        # The caller asked for no more than its own limit: ending there is an answer, not a fault.
+        if not (hit_limit and max_tokens == own_limit):
+            attempt.verdict = guard.finish(hit_token_limit=hit_limit)
+        attempt.verdict = attempt.verdict or _check_slots(
             assembler, len(frames) * self._layout.num_slots
         )
 

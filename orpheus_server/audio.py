@@ -41,10 +41,8 @@ def trim_edges(
 ) -> Samples:
     """Cuts silence beyond the given lengths off both ends; all-silent input is left alone."""
     window = max(1, int(_RMS_WINDOW_SEC * sample_rate))
-    num_windows = len(samples) // window
-    if num_windows == 0:
-        return samples
-    power = np.square(samples[: num_windows * window]).reshape(num_windows, window).mean(axis=1)
+    padded = np.pad(samples, (0, -len(samples) % window))
+    power = np.square(padded).reshape(-1, window).mean(axis=1)
     loud = np.flatnonzero(power > _SPEECH_RMS**2)
     if loud.size == 0:
         return samples

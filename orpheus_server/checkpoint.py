@@ -1,16 +1,15 @@
 """What a checkpoint is: everything that differs between Orpheus models, as data.
 
-A checkpoint is described by `speech.json` beside its weights or, for the published ones,
-by the table in `published.py`. Nothing else in the package knows an id, a voice or a tag.
+A checkpoint is described by `speech.json` beside its weights (`speech_json.py`) or, for the
+published ones, by the table in `published.py`. Nothing else in the package knows an id, a voice
+or a tag.
 """
 
-import json
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-from orpheus_server.errors import StartError
 from orpheus_server.sampling import SamplingOptions
 
 DtypeName = Literal["bfloat16", "float16", "float32"]
@@ -95,12 +94,13 @@ class Checkpoint:
     @property
     def default_voice(self) -> Voice:
         """The first listed voice."""
-        return self.voices[0]
+        return next(voice for voice in self.voices if voice.is_listed)
 
     def find_voice(self, name: str) -> Voice | None:
         """The voice of that name or alias, in any letter case; None if there is none."""
-        wanted = name.strip().casefold()
-        wanted = self.voice_aliases.get(wanted, wanted)
+        # macOS sends Hangul in decomposed form.
+        wanted = unicodedata.normalize("NFC", name.strip().casefold())
+        wanted = self.voice_aliases.get(wanted, wanted).casefold()
         return next((voice for voice in self.voices if voice.name.casefold() == wanted), None)
 
     def tags_of(self, voice: Voice) -> frozenset[str]:
@@ -128,77 +128,3 @@ def openai_voice_aliases(*, female: tuple[str, ...], male: tuple[str, ...]) -> d
         aliases[name] = pool[used[is_male] % len(pool)]
         used[is_male] += 1
     return aliases
-
-
-def load_speech_json(folder: Path) -> Checkpoint:
-    """The checkpoint that `folder/speech.json` describes.
-
-    Raises `StartError` naming the file and the field when it cannot be read.
-    """
-    path = folder / "speech.json"
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StartError(
-            f"{folder} has no speech.json, so its voices and token layout are unknown. "
-            "Put one beside the weights (README, section 'Checkpoints')."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise StartError(f"{path} cannot be read: {error}") from error
-    try:
-        return _parse(data, folder)
-    except KeyError as error:
-        raise StartError(f"{path} lacks the field {error}.") from error
-    except (TypeError, ValueError) as error:
-        raise StartError(f"{path}: {error}") from error
-
-
-_OPTIONAL = (
-    *("text_frontend", "max_model_len", "cpu_dtype"),
-    *("parameters", "license_url", "attribution"),
-)
-
-
-def _parse(data: dict[str, Any], folder: Path) -> Checkpoint:
-    layout = TokenLayout(
-        audio_token_base=int(data["audio_token_base"]),
-        codebook_size=int(data["codebook_size"]),
-        slot_levels=tuple(data["frame_slots"]),
-        stop_token_ids=tuple(data["stop_token_ids"]),
-    )
-    prompt = data["prompt"]
-    voices = tuple(
-        Voice(
-            name=voice["name"],
-            language=voice["language"],
-            description=voice.get("description", ""),
-            is_listed=voice.get("listed", True),
-        )
-        for voice in data["voices"]
-    )
-    if not voices:
-        raise ValueError("'voices' is empty")
-    tags = data.get("emotion_tags") or {}
-    if isinstance(tags, list):
-        tags = {voice.language: tags for voice in voices}
-    checkpoint = Checkpoint(
-        name=data["name"],
-        source=str(folder.resolve()),
-        layout=layout,
-        prompt=PromptTemplate(
-            before=tuple(prompt["before"]), text=prompt["template"], after=tuple(prompt["after"])
-        ),
-        voices=voices,
-        sampling=SamplingOptions(**data["sampling"]),
-        codec=data["codec"],
-        license=data["license"],
-        sample_rate=int(data["sample_rate"]),
-        emotion_tags={language: tuple(names) for language, names in tags.items()},
-        voice_aliases={key.casefold(): name for key, name in data.get("aliases", {}).items()},
-        max_audio_sec=data.get("max_audio_seconds"),
-    )
-    checkpoint = replace(checkpoint, **{key: data[key] for key in _OPTIONAL if key in data})
-    for alias in checkpoint.voice_aliases:
-        if checkpoint.find_voice(alias) is None:
-            raise ValueError(f"the alias {alias!r} names a voice that is not in 'voices'")
-    return checkpoint

@@ -5,10 +5,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from orpheus_server.checkpoint import Checkpoint, DtypeName, load_speech_json
+from orpheus_server.checkpoint import Checkpoint, DtypeName
 from orpheus_server.errors import StartError
 from orpheus_server.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.settings import Settings
+from orpheus_server.speech_json import load_speech_json
 
 POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
 
@@ -34,7 +35,10 @@ class Choice:
 
 
 def choose(settings: Settings, *, has_cuda: bool) -> Choice:
-    """Settings first, then what the machine has. Raises `StartError` for an unknown model."""
+    """Settings first, then what the machine has.
+
+    Raises `StartError` for an unknown model.
+    """
     if settings.tts_model_name is not None:
         checkpoint, why = find_checkpoint(settings.tts_model_name), "TTS_MODEL_NAME is set"
     elif has_cuda:
@@ -55,17 +59,33 @@ def choose(settings: Settings, *, has_cuda: bool) -> Choice:
 
 
 def find_checkpoint(name: str) -> Checkpoint:
-    """A folder with `speech.json`, or a published checkpoint. Raises `StartError`."""
-    folder = Path(name).expanduser()
+    """The bundled voice, a folder with `speech.json`, or a published one. Raises `StartError`."""
+    folder = POCKET_FOLDER if name == POCKET_FOLDER.name else Path(os.path.expanduser(name))
     if folder.is_dir():
         return load_speech_json(folder)
     published = find_published(name)
     if published is None:
-        known = ", ".join(entry.source for entry in PUBLISHED)
+        known = ", ".join([POCKET_FOLDER.name, *(entry.source for entry in PUBLISHED)])
         raise StartError(
             f"TTS_MODEL_NAME={name!r}: allowed is a folder with a speech.json or one of {known}."
         )
     return published
+
+
+def check_start(settings: Settings) -> None:
+    """Raises `StartError` for what can be told before anything is loaded."""
+    check_torchvision()
+    if settings.tts_model_name is not None:
+        find_checkpoint(settings.tts_model_name)
+    if settings.snac_device not in (None, "cpu") and not has_cuda():
+        raise StartError(f"SNAC_DEVICE={settings.snac_device!r}: there is no CUDA GPU here.")
+
+
+def has_cuda() -> bool:
+    """True if torch finds a CUDA GPU; takes seconds the first time."""
+    import torch  # not at the top: seconds to import, and the pure modules do without
+
+    return torch.cuda.is_available()
 
 
 def check_torchvision() -> None:

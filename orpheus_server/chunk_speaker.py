@@ -67,7 +67,7 @@ class ChunkSpeaker:
 
         If all attempts fail, the one whose good frames (those before its fault) come closest to
         the length expected of the text is used and marked with its verdict. Raises `ChunkFailed`
-        if the server is set to want none of that or no attempt has a good frame, and
+        if the server is set to want none of that or no attempt has a frame worth hearing, and
         `EngineUnavailable` at once.
         """
         self.counts.num_chunks += 1
@@ -79,13 +79,20 @@ class ChunkSpeaker:
                 return _finished(attempt, number)
             self._record(job, number, attempt.verdict)
             failed.append(attempt)
-        best = max(failed, key=lambda attempt: attempt.closeness)
-        if not self._may_be_degraded or best.num_good_frames == 0:
+        best = await self._best_of(failed, job) if self._may_be_degraded else None
+        if best is None:
             raise _all_failed(job, failed)
         self.counts.num_degraded_chunks += 1
-        good_frames = best.frames[: best.num_good_frames]
-        best.samples = await self._runner.decode(good_frames, _noise_seed(job))
         return _finished(best, len(failed))
+
+    async def _best_of(self, failed: list[Attempt], job: ChunkJob) -> Attempt | None:
+        """The best by the rule of `speak` whose good frames make sound; decoded only now."""
+        for attempt in sorted(failed, key=lambda attempt: attempt.closeness, reverse=True):
+            if attempt.num_good_frames == 0:
+                return None
+            if await self._runner.decode(attempt, _noise_seed(job)) is None:
+                return attempt
+        return None
 
     async def _try(self, job: ChunkJob, plan: AttemptPlan) -> Attempt:
         whole = AttemptJob(

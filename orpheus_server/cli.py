@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import uvicorn
+from fastapi import FastAPI
 
 from orpheus_server import __version__
 from orpheus_server.app import create_app
@@ -35,20 +36,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def serve(settings: Settings) -> int:
-    """Serves until it is told to stop; 1 if the model could not be loaded."""
-    app = create_app(settings)
-    config = uvicorn.Config(
+def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Config:
+    """How uvicorn serves the app; port 0 takes a free one."""
+    return uvicorn.Config(
         app,
         host=settings.host,
-        port=settings.port,
+        port=port,
         http="h11",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         log_level=settings.log_level.lower(),
         access_log=False,
     )
+
+
+def serve(settings: Settings) -> int:
+    """Serves until it is told to stop; 1 if the model could not be loaded."""
+    app = create_app(settings)
+    config = server_config(app, settings, port=settings.port)
     server = uvicorn.Server(config)
-    server.run()
+    # Bound before anything is loaded: a port that is taken ends the start at once.
+    server.run(sockets=[config.bind_socket()])
     runtime = getattr(app.state, "runtime", None)
     has_served = server.started and runtime is not None and runtime.start_error is None
     return 0 if has_served else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """Samples to bytes in the formats of the API: `feed` and `flush`."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,18 +60,19 @@ def wav_header(sample_rate: int, *, num_data_bytes: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """A `response_format`: its name and media type."""
+    """A `response_format`: its name, its media type, and what makes its encoder."""
 
     name: str
     media_type: str
+    build_encoder: Callable[[int], Encoder]
 
 
 FORMATS = {
-    "wav": AudioFormat("wav", "audio/wav"),
-    "pcm": AudioFormat("pcm", "audio/pcm"),
+    "wav": AudioFormat("wav", "audio/wav", WavEncoder),
+    "pcm": AudioFormat("pcm", "audio/pcm", lambda sample_rate: PcmEncoder()),
 }
 
 
 def open_encoder(format_name: str, sample_rate: int) -> Encoder:
     """A new encoder of one of `FORMATS`."""
-    return WavEncoder(sample_rate) if format_name == "wav" else PcmEncoder()
+    return FORMATS[format_name].build_encoder(sample_rate)

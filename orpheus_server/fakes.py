@@ -10,19 +10,24 @@ import numpy as np
 
 from orpheus_server.audio import Samples
 from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.frames import Frame
 from orpheus_server.interfaces import FinishReason, TokenDelta, TokenRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a scripted generation does: ids, how it ends, or what it raises after `fail_at` ids."""
+    """What a scripted generation does: ids, how it ends, or what it raises after `fail_at` ids.
+
+    It writes nothing before `gate` is set; with `hangs_at_end` the last delta never comes.
+    """
 
     token_ids: tuple[int, ...]
     finish_reason: FinishReason = "stop"
     error: Exception | None = None
     fail_at: int = 0
     hangs_at_end: bool = False
+    gate: asyncio.Event | None = None
 
 
 def frame_ids(layout: TokenLayout, frame: Frame) -> list[int]:
@@ -41,7 +46,11 @@ def speech_script(layout: TokenLayout, num_frames: int, *, start: int = 0) -> Sc
 
 
 class ScriptedEngine:
-    """Plays scripts: those queued with `enqueue` first, then `default` for every request."""
+    """Plays scripts: those queued with `enqueue` first, then `default` for every request.
+
+    `num_aborted` counts generations that were closed or cancelled before their end. A script that
+    raises `EngineDead` takes the engine with it.
+    """
 
     def __init__(
         self,
@@ -67,28 +76,42 @@ class ScriptedEngine:
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
         """The next script, a few ids at a time, never more than `max_tokens`."""
         self.requests.append(request)
+        num_tokens = len(request.prompt_token_ids) + request.max_tokens
+        if request.max_tokens < 1 or num_tokens > self.max_model_len:
+            raise GenerationFailed(f"{num_tokens} tokens do not fit")
         script = self._queue.popleft() if self._queue else self._default(request)
         self.num_active += 1
         self.max_active = max(self.max_active, self.num_active)
-        is_done = False
+        is_ended = False
         try:
-            ids = script.token_ids[: request.max_tokens]
-            reason = script.finish_reason if len(ids) == len(script.token_ids) else "length"
-            for start in range(0, len(ids), self._delta_size):
-                await asyncio.sleep(0)
-                if script.error is not None and start >= script.fail_at:
-                    raise script.error
-                part = ids[start : start + self._delta_size]
-                is_last = start + len(part) == len(ids) and not script.hangs_at_end
-                is_done = is_last
-                yield TokenDelta(part, reason if is_last else None)
-            if script.error is not None:
-                raise script.error
-            if script.hangs_at_end:
-                await asyncio.Event().wait()
+            if script.gate is not None:
+                await script.gate.wait()
+            async for delta in self._play(script, request.max_tokens):
+                is_ended = delta.finish_reason is not None
+                yield delta
+        except (EngineDead, GenerationFailed) as error:
+            is_ended = True
+            self.is_alive = self.is_alive and not isinstance(error, EngineDead)
+            raise
         finally:
             self.num_active -= 1
-            self.num_aborted += not is_done
+            self.num_aborted += not is_ended
+
+    async def _play(self, script: Script, max_tokens: int) -> AsyncGenerator[TokenDelta, None]:
+        ids = script.token_ids[:max_tokens]
+        is_whole = len(ids) == len(script.token_ids)
+        reason = script.finish_reason if is_whole else "length"
+        for start in range(0, len(ids), self._delta_size):
+            await asyncio.sleep(0)
+            if script.error is not None and start >= script.fail_at:
+                raise script.error
+            part = ids[start : start + self._delta_size]
+            is_last = start + len(part) == len(ids)
+            if is_last and is_whole and script.hangs_at_end:
+                await asyncio.Event().wait()
+            yield TokenDelta(part, reason if is_last and script.error is None else None)
+        if script.error is not None:
+            raise script.error
 
     async def close(self) -> None:
         """Ends the engine."""
@@ -96,18 +119,18 @@ class ScriptedEngine:
 
 
 class ToneDecoder:
-    """Each frame becomes a tone whose pitch is its first code."""
+    """Each frame becomes a tone whose pitch is its first code; `results` go first, one a call."""
 
     sample_rate = 24_000
     samples_per_frame = 2048
 
     def __init__(self) -> None:
         self.results: deque[Samples | Exception] = deque()
-        self.num_frames = 0
+        self.calls: list[tuple[int, int]] = []
 
     async def decode(self, frames: Sequence[Frame], *, noise_seed: int) -> Samples:
-        """A tone for each frame, or what was put into `results`."""
-        self.num_frames += len(frames)
+        """A tone for each frame, or what was put into `results`; `calls` keeps number and seed."""
+        self.calls.append((len(frames), noise_seed))
         if self.results:
             result = self.results.popleft()
             if isinstance(result, Exception):

@@ -1,8 +1,9 @@
 """Audio token ids to frames: one code per slot, and nothing the model wrote is lost.
 
-Realigning by the token's own slot rather than by a running count: one token too few or too many
-costs nothing but itself. The reference decoders count, and drop the legal code 0; there one bad
-token costs 85 to 427 ms (orpheus-speech `decoder.py`).
+Realigning by the token's own slot rather than by a running count: one token too few, too many or
+of the wrong slot harms no frame but its own, which at worst is heard twice. The reference decoders
+count, and drop the legal code 0; there one bad token costs 85 to 427 ms (orpheus-speech
+`decoder.py`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ Frame = tuple[int, ...]
 
 
 class FrameAssembler:
-    """Feed ids as they come; whole frames come out.
+    """Feed ids as they come; whole frames come out, a last one that is not whole never does.
 
     `num_filled` counts slots that no token came for: they repeat the code of the frame before.
     `num_stray` counts audio tokens that fit nowhere, `num_other` ids that are neither
@@ -41,14 +42,13 @@ class FrameAssembler:
                 self.num_other += 1
         return frames
 
-    def flush(self) -> int:
-        """Ends the utterance; the number of tokens of a frame that was never completed."""
-        num_left, self._partial = len(self._partial), []
-        return num_left
-
     def _place(self, slot: int, code: int, frames: list[Frame]) -> None:
         expected = len(self._partial)
-        if slot == 0 and expected > 0:
+        if slot == 0 and expected == 1:
+            # Two beginnings in a row: filling six slots would make a frame out of one token.
+            self._partial.clear()
+            self.num_stray += 1
+        elif slot == 0 and expected > 0:
             self._fill_up_to(self._layout.num_slots)
             self._complete(frames)
         elif slot < expected:

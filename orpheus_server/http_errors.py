@@ -26,6 +26,7 @@ SERVER_ERROR = "server_error"
 
 # The SDK repeats every 5xx twice: for what would fail again, that is two generations for nothing.
 _DO_NOT_RETRY = {"x-should-retry": "false"}
+_WORTH_A_RETRY = {408, 409, 429}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ _TABLE: dict[type[OrpheusError], Answer] = {
 }
 
 _HTTP_CODES = {
-    400: "invalid_request",
+    400: "invalid_json",  # FastAPI's for a body that no parser takes
     404: "not_found",
     405: "method_not_allowed",
     413: "request_too_large",
@@ -81,9 +82,10 @@ def error_response(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """An answer in OpenAI's envelope."""
+    """An answer in OpenAI's envelope; the caller's mistakes say that they stay mistakes."""
     body = ErrorResponse(error=ErrorBody(message=message, type=type_, param=param, code=code))
-    return JSONResponse(body.model_dump(), status_code=status, headers=dict(headers or {}))
+    own = _DO_NOT_RETRY if 400 <= status < 500 and status not in _WORTH_A_RETRY else {}
+    return JSONResponse(body.model_dump(), status_code=status, headers={**own, **(headers or {})})
 
 
 def internal_error() -> JSONResponse:
@@ -129,14 +131,14 @@ async def _on_orpheus_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    if not _is_json(request):
+    first: dict[str, Any] = error.errors()[0]
+    if first["loc"][0] == "body" and not _is_json(request):
         given = request.headers.get("content-type", "none")[:60]
         return error_response(
             415,
             f"The content type must be application/json, not {given!r}.",
             code="unsupported_media_type",
         )
-    first: dict[str, Any] = error.errors()[0]
     path = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     is_json_invalid = first["type"] == "json_invalid"
     param = None if is_json_invalid or not path else path[0]
@@ -175,7 +177,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     return error_response(
         status,
         messages.get(status, str(error.detail)),
-        code=_HTTP_CODES.get(status, "invalid_request"),
+        code=_HTTP_CODES.get(status, "invalid_request" if status < 500 else "internal_error"),
         type_=INVALID_REQUEST if status < 500 else SERVER_ERROR,
         headers=error.headers,
     )

@@ -72,8 +72,7 @@ class BodyLimit:
             )
             await response(scope, receive, send)
             return
-        declared = headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > self._max_body_bytes:
+        if self._is_declared_too_large(headers.get("content-length", "0")):
             # Answered without reading: the connection closes and the rest is never received.
             response = error_response(
                 413, self._message(), code="request_too_large", headers={"connection": "close"}
@@ -91,6 +90,12 @@ class BodyLimit:
             return message
 
         await self._app(scope, receive_counted, send)
+
+    def _is_declared_too_large(self, content_length: str) -> bool:
+        # By digits first: int() itself raises for a number of thousands of digits.
+        digits = content_length.lstrip("0") or "0"
+        is_huge = len(digits) > len(str(self._max_body_bytes))
+        return digits.isdecimal() and (is_huge or int(digits) > self._max_body_bytes)
 
     def _message(self) -> str:
         return f"The body is larger than {self._max_body_bytes} bytes."

@@ -14,7 +14,7 @@ from orpheus_server.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import StartError
 from orpheus_server.text import estimate_duration_sec
 
-SEC_PER_PHONEME = 0.07
+SEC_PER_PHONEME = 0.08
 """English at an even pace, word marks and stops counted as phonemes (bundled voice, measured)."""
 
 
@@ -77,6 +77,10 @@ def _control_ids(checkpoint: Checkpoint, tokenizer: Tokenizer) -> frozenset[int]
     control.update(layout.stop_token_ids, checkpoint.prompt.before, checkpoint.prompt.after)
     # `<custom_token_N>` are added tokens that are not marked special in the published files.
     control.update(tokenizer.get_added_tokens_decoder())
+    # What the vocabulary lacks is left out and counted, rather than spoken as "unknown".
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if unknown is not None and (unknown_id := tokenizer.token_to_id(unknown)) is not None:
+        control.add(unknown_id)
     return frozenset(control)
 
 

@@ -46,6 +46,8 @@ ENGLISH = Checkpoint(
     license_url="https://www.apache.org/licenses/LICENSE-2.0",
     attribution="Orpheus TTS by Canopy Labs, built on Llama 3.2 (Llama 3.2 Community License)",
     parameters="3B",
+    # Quality falls past a minute and text is skipped (canopyai/Orpheus-TTS#195): well under it.
+    max_audio_sec=40.0,
     emotion_tags={
         "en": ("laugh", "chuckle", "sigh", "cough", "sniffle", "groan", "yawn", "gasp"),
     },

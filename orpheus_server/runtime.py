@@ -16,15 +16,16 @@ from typing import Literal
 
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.checkpoint import Checkpoint
-from orpheus_server.choice import Choice, check_torchvision, choose
+from orpheus_server.choice import Choice, choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
 from orpheus_server.errors import EngineDead, EngineNotReady, OrpheusError, StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine
 from orpheus_server.phonemes import build_phonemizer
+from orpheus_server.planning import SpeechPlan, limits_for
 from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
-from orpheus_server.synthesizer import SpeechJob, Synthesizer, limits_for
+from orpheus_server.synthesizer import SpeechJob, Synthesizer
 from orpheus_server.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,11 @@ class Runtime:
         return self._synthesizer
 
     @property
+    def engine(self) -> TokenEngine | None:
+        """The engine once it is loaded."""
+        return self._engine
+
+    @property
     def status(self) -> Status:
         """`starting`, `healthy`, or `degraded` once the engine is lost."""
         if self._engine is None:
@@ -98,14 +104,10 @@ class Runtime:
 
     def assemble(self, parts: Parts) -> Synthesizer:
         """The synthesizer of these parts; requests do not see it before `open_for_requests`."""
-        settings, checkpoint = self.settings, self.checkpoint
+        settings, checkpoint, decoder = self.settings, self.checkpoint, parts.decoder
+        max_tokens = settings.tts_max_tokens or MAX_TOKENS_CAP
         runner = AttemptRunner(
-            checkpoint.layout,
-            parts.prompts,
-            parts.engine,
-            parts.decoder,
-            parts.pool,
-            settings.tts_max_tokens or MAX_TOKENS_CAP,
+            checkpoint.layout, parts.prompts, parts.engine, decoder, parts.pool, max_tokens
         )
         retries = RetryPolicy(
             max_attempts=settings.tts_max_attempts,
@@ -115,11 +117,14 @@ class Runtime:
         self._speaker = ChunkSpeaker(runner, retries, may_be_degraded=may_be_degraded)
         limits = limits_for(
             checkpoint,
+            frame_sec=decoder.samples_per_frame / decoder.sample_rate,
             chunk_max_chars=settings.tts_chunk_max_chars,
             max_model_len=parts.engine.max_model_len,
+            max_tokens=max_tokens,
         )
-        sample_rate = parts.decoder.sample_rate
-        return Synthesizer(self._speaker, parts.pool, sample_rate=sample_rate, limits=limits)
+        return Synthesizer(
+            self._speaker, parts.pool, sample_rate=decoder.sample_rate, limits=limits
+        )
 
     def open_for_requests(self, engine: TokenEngine, synthesizer: Synthesizer) -> None:
         """From now on requests are served."""
@@ -134,13 +139,12 @@ class Runtime:
 async def open_runtime(
     settings: Settings, *, on_start_failure: Callable[[], None]
 ) -> AsyncIterator[Runtime]:
-    """A runtime that loads in the background while the server already answers.
+    """A runtime whose model loads in the background while the server already answers.
 
-    Raises `StartError` for what can be told at once; a later failure is kept in `start_error`,
-    logged, and `on_start_failure` is called.
+    A failure to load is kept in `start_error`, logged, and `on_start_failure` is called.
     """
-    has_cuda = await asyncio.to_thread(_has_cuda)
-    runtime = Runtime(settings, choose(settings, has_cuda=has_cuda))
+    is_cuda = await asyncio.to_thread(has_cuda)
+    runtime = Runtime(settings, choose(settings, has_cuda=is_cuda))
     logger.info("serving %s", runtime.choice.describe())
     async with AsyncExitStack() as stack:
         loading = asyncio.create_task(_load(runtime, stack, on_start_failure))
@@ -183,7 +187,7 @@ async def _warm_up(runtime: Runtime, synthesizer: Synthesizer) -> None:
     """One word through everything, so that the first caller waits no longer than the second."""
     job = SpeechJob(
         request_id="warm-up",
-        chunks=("Hello.",),
+        plan=SpeechPlan(("Hello.",)),
         voice=runtime.checkpoint.default_voice,
         sampling=replace(runtime.default_sampling, max_tokens=140),
         seed=1,
@@ -193,29 +197,31 @@ async def _warm_up(runtime: Runtime, synthesizer: Synthesizer) -> None:
     await synthesizer.collect(job)
 
 
-def _has_cuda() -> bool:
-    check_torchvision()
-    import torch  # seconds to import: in a thread, while the port already answers
-
-    return torch.cuda.is_available()
-
-
-def _quieten_vllm() -> None:
+def _prepare_vllm() -> None:
     """vLLM's own switches, before it is imported; what the user set stays.
 
-    Its log is ours to sum up, and nobody asked to send usage statistics anywhere.
+    Its log is ours to sum up, nobody asked to send usage statistics anywhere, and a process that
+    has threads and may have touched CUDA must not be forked.
     """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
 
 
 def _build_parts(choice: Choice, settings: Settings) -> Parts:
-    _quieten_vllm()
+    _prepare_vllm()
     # Imported here because they take ten seconds: the port answers meanwhile.
     import torch
 
     from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
-    from orpheus_server.engines.vllm_engine import VllmOptions, build_vllm_engine
+
+    try:
+        from orpheus_server.engines.vllm_engine import VllmOptions, build_vllm_engine
+    except ImportError as error:
+        raise StartError(
+            f"vLLM cannot be imported ({error}). 'make serve' installs it, or "
+            "'pip install --no-deps -r requirements.txt' (requirements-cuda.txt with a GPU)."
+        ) from error
     from orpheus_server.weights import CODEC_FILES, MODEL_FILES, find_files
 
     checkpoint = choice.checkpoint

@@ -60,8 +60,8 @@ class SpeechRequest(BaseModel):
     temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
     """Extension."""
 
-    top_p: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
-    """Extension."""
+    top_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
+    """Extension; 0 keeps the likeliest token only."""
 
     top_k: Annotated[Integer, Field(ge=0, le=200_000)] | None = None
     """Extension; 0 is off."""

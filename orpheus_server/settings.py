@@ -2,9 +2,11 @@
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -104,8 +106,7 @@ class Settings(BaseSettings):
     @field_validator("snac_device")
     @classmethod
     def _check_device(cls, value: str | None) -> str | None:
-        kind, _, number = (value or "cpu").partition(":")
-        if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        if value is not None and re.fullmatch(r"cpu|cuda(:[0-9]+)?", value) is None:
             raise ValueError("allowed are cpu, cuda and cuda:N")
         return value
 
@@ -121,10 +122,18 @@ def load_settings(**overrides: Any) -> Settings:
         lines = []
         for problem in error.errors():
             name = str(problem["loc"][0]).upper()
-            secret = "TOKEN" in name or "KEY" in name
-            given = "(hidden)" if secret else repr(problem["input"])
+            given = "(hidden)" if name in _SECRETS else repr(problem["input"])
             lines.append(f"{name}={given}: {_allowed(problem['msg'])}")
         raise StartError("Bad settings:\n  " + "\n  ".join(lines)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"{ENV_FILE} cannot be read: {error}") from error
+
+
+_SECRETS = {
+    name.upper()
+    for name, field in Settings.model_fields.items()
+    if field.annotation == SecretStr | None
+}
 
 
 def _allowed(message: str) -> str:
@@ -138,7 +147,9 @@ def warnings_for(settings: Settings) -> list[str]:
     if settings.vllm_use_v1 == "0":
         lines.append("VLLM_USE_V1=0 has no effect: vLLM's first engine no longer exists.")
     known = [name.upper() for name in Settings.model_fields]
-    for name in sorted(os.environ):
+    env_file = Settings.model_config.get("env_file")
+    in_file = dotenv_values(env_file) if isinstance(env_file, Path) else {}
+    for name in sorted({name.upper() for name in (*os.environ, *in_file)}):
         if name.startswith(_PREFIXES) and name not in known:
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             hint = f"; did you mean {close[0]}?" if close else ""

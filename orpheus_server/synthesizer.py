@@ -1,56 +1,26 @@
 """The conductor: text to chunks, chunks ahead of each other, audio in order."""
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from orpheus_server.audio import empty
-from orpheus_server.checkpoint import Checkpoint, Voice
+from orpheus_server.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkAudio, ChunkJob, ChunkSpeaker
 from orpheus_server.encoders import open_encoder
-from orpheus_server.errors import RequestError
-from orpheus_server.guard import Fault
-from orpheus_server.published import ALL_EMOTION_TAGS
+from orpheus_server.planning import SpeechLimits, SpeechPlan, plan_speech
 from orpheus_server.sampling import SamplingOptions
 from orpheus_server.seams import smooth_chunk
-from orpheus_server.splitting import split_in_two, split_text
 from orpheus_server.tasks import run_ahead
 from orpheus_server.tempo import change_tempo
-from orpheus_server.text import clean_text, estimate_duration_sec, is_speakable
 from orpheus_server.workers import WorkerPool
 
 LOOK_AHEAD = 8
 """Chunks of one request in the engine at once: more fill its batch, and hold more memory."""
-
-_CHARS_PER_SEC = 15
-_CHUNK_FILL = 0.85
-"""Share of the longest trained utterance that a chunk may take: estimates are not exact."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechLimits:
-    """How long one generation may be: characters of text, and seconds it is expected to last."""
-
-    chunk_max_chars: int
-    chunk_max_sec: float
-
-
-def limits_for(checkpoint: Checkpoint, *, chunk_max_chars: int, max_model_len: int) -> SpeechLimits:
-    """What fits both the checkpoint's training and the engine's context."""
-    tokens_per_sec = checkpoint.layout.num_slots / _FRAME_SEC
-    # Half of the context: the prompt, and speech slower than expected, take the rest.
-    max_sec = max_model_len / 2 / tokens_per_sec
-    if checkpoint.max_audio_sec is not None:
-        max_sec = min(max_sec, checkpoint.max_audio_sec * _CHUNK_FILL)
-    return SpeechLimits(min(chunk_max_chars, int(max_sec * _CHARS_PER_SEC)), max_sec)
-
-
-_FRAME_SEC = 2048 / 24_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +28,7 @@ class SpeechJob:
     """A request as the pipeline sees it; everything in it is valid."""
 
     request_id: str
-    chunks: tuple[str, ...]
+    plan: SpeechPlan
     voice: Voice
     sampling: SamplingOptions
     seed: int | None
@@ -77,7 +47,6 @@ class SpeechStats:
     num_output_tokens: int = 0
     num_dropped_symbols: int = 0
     audio_sec: float = 0.0
-    faults: Counter[Fault] = field(default_factory=Counter)
 
     def add(self, chunk: ChunkAudio) -> None:
         """Counts one chunk."""
@@ -95,34 +64,6 @@ class SpeechFile:
 
     data: bytes
     stats: SpeechStats
-
-
-def plan_chunks(text: str, *, tags: frozenset[str], limits: SpeechLimits) -> tuple[str, ...]:
-    """A caller's text as pieces of one generation each.
-
-    Raises `RequestError` if nothing in it can be spoken.
-    """
-    clean = clean_text(text, tags=tags, all_tags=ALL_EMOTION_TAGS).text
-    if not is_speakable(clean, tags=tags):
-        raise RequestError(
-            "The input has nothing to speak: it needs a letter, a digit or an emotion tag that "
-            "this voice has.",
-            param="input",
-            code="nothing_to_speak",
-        )
-    chunks = split_text(clean, max_chars=limits.chunk_max_chars)
-    short = [part for chunk in chunks for part in _shorten(chunk, limits.chunk_max_sec)]
-    return tuple(chunk for chunk in short if is_speakable(chunk, tags=tags))
-
-
-def _shorten(chunk: str, max_sec: float) -> list[str]:
-    """Halves a chunk until it is short enough: digits and CJK last longer than letters."""
-    if estimate_duration_sec(chunk) <= max_sec:
-        return [chunk]
-    halves = split_in_two(chunk)
-    if halves is None:
-        return [chunk]
-    return [part for half in halves for part in _shorten(half, max_sec)]
 
 
 class Synthesizer:
@@ -143,9 +84,9 @@ class Synthesizer:
         self._limits = limits
         self._look_ahead = look_ahead
 
-    async def plan(self, text: str, *, tags: frozenset[str]) -> tuple[str, ...]:
-        """`plan_chunks` off the event loop."""
-        return await self._pool.run(plan_chunks, text, tags=tags, limits=self._limits)
+    async def plan(self, text: str, *, tags: frozenset[str]) -> SpeechPlan:
+        """`plan_speech` off the event loop."""
+        return await self._pool.run(plan_speech, text, tags=tags, limits=self._limits)
 
     async def speak(self, job: SpeechJob) -> AsyncGenerator[ChunkAudio, None]:
         """Chunks in order, the next ones being made meanwhile. Close it to stop all of them."""
@@ -154,7 +95,7 @@ class Synthesizer:
             chunk = ChunkJob(job.request_id, index, text, job.voice, job.sampling, job.seed)
             return partial(self._speaker.speak, chunk)
 
-        work = (start(index, text) for index, text in enumerate(job.chunks))
+        work = (start(index, text) for index, text in enumerate(job.plan.chunks))
         async with aclosing(run_ahead(work, look_ahead=self._look_ahead)) as chunks:
             async for chunk in chunks:
                 yield chunk

@@ -14,12 +14,23 @@ _MIN_FACTOR = 0.5
 """The filter's own lower limit (ffmpeg documentation, `atempo`); slower is two filters in a row."""
 
 
+_BLOCK_SAMPLES = 1024
+"""What the filter is given at once. It cuts differently for other sizes, so the same samples in
+other pieces would sound different; and it fails on a piece that becomes less than one sample."""
+
+_PAD_BLOCKS = 4
+"""Zeros after the last sample: the filter keeps up to a few windows of 43 ms for itself."""
+
+
 class TempoFilter:
     """Samples in, samples at `speed` times the pace out; `flush` gives the rest."""
 
     def __init__(self, *, speed: float, sample_rate: int) -> None:
         self._sample_rate = sample_rate
-        self._num_fed = 0
+        self._speed = speed
+        self._waiting = empty()
+        self._num_pushed = 0
+        self._num_given = 0
         self._graph = Graph()
         source = self._graph.add_abuffer(
             format="flt", sample_rate=sample_rate, layout="mono", time_base=None
@@ -31,25 +42,38 @@ class TempoFilter:
 
     def feed(self, samples: Samples) -> Samples:
         """What the filter gives for these samples so far."""
-        if samples.size:
-            frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
-            frame.sample_rate = self._sample_rate
-            frame.pts = self._num_fed
-            self._num_fed += samples.size
-            self._graph.push(frame)
-        return self._pull()
+        samples = np.concatenate([self._waiting, samples])
+        end = samples.size - samples.size % _BLOCK_SAMPLES
+        out = [empty()]
+        for start in range(0, end, _BLOCK_SAMPLES):
+            self._push(samples[start : start + _BLOCK_SAMPLES])
+            out += self._pull()
+        self._waiting = samples[end:]
+        given = np.concatenate(out)
+        self._num_given += given.size
+        return given
 
     def flush(self) -> Samples:
-        """The samples that the filter still held; it takes none after that."""
-        if not self._num_fed:
-            return empty()
+        """The samples that the filter still held; it takes none after that.
+
+        All together are the length of the input divided by the speed, to the sample.
+        """
+        num_fed = self._num_pushed + self._waiting.size
+        num_left = max(0, round(num_fed / self._speed) - self._num_given)
+        padding = np.zeros((_PAD_BLOCKS + 1) * _BLOCK_SAMPLES, dtype=np.float32)
+        rest = self.feed(padding[self._waiting.size :])
         self._graph.push(None)
-        return self._pull()
+        held: Samples = np.concatenate([rest, *self._pull()])
+        return held[:num_left]
 
-    def _pull(self) -> Samples:
-        return np.concatenate([empty(), *self._frames()])
+    def _push(self, block: Samples) -> None:
+        frame = av.AudioFrame.from_ndarray(block[np.newaxis], format="flt", layout="mono")
+        frame.sample_rate = self._sample_rate
+        frame.pts = self._num_pushed
+        self._num_pushed += block.size
+        self._graph.push(frame)
 
-    def _frames(self) -> Iterator[Samples]:
+    def _pull(self) -> Iterator[Samples]:
         while True:
             try:
                 frame = self._graph.pull()

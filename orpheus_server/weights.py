@@ -1,11 +1,13 @@
 """Finds the files of a checkpoint: a folder as it is, or what is needed from the hub."""
 
+import os
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
@@ -26,7 +28,7 @@ def find_files(
 
     Raises `StartError` with what to do: a gated checkpoint names `HF_TOKEN` and the mirror.
     """
-    folder = Path(source).expanduser()
+    folder = Path(os.path.expanduser(source))
     if folder.is_dir():
         return folder
     if source.startswith((".", "/", "~")) or source.count("/") != 1:
@@ -44,6 +46,6 @@ def find_files(
         raise StartError(
             f"the hub has no {source!r}, or it is private and HF_TOKEN does not open it."
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise StartError(f"{source} could not be fetched from the hub: {error}") from error
     return Path(path)

@@ -1,6 +1,7 @@
 """vLLM's `AsyncLLMEngine` behind the `TokenEngine` protocol."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -10,18 +11,22 @@ from pathlib import Path
 from vllm import SamplingParams, TokensPrompt
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.async_llm_engine import AsyncLLMEngine
+from vllm.exceptions import VLLMClientError, VLLMServerError
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from orpheus_server.checkpoint import Checkpoint, DtypeName
 from orpheus_server.engines.slot_mask import layout_to_config
-from orpheus_server.errors import EngineDead, GenerationFailed, StartError
+from orpheus_server.errors import EngineDead, EngineNotReady, GenerationFailed, StartError
 from orpheus_server.interfaces import FinishReason, TokenDelta, TokenRequest
 
 logger = logging.getLogger(__name__)
 
 CPU_KV_CACHE_BYTES = 1 << 30
 """1 GiB: 9,300 tokens of the 3B model in bfloat16, far more of a small one."""
+
+SMALLEST_TOP_P = 1e-6
+"""vLLM refuses 0; this keeps the likeliest token only, which is what 0 means."""
 
 MIN_MODEL_LEN = 2048
 """Below this a chunk of ordinary length no longer fits: 2048 tokens are 25 s of audio."""
@@ -44,7 +49,7 @@ class VllmEngine:
     """One engine in this process; its core runs in processes of its own."""
 
     def __init__(self, engine: AsyncLLMEngine, checkpoint: Checkpoint) -> None:
-        self._engine = engine
+        self._engine: AsyncLLMEngine | None = engine
         self._layout = checkpoint.layout
         model_config = engine.vllm_config.model_config
         self._vocab_size = model_config.get_vocab_size()
@@ -65,15 +70,18 @@ class VllmEngine:
     @property
     def is_alive(self) -> bool:
         """False once the engine core has died."""
-        return not self._engine.errored
+        return self._engine is not None and not self._engine.errored
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
         """Deltas of new ids; one every frame, the first at once."""
         self._check(request)
-        prompt = TokensPrompt(prompt_token_ids=list(request.prompt_token_ids))
-        outputs = self._engine.generate(prompt, self._sampling_params(request), request.request_id)
+        if self._engine is None:
+            raise EngineNotReady("the engine is closed")
         self._num_active += 1
         try:
+            prompt = TokensPrompt(prompt_token_ids=list(request.prompt_token_ids))
+            sampling = self._sampling_params(request)
+            outputs = self._engine.generate(prompt, sampling, request.request_id)
             async with aclosing(outputs):
                 async for output in outputs:
                     completion = output.outputs[0]
@@ -81,14 +89,20 @@ class VllmEngine:
                     yield TokenDelta(tuple(completion.token_ids), reason)
         except EngineDeadError as error:
             raise EngineDead("the speech engine has died") from error
-        except (ValueError, RuntimeError) as error:
-            raise GenerationFailed(f"the engine refused the request: {error}") from error
+        except (VLLMClientError, VLLMServerError) as error:
+            raise GenerationFailed(f"the engine failed on the request: {error}") from error
         finally:
             self._num_active -= 1
 
     async def close(self) -> None:
         """Ends the engine core; blocking, so off the event loop."""
-        await asyncio.to_thread(self._engine.shutdown)
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        if engine.output_handler is not None:
+            # It would take the end of its core for a crash and log one.
+            engine.output_handler.cancel()
+        await asyncio.to_thread(engine.shutdown)
 
     def _check(self, request: TokenRequest) -> None:
         loop = asyncio.get_running_loop()
@@ -111,7 +125,7 @@ class VllmEngine:
         sampling = request.sampling
         return SamplingParams(
             temperature=sampling.temperature,
-            top_p=sampling.top_p,
+            top_p=max(sampling.top_p, SMALLEST_TOP_P),
             top_k=sampling.top_k,
             min_p=sampling.min_p,
             repetition_penalty=sampling.repetition_penalty,
@@ -137,16 +151,17 @@ def _finish_reason(reason: str | None) -> FinishReason | None:
 def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     """Loads the model; takes tens of seconds, so call it from a thread.
 
-    The context is lowered to what the cache holds, with one line in the log. Raises `StartError`
-    if that is below 2048 tokens or the model cannot be loaded.
+    The context is lowered to what the model and the cache hold, with one line in the log. Raises
+    `StartError` if that is below 2048 tokens or the model cannot be loaded.
     """
+    wanted = min(options.max_model_len, _own_max_len(options.folder))
     args = AsyncEngineArgs(
         model=str(options.folder),
         dtype=options.dtype,
         skip_tokenizer_init=True,
         # -1 fits the context to the cache; the wanted length goes in as the model's own limit.
         max_model_len=-1,
-        hf_overrides={"max_position_embeddings": options.max_model_len},
+        hf_overrides={"max_position_embeddings": wanted},
         max_num_seqs=options.max_num_seqs,
         tensor_parallel_size=options.tensor_parallel_size,
         # Prompts are short and all different: the cache of prefixes would never hit.
@@ -176,8 +191,18 @@ def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngin
         )
     if fitted < options.max_model_len:
         logger.warning(
-            "context lowered from %d to %d tokens: the key-value cache holds no more",
+            "context lowered from %d to %d tokens: the %s holds no more",
             options.max_model_len,
             fitted,
+            "model" if fitted == wanted else "key-value cache",
         )
     return VllmEngine(engine, checkpoint)
+
+
+def _own_max_len(folder: Path) -> int:
+    """What the model was built for, from its `config.json`. Raises `StartError`."""
+    path = folder / "config.json"
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["max_position_embeddings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StartError(f"{path} is not the configuration of a Llama: {error}") from error

@@ -10,6 +10,8 @@ from orpheus_server.schemas import Features, Health, LoadedModels, Ready
 router = APIRouter(tags=["health"])
 
 
+# Uptime monitors ask with HEAD.
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def get_health(runtime: CurrentRuntime) -> Health:
     """200 as long as the process answers; the body tells the rest."""
@@ -25,6 +27,7 @@ async def get_health(runtime: CurrentRuntime) -> Health:
     )
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready")
 async def get_ready(runtime: CurrentRuntime) -> Ready:
     """200 only if a request would be served now, else 503."""

@@ -1,6 +1,6 @@
 """Models and voices, for the SDK and for the clients that each ask in their own way."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Query
 
@@ -10,6 +10,7 @@ from orpheus_server.routes.dependencies import CurrentRuntime
 from orpheus_server.runtime import Runtime
 from orpheus_server.schemas import (
     AudioModelList,
+    ErrorResponse,
     Model,
     ModelInfo,
     ModelList,
@@ -19,6 +20,10 @@ from orpheus_server.schemas import (
 )
 
 router = APIRouter(tags=["models"])
+
+UNKNOWN_MODEL: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorResponse, "description": "Unknown model"}
+}
 
 MODEL_ALIASES = (
     "orpheus",
@@ -73,7 +78,7 @@ async def list_models(runtime: CurrentRuntime) -> ModelList:
 
 
 # A path: the SDK percent-encodes the slash of a hub id, and servers decode it before routing.
-@router.get("/models/{model:path}", responses={404: {"description": "Unknown model"}})
+@router.get("/models/{model:path}", responses=UNKNOWN_MODEL)
 async def get_model(model: str, runtime: CurrentRuntime) -> Model:
     """One model by any of its names."""
     check_model(model, runtime.checkpoint)

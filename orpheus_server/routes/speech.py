@@ -57,7 +57,7 @@ async def create_speech(
     return Response(
         speech.data,
         media_type=FORMATS[job.response_format].media_type,
-        headers=_headers(body, speech.stats),
+        headers=_headers(body, job, speech.stats),
     )
 
 
@@ -67,7 +67,9 @@ async def plan_job(body: SpeechRequest, runtime: Runtime, request_id: str) -> Sp
     if body.model is not None:
         check_model(body.model, checkpoint)
     voice = _resolve_voice(body.voice, checkpoint)
-    response_format = body.response_format or settings.tts_default_response_format
+    response_format = body.response_format
+    if response_format is None:
+        response_format = settings.tts_default_response_format
     _check_format(response_format)
     _check_streaming(body)
     limit = settings.tts_max_input_chars
@@ -77,10 +79,10 @@ async def plan_job(body: SpeechRequest, runtime: Runtime, request_id: str) -> Sp
             param="input",
             code="string_above_max_length",
         )
-    chunks = await runtime.synthesizer.plan(body.input, tags=checkpoint.tags_of(voice))
+    plan = await runtime.synthesizer.plan(body.input, tags=checkpoint.tags_of(voice))
     return SpeechJob(
         request_id=request_id,
-        chunks=chunks,
+        plan=plan,
         voice=voice,
         sampling=_resolve_sampling(body, runtime.default_sampling),
         seed=body.seed,
@@ -134,7 +136,7 @@ def _resolve_sampling(body: SpeechRequest, default: SamplingOptions) -> Sampling
     return replace(default, **{name: value for name, value in asked.items() if value is not None})
 
 
-def _headers(body: SpeechRequest, stats: SpeechStats) -> dict[str, str]:
+def _headers(body: SpeechRequest, job: SpeechJob, stats: SpeechStats) -> dict[str, str]:
     headers = {}
     ignored = list(body.model_extra or {})[:_MAX_NAMED_FIELDS]
     if body.instructions:
@@ -142,10 +144,12 @@ def _headers(body: SpeechRequest, stats: SpeechStats) -> dict[str, str]:
     names = [name[:40] for name in ignored if name.isascii() and name.isidentifier()]
     if names:
         headers["x-orpheus-ignored-fields"] = ", ".join(names)
-    if stats.num_degraded_chunks:
-        headers["x-orpheus-degraded-chunks"] = str(stats.num_degraded_chunks)
-    if stats.num_dropped_symbols:
-        headers["x-orpheus-dropped-symbols"] = str(stats.num_dropped_symbols)
+    counts = {
+        "x-orpheus-degraded-chunks": stats.num_degraded_chunks,
+        "x-orpheus-dropped-symbols": stats.num_dropped_symbols,
+        "x-orpheus-dropped-tags": job.plan.num_dropped_tags,
+    }
+    headers |= {name: str(count) for name, count in counts.items() if count}
     return headers
 
 

@@ -1,0 +1,55 @@
+"""Fixtures that more than one file needs."""
+
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orpheus_server.settings import Settings
+from tests.support import Bench, open_bench
+
+if TYPE_CHECKING:
+    from tests.live import LiveServer
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clean_environment(monkeypatch, tmp_path)
+
+
+def clean_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Settings of the machine that runs the tests must not decide them."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", folder / ".env")
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """The pipeline below the synthesizer, over the fakes."""
+    async with open_bench() as bench:
+        yield bench
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LiveServer"]:
+    """The one real engine of the session, behind a real uvicorn."""
+    from tests.live import LiveServer
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        clean_environment(monkeypatch, tmp_path_factory.mktemp("server"))
+        settings = Settings()
+    # vLLM and what it imports warn of their own future; inside this block that is no error.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        live = LiveServer(settings)
+        live.__enter__()
+    yield live
+    live.__exit__()

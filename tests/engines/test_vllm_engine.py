@@ -1,0 +1,145 @@
+"""Starts and ends of engines of their own: context, memory, death. The rest is in test_server."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from orpheus_server.choice import POCKET_FOLDER
+from orpheus_server.errors import EngineDead, StartError
+from orpheus_server.interfaces import TokenDelta, TokenRequest
+from orpheus_server.published import ENGLISH
+from orpheus_server.speech_json import load_speech_json
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # vLLM's imports warn of their own future
+]
+
+
+def options(folder: Path = POCKET_FOLDER, **changes: Any) -> Any:
+    from orpheus_server.engines.vllm_engine import VllmOptions
+
+    base = VllmOptions(
+        folder=folder,
+        is_cuda=False,
+        dtype="float32",
+        max_model_len=2048,
+        max_num_seqs=8,
+        gpu_memory_utilization=0.9,
+    )
+    return replace(base, **changes)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(logging.getLogger("orpheus_server"), "propagate", True)
+    return caplog
+
+
+@pytest.fixture(scope="module")
+def long_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.published_like import write_model
+
+    folder = tmp_path_factory.mktemp("model")
+    write_model(folder)
+    return folder
+
+
+def children() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in str(child.cmdline())
+    ]
+
+
+async def exhaust(deltas: AsyncGenerator[TokenDelta, None]) -> None:
+    async for _ in deltas:
+        pass
+
+
+def test_context_is_lowered_to_what_the_cache_holds(
+    long_model: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    """131,072 tokens of context against a small cache: other servers end at the start."""
+    from orpheus_server.engines import vllm_engine
+
+    monkeypatch.setattr(vllm_engine, "CPU_KV_CACHE_BYTES", 5 << 20)
+    engine = vllm_engine.build_vllm_engine(
+        ENGLISH, options(long_model, dtype="bfloat16", max_model_len=131_072)
+    )
+    try:
+        assert 2048 <= engine.max_model_len < 16_384
+        assert f"from 131072 to {engine.max_model_len} tokens: the key-value cache" in logged.text
+    finally:
+        asyncio.run(engine.close())
+    assert children() == []
+
+
+def test_below_2048_tokens_the_start_fails(
+    long_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orpheus_server.engines import vllm_engine
+
+    monkeypatch.setattr(vllm_engine, "CPU_KV_CACHE_BYTES", 1 << 19)
+    with pytest.raises(StartError, match="at least 2048 are needed"):
+        vllm_engine.build_vllm_engine(ENGLISH, options(long_model, dtype="bfloat16"))
+    assert children() == []
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    from orpheus_server.engines.vllm_engine import build_vllm_engine
+
+    with pytest.raises(StartError, match=r"config\.json is not the configuration of a Llama"):
+        build_vllm_engine(ENGLISH, options(tmp_path))
+    shutil.copy(POCKET_FOLDER / "config.json", tmp_path)
+    with pytest.raises(StartError, match="vLLM cannot load"):
+        build_vllm_engine(ENGLISH, options(tmp_path))
+    assert children() == []
+
+
+def test_death_is_told_apart_and_a_model_limit_is_respected(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    """vLLM's own count of unfinished requests stays up after its core has died."""
+    from orpheus_server.engines.vllm_engine import build_vllm_engine
+
+    checkpoint = load_speech_json(POCKET_FOLDER)
+    engine = build_vllm_engine(checkpoint, options(max_model_len=8192))
+    assert engine.max_model_len == 2048
+    assert "from 8192 to 2048 tokens: the model holds no more" in logged.text
+    request = TokenRequest(
+        request_id="r",
+        prompt_token_ids=(1, 5, 19, 63, 23, 55, 9, 2, 3),
+        sampling=checkpoint.sampling,
+        max_tokens=1900,
+        seed=1,
+    )
+
+    async def work() -> None:
+        assert engine.is_alive
+        deltas = [engine.generate(request) for _ in range(3)]
+        for each in deltas:
+            await anext(each)
+        assert engine.num_active == 3
+        for child in children():
+            child.kill()
+        for each in deltas:
+            with pytest.raises(EngineDead):
+                await exhaust(each)
+        assert not engine.is_alive
+        assert engine.num_active == 0
+        with pytest.raises(EngineDead):
+            await anext(engine.generate(request))
+        await engine.close()
+
+    asyncio.run(work())
+    assert children() == []

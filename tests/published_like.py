@@ -1,0 +1,81 @@
+"""A random checkpoint with the published vocabulary, tokenizer layout and codec shape."""
+
+import json
+from pathlib import Path
+
+import torch
+from snac import SNAC
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import LlamaConfig, LlamaForCausalLM
+
+VOCAB_SIZE = 156_940
+FIRST_CUSTOM_TOKEN = 128_256
+
+SNAC_24KHZ = {
+    "sampling_rate": 24000,
+    "encoder_dim": 48,
+    "encoder_rates": [2, 4, 8, 8],
+    "decoder_dim": 1024,
+    "decoder_rates": [8, 8, 4, 2],
+    "attn_window_size": None,
+    "codebook_size": 4096,
+    "codebook_dim": 8,
+    "vq_strides": [4, 2, 1],
+    "noise": True,
+    "depthwise": True,
+}
+
+
+def write_model(folder: Path) -> None:
+    """A Llama of two thin layers that the published loader takes for the 3B one."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCAB_SIZE,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=131_072,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 500_000.0,
+            "factor": 32.0,
+            "high_freq_factor": 4.0,
+            "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 8192,
+        },
+        tie_word_embeddings=True,
+        bos_token_id=128_000,
+        eos_token_id=128_009,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    write_tokenizer(folder)
+    # What lies beside the published weights and must not be fetched.
+    for name in ("optimizer.bin", "pytorch_model_fsdp.bin", "scheduler.pt", "training_args.bin"):
+        (folder / name).write_bytes(b"100 GB of optimizer state")
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Bytes as text tokens; Llama's special tokens; `<custom_token_N>` added, not special."""
+    vocab = {char: index for index, char in enumerate(sorted(ByteLevel.alphabet()))}
+    special = {128_000: "<|begin_of_text|>", 128_009: "<|eot_id|>", VOCAB_SIZE - 1: "<|audio|>"}
+    custom = {
+        FIRST_CUSTOM_TOKEN + number: f"<custom_token_{number}>"
+        for number in range(VOCAB_SIZE - 1 - FIRST_CUSTOM_TOKEN)
+    }
+    vocab |= {name: token_id for token_id, name in (special | custom).items()}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(list(special.values()))
+    tokenizer.add_tokens(list(custom.values()))
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def write_codec(folder: Path) -> None:
+    """The published SNAC's shape with random weights, in the published file names."""
+    torch.manual_seed(1)
+    codec = SNAC(**SNAC_24KHZ)
+    (folder / "config.json").write_text(json.dumps(SNAC_24KHZ))
+    torch.save(codec.state_dict(), folder / "pytorch_model.bin")

@@ -1,0 +1,236 @@
+"""The server over the fakes: a real `Runtime`, pipeline and app, with no torch and no vLLM."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Scope
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from orpheus_server.app import create_app
+from orpheus_server.attempt import AttemptRunner
+from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.choice import POCKET_FOLDER, Choice
+from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
+from orpheus_server.interfaces import TokenRequest
+from orpheus_server.prompts import Phonemizer, PromptBuilder, load_tokenizer
+from orpheus_server.runtime import Parts, Runtime
+from orpheus_server.settings import Settings
+from orpheus_server.speech_json import load_speech_json
+from orpheus_server.workers import WorkerPool
+
+POCKET = load_speech_json(POCKET_FOLDER)
+
+WAIT_LIMIT_SEC = 10.0
+"""Reached only by a test that fails."""
+
+_LAYOUT = POCKET.layout
+
+
+def speech_ids(num_frames: int) -> tuple[int, ...]:
+    """Sound frames of the pocket voice without an end."""
+    return speech_script(_LAYOUT, num_frames).token_ids[:-1]
+
+
+def loop_script(num_good_frames: int) -> Script:
+    """Speech that falls into repeating its last frame, and would never end."""
+    ids = speech_ids(num_good_frames)
+    return Script((*ids, *ids[-7:] * 40), hangs_at_end=True)
+
+
+def stall_script(num_good_frames: int) -> Script:
+    """Speech that falls into frames of which only the first code changes, and would never end."""
+    stalled = [frame_ids(_LAYOUT, (index, 1, 1, 1, 1, 1, 1)) for index in range(40)]
+    ids = [token_id for frame in stalled for token_id in frame]
+    return Script((*speech_ids(num_good_frames), *ids), hangs_at_end=True)
+
+
+def runaway_script() -> Script:
+    """Speech that goes on and on."""
+    return Script(speech_ids(400), hangs_at_end=True)
+
+
+def short_script(num_frames: int) -> Script:
+    """Speech that stops after so many frames."""
+    return speech_script(_LAYOUT, num_frames)
+
+
+def endless_script(num_frames: int) -> Script:
+    """Speech that the engine itself ends for its length."""
+    return Script(speech_ids(num_frames), finish_reason="length")
+
+
+def garbled_script(num_frames: int, *, num_missing: int) -> Script:
+    """Speech that lacks the fourth token of its first frames."""
+    ids = list(speech_ids(num_frames))
+    for index in reversed(range(num_missing)):
+        del ids[index * 7 + 3]
+    return Script((*ids, _LAYOUT.stop_token_ids[0]))
+
+
+class LetterPhonemizer:
+    """A phoneme for each letter or digit and one stop: 32 of them are 30 frames."""
+
+    def phonemes(self, text: str) -> list[str]:
+        """Letters that are phonemes of the pocket voice too stay; the others become one vowel."""
+        letters = filter(str.isalnum, text.lower())
+        return [*(letter if letter in "bdfhijklmnpstuvwz" else "æ" for letter in letters), "."]
+
+
+def num_expected_frames(num_phonemes: int) -> float:
+    """80 ms a phoneme (prompts.py), 85.33 ms a frame."""
+    return num_phonemes * 0.08 * 24_000 / 2048
+
+
+def fitting_speech(checkpoint: Checkpoint) -> Callable[[TokenRequest], Script]:
+    """Speech as long as the prompt asks for."""
+
+    def script(request: TokenRequest) -> Script:
+        template = checkpoint.prompt
+        num_text = len(request.prompt_token_ids) - len(template.before) - len(template.after)
+        return speech_script(checkpoint.layout, max(1, round(num_expected_frames(num_text))))
+
+    return script
+
+
+def letter_tokenizer() -> Tokenizer:
+    """One id a character, and the published control tokens; everything else is unknown."""
+    alphabet = {chr(code): code - 31 for code in range(32, 127)}
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, **alphabet}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return tokenizer
+
+
+def build_prompts(checkpoint: Checkpoint) -> PromptBuilder:
+    """Prompts of the bundled voice with `LetterPhonemizer`, of others with `letter_tokenizer`."""
+    if checkpoint.text_frontend == "none":
+        return PromptBuilder(checkpoint, letter_tokenizer(), None)
+    phonemizer: Phonemizer = LetterPhonemizer()
+    return PromptBuilder(checkpoint, load_tokenizer(POCKET_FOLDER), phonemizer)
+
+
+@dataclass
+class Bench:
+    """A runner of the pocket voice over the fakes.
+
+    `scripts` are by request id, because the halves of a chunk reach the engine in any order.
+    """
+
+    engine: ScriptedEngine
+    decoder: ToneDecoder
+    pool: WorkerPool
+    runner: AttemptRunner
+    scripts: dict[str, Script]
+
+
+@asynccontextmanager
+async def open_bench() -> AsyncIterator[Bench]:
+    """A bench whose requests without a script get fitting speech."""
+    scripts: dict[str, Script] = {}
+    fitting = fitting_speech(POCKET)
+    engine = ScriptedEngine(lambda request: scripts.get(request.request_id) or fitting(request))
+    decoder, pool = ToneDecoder(), WorkerPool(2)
+    runner = AttemptRunner(POCKET.layout, build_prompts(POCKET), engine, decoder, pool)
+    try:
+        yield Bench(engine, decoder, pool, runner, scripts)
+        assert engine.num_active == 0, "a generation was left in the engine"
+    finally:
+        await pool.close()
+
+
+@dataclass
+class FakeServer:
+    """`with server.client() as client`: the app over the fakes, which stay at hand for scripts.
+
+    With `is_loaded=False` it stays as it is while the model loads.
+    """
+
+    checkpoint: Checkpoint = POCKET
+    settings: Settings = field(default_factory=Settings)
+    is_loaded: bool = True
+    engine: ScriptedEngine = field(init=False)
+    decoder: ToneDecoder = field(init=False, default_factory=ToneDecoder)
+    runtime: Runtime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = ScriptedEngine(fitting_speech(self.checkpoint))
+
+    @asynccontextmanager
+    async def open_runtime(self, settings: Settings) -> AsyncIterator[Runtime]:
+        """For `create_app`."""
+        choice = Choice(
+            checkpoint=self.checkpoint,
+            is_cuda=False,
+            dtype="float32",
+            codec_device="cpu",
+            max_model_len=8192,
+            max_num_seqs=32,
+            max_workers=2,
+            why="a test asked for it",
+        )
+        self.runtime = runtime = Runtime(settings, choice)
+        pool = WorkerPool(choice.max_workers)
+        parts = Parts(build_prompts(self.checkpoint), self.engine, self.decoder, pool)
+        synthesizer = runtime.assemble(parts)
+        if self.is_loaded:
+            runtime.open_for_requests(self.engine, synthesizer)
+        try:
+            yield runtime
+        finally:
+            runtime.close_for_requests()
+            await pool.close()
+
+    def build_app(self) -> FastAPI:
+        """The app, which opens the runtime when it starts."""
+        return create_app(self.settings, open_runtime=self.open_runtime)
+
+    @contextmanager
+    def client(self) -> Iterator[TestClient]:
+        """A client of the running app; afterwards nothing is left in the engine."""
+        with TestClient(self.build_app()) as client:
+            yield client
+            assert self.engine.num_active == 0
+
+
+async def call_by_hand(
+    app: ASGIApp, messages: asyncio.Queue[Message], **changes: object
+) -> list[Message]:
+    """What the app sends to `POST /v1/audio/speech`, which arrives as these messages."""
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/v1/audio/speech",
+        "raw_path": b"/v1/audio/speech",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        **changes,
+    }
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, messages.get, send)
+    return sent
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    """Lets other tasks run until the condition holds."""
+    async with asyncio.timeout(WAIT_LIMIT_SEC):
+        while not condition():  # noqa: ASYNC110 - nothing sets an event for it
+            await asyncio.sleep(0)
+
+
+def pcm_samples(body: bytes) -> npt.NDArray[np.int16]:
+    """Samples of a `pcm` answer."""
+    return np.frombuffer(body, dtype="<i2")

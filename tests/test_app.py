@@ -1,0 +1,236 @@
+"""What holds for every route: ids, envelope, callers who leave, our own bugs."""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from starlette.types import Message
+
+from orpheus_server.app import create_app, max_body_bytes
+from orpheus_server.errors import EngineDead, StartError
+from orpheus_server.fakes import Script, ScriptedEngine
+from orpheus_server.settings import Settings
+from tests.support import WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids, wait_for
+
+REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def client(server: FakeServer) -> Iterator[TestClient]:
+    with server.client() as client:
+        yield client
+
+
+class TestRequestId:
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            *(("GET", path) for path in ("/", "/v1/models", "/health", "/docs", "/nothing")),
+            *(("POST", path) for path in ("/v1/audio/speech", "/health")),
+            *(("HEAD", "/health"), ("OPTIONS", "/v1/audio/speech")),
+        ],
+    )
+    def test_every_answer_has_its_own(self, client: TestClient, method: str, path: str) -> None:
+        answers = [client.request(method, path) for _ in range(2)]
+        ids = {answer.headers["x-request-id"] for answer in answers}
+        assert len(ids) == 2
+        assert all(REQUEST_ID.fullmatch(each) for each in ids)
+        assert all(answer.headers["openai-processing-ms"].isdecimal() for answer in answers)
+
+    def test_it_is_the_one_of_the_log_and_of_the_engine(
+        self, server: FakeServer, client: TestClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.INFO, logger="orpheus_server"):
+            answer = client.post("/v1/audio/speech", json={"input": "A secret text."})
+        request_id = answer.headers["x-request-id"]
+        assert server.engine.requests[0].request_id == f"{request_id}-0-1"
+        lines = [record.getMessage() for record in caplog.records]
+        assert sum(f"request={request_id} " in line for line in lines) == 1
+        assert "secret" not in caplog.text
+
+    def test_a_callers_own_id_is_not_taken_over(self, client: TestClient) -> None:
+        """It would let a caller write into the log, or share an id with another request."""
+        answer = client.get("/", headers={"x-request-id": "mine"})
+        assert REQUEST_ID.fullmatch(answer.headers["x-request-id"])
+
+
+class TestEnvelope:
+    @pytest.mark.parametrize(
+        ("method", "path", "status", "code"),
+        [
+            ("GET", "/nothing", 404, "not_found"),
+            ("GET", "/v1", 404, "not_found"),
+            ("POST", "/v1/audio/speech/", 404, "not_found"),
+            ("GET", "/v1/models/tts-1/", 404, "model_not_found"),
+            ("GET", "/v1/audio/speech", 405, "method_not_allowed"),
+            ("PUT", "/v1/audio/speech", 405, "method_not_allowed"),
+            ("OPTIONS", "/v1/audio/speech", 405, "method_not_allowed"),
+            ("HEAD", "/v1/models", 405, "method_not_allowed"),
+            ("DELETE", "/v1/models/tts-1", 405, "method_not_allowed"),
+        ],
+    )
+    def test_the_routers_own_errors(
+        self, client: TestClient, method: str, path: str, status: int, code: str
+    ) -> None:
+        """FastAPI's `detail` leaves the SDK's user with nothing but "Error code: 404"."""
+        answer = client.request(method, path, follow_redirects=False)
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-should-retry"] == "false"
+        if status == 405:
+            assert answer.headers["allow"] in ("GET", "POST")
+        if method != "HEAD":
+            error = answer.json()["error"]
+            assert sorted(error) == ["code", "message", "param", "type"]
+            assert (error["type"], error["code"]) == ("invalid_request_error", code)
+            assert len(answer.content) < 2048
+
+    @pytest.mark.anyio
+    async def test_a_path_of_a_megabyte_is_not_echoed(self, server: FakeServer) -> None:
+        messages = asyncio.Queue[Message]()
+        sent = await call_by_hand(server.build_app(), messages, path="/" + "x" * 1_000_000)
+        assert sent[0]["status"] == 404
+        assert len(sent[1]["body"]) < 300
+
+    def test_a_bug_of_ours(
+        self, server: FakeServer, client: TestClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Starlette's own answer is plain text, and has no id to look for in the log."""
+        server.engine.enqueue(Script((), error=ValueError("/secret/path is broken")))
+        answer = client.post("/v1/audio/speech", json={"input": "Hello."})
+        assert answer.status_code == 500
+        request_id = answer.headers["x-request-id"]
+        assert answer.json() == {
+            "error": {
+                "message": "The server failed on this request. The log has the request id.",
+                "type": "server_error",
+                "param": None,
+                "code": "internal_error",
+            }
+        }
+        assert f"request={request_id} failed unexpectedly" in caplog.text
+        assert "/secret/path is broken" in caplog.text
+        assert server.engine.num_active == 0
+        assert client.post("/v1/audio/speech", json={"input": "Hello."}).status_code == 200
+
+
+class TestCallersWhoLeave:
+    """Neither FastAPI nor uvicorn cancels a handler that has not begun to answer."""
+
+    @pytest.mark.anyio
+    async def test_before_the_answer(self, server: FakeServer) -> None:
+        server.engine.enqueue(Script(speech_ids(9), hangs_at_end=True))
+        body: Message = {"type": "http.request", "body": b'{"input": "Hello."}'}
+        app = server.build_app()
+        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+            before = asyncio.all_tasks()
+            messages = asyncio.Queue[Message]()
+            messages.put_nowait(body)
+            call = asyncio.create_task(call_by_hand(app, messages))
+            await wait_for(lambda: server.engine.num_active == 1)
+            messages.put_nowait({"type": "http.disconnect"})
+            sent = await call
+            assert sent[0]["status"] == 499
+            assert (server.engine.num_active, server.engine.num_aborted) == (0, 1)
+            assert asyncio.all_tasks() == before
+
+    @pytest.mark.anyio
+    async def test_in_the_middle_of_the_body(self, server: FakeServer) -> None:
+        messages = asyncio.Queue[Message]()
+        messages.put_nowait({"type": "http.request", "body": b'{"inp', "more_body": True})
+        messages.put_nowait({"type": "http.disconnect"})
+        app = server.build_app()
+        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+            sent = await call_by_hand(app, messages)
+        assert sent[0]["status"] == 400
+        assert server.engine.requests == []
+
+    @pytest.mark.anyio
+    async def test_the_server_cancels_the_request(self, server: FakeServer) -> None:
+        server.engine.enqueue(Script(speech_ids(9), hangs_at_end=True))
+        messages = asyncio.Queue[Message]()
+        messages.put_nowait({"type": "http.request", "body": b'{"input": "Hello."}'})
+        app = server.build_app()
+        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+            before = asyncio.all_tasks()
+            call = asyncio.create_task(call_by_hand(app, messages))
+            await wait_for(lambda: server.engine.num_active == 1)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert (server.engine.num_active, server.engine.num_aborted) == (0, 1)
+            assert asyncio.all_tasks() == before
+
+
+@pytest.mark.anyio
+class TestBodyLimit:
+    async def test_declared_is_refused_unread(self, server: FakeServer) -> None:
+        messages = asyncio.Queue[Message]()
+        app = server.build_app()
+        for length in (b"52428800", b"9" * 5000, b"0000052428800"):
+            headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+            sent = await call_by_hand(app, messages, headers=headers)
+            check_too_large(sent)
+
+    async def test_counted_is_refused_at_the_limit(self, server: FakeServer) -> None:
+        """A chunked body has no length; elsewhere it is read to its end, and kept."""
+        limit = max_body_bytes(server.settings)
+        assert limit == (1 << 20) + 12 * 32_768
+        messages = asyncio.Queue[Message]()
+        chunk: Message = {"type": "http.request", "body": b" " * 65_536, "more_body": True}
+        for _ in range(800):
+            messages.put_nowait(chunk)
+        app = server.build_app()
+        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+            check_too_large(await call_by_hand(app, messages))
+        assert 800 - messages.qsize() == limit // 65_536 + 1
+
+    async def test_no_limit_of_characters_is_still_one_of_bytes(self) -> None:
+        assert max_body_bytes(Settings(tts_max_input_chars=0)) == 64 << 20
+
+
+def check_too_large(sent: list[Message]) -> None:
+    headers: dict[bytes, bytes] = dict(sent[0]["headers"])
+    assert sent[0]["status"] == 413
+    assert headers[b"connection"] == b"close"
+    assert REQUEST_ID.fullmatch(headers[b"x-request-id"].decode())
+    error: dict[str, Any] = json.loads(sent[1]["body"])["error"]
+    assert error["code"] == "request_too_large"
+
+
+class TestStart:
+    def test_a_model_that_nobody_knows_stops_it_before_anything_is_loaded(self) -> None:
+        with pytest.raises(StartError, match=r"TTS_MODEL_NAME='no/such'.*canopylabs/orpheus"):
+            create_app(Settings(tts_model_name="no/such"))
+
+    def test_building_the_app_opens_nothing(self, server: FakeServer) -> None:
+        server.build_app()
+        assert not hasattr(server, "runtime")
+
+    def test_after_the_end_nothing_is_served(self, server: FakeServer) -> None:
+        with server.client() as client:
+            assert client.get("/ready").status_code == 200
+        assert server.runtime.status == "starting"
+
+
+def test_an_engine_that_died_leaves_no_sibling() -> None:
+    hanging = Script(speech_ids(9), hangs_at_end=True)
+    dying = Script((), error=EngineDead("the speech engine has died"))
+    server = FakeServer()
+    server.engine = ScriptedEngine(
+        lambda request: dying if request.request_id.endswith("-0-1") else hanging
+    )
+    text = "Abcdefg hijklmno pqrstuv wxyz. " * 9
+    with server.client() as client:
+        assert client.post("/v1/audio/speech", json={"input": text}).status_code == 503
+        assert server.engine.num_active == 0

@@ -1,0 +1,294 @@
+"""Bad input, each with its status and code: nothing of it is a 5xx, and nothing reaches the engine.
+
+`test_app.py` has bodies over the limit, unknown routes and methods.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.published import ENGLISH
+from orpheus_server.settings import Settings
+from tests.support import POCKET, FakeServer
+
+JSON = "application/json"
+SPEECH = "/v1/audio/speech"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[FakeServer, TestClient]]:
+    # Before the environment of a test is cleaned, so without reading it.
+    server = FakeServer(settings=Settings.model_construct())
+    with server.client() as client:
+        yield server, client
+
+
+@pytest.fixture
+def server(shared: tuple[FakeServer, TestClient]) -> FakeServer:
+    shared[0].engine.requests.clear()
+    return shared[0]
+
+
+@pytest.fixture
+def client(shared: tuple[FakeServer, TestClient]) -> TestClient:
+    return shared[1]
+
+
+NOTHING = [
+    ("empty", ""),
+    ("blank", " \t\r\n \u3000 \u200b \ufeff"),
+    ("only a tag that this voice lacks", "<laugh>"),
+    ("only control tokens", "<custom_token_5><|eot_id|>"),
+    ("punctuation", "... ?! --- ()"),
+    ("emoji", "😀🎉 👩‍👩‍👧 🇩🇪"),
+    ("a lone surrogate", "\ud800"),
+    ("control characters", "\u0000\u0007\u001b"),
+    ("combining marks", "\u0301" * 4096),
+]
+
+BAD_SPEEDS: list[object] = [0, 0.24, 4.01, -1, 1e308, math.nan, math.inf, -math.inf]
+BAD_SPEEDS += ["1", True, [], {}]
+
+FIELDS: list[tuple[str, object, str]] = [
+    ("input", None, "invalid_value"),
+    ("input", 5, "invalid_value"),
+    ("input", ["Hello."], "invalid_value"),
+    ("voice", "nobody", "voice_not_found"),
+    ("voice", "", "voice_not_found"),
+    ("voice", "../../etc/passwd", "voice_not_found"),
+    ("voice", {"id": "nobody"}, "voice_not_found"),
+    ("voice", {"name": "rms"}, "invalid_value"),
+    ("voice", 7, "invalid_value"),
+    ("voice", "x" * 30_000, "voice_not_found"),
+    ("voice", "a\r\nset-cookie: b=c \ud800", "voice_not_found"),
+    ("model", 7, "invalid_value"),
+    ("response_format", "mp3", "unsupported_response_format"),
+    ("response_format", "", "unsupported_response_format"),
+    ("response_format", "x" * 30_000, "unsupported_response_format"),
+    ("response_format", 7, "invalid_value"),
+    ("instructions", "x" * 4097, "string_above_max_length"),
+    ("instructions", 7, "invalid_value"),
+    ("stream_format", "sse", "unsupported_value"),
+    ("stream_format", "websocket", "invalid_value"),
+    ("stream", True, "unsupported_value"),
+    ("stream", "true", "invalid_value"),
+    *(("speed", value, "invalid_value") for value in BAD_SPEEDS),
+    ("speed", 10**400, "invalid_value"),
+    *(("temperature", value, "invalid_value") for value in (-0.01, 2.01, math.nan, "0.6", True)),
+    *(("top_p", value, "invalid_value") for value in (-0.1, 1.01, 1e9, math.inf, "1")),
+    *(("top_k", value, "invalid_value") for value in (-1, 200_001, 1.5, 40.0, True, "40")),
+    *(("min_p", value, "invalid_value") for value in (-0.01, 1.01, math.nan, "0")),
+    *(("repetition_penalty", value, "invalid_value") for value in (0.49, 2.01, 0, math.inf, "1")),
+    *(("max_tokens", value, "invalid_value") for value in (0, 99, 8193, 1e9, 100.0, "200", True)),
+    *(("seed", value, "invalid_value") for value in (2**63, -(2**63) - 1, 1.5, "1", True, 10**400)),
+]
+
+BODIES: list[tuple[bytes, str, int, str]] = [
+    (b"", JSON, 400, "missing_required_parameter"),
+    (b"null", JSON, 400, "missing_required_parameter"),
+    (b"{}", JSON, 400, "missing_required_parameter"),
+    (b"[]", JSON, 400, "invalid_value"),
+    (b'"Hello."', JSON, 400, "invalid_value"),
+    (b"7", JSON, 400, "invalid_value"),
+    (b"NaN", JSON, 400, "invalid_value"),
+    (b"true", JSON, 400, "invalid_value"),
+    (b'{"input": "Hel', JSON, 400, "invalid_json"),
+    (b'{"input": "Hello."} {}', JSON, 400, "invalid_json"),
+    (b"{'input': 'Hello.'}", JSON, 400, "invalid_json"),
+    (b'{"input": "tab\there"}', JSON, 400, "invalid_json"),
+    (b'{"input": "\xff\xfe"}', JSON, 400, "invalid_json"),
+    (b"[" * 100_000, JSON, 400, "invalid_json"),
+    (b'{"a":' * 100_000, JSON, 400, "invalid_json"),
+    (b'{"input": "Hi.", "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", JSON, 400, "invalid_json"),
+    (b'{"input": "Hi.", "seed": 1' + b"0" * 5000 + b"}", JSON, 400, "invalid_json"),
+    (b'{"input": "Hi.", "\\ud800": 1}', JSON, 400, "invalid_value"),
+    (b'{"input": "Hi."}', "text/plain", 415, "unsupported_media_type"),
+    (b'{"input": "Hi."}', "application/jsonx", 415, "unsupported_media_type"),
+    (b'{"input": "Hi."}', "x" * 5000, 415, "unsupported_media_type"),
+    (b"input=Hi.", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+    (
+        b'--b\r\nContent-Disposition: form-data; name="input"\r\n\r\nHi.\r\n--b--\r\n',
+        "multipart/form-data; boundary=b",
+        415,
+        "unsupported_media_type",
+    ),
+]
+
+
+def check_refusal(
+    server: FakeServer, client: TestClient, body: bytes, content_type: str = JSON
+) -> tuple[int, str, str | None]:
+    """Status, code and param of a refusal, which is small and costs no generation."""
+    answer = client.post(SPEECH, content=body, headers={"content-type": content_type})
+    assert answer.headers["content-type"] == JSON
+    assert answer.headers["x-request-id"].startswith("req_")
+    assert answer.headers["x-should-retry"] == "false"
+    assert len(answer.content) < 2048
+    assert POCKET.source not in answer.text
+    assert ".py" not in answer.text
+    assert server.engine.requests == []
+    error = answer.json()["error"]
+    assert sorted(error) == ["code", "message", "param", "type"]
+    assert error["type"] == "invalid_request_error"
+    return answer.status_code, error["code"], error["param"]
+
+
+@pytest.mark.parametrize("text", [text for _, text in NOTHING], ids=[name for name, _ in NOTHING])
+def test_nothing_to_speak(server: FakeServer, client: TestClient, text: str) -> None:
+    body = json.dumps({"input": text}).encode()
+    assert check_refusal(server, client, body) == (400, "nothing_to_speak", "input")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"), FIELDS, ids=[f"{name}={value!r:.20}" for name, value, _ in FIELDS]
+)
+def test_fields(
+    server: FakeServer, client: TestClient, name: str, value: object, code: str
+) -> None:
+    body = json.dumps({"input": "Hello.", name: value}).encode()
+    assert check_refusal(server, client, body) == (400, code, name)
+
+
+@pytest.mark.parametrize("model", ["gpt-4", "", "../x", "x" * 30_000])
+def test_unknown_model(server: FakeServer, client: TestClient, model: str) -> None:
+    body = json.dumps({"input": "Hello.", "model": model}).encode()
+    assert check_refusal(server, client, body) == (404, "model_not_found", "model")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "code"),
+    BODIES,
+    ids=[f"{body[:24]!r} as {kind:.30}" for body, kind, _, _ in BODIES],
+)
+def test_bodies(
+    server: FakeServer, client: TestClient, body: bytes, content_type: str, status: int, code: str
+) -> None:
+    """A nesting of 100,000 raises RecursionError in the parser: a 500 in a rival."""
+    param = "input" if body == b"{}" else None
+    assert check_refusal(server, client, body, content_type) == (status, code, param)
+
+
+def test_no_content_type(server: FakeServer, client: TestClient) -> None:
+    answer = client.post(SPEECH, content=b'{"input": "Hello."}')
+    assert answer.status_code == 415
+    assert answer.json()["error"]["message"] == (
+        "The content type must be application/json, not 'none'."
+    )
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "identity, gzip"])
+def test_encoded_bodies(client: TestClient, encoding: str) -> None:
+    """A gzip of 50 KB becomes 50 MB in whatever decodes it."""
+    headers = {"content-type": JSON, "content-encoding": encoding}
+    answer = client.post(SPEECH, content=b"\x1f\x8b", headers=headers)
+    assert answer.status_code == 415
+    assert answer.json()["error"]["code"] == "unsupported_media_type"
+
+
+class TestLength:
+    @pytest.mark.parametrize("char", ["a", "é", "😀"])
+    def test_the_exact_limit_passes_however_it_is_escaped(self, char: str) -> None:
+        server = FakeServer(settings=Settings(tts_max_input_chars=300))
+        with server.client() as client:
+            text = "Hello. ".ljust(300, char)
+            for is_escaped in (True, False):
+                content = json.dumps({"input": text}, ensure_ascii=is_escaped).encode()
+                headers = {"content-type": JSON}
+                assert client.post(SPEECH, content=content, headers=headers).status_code == 200
+            server.engine.requests.clear()
+            body = json.dumps({"input": text + char}).encode()
+            assert check_refusal(server, client, body) == (400, "string_above_max_length", "input")
+            error = client.post(SPEECH, json={"input": text + char}).json()["error"]
+            assert error["message"] == "The input has 301 characters; at most 300 are allowed."
+
+    def test_no_limit(self) -> None:
+        server = FakeServer(settings=Settings(tts_max_input_chars=0))
+        with server.client() as client:
+            answer = client.post(SPEECH, json={"input": "Hello. " + "." * 40_000})
+        assert answer.status_code == 200
+
+
+class TestStrangeButSpeakable:
+    """Odd text is spoken as far as it can be, in bounded time, and harms nobody."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Hello <custom_token_5> there <|eot_id|> you.",
+            "<|begin_of_text|>Hello there you.<custom_token_28681>",
+            "Hello there\ud800 you.",
+            "Hello\u0000 there\u0007 you.",
+            "<laugh>Hello there you.",
+            "a" + "\u0301" * 4096,
+            "w" * 4096,
+            "مرحبا بكم في هذا المكان. שלום לכם.",
+            "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𝟙𝟚",
+            "<" * 4096 + "a" + ">" * 4096,
+        ],
+        ids=lambda text: ascii(text)[:30],
+    )
+    @pytest.mark.parametrize("checkpoint", [POCKET, ENGLISH], ids=["pocket", "english"])
+    def test_is_spoken_without_a_control_token(self, text: str, checkpoint: Checkpoint) -> None:
+        """`<custom_token_5>` is an added token of the published tokenizer: as an id in a prompt
+        it ended or spoiled the generation."""
+        server = FakeServer(checkpoint)
+        with server.client() as client:
+            answer = client.post(
+                SPEECH, content=json.dumps({"input": text}), headers={"content-type": JSON}
+            )
+            assert answer.status_code == 200, answer.text
+        template = server.checkpoint.prompt
+        num_after = len(template.after)
+        for request in server.engine.requests:
+            ids = request.prompt_token_ids
+            assert ids[: len(template.before)] == template.before
+            assert ids[-num_after:] == template.after
+            text_ids = ids[len(template.before) : -num_after]
+            layout = server.checkpoint.layout
+            assert max(text_ids) < min(layout.audio_token_base, 128_000)
+            assert not {*text_ids} & {*layout.stop_token_ids, *template.before, *template.after}
+
+    def test_a_tag_alone_where_the_voice_has_it(self) -> None:
+        server = FakeServer(ENGLISH)
+        with server.client() as client:
+            assert client.post(SPEECH, json={"input": "<laugh>"}).status_code == 200
+            refused = client.post(SPEECH, json={"input": "<resoplido>"})
+        assert refused.json()["error"]["code"] == "nothing_to_speak"
+
+    def test_the_last_of_duplicate_keys_counts(
+        self, server: FakeServer, client: TestClient
+    ) -> None:
+        content = b'{"input": "...", "input": "Hello.", "voice": "nobody", "voice": "slt"}'
+        answer = client.post(SPEECH, content=content, headers={"content-type": JSON})
+        assert answer.status_code == 200
+        assert server.engine.requests[0].prompt_token_ids[1] == 6
+
+    def test_strange_values_of_unknown_fields(self, client: TestClient) -> None:
+        content = b'{"input": "Hello.", "a": NaN, "b": [[[]]], "c": "\\ud800", "d": -Infinity}'
+        answer = client.post(SPEECH, content=content, headers={"content-type": JSON})
+        assert answer.headers["x-orpheus-ignored-fields"] == "a, b, c, d"
+
+
+def test_messages_say_what_was_given_and_what_is_allowed(client: TestClient) -> None:
+    def message(**fields: object) -> str:
+        body = {"input": "Hello.", **fields}
+        text: str = client.post(SPEECH, json=body).json()["error"]["message"]
+        return text
+
+    assert message(speed=9) == "'speed': Input should be less than or equal to 4."
+    assert message(stream_format="x") == "'stream_format': Input should be 'audio' or 'sse'."
+    assert message(response_format="mp3") == (
+        "The response_format 'mp3' is not supported. Supported are: wav, pcm."
+    )
+    assert message(voice="bob").startswith("The voice 'bob' is not known. Known are: rms, slt; ")
+    assert message(model="gpt-4").startswith("The model 'gpt-4' is not served here. Known are: ")
+    assert client.post(SPEECH, json={}).json()["error"]["message"] == "'input' is required."
+    assert client.post(SPEECH, json=[]).json()["error"]["message"] == (
+        "The body must be a JSON object."
+    )
+    broken = client.post(SPEECH, content=b"[" * 100_000, headers={"content-type": JSON})
+    assert broken.json()["error"]["message"] == "There was an error parsing the body"

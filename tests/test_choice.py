@@ -1,0 +1,139 @@
+"""What is served, on which device, and why."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orpheus_server.choice import (
+    POCKET_FOLDER,
+    Choice,
+    check_start,
+    check_torchvision,
+    choose,
+    find_checkpoint,
+)
+from orpheus_server.errors import StartError
+from orpheus_server.settings import load_settings
+
+
+def choice_of(*, has_cuda: bool, **settings: Any) -> Choice:
+    return choose(load_settings(**settings), has_cuda=has_cuda)
+
+
+def test_without_a_gpu_the_bundled_voice() -> None:
+    choice = choice_of(has_cuda=False)
+    assert choice.checkpoint.name == "pocket"
+    assert (choice.dtype, choice.codec_device) == ("float32", "cpu")
+    assert (choice.max_model_len, choice.max_num_seqs) == (2048, 32)
+    assert choice.max_workers == os.cpu_count()
+    assert choice.describe() == (
+        "model pocket, engine vLLM, device CPU, float32: there is no CUDA GPU and TTS_MODEL_NAME "
+        "is not set, so the bundled voice"
+    )
+
+
+def test_with_a_gpu_english() -> None:
+    choice = choice_of(has_cuda=True)
+    assert (choice.dtype, choice.codec_device) == ("bfloat16", "cuda")
+    assert (choice.max_model_len, choice.max_num_seqs, choice.max_workers) == (8192, 256, 16)
+    assert choice.describe() == (
+        "model canopylabs/orpheus-3b-0.1-ft, engine vLLM, device CUDA, bfloat16: there is a CUDA "
+        "GPU and TTS_MODEL_NAME is not set"
+    )
+
+
+def test_settings_go_first() -> None:
+    choice = choice_of(
+        has_cuda=True,
+        tts_model_name="unsloth/orpheus-3b-0.1-ft",
+        tts_dtype="float16",
+        snac_device="cpu",
+        tts_max_model_len=4096,
+        tts_max_num_seqs=3,
+        tts_max_workers=2,
+    )
+    assert choice.checkpoint.source == "unsloth/orpheus-3b-0.1-ft"
+    assert (choice.dtype, choice.codec_device) == ("float16", "cpu")
+    assert (choice.max_model_len, choice.max_num_seqs, choice.max_workers) == (4096, 3, 2)
+    assert choice.why == "TTS_MODEL_NAME is set"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_codec_device_that_is_not_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch said so after the model had been loaded, in a traceback."""
+    monkeypatch.setattr("orpheus_server.choice.has_cuda", lambda: False)
+    with pytest.raises(StartError, match=f"SNAC_DEVICE='{device}': there is no CUDA GPU here"):
+        check_start(load_settings(snac_device=device))
+
+
+def test_the_bundled_voice_by_its_name() -> None:
+    """On a machine with a GPU it would else need the path of this package."""
+    assert find_checkpoint("pocket").source == str(POCKET_FOLDER)
+
+
+def test_a_folder_is_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_checkpoint(str(POCKET_FOLDER)).source == str(POCKET_FOLDER)
+    monkeypatch.setenv("HOME", str(POCKET_FOLDER.parent))
+    assert find_checkpoint("~/pocket").source == str(POCKET_FOLDER)
+
+
+@pytest.mark.parametrize("name", ["owner/unknown", "orpheus", "~nobody-here/x", "/no/such/folder"])
+def test_an_unknown_model(name: str) -> None:
+    with pytest.raises(StartError) as caught:
+        find_checkpoint(name)
+    message = str(caught.value)
+    assert message.startswith(f"TTS_MODEL_NAME={name!r}: allowed is a folder with a speech.json")
+    assert "unsloth/orpheus-3b-0.1-ft" in message
+
+
+def test_a_folder_without_a_description(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"has no speech\.json"):
+        find_checkpoint(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        'RuntimeError("operator torchvision::nms does not exist")',
+        'ImportError("libcudart.so.13: cannot open shared object file")',
+    ],
+)
+def test_a_torchvision_that_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failure: str
+) -> None:
+    """`pip install -r requirements.txt` without --no-deps: "operator torchvision::nms …"."""
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"raise {failure}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(StartError) as caught:
+        check_torchvision()
+    message = str(caught.value)
+    assert failure.split('"')[1] in message
+    assert "pip uninstall -y torchvision" in message
+    assert "pip install --no-deps -r requirements.txt" in message
+
+
+def test_a_torchvision_that_is_sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "torchvision.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    check_torchvision()
+
+
+def test_no_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    check_torchvision()
+
+
+def test_what_can_be_told_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    check_start(load_settings())
+    check_start(load_settings(tts_model_name="orpheus-3b-0.1-ft"))
+    with pytest.raises(StartError, match="TTS_MODEL_NAME='x/y'"):
+        check_start(load_settings(tts_model_name="x/y"))

@@ -1,0 +1,94 @@
+"""The console script, and the entry of the earlier servers' command; nothing here loads a model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orpheus_server import __version__
+from orpheus_server.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class TestCli:
+    def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(["--help"])
+        assert ended.value.code == 0
+        assert "serve" in capsys.readouterr().out
+
+    def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(["--version"])
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == f"{__version__}\n"
+
+    @pytest.mark.parametrize("arguments", [[], ["sing"], ["serve", "--workers", "4"]])
+    def test_unknown_commands(
+        self, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert "usage: orpheus-server" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
+    def test_bad_port(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        port: str,
+    ) -> None:
+        monkeypatch.setenv("PORT", port)
+        assert main(["serve"]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0] == "orpheus-server: Bad settings:"
+        assert lines[1].startswith(f"  PORT={port!r}: allowed is ")
+        assert len(lines) == 2
+
+    def test_bad_port_as_an_argument(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["serve", "--port=http"]) == 2
+        assert "PORT='http': allowed is " in capsys.readouterr().err
+
+    def test_bad_model(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("TTS_MODEL_NAME", "no/such")
+        assert main(["serve"]) == 2
+        assert "TTS_MODEL_NAME='no/such': allowed is a folder" in capsys.readouterr().err
+
+
+class TestEntry:
+    """`uvicorn fastapi_app:app`, each time in a process of its own."""
+
+    def run(self, code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        # Of the environment only what Python itself needs: settings of this machine stay out.
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            cwd=folder,
+            env={**kept, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_import_loads_no_model_library(self, tmp_path: Path) -> None:
+        """Importing torch and vLLM takes ten seconds, in which no port would answer."""
+        code = (
+            "import sys, fastapi_app\n"
+            "heavy = {'torch', 'vllm', 'snac', 'gruut', 'transformers'} & set(sys.modules)\n"
+            "print(type(fastapi_app.app).__name__, sorted(heavy))"
+        )
+        done = self.run(code, tmp_path)
+        assert (done.stdout, done.stderr, done.returncode) == ("FastAPI []\n", "", 0)
+
+    def test_bad_settings_are_one_clear_message(self, tmp_path: Path) -> None:
+        done = self.run("import fastapi_app", tmp_path, TTS_MODEL_NAME="no/such")
+        assert done.returncode == 1
+        assert done.stderr.startswith("TTS_MODEL_NAME='no/such': allowed is a folder")
+        assert "Traceback" not in done.stderr

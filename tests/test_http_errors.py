@@ -1,0 +1,213 @@
+"""The table from exceptions to answers, and the answers as a client sees them."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.testclient import TestClient
+
+from orpheus_server import errors
+from orpheus_server.errors import OrpheusError, RequestError
+from orpheus_server.http_errors import (
+    Answer,
+    answer_for,
+    error_response,
+    install_error_handlers,
+    internal_error,
+)
+
+NO_RETRY = {"x-should-retry": "false"}
+UNAVAILABLE = ("service_unavailable_error", "engine_unavailable")
+TABLE = {
+    "OrpheusError": Answer(500, "server_error", "internal_error", {}),
+    "StartError": Answer(500, "server_error", "internal_error", {}),
+    "RequestError": Answer(400, "invalid_request_error", "invalid_value", {}),
+    "UnknownModel": Answer(404, "invalid_request_error", "model_not_found", {}),
+    "GenerationFailed": Answer(500, "server_error", "generation_failed", {}),
+    "ChunkFailed": Answer(500, "server_error", "generation_failed", NO_RETRY),
+    "EngineUnavailable": Answer(503, *UNAVAILABLE, {"retry-after": "10"}),
+    "EngineNotReady": Answer(503, *UNAVAILABLE, {"retry-after": "5"}),
+    "EngineDead": Answer(503, *UNAVAILABLE, {"retry-after": "30"}),
+}
+
+
+def make(name: str) -> OrpheusError:
+    kind: type[OrpheusError] = getattr(errors, name)
+    if issubclass(kind, RequestError):
+        return kind("the message", param="voice", code="own_code")
+    return kind("the message")
+
+
+def all_names(base: type[OrpheusError]) -> set[str]:
+    subclasses = (kind for kind in base.__subclasses__() if kind.__module__ == errors.__name__)
+    return {base.__name__}.union(*(all_names(kind) for kind in subclasses))
+
+
+class Body(BaseModel):
+    """Enough fields for every kind of validation error."""
+
+    text: str
+    speed: float = Field(1.0, ge=0.25)
+    note: str = Field("", max_length=3)
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    app = FastAPI()
+    install_error_handlers(app)
+
+    @app.get("/raise/{name}")
+    async def raise_by_name(name: str) -> None:
+        raise make(name)
+
+    @app.get("/http/{status}")
+    async def raise_http(status: int) -> None:
+        raise HTTPException(status, "detail", headers={"x-own": "1"})
+
+    @app.post("/body")
+    async def take_body(body: Body) -> None:
+        pass
+
+    return TestClient(app)
+
+
+def error_of(response: Any) -> dict[str, Any]:
+    body = response.json()
+    assert list(body) == ["error"]
+    assert list(body["error"]) == ["message", "type", "param", "code"]
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+def test_every_class_is_in_this_table() -> None:
+    assert set(TABLE) == all_names(OrpheusError)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_answer(client: TestClient, name: str) -> None:
+    """The SDK repeats a 5xx twice unless told not to: two generations for nothing."""
+    expected = TABLE[name]
+    assert answer_for(make(name)) == expected
+    response = client.get(f"/raise/{name}")
+    assert response.status_code == expected.status
+    is_request = isinstance(make(name), RequestError)
+    assert error_of(response) == {
+        "message": "the message",
+        "type": expected.type,
+        "param": "voice" if is_request else None,
+        "code": "own_code" if is_request else expected.code,
+    }
+    assert response.headers.get("retry-after") == expected.headers.get("retry-after")
+    may_retry = expected.status >= 500 and name != "ChunkFailed"
+    assert response.headers.get("x-should-retry") == (None if may_retry else "false")
+
+
+def test_a_new_class_answers_as_its_base() -> None:
+    class Later(errors.EngineDead):
+        """A kind of failure that nobody thought of here."""
+
+    assert answer_for(Later()) == TABLE["EngineDead"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"{}", ("'text' is required.", "text", "missing_required_parameter")),
+        (b'{"text": 1}', ("'text': Input should be a valid string.", "text", "invalid_value")),
+        (
+            b'{"text": "a", "speed": 0.1}',
+            ("'speed': Input should be greater than or equal to 0.25.", "speed", "invalid_value"),
+        ),
+        (
+            b'{"text": "a", "note": "long"}',
+            ("'note': String should have at most 3 characters.", "note", "string_above_max_length"),
+        ),
+        (b"[]", ("The body must be a JSON object.", None, "invalid_value")),
+        (b'"text"', ("The body must be a JSON object.", None, "invalid_value")),
+        (b"", ("The body must be a JSON object.", None, "missing_required_parameter")),
+    ],
+)
+def test_validation(
+    client: TestClient, content: bytes, expected: tuple[str, str | None, str]
+) -> None:
+    """FastAPI's own 422 has another shape, in which the SDK finds no message."""
+    response = client.post("/body", content=content, headers={"content-type": "application/json"})
+    assert response.status_code == 400
+    message, param, code = expected
+    assert error_of(response) == {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": param,
+        "code": code,
+    }
+
+
+def test_broken_json(client: TestClient) -> None:
+    response = client.post("/body", content=b"{", headers={"content-type": "application/json"})
+    assert response.status_code == 400
+    error = error_of(response)
+    assert (error["param"], error["code"]) == (None, "invalid_json")
+    assert error["message"].startswith("The body is not valid JSON: ")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_another_content_type(client: TestClient, content_type: str) -> None:
+    response = client.post(
+        "/body", content=b'{"text": "a"}', headers={"content-type": content_type}
+    )
+    assert response.status_code == 415
+    assert error_of(response)["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/a+json"])
+def test_content_types_that_are_json(client: TestClient, content_type: str) -> None:
+    response = client.post("/body", content=b"{}", headers={"content-type": content_type})
+    assert response.status_code == 400
+
+
+def test_not_found(client: TestClient) -> None:
+    response = client.get("/nowhere")
+    assert response.status_code == 404
+    error = error_of(response)
+    assert error["code"] == "not_found"
+    assert error["message"] == "There is no '/nowhere' here; GET / lists what there is."
+
+
+def test_method_not_allowed(client: TestClient) -> None:
+    response = client.get("/body")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+    assert error_of(response)["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "type_"),
+    [
+        (400, "invalid_json", "invalid_request_error"),
+        (413, "request_too_large", "invalid_request_error"),
+        (418, "invalid_request", "invalid_request_error"),
+        (500, "internal_error", "server_error"),
+        (503, "internal_error", "server_error"),
+    ],
+)
+def test_http_exceptions(client: TestClient, status: int, code: str, type_: str) -> None:
+    response = client.get(f"/http/{status}")
+    assert response.status_code == status
+    assert response.headers["x-own"] == "1"
+    error = error_of(response)
+    assert (error["message"], error["type"], error["code"]) == ("detail", type_, code)
+
+
+def test_internal_error_tells_nothing() -> None:
+    response = internal_error()
+    assert response.status_code == 500
+    assert b"internal_error" in bytes(response.body)
+
+
+def test_error_response_defaults() -> None:
+    response = error_response(400, "no")
+    assert bytes(response.body) == (
+        b'{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}'
+    )

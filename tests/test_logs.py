@@ -1,0 +1,70 @@
+"""Log lines for people, or one JSON object each."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from orpheus_server.logs import JsonFormatter, configure_logging
+from orpheus_server.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def package_logger() -> Iterator[logging.Logger]:
+    """The package's logger, as it was before once the test has ended."""
+    logger = logging.getLogger("orpheus_server")
+    handlers, level, propagates = logger.handlers[:], logger.level, logger.propagate
+    yield logger
+    logger.handlers[:], logger.propagate = handlers, propagates
+    logger.setLevel(level)
+
+
+def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(load_settings(), warnings=["TTS_X is 100 % wrong"])
+    logging.getLogger("orpheus_server.part").info("request=%s", "r1")
+    logging.getLogger("orpheus_server.part").debug("hidden")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(" WARNING orpheus_server: TTS_X is 100 % wrong")
+    assert second.endswith(" INFO orpheus_server.part: request=r1")
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(load_settings(log_format="json", log_level="DEBUG"))
+    logger = logging.getLogger("orpheus_server.part")
+    logger.debug("two\nlines, %s", '"ü"')
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logger.exception("failed")
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = map(json.loads, err.splitlines())
+    assert first.pop("time")
+    assert first == {
+        "level": "DEBUG",
+        "logger": "orpheus_server.part",
+        "message": 'two\nlines, "ü"',
+    }
+    assert second["traceback"].endswith("ValueError: broken")
+
+
+def test_a_lone_surrogate_is_still_one_json_line() -> None:
+    record = logging.LogRecord("name", logging.INFO, "", 0, "a\ud800b", None, None)
+    line = JsonFormatter().format(record).encode("utf-8", "backslashreplace").decode()
+    assert json.loads(line)["message"] == "a\ud800b"
+
+
+def test_configured_twice_every_line_comes_once(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(load_settings())
+    configure_logging(load_settings())
+    logging.getLogger("orpheus_server").info("once")
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_others_are_left_alone(package_logger: logging.Logger) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure_logging(load_settings(log_level="ERROR"))
+    assert (root.handlers, root.level) == before
+    assert package_logger.level == logging.ERROR

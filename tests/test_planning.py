@@ -1,0 +1,113 @@
+"""A caller's text as pieces of one generation each."""
+
+from dataclasses import replace
+
+import pytest
+
+from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.errors import RequestError
+from orpheus_server.planning import SpeechLimits, limits_for, plan_speech
+from orpheus_server.published import ENGLISH
+from orpheus_server.text import estimate_duration_sec
+from tests.support import POCKET
+
+NONE: frozenset[str] = frozenset()
+LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+
+
+class TestPlanChunks:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            " \n\t ",
+            "...!?",
+            "😀 🎉",
+            "—",
+            "<laugh>",
+            "<|eot_id|>",
+            "<custom_token_5>",
+            "\u0301",
+        ],
+    )
+    def test_nothing_to_speak(self, text: str) -> None:
+        with pytest.raises(RequestError) as refused:
+            plan_speech(text, tags=NONE, limits=LIMITS)
+        assert (refused.value.param, refused.value.code) == ("input", "nothing_to_speak")
+
+    @pytest.mark.parametrize(
+        ("text", "tags", "chunks"),
+        [
+            ("Hello.", NONE, ("Hello.",)),
+            ("  7 ", NONE, ("7",)),
+            ("你好。", NONE, ("你好。",)),
+            ("<laugh>", frozenset({"laugh"}), ("<laugh>",)),
+            ("Well <LAUGH> yes.", frozenset({"laugh"}), ("Well <laugh> yes.",)),
+            ("Well <laugh> yes.", NONE, ("Well yes.",)),
+            ("Hi <custom_token_5><|eot_id|>you.", NONE, ("Hi you.",)),
+            ("Smile 😀 please", NONE, ("Smile 😀 please",)),
+        ],
+    )
+    def test_one_chunk(self, text: str, tags: frozenset[str], chunks: tuple[str, ...]) -> None:
+        assert plan_speech(text, tags=tags, limits=LIMITS).chunks == chunks
+
+    def test_what_is_left_out_is_counted(self) -> None:
+        text = "Well <happy> <laugh> <|eot_id|> yes."
+        plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
+        assert (plan.chunks, plan.num_dropped_tags) == (("Well <laugh> yes.",), 2)
+
+    def test_a_chunk_that_says_nothing_is_left_out(self) -> None:
+        text = "Hello there, you.\n\n" + "!" * 300 + "\n\nGood bye to you."
+        limits = replace(LIMITS, chunk_max_chars=100)
+        chunks = plan_speech(text, tags=NONE, limits=limits).chunks
+        assert len(chunks) < sum(map(len, text.split())) / 100
+        assert [chunk for chunk in chunks if not any(map(str.isalnum, chunk))] == []
+        words = "".join(char for char in " ".join(chunks) if char not in "!")
+        assert words.split() == text.replace("!", "").split()
+
+    @pytest.mark.parametrize(
+        ("text", "least"),
+        [
+            ("12 345 678 90 12 " * 20, 12),  # 0.3 s a digit
+            ("这是一个很长的句子用来测试" * 15, 8),  # 0.22 s a character
+            ("7" * 80, 4),  # no place to cut at but the middle
+        ],
+    )
+    def test_digits_and_ideographs_are_short_chunks(self, text: str, least: int) -> None:
+        """Limits in characters alone let 500 of them be two minutes: audio was cut off."""
+        limits = replace(LIMITS, chunk_max_sec=6.0)
+        chunks = plan_speech(text, tags=NONE, limits=limits).chunks
+        assert len(chunks) >= least
+        assert max(map(estimate_duration_sec, chunks)) <= 6.0
+        assert "".join("".join(chunks).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "chunk_max_chars", "max_model_len", "max_tokens", "limits"),
+    [
+        # Trained on 6.5 s, of which 0.85 are used; 15 characters a second.
+        (POCKET, 500, 2048, 4096, (82, 5.525)),
+        (POCKET, 60, 2048, 4096, (60, 5.525)),
+        (ENGLISH, 500, 8192, 4096, (500, 34.0)),
+        # Half of 2,048 tokens at 82.03 a second.
+        (ENGLISH, 500, 2048, 4096, (187, 12.483)),
+        # TTS_MAX_TOKENS=820 is 10 s, of which 0.7 are used: longer chunks would all be cut off.
+        (ENGLISH, 500, 8192, 820, (104, 6.997)),
+    ],
+)
+def test_limits_fit_training_context_and_token_limit(
+    checkpoint: Checkpoint,
+    chunk_max_chars: int,
+    max_model_len: int,
+    max_tokens: int,
+    limits: tuple[int, float],
+) -> None:
+    found = limits_for(
+        checkpoint,
+        frame_sec=2048 / 24_000,
+        chunk_max_chars=chunk_max_chars,
+        max_model_len=max_model_len,
+        max_tokens=max_tokens,
+    )
+    assert found.chunk_max_chars == limits[0]
+    assert found.chunk_max_sec == pytest.approx(limits[1], abs=0.001)

@@ -1,0 +1,139 @@
+"""Models and voices as each client asks for them."""
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from orpheus_server.published import ENGLISH
+from tests.support import FakeServer
+
+ALIASES = ["orpheus", "tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"]
+HUB_ID = "canopylabs/orpheus-3b-0.1-ft"
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    with FakeServer().client() as client:
+        yield client
+
+
+@pytest.fixture
+def english() -> Iterator[TestClient]:
+    with FakeServer(ENGLISH).client() as client:
+        yield client
+
+
+def without_time(model: dict[str, object]) -> dict[str, object]:
+    assert isinstance(model["created"], int)
+    return {key: value for key, value in model.items() if key != "created"}
+
+
+def model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "owned_by": "orpheus-server"}
+
+
+class TestModels:
+    @pytest.mark.parametrize("path", ["/v1/models", "/models"])
+    def test_list(self, client: TestClient, path: str) -> None:
+        body = client.get(path).json()
+        assert [without_time(each) for each in body.pop("data")] == [
+            model(name) for name in ["pocket", *ALIASES]
+        ]
+        assert body == {
+            "object": "list",
+            "llm": None,
+            "tts": {
+                "name": "pocket",
+                "provider": "orpheus-server",
+                "parameters": "2.7M",
+                "license": "Apache-2.0",
+                "license_url": "https://www.apache.org/licenses/LICENSE-2.0",
+                "attribution": "Bundled small voice of Orpheus Server, trained on speech of "
+                "Debian's flite",
+                "capabilities": ["text-to-speech"],
+                "voices": ["rms", "slt"],
+                "loaded": True,
+            },
+        }
+
+    @pytest.mark.parametrize("prefix", ["/v1", ""])
+    def test_list_and_retrieve_agree(self, english: TestClient, prefix: str) -> None:
+        """Kokoro-FastAPI lists gpt-4o-mini-tts and answers 404 when it is retrieved."""
+        listed = english.get(f"{prefix}/models").json()["data"]
+        assert [each["id"] for each in listed] == ["orpheus-3b-0.1-ft", HUB_ID, *ALIASES]
+        for each in listed:
+            found = english.get(f"{prefix}/models/{each['id']}")
+            assert (found.status_code, found.json()) == (200, each)
+
+    @pytest.mark.parametrize("prefix", ["/v1", ""])
+    def test_id_with_an_encoded_slash(self, english: TestClient, prefix: str) -> None:
+        """The SDK percent-encodes the slash of a hub id; a plain route parameter misses it."""
+        answer = english.get(f"{prefix}/models/{HUB_ID.replace('/', '%2F')}")
+        assert answer.status_code == 200
+        assert without_time(answer.json()) == model(HUB_ID)
+
+    @pytest.mark.parametrize("name", ["gpt-4", "someone%2Felse", "", "a/b/c", "Pocket"])
+    def test_unknown(self, client: TestClient, name: str) -> None:
+        answer = client.get(f"/v1/models/{name}")
+        assert answer.status_code == 404
+        error = answer.json()["error"]
+        assert (error["type"], error["param"], error["code"]) == (
+            "invalid_request_error",
+            "model",
+            "model_not_found",
+        )
+        assert "Known are: pocket, orpheus" in error["message"]
+
+    @pytest.mark.parametrize("path", ["/v1/audio/models", "/audio/models"])
+    def test_audio_models_under_both_keys(self, client: TestClient, path: str) -> None:
+        """Open WebUI reads `models`, others `data`."""
+        body = client.get(path).json()
+        assert list(body) == ["data", "models"]
+        assert body["data"] == body["models"] == client.get("/v1/models").json()["data"]
+
+
+class TestVoices:
+    @pytest.mark.parametrize("path", ["/v1/audio/voices", "/audio/voices"])
+    def test_objects(self, client: TestClient, path: str) -> None:
+        """Open WebUI falls back to six names of its own where a voice has no id or no name."""
+        rms, slt = client.get(path).json()["voices"]
+        assert rms == {
+            "id": "rms",
+            "name": "rms",
+            "language": "en-us",
+            "description": "male, the clearer one",
+            "aliases": [
+                *("leo", "dan", "zac", "ash", "ballad", "echo", "fable", "onyx", "verse"),
+                "cedar",
+            ],
+            "emotion_tags": [],
+        }
+        assert (slt["id"], slt["aliases"][:5]) == ("slt", ["tara", "leah", "jess", "mia", "zoe"])
+
+    @pytest.mark.parametrize("query", ["legacy=true", "format=names", "legacy=1&format=objects"])
+    @pytest.mark.parametrize("prefix", ["/v1", ""])
+    def test_names(self, client: TestClient, prefix: str, query: str) -> None:
+        """Kokoro-FastAPI broke the clients that read strings when it went over to objects."""
+        answer = client.get(f"{prefix}/audio/voices?{query}")
+        assert answer.json() == {"voices": ["rms", "slt"]}
+
+    def test_english_tags_and_the_unlisted_voice(self, english: TestClient) -> None:
+        voices = english.get("/v1/audio/voices").json()["voices"]
+        names = [voice["name"] for voice in voices]
+        assert names == ["tara", "leah", "jess", "leo", "dan", "mia", "zac", "zoe"]
+        assert {tuple(voice["emotion_tags"]) for voice in voices} == {
+            ("chuckle", "cough", "gasp", "groan", "laugh", "sigh", "sniffle", "yawn")
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "param"), [("format=xml", "format"), ("legacy=perhaps", "legacy")]
+    )
+    def test_a_bad_query_is_no_matter_of_the_content_type(
+        self, client: TestClient, query: str, param: str
+    ) -> None:
+        """Every validation error without a JSON body was answered as 415."""
+        answer = client.get(f"/v1/audio/voices?{query}")
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == param
+        assert answer.json()["error"]["code"] == "invalid_value"

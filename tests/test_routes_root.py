@@ -1,0 +1,102 @@
+"""`GET /`, `/docs` and what `/openapi.json` promises."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from orpheus_server import __version__
+from orpheus_server.schemas import SpeechRequest
+from tests.support import FakeServer
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    with FakeServer().client() as client:
+        yield client
+
+
+def test_root_names_routes_that_exist(client: TestClient) -> None:
+    body = client.get("/").json()
+    assert body == {
+        "name": "Orpheus Server",
+        "version": __version__,
+        "endpoints": [
+            "POST /v1/audio/speech",
+            "GET /v1/audio/voices",
+            "GET /v1/audio/models",
+            "GET /v1/models",
+            "GET /v1/models/{model}",
+            "GET /health",
+            "GET /ready",
+            "GET /docs",
+        ],
+    }
+    for line in body["endpoints"]:
+        method, path = line.split()
+        path = path.replace("{model}", "tts-1")
+        answer = client.request(method, path, json={"input": "Hi."} if method == "POST" else None)
+        assert answer.status_code == 200, line
+
+
+def operations(client: TestClient) -> dict[str, dict[str, Any]]:
+    paths = client.get("/openapi.json").json()["paths"]
+    return {
+        f"{method} {path}": operation
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    }
+
+
+class TestOpenApi:
+    def test_each_route_once(self, client: TestClient) -> None:
+        assert sorted(operations(client)) == [
+            "get /",
+            "get /v1/audio/models",
+            "get /v1/audio/voices",
+            "get /v1/health",
+            "get /v1/models",
+            "get /v1/models/{model}",
+            "get /v1/ready",
+            "post /v1/audio/speech",
+        ]
+
+    def test_errors_are_documented_in_the_envelope(self, client: TestClient) -> None:
+        """FastAPI documents a 422 of its own shape, which no route here ever sends."""
+        for name, operation in operations(client).items():
+            errors = {key: value for key, value in operation["responses"].items() if key != "200"}
+            assert {"400", "500", "503", "default"} <= set(errors), name
+            assert "422" not in errors
+            for response in errors.values():
+                assert response["content"] == {
+                    "application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}
+                }
+        assert {"404", "413", "415"} <= set(
+            operations(client)["post /v1/audio/speech"]["responses"]
+        )
+        assert "404" in operations(client)["get /v1/models/{model}"]["responses"]
+        assert "ValidationError" not in client.get("/openapi.json").text
+
+    def test_speech_answers_are_audio(self, client: TestClient) -> None:
+        content = operations(client)["post /v1/audio/speech"]["responses"]["200"]["content"]
+        assert list(content) == ["audio/wav", "audio/pcm"]
+
+    def test_examples_work_when_pressed(self, client: TestClient) -> None:
+        schema = client.get("/openapi.json").json()["components"]["schemas"]["SpeechRequest"]
+        assert len(schema["examples"]) == 1
+        for example in schema["examples"]:
+            SpeechRequest.model_validate(example)
+            assert client.post("/v1/audio/speech", json=example).status_code == 200
+
+    def test_every_field_of_the_request_is_described(self, client: TestClient) -> None:
+        schema = client.get("/openapi.json").json()["components"]["schemas"]["SpeechRequest"]
+        assert [
+            name for name, each in schema["properties"].items() if "description" not in each
+        ] == []
+        assert schema["required"] == ["input"]
+
+    def test_docs(self, client: TestClient) -> None:
+        answer = client.get("/docs")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/html")

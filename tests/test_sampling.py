@@ -1,0 +1,68 @@
+"""The ladder of attempts, and seeds that follow from seeds."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orpheus_server.sampling import RetryPolicy, SamplingOptions, derive_seed
+
+BASE = SamplingOptions(
+    temperature=0.6, top_p=0.9, repetition_penalty=1.1, top_k=40, min_p=0.05, max_tokens=700
+)
+POLICY = RetryPolicy(max_attempts=5, default_temperature=0.6)
+
+
+@pytest.mark.parametrize(
+    ("number", "top_p", "is_split"),
+    [(1, 0.9, False), (2, 0.9, False), (3, 0.9, False), (4, 0.81, True), (5, 0.81, True)],
+)
+def test_ladder(number: int, top_p: float, is_split: bool) -> None:
+    """Earlier servers multiplied temperature and penalty by 1.15: the voice changed pace."""
+    plan = POLICY.plan(number, BASE)
+    assert plan.number == number
+    assert plan.is_split is is_split
+    assert plan.sampling.top_p == pytest.approx(top_p)
+    unchanged = ("temperature", "repetition_penalty", "top_k", "min_p", "max_tokens")
+    for name in unchanged:
+        assert getattr(plan.sampling, name) == getattr(BASE, name)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1, 0.0), (2, 0.6), (3, 0.6), (4, 0.6), (5, 0.6)])
+def test_greedy_retries_sample(number: int, expected: float) -> None:
+    """Temperature 0 has one outcome: five attempts at it were the same attempt five times."""
+    greedy = SamplingOptions(temperature=0.0, top_p=0.9, repetition_penalty=1.1)
+    assert POLICY.plan(number, greedy).sampling.temperature == expected
+
+
+@pytest.mark.parametrize(
+    ("seed", "path", "expected"),
+    [
+        (0, (), 4_246_866_556_266_386_882),
+        (0, (0,), 3_560_153_452_049_741_418),
+        (1, (0, 1), 741_161_445_924_672_772),
+        (42, (3, 2), 6_463_483_667_762_970_783),
+        (-1, (), 8_286_699_972_902_792_079),
+        (2**63 - 1, (7,), 3_008_039_791_072_358_876),
+    ],
+)
+def test_derive_seed_is_the_same_for_ever(seed: int, path: tuple[int, ...], expected: int) -> None:
+    """A changed value changes what every caller's seed sounds like."""
+    assert derive_seed(seed, *path) == expected
+
+
+@given(st.integers(), st.lists(st.integers(0, 99), max_size=3))
+def test_a_derived_seed_fits_63_bits(seed: int, path: list[int]) -> None:
+    assert 0 <= derive_seed(seed, *path) < 2**63
+
+
+def test_derived_seeds_differ() -> None:
+    paths = [(), *((chunk,) for chunk in range(50))]
+    paths += [(chunk, attempt) for chunk in range(50) for attempt in range(1, 6)]
+    seeds = {derive_seed(seed, *path) for seed in (0, 1, -1, 11) for path in paths}
+    assert len(seeds) == 4 * len(paths)
+
+
+def test_path_is_not_joined_digits() -> None:
+    assert (
+        len({derive_seed(1, 23), derive_seed(12, 3), derive_seed(123), derive_seed(1, 2, 3)}) == 4
+    )

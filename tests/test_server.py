@@ -1,0 +1,258 @@
+"""The real server: uvicorn, the real vLLM engine, the bundled voice, the real OpenAI SDK."""
+
+import asyncio
+import io
+import itertools
+import socket
+import threading
+import wave
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from openai import APIStatusError, BadRequestError, NotFoundError, OpenAI
+
+from orpheus_server.errors import GenerationFailed
+from orpheus_server.interfaces import TokenDelta, TokenRequest
+from orpheus_server.sampling import SamplingOptions
+from tests.ear import dictation, pick, word_error_rate, words_of
+from tests.live import LiveServer, read_wav, wait_until
+
+pytestmark = pytest.mark.engine
+
+SENTENCES = [
+    "The train to the city leaves at seven in the morning.",
+    "My brother keeps three white horses on his farm.",
+    "Please close the window before you go to bed.",
+    "The children sang a song about the winter snow.",
+    "She bought fresh bread and a bottle of milk.",
+    "Nobody knows who painted the old wooden door.",
+]
+
+
+@pytest.fixture
+def client(server: LiveServer) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def speak(client: OpenAI, text: str, voice: str = "leo", **options: object) -> bytes:
+    return client.audio.speech.create(
+        model="tts-1", voice=voice, input=text, response_format="wav", extra_body=options
+    ).content
+
+
+class TestSdk:
+    @pytest.mark.parametrize("path", ["/v1", "/v1/", "", "/"])
+    def test_base_url_with_and_without_v1(self, server: LiveServer, path: str) -> None:
+        """A rival's README shows a base URL without /v1, and its own server answers that 404."""
+        with OpenAI(base_url=server.url + path, api_key="none", max_retries=0) as client:
+            samples = read_wav(speak(client, "Yes."))
+            assert 0.3 < samples.size / 24_000 < 3
+            ids = [model.id for model in client.models.list()]
+            assert ids[:3] == ["pocket", "orpheus", "tts-1"]
+            assert client.models.retrieve("tts-1").id == "tts-1"
+
+    def test_streamed_reading_and_pcm(self, client: OpenAI) -> None:
+        with client.audio.speech.with_streaming_response.create(
+            model="gpt-4o-mini-tts", voice={"id": "slt"}, input="Hello.", response_format="pcm"
+        ) as response:
+            body = b"".join(response.iter_bytes())
+        assert response.headers["content-type"] == "audio/pcm"
+        assert 0.3 < len(body) / 48_000 < 3
+
+    def test_errors_are_the_sdks_own_classes(self, client: OpenAI) -> None:
+        """FastAPI's `detail` leaves code, param and type of the SDK's exception empty."""
+        with pytest.raises(BadRequestError) as bad:
+            speak(client, "Hello.", voice="nobody")
+        assert (bad.value.code, bad.value.param) == ("voice_not_found", "voice")
+        assert bad.value.request_id is not None
+        with pytest.raises(NotFoundError) as unknown:
+            client.models.retrieve("someone/else")
+        assert unknown.value.code == "model_not_found"
+        with pytest.raises(APIStatusError) as empty:
+            speak(client, "...")
+        assert empty.value.code == "nothing_to_speak"
+
+
+class TestSpeech:
+    @pytest.mark.parametrize("voice", ["leo", "tara"])
+    def test_every_sentence_is_heard_as_itself(self, client: OpenAI, voice: str) -> None:
+        with ThreadPoolExecutor(len(SENTENCES)) as pool:
+            answers = list(pool.map(lambda text: speak(client, text, voice, seed=5), SENTENCES))
+        heard = [pick(read_wav(answer), 24_000, SENTENCES) for answer in answers]
+        assert heard == SENTENCES
+        for answer in answers:
+            samples = read_wav(answer) / 32767
+            assert np.abs(samples).max() < 0.999, "clipped"
+            assert np.sqrt(np.mean(samples**2)) > 0.01, "silent"
+
+    def test_a_long_text_keeps_its_words_and_their_order(self, client: OpenAI) -> None:
+        text = " ".join(SENTENCES)
+        samples = read_wav(speak(client, text, seed=11))
+        # Free dictation of single sentences of this voice is at 0.15 to 0.25; a lost sentence
+        # of six would add 0.17.
+        assert word_error_rate(words_of(text), dictation(samples, 24_000)) < 0.4
+        assert 12 < samples.size / 24_000 < 30
+
+    def test_same_seed_same_samples(self, client: OpenAI) -> None:
+        first = speak(client, SENTENCES[0], seed=21)
+        assert speak(client, SENTENCES[0], seed=21) == first
+        assert speak(client, SENTENCES[0], seed=22) != first
+
+    def test_speed_changes_the_pace_and_not_the_words(self, client: OpenAI) -> None:
+        normal = read_wav(speak(client, SENTENCES[2], seed=3))
+        fast = read_wav(speak(client, SENTENCES[2], seed=3, speed=1.5))
+        assert abs(fast.size * 1.5 / normal.size - 1) < 0.02
+        assert pick(fast, 24_000, SENTENCES) == SENTENCES[2]
+
+    def test_control_tokens_in_text_are_not_spoken_and_harm_nobody(self, client: OpenAI) -> None:
+        plain = speak(client, "Hello there.", seed=4)
+        text = "Hello <custom_token_5><|eot_id|> there. <custom_token_28681>"
+        assert speak(client, text, seed=4) == plain
+
+    def test_answers_end_at_the_callers_own_limit(self, client: OpenAI) -> None:
+        samples = read_wav(speak(client, SENTENCES[0], max_tokens=140, seed=2))
+        assert samples.size <= 20 * 2048
+        assert samples.size > 10 * 2048
+
+    def test_greedy_sampling_ends(self, client: OpenAI) -> None:
+        """Temperature 0 falls into loops; the guard ends them and a retry samples."""
+        assert read_wav(speak(client, SENTENCES[1], temperature=0)).size > 24_000
+
+
+class TestEngine:
+    """The engine itself, on the server's loop."""
+
+    def request(self, server: LiveServer, **changes: object) -> TokenRequest:
+        checkpoint = server.runtime.checkpoint
+        before, after = checkpoint.prompt.before, checkpoint.prompt.after
+        base = TokenRequest(
+            request_id="test",
+            prompt_token_ids=(*before, 5, 19, 63, 23, 55, 9, *after),
+            sampling=checkpoint.sampling,
+            max_tokens=700,
+            seed=1,
+        )
+        return replace(base, **changes)  # type: ignore[arg-type]
+
+    def collect(self, server: LiveServer, request: TokenRequest) -> list[TokenDelta]:
+        async def work() -> list[TokenDelta]:
+            return [delta async for delta in server.engine.generate(request)]
+
+        return server.run(work())
+
+    @pytest.mark.parametrize("temperature", [0.0, 0.6, 2.0])
+    def test_no_token_of_a_wrong_slot_and_no_stop_inside_a_frame(
+        self, server: LiveServer, temperature: float
+    ) -> None:
+        layout = server.runtime.checkpoint.layout
+        sampling = SamplingOptions(temperature=temperature, top_p=1.0, repetition_penalty=1.0)
+        requests = [self.request(server, sampling=sampling, seed=seed) for seed in range(8)]
+        for request in requests:
+            deltas = self.collect(server, request)
+            ids = [token_id for delta in deltas for token_id in delta.token_ids]
+            if deltas[-1].finish_reason == "stop":
+                assert ids.pop() in layout.stop_token_ids
+                assert len(ids) % 7 == 0
+                assert len(ids) >= 7
+            slots = [(token_id - layout.audio_token_base) // 128 for token_id in ids]
+            assert slots == [index % 7 for index in range(len(ids))]
+
+    def test_deltas_come_a_frame_at_a_time_and_nothing_is_lost(self, server: LiveServer) -> None:
+        """vLLM's cumulative outputs replace what a slow reader has not taken."""
+        sampling = replace(server.runtime.checkpoint.sampling, temperature=0.6)
+        request = self.request(server, sampling=sampling)
+        fast = self.collect(server, request)
+        assert len(fast[0].token_ids) == 1
+        assert {len(delta.token_ids) for delta in fast[1:-1]} <= {7, 14, 21}
+
+        async def slow() -> list[int]:
+            ids: list[int] = []
+            async with aclosing(server.engine.generate(request)) as deltas:
+                async for delta in deltas:
+                    ids += delta.token_ids
+                    for _ in itertools.repeat(None, 2000):
+                        await asyncio.sleep(0)
+            return ids
+
+        assert server.run(slow()) == [each for delta in fast for each in delta.token_ids]
+
+    @pytest.mark.parametrize("ids", [(992,), (-1,), (10**7,), ()])
+    def test_a_poisonous_prompt_is_refused_and_the_engine_lives(
+        self, server: LiveServer, ids: tuple[int, ...]
+    ) -> None:
+        """One id outside of the vocabulary kills the engine core for everyone."""
+        with pytest.raises(GenerationFailed, match="vocabulary|empty"):
+            self.collect(server, self.request(server, prompt_token_ids=ids))
+        assert self.collect(server, self.request(server))[-1].finish_reason == "stop"
+
+    @pytest.mark.parametrize(("max_tokens", "match"), [(0, "no token"), (10**9, "do not fit")])
+    def test_an_absurd_length_is_refused(
+        self, server: LiveServer, max_tokens: int, match: str
+    ) -> None:
+        with pytest.raises(GenerationFailed, match=match):
+            self.collect(server, self.request(server, max_tokens=max_tokens))
+
+    def test_parameters_that_vllm_refuses_fail_one_request(self, server: LiveServer) -> None:
+        sampling = SamplingOptions(temperature=-1.0, top_p=0.9, repetition_penalty=1.0)
+        with pytest.raises(GenerationFailed, match="temperature"):
+            self.collect(server, self.request(server, sampling=sampling))
+        assert server.engine.is_alive
+        assert server.engine.num_active == 0
+
+    def test_closing_the_generator_aborts_in_the_engine(self, server: LiveServer) -> None:
+        async def work() -> tuple[int, int]:
+            deltas: AsyncGenerator[TokenDelta, None] = server.engine.generate(self.request(server))
+            await anext(deltas)
+            during = server.engine.num_active
+            await deltas.aclose()
+            return during, server.engine.num_active
+
+        assert server.run(work()) == (1, 0)
+
+    def test_a_second_event_loop_is_refused_loudly(self, server: LiveServer) -> None:
+        """vLLM would produce the tokens and never wake the other loop: the hang of a rival."""
+
+        async def work() -> None:
+            await anext(server.engine.generate(self.request(server)))
+
+        with pytest.raises(RuntimeError, match="second event loop"):
+            asyncio.run(work())
+
+
+class TestLeaks:
+    def test_a_caller_who_leaves_frees_the_engine(self, server: LiveServer) -> None:
+        """Neither FastAPI nor uvicorn cancels a handler that has not begun to answer."""
+        body = b'{"input": "' + " ".join(SENTENCES * 4).encode() + b'"}'
+        host, port = server.url.removeprefix("http://").split(":")
+        head = (
+            f"POST /v1/audio/speech HTTP/1.1\r\nHost: {host}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head.encode() + body)
+            wait_until(lambda: server.engine.num_active > 0, limit_sec=30)
+        wait_until(lambda: server.engine.num_active == 0, limit_sec=5)
+
+    def test_many_in_parallel_and_in_a_row_leave_nothing_behind(
+        self, server: LiveServer, client: OpenAI
+    ) -> None:
+        """A rival hangs on its second request, because each makes a loop of its own."""
+        speak(client, "Yes.")
+        before = threading.active_count()
+        with ThreadPoolExecutor(8) as pool:
+            sizes = list(pool.map(lambda index: len(speak(client, f"Number {index}.")), range(40)))
+        assert min(sizes) > 10_000
+        for _ in range(10):
+            assert len(speak(client, "No!")) > 10_000
+        assert server.engine.num_active == 0
+        assert threading.active_count() <= before + server.runtime.choice.max_workers + 4
+
+
+def test_answer_is_a_file_that_players_read(client: OpenAI) -> None:
+    with wave.open(io.BytesIO(speak(client, "Good morning."))) as file:
+        assert file.getnframes() > 10_000

@@ -1,0 +1,181 @@
+"""The settings, and `.env.sample` as their document."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from orpheus_server.errors import StartError
+from orpheus_server.settings import Settings, load_settings, warnings_for
+
+SAMPLE = Path(__file__).parent.parent / ".env.sample"
+
+
+def read_sample(path: Path) -> dict[str, tuple[str | None, str]]:
+    """Name to value (None if commented out) and description, of every setting in the file."""
+    entries: dict[str, tuple[str | None, str]] = {}
+    for block in path.read_text(encoding="utf-8").rstrip("\n").split("\n\n")[1:]:
+        *comments, line = block.split("\n")
+        assert all(comment.startswith("# ") for comment in comments)
+        assert comments
+        description = " ".join(comment.removeprefix("# ") for comment in comments)
+        name, _, value = line.removeprefix("# ").partition("=")
+        assert name not in entries
+        is_unset = line.startswith("# ")
+        assert not (is_unset and value)
+        entries[name] = None if is_unset else value, description
+    return entries
+
+
+def test_the_sample_is_the_settings() -> None:
+    expected = {
+        name.upper(): (
+            None if field.default is None else str(field.default),
+            " ".join((field.description or "").split()),
+        )
+        for name, field in Settings.model_fields.items()
+    }
+    assert read_sample(SAMPLE) == expected
+    assert list(read_sample(SAMPLE)) == list(expected)
+
+
+def test_a_copied_sample_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(SAMPLE.read_bytes())
+    settings = load_settings()
+    assert settings.model_dump() == {
+        name: field.default for name, field in Settings.model_fields.items()
+    }
+    assert warnings_for(settings) == []
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_settings_are_frozen() -> None:
+    settings = load_settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("PORT", "http", "allowed is a valid integer, unable to parse string as an integer"),
+        ("PORT", "0", "allowed is greater than or equal to 1"),
+        ("PORT", "65536", "allowed is less than or equal to 65535"),
+        ("LOG_LEVEL", "loud", "allowed is 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("LOG_FORMAT", "xml", "allowed is 'text' or 'json'"),
+        ("TTS_DTYPE", "int8", "allowed is 'bfloat16', 'float16' or 'float32'"),
+        ("TTS_MAX_MODEL_LEN", "1024", "allowed is greater than or equal to 2048"),
+        ("TTS_GPU_MEMORY_UTILIZATION", "0", "allowed is greater than 0"),
+        ("TTS_GPU_MEMORY_UTILIZATION", "90", "allowed is less than or equal to 1"),
+        ("TTS_TEMPERATURE", "2.1", "allowed is less than or equal to 2"),
+        ("TTS_TEMPERATURE", "nan", "allowed is less than or equal to 2"),
+        ("TTS_MAX_TOKENS", "99", "allowed is greater than or equal to 100"),
+        ("TTS_MAX_WORKERS", "1.5", "allowed is a valid integer"),
+        ("TTS_MAX_INPUT_CHARS", "-1", "allowed is greater than or equal to 0"),
+        ("TTS_ON_FAILURE", "retry", "allowed is 'best' or 'error'"),
+        ("TTS_DEFAULT_RESPONSE_FORMAT", "mp3", "allowed is 'wav' or 'pcm'"),
+        ("SNAC_DEVICE", "gpu", "allowed are cpu, cuda and cuda:N"),
+        ("SNAC_DEVICE", "cuda:", "allowed are cpu, cuda and cuda:N"),
+        ("SNAC_DEVICE", "cpu:1", "allowed are cpu, cuda and cuda:N"),
+    ],
+)
+def test_a_bad_value_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    """TTS_MAX_TOKENS counted as a secret for the word in its name, and its value was hidden."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StartError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"Bad settings:\n  {name}={value!r}: {allowed}")
+
+
+def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("TTS_TOP_P", "0")
+    with pytest.raises(StartError, match=r"^Bad settings:\n  PORT=.*\n  TTS_TOP_P=[^\n]*$"):
+        load_settings()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:11"])
+def test_codec_devices(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setenv("SNAC_DEVICE", device)
+    assert load_settings().snac_device == device
+
+
+def test_the_token_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    settings = load_settings()
+    assert settings.hf_token is not None
+    assert settings.hf_token.get_secret_value() == "hf_secret"
+    assert "hf_secret" not in f"{settings} {settings!r} {settings.model_dump_json()}"
+    with pytest.raises(StartError) as caught:
+        load_settings(hf_token=["hf_secret"])
+    assert str(caught.value).startswith("Bad settings:\n  HF_TOKEN=(hidden): ")
+    assert "hf_secret" not in str(caught.value)
+
+
+def test_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert load_settings().port == 8880
+    (tmp_path / ".env").write_text("PORT=1\nHOST=file\nLOG_LEVEL=ERROR\n")
+    assert load_settings().port == 1
+    monkeypatch.setenv("PORT", "2")
+    monkeypatch.setenv("HOST", "environment")
+    settings = load_settings(port=3)
+    assert (settings.port, settings.host, settings.log_level) == (3, "environment", "ERROR")
+
+
+def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TTS_MAX_WORKERS=\nPORT=7\n")
+    monkeypatch.setenv("PORT", "")
+    settings = load_settings()
+    assert settings.tts_max_workers is None
+    assert settings.port == 7
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    """It ended in a traceback that named neither the file nor what to do."""
+    (tmp_path / ".env").write_bytes(b"HOST=\xff\n")
+    with pytest.raises(StartError, match=r"\.env cannot be read: 'utf-8' codec"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "TTS_MAX_WORKRES",
+            "TTS_MAX_WORKRES is not a setting of this version and has no effect; "
+            "did you mean TTS_MAX_WORKERS?",
+        ),
+        ("TTS_LOUDNESS", "TTS_LOUDNESS is not a setting of this version and has no effect"),
+        (
+            "SNAC_DEVICES",
+            "SNAC_DEVICES is not a setting of this version and has no effect; "
+            "did you mean SNAC_DEVICE?",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_a_typo_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, name: str, expected: str
+) -> None:
+    """Only the environment was looked through: a typo in `.env` had no effect and no word."""
+    if place == "environment":
+        monkeypatch.setenv(name, "1")
+    else:
+        (tmp_path / ".env").write_text(f"{name}=1\n")
+    assert warnings_for(load_settings()) == [expected]
+
+
+@pytest.mark.parametrize(("value", "num_warnings"), [("0", 1), ("1", 0), ("", 0)])
+def test_the_first_engine_of_vllm(
+    monkeypatch: pytest.MonkeyPatch, value: str, num_warnings: int
+) -> None:
+    """Earlier servers needed VLLM_USE_V1=0; their `.env` files still say it."""
+    monkeypatch.setenv("VLLM_USE_V1", value)
+    lines = warnings_for(load_settings())
+    assert len(lines) == num_warnings
+    assert all(line.startswith("VLLM_USE_V1=0 has no effect") for line in lines)

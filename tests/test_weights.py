@@ -1,0 +1,138 @@
+"""What is asked of the hub, and what is said when it does not give it."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+
+from orpheus_server.errors import StartError
+from orpheus_server.weights import CODEC_FILES, MODEL_FILES, find_files
+from tests.hub import COMMIT, StubHub
+
+MODEL = "canopylabs/orpheus-3b-0.1-ft"
+PUBLISHED_FILES = {
+    "config.json": b"{}",
+    "tokenizer.json": b"{}",
+    "model.safetensors.index.json": b"{}",
+    "model-00001-of-00002.safetensors": b"one",
+    "model-00002-of-00002.safetensors": b"two",
+    "optimizer.bin": b"100 GB",
+    "optimizer_0/optimizer.pt": b"shard",
+    "pytorch_model_fsdp.bin": b"shard",
+    "pytorch_model_fsdp_0/__0_0.distcp": b"shard",
+    "scheduler.pt": b"more",
+    "rng_state_0.pth": b"more",
+    "training_args.bin": b"more",
+    "README.md": b"text",
+}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StubHub]:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with StubHub({name: PUBLISHED_FILES for name in ("owner/name", MODEL)}) as hub:
+        yield hub
+
+
+def fetch(hub: StubHub, source: str = "owner/name", token: str | None = None) -> Path:
+    return find_files(source, patterns=MODEL_FILES, token=token, endpoint=hub.endpoint)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_optimizer_shards_are_never_asked_for(hub: StubHub) -> None:
+    """taresh18 README: the published repository is 100 GB with them, and 6 GB without."""
+    folder = fetch(hub)
+    wanted = {
+        "config.json",
+        "tokenizer.json",
+        "model.safetensors.index.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+    }
+    assert names_in(folder) == wanted
+    assert (folder / "model-00002-of-00002.safetensors").read_bytes() == b"two"
+    asked = {path.partition(f"/resolve/{COMMIT}/")[2] for path in hub.asked if "/resolve/" in path}
+    assert asked == wanted
+
+
+def test_codec_files(hub: StubHub) -> None:
+    files = {"config.json": b"{}", "pytorch_model.bin": b"x", "README.md": b"", "a/b.bin": b""}
+    hub.repos["owner/snac"] = files
+    folder = find_files("owner/snac", patterns=CODEC_FILES, token=None, endpoint=hub.endpoint)
+    assert names_in(folder) == {"config.json", "pytorch_model.bin"}
+
+
+def test_the_token_is_sent(hub: StubHub) -> None:
+    fetch(hub, token="hf_mine")
+    assert hub.tokens == {"Bearer hf_mine"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("refuses_lists", [True, False])
+def test_a_gated_checkpoint(hub: StubHub, status: int, refuses_lists: bool) -> None:
+    """ComfyUI-Orpheus-TTS#6: a bare 401, and nobody knew what to do.
+
+    The hub tells strangers what is in a gated repository, and refuses the files.
+    """
+    hub.refusal, hub.refuses_lists = (status, "GatedRepo"), refuses_lists
+    with pytest.raises(StartError) as caught:
+        fetch(hub, MODEL)
+    message = str(caught.value)
+    assert message.startswith("canopylabs/orpheus-3b-0.1-ft is gated")
+    assert "set HF_TOKEN" in message
+    assert "TTS_MODEL_NAME=unsloth/orpheus-3b-0.1-ft" in message
+
+
+@pytest.mark.parametrize("refusal", [(404, "RepoNotFound"), (401, "RepoNotFound")])
+def test_an_unknown_repository(hub: StubHub, refusal: tuple[int, str]) -> None:
+    hub.refusal = refusal
+    with pytest.raises(StartError, match="the hub has no 'owner/name', or it is private"):
+        fetch(hub)
+
+
+def test_a_hub_that_fails(hub: StubHub) -> None:
+    hub.refusal = (418, "")
+    with pytest.raises(StartError, match="owner/name could not be fetched from the hub: .*418"):
+        fetch(hub)
+
+
+def test_no_hub(hub: StubHub) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(StartError, match="owner/name could not be fetched from the hub"):
+            find_files("owner/name", patterns=MODEL_FILES, token=None, endpoint=endpoint)
+
+
+def test_without_a_hub_what_was_fetched_before_serves(hub: StubHub) -> None:
+    folder = fetch(hub)
+    endpoint = "http://127.0.0.1:1"
+    assert find_files("owner/name", patterns=MODEL_FILES, token=None, endpoint=endpoint) == folder
+
+
+def test_a_folder_is_used_as_it_is(hub: StubHub, tmp_path: Path) -> None:
+    assert fetch(hub, str(tmp_path)) == tmp_path
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    "source", ["name", "a/b/c", "/no/such", "./owner/name", "~/x", "~no-such-user/x"]
+)
+def test_neither_folder_nor_id(hub: StubHub, source: str) -> None:
+    with pytest.raises(StartError, match="is neither a folder nor a hub id like 'owner/name'"):
+        fetch(hub, source)
+    assert hub.asked == []
+
+
+def test_an_impossible_id(hub: StubHub) -> None:
+    """The library's own ValueError passed through as a bug of ours."""
+    with pytest.raises(StartError, match="could not be fetched from the hub: Repo id must"):
+        fetch(hub, "own er/na--me")
+    assert hub.asked == []
