@@ -1,17 +1,11 @@
-"""Composition root: builds the parts, hands them over, closes them in reverse.
-
-The only place that names concrete adapters. Heavy libraries are imported inside functions, in a
-thread: the port answers while torch, vLLM and the weights load.
-"""
+"""Composition root: has the parts built, hands them over, closes them in reverse."""
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal
 
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
@@ -19,28 +13,16 @@ from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice, choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
 from orpheus_server.errors import EngineDead, EngineNotReady, OrpheusError, StartError
-from orpheus_server.interfaces import FrameDecoder, TokenEngine
-from orpheus_server.phonemes import build_phonemizer
+from orpheus_server.interfaces import TokenEngine
+from orpheus_server.parts import Parts, build_parts
 from orpheus_server.planning import SpeechPlan, limits_for
-from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import SpeechJob, Synthesizer
-from orpheus_server.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
 
 Status = Literal["healthy", "starting", "degraded"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything that a loaded server speaks with."""
-
-    prompts: PromptBuilder
-    engine: TokenEngine
-    decoder: FrameDecoder
-    pool: WorkerPool
 
 
 class Runtime:
@@ -161,7 +143,7 @@ async def _load(
 ) -> None:
     started = time.monotonic()
     try:
-        parts = await asyncio.to_thread(_build_parts, runtime.choice, runtime.settings)
+        parts = await asyncio.to_thread(build_parts, runtime.choice, runtime.settings)
         stack.push_async_callback(parts.pool.close)
         stack.push_async_callback(parts.decoder.close)
         stack.push_async_callback(parts.engine.close)
@@ -195,59 +177,6 @@ async def _warm_up(runtime: Runtime, synthesizer: Synthesizer) -> None:
         response_format="pcm",
     )
     await synthesizer.collect(job)
-
-
-def _prepare_vllm() -> None:
-    """vLLM's own switches, before it is imported; what the user set stays.
-
-    Its log is ours to sum up, nobody asked to send usage statistics anywhere, and a process that
-    has threads and may have touched CUDA must not be forked.
-    """
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-
-
-def _build_parts(choice: Choice, settings: Settings) -> Parts:
-    _prepare_vllm()
-    # Imported here because they take ten seconds: the port answers meanwhile.
-    import torch
-
-    from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
-
-    try:
-        from orpheus_server.engines.vllm_engine import VllmOptions, build_vllm_engine
-    except ImportError as error:
-        raise StartError(
-            f"vLLM cannot be imported ({error}). 'make serve' installs it, or "
-            "'pip install --no-deps -r requirements.txt' (requirements-cuda.txt with a GPU)."
-        ) from error
-    from orpheus_server.weights import CODEC_FILES, MODEL_FILES, find_files
-
-    checkpoint = choice.checkpoint
-    token = settings.hf_token.get_secret_value() if settings.hf_token else None
-    folder = find_files(checkpoint.source, patterns=MODEL_FILES, token=token)
-    codec_source = checkpoint.codec
-    if (folder / codec_source).is_dir():
-        codec_source = str(folder / codec_source)
-    codec_folder = find_files(codec_source, patterns=CODEC_FILES, token=token)
-    name = checkpoint.text_frontend
-    phonemizer = None if name == "none" else build_phonemizer(name)
-    prompts = PromptBuilder(checkpoint, load_tokenizer(folder), phonemizer)
-    pool = WorkerPool(choice.max_workers, initializer=use_one_thread)
-    device = torch.device(choice.codec_device)
-    decoder = SnacDecoder(load_codec(codec_folder), checkpoint.layout, device, pool)
-    options = VllmOptions(
-        folder=Path(folder),
-        is_cuda=choice.is_cuda,
-        dtype=choice.dtype,
-        max_model_len=choice.max_model_len,
-        max_num_seqs=choice.max_num_seqs,
-        gpu_memory_utilization=settings.tts_gpu_memory_utilization,
-        tensor_parallel_size=settings.tts_tensor_parallel_size,
-    )
-    engine = build_vllm_engine(checkpoint, options)
-    return Parts(prompts, engine, decoder, pool)
 
 
 def _first(value: float | None, default: float) -> float:

@@ -18,8 +18,9 @@ from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import POCKET_FOLDER, Choice
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
 from orpheus_server.interfaces import TokenRequest
+from orpheus_server.parts import Parts
 from orpheus_server.prompts import Phonemizer, PromptBuilder, load_tokenizer
-from orpheus_server.runtime import Parts, Runtime
+from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings
 from orpheus_server.speech_json import load_speech_json
 from orpheus_server.workers import WorkerPool

@@ -10,7 +10,8 @@ from orpheus_server import runtime as runtime_module
 from orpheus_server.choice import Choice
 from orpheus_server.errors import EngineDead, EngineNotReady, StartError
 from orpheus_server.fakes import ScriptedEngine, ToneDecoder
-from orpheus_server.runtime import Parts, Runtime, open_runtime
+from orpheus_server.parts import Parts
+from orpheus_server.runtime import Runtime, open_runtime
 from orpheus_server.settings import Settings, load_settings
 from orpheus_server.workers import WorkerPool
 from tests.support import POCKET, build_prompts, fitting_speech, wait_for
@@ -26,7 +27,7 @@ class Loader:
         self.may_go_on = threading.Event()
         self.num_failures = 0
         self._error = error
-        monkeypatch.setattr(runtime_module, "_build_parts", self._build)
+        monkeypatch.setattr(runtime_module, "build_parts", self._build)
         monkeypatch.setattr(runtime_module, "has_cuda", lambda: False)
 
     def _build(self, choice: Choice, settings: Settings) -> Parts:
@@ -39,6 +40,10 @@ class Loader:
         self.num_failures += 1
 
 
+def status_of(runtime: Runtime) -> str:
+    return runtime.status
+
+
 def expect(runtime: Runtime, error: type[Exception]) -> None:
     with pytest.raises(error):
         _ = runtime.synthesizer
@@ -48,16 +53,16 @@ async def test_serves_once_it_is_loaded_and_warm(monkeypatch: pytest.MonkeyPatch
     loader = Loader(monkeypatch)
     settings = load_settings()
     async with open_runtime(settings, on_start_failure=loader.on_start_failure) as runtime:
-        assert (runtime.status, runtime.checkpoint.name) == ("starting", "pocket")
+        assert (status_of(runtime), runtime.checkpoint.name) == ("starting", "pocket")
         expect(runtime, EngineNotReady)
         loader.may_go_on.set()
-        await wait_for(lambda: runtime.status == "healthy")
+        await wait_for(lambda: status_of(runtime) == "healthy")
         assert [request.request_id for request in loader.engine.requests] == ["warm-up-0-1"]
         assert runtime.synthesizer is runtime.synthesizer
         loader.engine.is_alive = False
-        assert runtime.status == "degraded"
+        assert status_of(runtime) == "degraded"
         expect(runtime, EngineDead)
-    assert runtime.status == "starting"
+    assert status_of(runtime) == "starting"
     expect(runtime, EngineNotReady)
     assert loader.num_failures == 0
 

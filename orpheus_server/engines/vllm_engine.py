@@ -167,6 +167,7 @@ def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngin
         # Prompts are short and all different: the cache of prefixes would never hit.
         enable_prefix_caching=False,
         disable_log_stats=True,
+        use_tqdm_on_load=False,
         additional_config=layout_to_config(checkpoint.layout),
     )
     if options.is_cuda:

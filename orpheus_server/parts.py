@@ -1,0 +1,82 @@
+"""The parts of a loaded server: the only place that names concrete adapters.
+
+Heavy libraries are imported inside functions, which run in a thread: the port answers while torch,
+vLLM and the weights load.
+"""
+
+import os
+from dataclasses import dataclass
+
+from orpheus_server.choice import Choice
+from orpheus_server.errors import StartError
+from orpheus_server.interfaces import FrameDecoder, TokenEngine
+from orpheus_server.phonemes import build_phonemizer
+from orpheus_server.prompts import PromptBuilder, load_tokenizer
+from orpheus_server.settings import Settings
+from orpheus_server.workers import WorkerPool
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that a loaded server speaks with."""
+
+    prompts: PromptBuilder
+    engine: TokenEngine
+    decoder: FrameDecoder
+    pool: WorkerPool
+
+
+def _prepare_vllm() -> None:
+    """vLLM's own switches, before it is imported; what the user set stays.
+
+    Its log is ours to sum up, nobody asked to send usage statistics anywhere, and a process that
+    has threads and may have touched CUDA must not be forked.
+    """
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    # Reaches its own processes: what its dependencies will change some day is no news for a user.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
+
+
+def build_parts(choice: Choice, settings: Settings) -> Parts:
+    """Loads everything; tens of seconds, so call it from a thread. Raises `StartError`."""
+    _prepare_vllm()
+    # Imported here because they take ten seconds: the port answers meanwhile.
+    import torch
+
+    from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
+
+    try:
+        from orpheus_server.engines.vllm_engine import VllmOptions, build_vllm_engine
+    except ImportError as error:
+        raise StartError(
+            f"vLLM cannot be imported ({error}). 'make serve' installs it, or "
+            "'pip install --no-deps -r requirements.txt' (requirements-cuda.txt with a GPU)."
+        ) from error
+    from orpheus_server.weights import CODEC_FILES, MODEL_FILES, find_files
+
+    checkpoint = choice.checkpoint
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    folder = find_files(checkpoint.source, patterns=MODEL_FILES, token=token)
+    codec_source = checkpoint.codec
+    if (folder / codec_source).is_dir():
+        codec_source = str(folder / codec_source)
+    codec_folder = find_files(codec_source, patterns=CODEC_FILES, token=token)
+    name = checkpoint.text_frontend
+    phonemizer = None if name == "none" else build_phonemizer(name)
+    prompts = PromptBuilder(checkpoint, load_tokenizer(folder), phonemizer)
+    pool = WorkerPool(choice.max_workers, initializer=use_one_thread)
+    device = torch.device(choice.codec_device)
+    decoder = SnacDecoder(load_codec(codec_folder), checkpoint.layout, device, pool)
+    options = VllmOptions(
+        folder=folder,
+        is_cuda=choice.is_cuda,
+        dtype=choice.dtype,
+        max_model_len=choice.max_model_len,
+        max_num_seqs=choice.max_num_seqs,
+        gpu_memory_utilization=settings.tts_gpu_memory_utilization,
+        tensor_parallel_size=settings.tts_tensor_parallel_size,
+    )
+    engine = build_vllm_engine(checkpoint, options)
+    return Parts(prompts, engine, decoder, pool)
