@@ -9,22 +9,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tests.shapes import SNAC_24KHZ
+
 VOCAB_SIZE = 156_940
 FIRST_CUSTOM_TOKEN = 128_256
-
-SNAC_24KHZ = {
-    "sampling_rate": 24000,
-    "encoder_dim": 48,
-    "encoder_rates": [2, 4, 8, 8],
-    "decoder_dim": 1024,
-    "decoder_rates": [8, 8, 4, 2],
-    "attn_window_size": None,
-    "codebook_size": 4096,
-    "codebook_dim": 8,
-    "vq_strides": [4, 2, 1],
-    "noise": True,
-    "depthwise": True,
-}
 
 
 def write_model(folder: Path) -> None:

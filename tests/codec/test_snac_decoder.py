@@ -20,27 +20,14 @@ from orpheus_server.errors import GenerationFailed, StartError
 from orpheus_server.frames import Frame, to_levels
 from orpheus_server.published import ENGLISH
 from orpheus_server.workers import WorkerPool
+from tests.shapes import SNAC_24KHZ
 
 POCKET_CODEC = Path(__file__).parents[2] / "models" / "pocket" / "codec"
 POCKET = TokenLayout(
     audio_token_base=96, codebook_size=128, slot_levels=(0, 1, 2, 2, 1, 2, 2), stop_token_ids=(4,)
 )
-# hubertsiuzdak/snac_24khz, config.json: the shape that Orpheus speaks with.
-PUBLISHED_SHAPE: dict[str, Any] = {
-    "sampling_rate": 24000,
-    "encoder_dim": 48,
-    "encoder_rates": [2, 4, 8, 8],
-    "decoder_dim": 1024,
-    "decoder_rates": [8, 8, 4, 2],
-    "attn_window_size": None,
-    "codebook_size": 4096,
-    "codebook_dim": 8,
-    "vq_strides": [4, 2, 1],
-    "noise": True,
-    "depthwise": True,
-}
 # The same with a tenth of the width: structure without the time.
-NARROW = PUBLISHED_SHAPE | {"decoder_dim": 128, "encoder_dim": 8}
+NARROW = SNAC_24KHZ | {"decoder_dim": 128, "encoder_dim": 8}
 CPU = torch.device("cpu")
 
 
@@ -130,7 +117,7 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     Loaded from its file, because the package's `__init__` imports vLLM; on the CPU, because the
     module names "cuda".
     """
-    codec = random_codec(PUBLISHED_SHAPE | {"noise": False})
+    codec = random_codec(SNAC_24KHZ | {"noise": False})
     monkeypatch.setattr(codec, "to", lambda device: codec)
     monkeypatch.setattr(SNAC, "from_pretrained", lambda name: codec)
     package = importlib.util.find_spec("orpheus_tts")
@@ -165,7 +152,7 @@ async def test_conforms_to_the_reference_and_has_three_more_frames(reference: Mo
     """It plays frames 1 to N-3 from windows of 4: one frame of context before, two after."""
     frames = random_frames(9, 4096, lowest=1)
     played = await reference_frames(reference, frames)
-    codec = random_codec(PUBLISHED_SHAPE | {"noise": False})
+    codec = random_codec(SNAC_24KHZ | {"noise": False})
     ours = build(codec, ENGLISH.layout).decode_now(frames, noise_seed=0).reshape(9, 2048)
     assert len(ours) == len(played) + 3
     for index, theirs in enumerate(played, start=1):
@@ -183,7 +170,7 @@ async def test_the_reference_loses_a_frame_to_a_legal_code_0_and_ours_does_not(
     frames[4] = (*frames[4][:3], 0, *frames[4][4:])
     played = await reference_frames(reference, frames)
     assert len(played) < 6
-    codec = random_codec(PUBLISHED_SHAPE | {"noise": False})
+    codec = random_codec(SNAC_24KHZ | {"noise": False})
     assert build(codec, ENGLISH.layout).decode_now(frames, noise_seed=0).shape == (9 * 2048,)
 
 
