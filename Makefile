@@ -47,10 +47,10 @@ serve: setup ## set up what is missing, then run the server
 setup: $(VENV)/.project-$(FOR) ## only the set-up that serve needs
 
 test: check ## format, lint, types and the tests that belong in CI
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=
 
 test-full: check ## the same with the slow tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov --cov-report=
 
 check: $(VENV)/.test-$(FOR)
 	$(BIN)/python -m ruff format --check .

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from orpheus_server import __version__
 from orpheus_server.app import create_app
 from orpheus_server.errors import StartError
 from orpheus_server.logs import configure_logging
+from orpheus_server.runtime import open_runtime
 from orpheus_server.settings import Settings, load_settings, warnings_for
 
 MAX_HEADER_BYTES = 32 * 1024
@@ -44,14 +46,19 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
         port=port,
         http="h11",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        log_level=settings.log_level.lower(),
+        # `configure_logging` has done it, in one format for all lines.
+        log_config=None,
         access_log=False,
     )
 
 
 def serve(settings: Settings) -> int:
     """Serves until it is told to stop; 1 if the model could not be loaded."""
-    app = create_app(settings)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    app = create_app(settings, open_runtime=partial(open_runtime, on_start_failure=stop))
     config = server_config(app, settings, port=settings.port)
     server = uvicorn.Server(config)
     # Bound before anything is loaded: a port that is taken ends the start at once.

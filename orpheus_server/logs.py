@@ -25,15 +25,16 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(settings: Settings, *, warnings: Sequence[str] = ()) -> None:
-    """Sends this package's lines to standard error; says `warnings` first."""
+    """Sends this package's and uvicorn's lines to standard error; says `warnings` first."""
     handler = logging.StreamHandler(sys.stderr)
     if settings.log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("orpheus_server")
-    logger.handlers[:] = [handler]
-    logger.setLevel(settings.log_level)
-    logger.propagate = False
+    for name in ("orpheus_server", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(settings.log_level)
+        logger.propagate = False
     for line in warnings:
-        logger.warning("%s", line)
+        logging.getLogger("orpheus_server").warning("%s", line)

@@ -60,7 +60,7 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
     folder = find_files(checkpoint.source, patterns=MODEL_FILES, token=token)
     codec_source = checkpoint.codec
-    if (folder / codec_source).is_dir():
+    if "/" not in codec_source or (folder / codec_source).is_dir():
         codec_source = str(folder / codec_source)
     codec_folder = find_files(codec_source, patterns=CODEC_FILES, token=token)
     name = checkpoint.text_frontend

@@ -1,6 +1,7 @@
 """The console script, and the entry of the earlier servers' command; nothing here loads a model."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orpheus_server import __version__
+from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,3 +94,19 @@ class TestEntry:
         assert done.returncode == 1
         assert done.stderr.startswith("TTS_MODEL_NAME='no/such': allowed is a folder")
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.engine
+def test_a_model_without_weights_ends_the_server(tmp_path: Path) -> None:
+    """It answered its port and said "starting" for ever."""
+    shutil.copy(POCKET_FOLDER / "speech.json", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "orpheus_server.cli", "serve", "--port", "8898"],
+        env=os.environ | {"TTS_MODEL_NAME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert f"cannot start: '{tmp_path / 'codec'}' is neither a folder" in done.stderr

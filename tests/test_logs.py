@@ -11,13 +11,14 @@ from orpheus_server.settings import load_settings
 
 
 @pytest.fixture(autouse=True)
-def package_logger() -> Iterator[logging.Logger]:
-    """The package's logger, as it was before once the test has ended."""
-    logger = logging.getLogger("orpheus_server")
-    handlers, level, propagates = logger.handlers[:], logger.level, logger.propagate
-    yield logger
-    logger.handlers[:], logger.propagate = handlers, propagates
-    logger.setLevel(level)
+def loggers() -> Iterator[list[logging.Logger]]:
+    """The loggers that are configured, as they were before once the test has ended."""
+    loggers = [logging.getLogger(name) for name in ("orpheus_server", "uvicorn")]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield loggers
+    for logger, (handlers, level, propagates) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagates
+        logger.setLevel(level)
 
 
 def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,9 +63,9 @@ def test_configured_twice_every_line_comes_once(capsys: pytest.CaptureFixture[st
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_others_are_left_alone(package_logger: logging.Logger) -> None:
+def test_others_are_left_alone(loggers: list[logging.Logger]) -> None:
     root = logging.getLogger()
     before = root.handlers[:], root.level
     configure_logging(load_settings(log_level="ERROR"))
     assert (root.handlers, root.level) == before
-    assert package_logger.level == logging.ERROR
+    assert [logger.level for logger in loggers] == [logging.ERROR] * 2
