@@ -149,9 +149,13 @@ class AttemptRunner:
 
 
 def join_halves(first: Attempt, second: Attempt, samples: Samples) -> Attempt:
-    """Two attempts at the halves of a text as one at the whole; `samples` if both are good."""
+    """Two attempts at the halves of a text as one at the whole; `samples` if both are good.
+
+    Of a half with a fault only its good frames are kept.
+    """
+    good = [half.frames[: half.num_good_frames] for half in (first, second)]
     whole = Attempt(
-        frames=(*first.frames, *second.frames),
+        frames=(*good[0], *good[1]),
         samples=samples,
         expected_frames=first.expected_frames + second.expected_frames,
         num_prompt_tokens=first.num_prompt_tokens + second.num_prompt_tokens,
@@ -160,11 +164,8 @@ def join_halves(first: Attempt, second: Attempt, samples: Samples) -> Attempt:
     )
     verdict = first.verdict or second.verdict
     if verdict is not None:
-        # What follows the first fault has no place in the order any more.
-        num_good = first.num_good_frames
-        if first.verdict is None:
-            num_good += second.num_good_frames
-        whole.verdict = Verdict(verdict.fault, num_good, f"half of the text: {verdict.detail}")
+        detail = f"half of the text: {verdict.detail}"
+        whole.verdict = Verdict(verdict.fault, len(whole.frames), detail)
     return whole
 
 

@@ -43,10 +43,14 @@ _ACRONYM = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 # Written with a full stop inside a sentence: what follows belongs to it.
 _ABBREVIATION = re.compile(
     "mr|mrs|ms|mx|dr|prof|st|jr|sr|vs|e.g|i.e|inc|ltd|co|corp|approx|dept|est|fig|cf|"
-    "z.b|d.h|u.a|bzw|bspw|ggf|ca|nr|hr|fr|mme|mlle|sra|srta|dra|ud|uds".replace(".", r"\.")
+    "gen|col|sen|rep|gov|sgt|lt|capt|rev|hon|mt|blvd|lbs|hrs|"
+    "z.b|d.h|u.a|bzw|bspw|ggf|evtl|ca|nr|hr|fr|mme|mlle|sra|srta|dra|ud|uds".replace(".", r"\.")
 )
-# "No. 7" against the answer "No. I will not."
-_NUMBER_ABBREVIATION = re.compile("no|nos|vol|p|pp|ch|sec|art")
+# "No. 7" against the answer "No. I will not."; "Dec. 3" against "the dec."
+_NUMBER_ABBREVIATION = re.compile(
+    "no|nos|vol|p|pp|ch|sec|art|abb|bd|jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec"
+)
+_SHORT_NUMBER = re.compile(r"\d{1,2}")
 # These may also end a sentence, and then a capital follows.
 _CLOSING_ABBREVIATION = re.compile(r"etc|a\.m|p\.m|usw")
 _BREAKS = {"\n": Strength.LINE, "\n\n": Strength.PARAGRAPH}
@@ -162,11 +166,14 @@ def _rate_full_stop(word: str, first: str) -> Strength:
     """Return what a single full stop after `word` means before a word that begins with `first`."""
     name = word.lower()
     # "I." ends a sentence ("So am I.") far more often than it is an initial.
-    is_initial = len(word) == 1 and word.isupper() and word != "I"
+    is_initial = len(word) == 1 and word.isalpha() and word != "I"
     if is_initial or _ABBREVIATION.fullmatch(name):
         return Strength.GLUED
     if first.isdigit() and _NUMBER_ABBREVIATION.fullmatch(name):
         return Strength.GLUED
+    if _SHORT_NUMBER.fullmatch(word) and first.isalpha():
+        # German writes its ordinals so: "am 24. Dezember".
+        return Strength.CLAUSE if first.isupper() else Strength.GLUED
     if _CLOSING_ABBREVIATION.fullmatch(name):
         return Strength.SENTENCE if first.isupper() else Strength.SPACE
     if _ACRONYM.fullmatch(word):

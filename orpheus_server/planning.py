@@ -1,12 +1,15 @@
 """A caller's text as pieces of one generation each."""
 
+import math
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.errors import RequestError
 from orpheus_server.published import ALL_EMOTION_TAGS
-from orpheus_server.splitting import split_in_two, split_text
-from orpheus_server.text import clean_text, estimate_duration_sec, is_speakable
+from orpheus_server.splitting import split_text
+from orpheus_server.text import clean_text, estimate_duration_sec, is_cjk, is_speakable
 
 _CHARS_PER_SEC = 15
 
@@ -28,10 +31,15 @@ class SpeechLimits:
 
 @dataclass(frozen=True, slots=True)
 class SpeechPlan:
-    """What will be spoken, in order; tags and control tokens that were left out are counted."""
+    """What will be spoken, in order, and how much was left out.
+
+    `num_dropped_tags` counts control tokens too, `num_dropped_symbols` the letters and digits of
+    pieces that the voice cannot say.
+    """
 
     chunks: tuple[str, ...]
     num_dropped_tags: int = 0
+    num_dropped_symbols: int = 0
 
 
 def limits_for(
@@ -51,33 +59,83 @@ def limits_for(
     return SpeechLimits(max(1, min(chunk_max_chars, int(max_sec * _CHARS_PER_SEC))), max_sec)
 
 
-def plan_speech(text: str, *, tags: frozenset[str], limits: SpeechLimits) -> SpeechPlan:
+def plan_speech(
+    text: str,
+    *,
+    tags: frozenset[str],
+    limits: SpeechLimits,
+    expected_sec: Callable[[str], float] = estimate_duration_sec,
+) -> SpeechPlan:
     """Cleans and splits a text for a voice with these tags.
 
-    Raises `RequestError` if nothing in it can be spoken.
+    `expected_sec` tells how long a piece lasts when spoken, 0 if the voice cannot say it. Raises
+    `RequestError` if nothing can be spoken.
     """
     clean = clean_text(text, tags=tags, all_tags=ALL_EMOTION_TAGS)
-    if not is_speakable(clean.text, tags=tags):
+    pieces = split_text(_punctuate_lines(clean.text), max_chars=limits.chunk_max_chars)
+    spoken = [piece for piece in pieces if is_speakable(piece, tags=tags)]
+    parts = [part for piece in spoken for part in _shorten(piece, limits, expected_sec)]
+    chunks = [text for text, length_sec in parts if length_sec > 0.0]
+    if not chunks:
         raise RequestError(
-            "The input has nothing to speak: it needs a letter, a digit or an emotion tag that "
-            "this voice has.",
+            "The input has nothing to speak: it needs words or numbers that this voice can say, "
+            "or an emotion tag that it has.",
             param="input",
             code="nothing_to_speak",
         )
-    chunks = split_text(clean.text, max_chars=limits.chunk_max_chars)
-    short = [part for chunk in chunks for part in _shorten(chunk, limits.chunk_max_sec)]
     return SpeechPlan(
-        chunks=tuple(chunk for chunk in short if is_speakable(chunk, tags=tags)),
+        chunks=(*(_end(chunk, ",") for chunk in chunks[:-1]), _end(chunks[-1], ".")),
         num_dropped_tags=clean.num_dropped_tags + clean.num_dropped_control_tokens,
+        num_dropped_symbols=sum(
+            char.isalnum() for text, length_sec in parts if length_sec == 0.0 for char in text
+        ),
     )
 
 
-def _shorten(chunk: str, max_sec: float) -> list[str]:
-    """Halves a chunk until it is short enough: digits and CJK last longer than letters."""
-    if len(chunk) == 1 or estimate_duration_sec(chunk) <= max_sec:
-        return [chunk]
-    # One long number has no place to cut at but its middle.
-    halves = split_in_two(chunk) or split_text(chunk, max_chars=(len(chunk) + 1) // 2)
-    if len(halves) == 1:
-        return [chunk]
-    return [part for half in halves for part in _shorten(half, max_sec)]
+def _shorten(
+    piece: str, limits: SpeechLimits, expected_sec: Callable[[str], float]
+) -> Iterator[tuple[str, float]]:
+    """Short enough parts of a piece, with their seconds: digits last longer than letters."""
+    length_sec = expected_sec(piece)
+    num_parts = math.ceil(length_sec / limits.chunk_max_sec)
+    if num_parts <= 1 or len(piece) == 1:
+        yield piece, length_sec
+        return
+    # Room for words to stay whole; a long number has no place to cut at but its middle.
+    max_chars = min(len(piece) - 1, math.ceil(_ROOM_FOR_WORDS * len(piece) / num_parts))
+    for part in split_text(piece, max_chars=max_chars):
+        yield from _shorten(part, limits, expected_sec)
+
+
+def _punctuate_lines(text: str) -> str:
+    """Stops for the ends of headings, list items and verses, which are pauses to a reader.
+
+    A line break inside of a sentence (mail is wrapped at 72 characters) is none: the line is long
+    or the next one goes on in lower case.
+    """
+    return _LINE_END.sub(lambda match: match[1] + _line_stop(match) + match[2], text)
+
+
+_ROOM_FOR_WORDS = 1.15
+_MAX_VERSE_CHARS = 60
+_LINE_END = re.compile(r"([^\W_])(\n+)(?=(\S))")
+
+
+def _line_stop(match: re.Match[str]) -> str:
+    if len(match[2]) > 1:
+        return _stop_like(match[1], ".")
+    line_start = match.string.rfind("\n", 0, match.start()) + 1
+    goes_on = match[3].islower() or match.start() - line_start >= _MAX_VERSE_CHARS
+    return "" if goes_on else _stop_like(match[1], ",")
+
+
+def _end(chunk: str, stop: str) -> str:
+    """The chunk with a stop: without one Orpheus reads it twice or goes on by itself."""
+    return chunk + _stop_like(chunk[-1], stop) if chunk[-1].isalnum() else chunk
+
+
+def _stop_like(char: str, stop: str) -> str:
+    return _CJK_STOPS[stop] if is_cjk(char) else stop
+
+
+_CJK_STOPS = {".": "。", ",": "，"}

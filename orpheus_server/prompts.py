@@ -14,20 +14,32 @@ from orpheus_server.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import StartError
 from orpheus_server.text import estimate_duration_sec
 
+_CLAUSE_ENDS = " ,;:-–—"
+
 SEC_PER_PHONEME = 0.08
 """English at an even pace, word marks and stops counted as phonemes (bundled voice, measured)."""
+
+
+class Phonemized(Protocol):
+    """A text as phonemes, word marks and stops; none of them if nothing in it can be said."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+
+    @property
+    def num_lost_words(self) -> int: ...
 
 
 class Phonemizer(Protocol):
     """Text front end of checkpoints that read phonemes."""
 
-    def phonemes(self, text: str) -> list[str]:
-        """Phonemes, word marks and stops of a text."""
+    def phonemize(self, text: str) -> Phonemized:
+        """The phonemes of a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Ids for the engine; `num_dropped_symbols` counts what the vocabulary does not have.
+    """Ids for the engine; `num_dropped_symbols` counts what the voice cannot say.
 
     `expected_sec` is how long the text is expected to last when spoken.
     """
@@ -51,13 +63,20 @@ class PromptBuilder:
         self._phonemizer = phonemizer
         self._forbidden = _control_ids(checkpoint, tokenizer)
 
+    def expected_sec(self, text: str) -> float:
+        """How long a text is expected to last; 0 if the front end finds nothing to say in it."""
+        if self._phonemizer is None:
+            return estimate_duration_sec(text)
+        return len(self._phonemize(text, self._phonemizer).symbols) * SEC_PER_PHONEME
+
     def build(self, text: str, voice: Voice) -> Prompt:
         """Prompt of one chunk: `before`, the tokens of "voice: text", `after`."""
-        expected_sec = estimate_duration_sec(text)
+        expected_sec, num_lost_words = estimate_duration_sec(text), 0
         if self._phonemizer is not None:
-            phonemes = self._phonemizer.phonemes(text)
-            expected_sec = len(phonemes) * SEC_PER_PHONEME
-            text = " ".join(phonemes)
+            phonemes = self._phonemize(text, self._phonemizer)
+            expected_sec = len(phonemes.symbols) * SEC_PER_PHONEME
+            num_lost_words = phonemes.num_lost_words
+            text = " ".join(phonemes.symbols)
         line = self._checkpoint.prompt.text.format(voice=voice.name, text=text)
         ids = self._tokenizer.encode(line, add_special_tokens=False).ids
         kept = [token_id for token_id in ids if token_id not in self._forbidden]
@@ -66,8 +85,12 @@ class PromptBuilder:
             token_ids=(*template.before, *kept, *template.after),
             expected_sec=expected_sec,
             num_text_tokens=len(kept),
-            num_dropped_symbols=len(ids) - len(kept),
+            num_dropped_symbols=len(ids) - len(kept) + num_lost_words,
         )
+
+    def _phonemize(self, text: str, phonemizer: Phonemizer) -> Phonemized:
+        # A chunk cut at a clause ends in its mark, and the front end adds a full stop to that.
+        return phonemizer.phonemize(text.rstrip(_CLAUSE_ENDS))
 
 
 def _control_ids(checkpoint: Checkpoint, tokenizer: Tokenizer) -> frozenset[int]:

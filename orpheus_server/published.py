@@ -122,7 +122,14 @@ def find_published(name: str) -> Checkpoint | None:
     )
 
 
-ALL_EMOTION_TAGS = frozenset(
+_EMOTION_WORDS = (
+    *("happy", "normal", "digust", "disgust", "longer", "sad", "frustrated", "slow", "excited"),
+    *("whisper", "panicky", "curious", "surprise", "fast", "crying", "deep", "sleepy", "angry"),
+    *("high", "shout", "giggle"),
+)
+"""Of `emotions.txt` in canopyai/Orpheus-TTS: people write them, the released models read them."""
+
+ALL_EMOTION_TAGS = frozenset(_EMOTION_WORDS).union(
     tag for entry in PUBLISHED for tags in entry.emotion_tags.values() for tag in tags
 )
-"""Every tag of every published checkpoint: what must not be read aloud by one without it."""
+"""Every tag that a text may carry: what must not be read aloud by a checkpoint without it."""

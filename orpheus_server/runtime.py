@@ -33,6 +33,7 @@ class Runtime:
         self.choice = choice
         self.started_at = time.time()
         self.start_error: StartError | None = None
+        self.is_closing = False
         self._engine: TokenEngine | None = None
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None
@@ -93,7 +94,7 @@ class Runtime:
         )
         retries = RetryPolicy(
             max_attempts=settings.tts_max_attempts,
-            default_temperature=checkpoint.sampling.temperature,
+            default=checkpoint.sampling,
         )
         may_be_degraded = settings.tts_on_failure == "best"
         self._speaker = ChunkSpeaker(runner, retries, may_be_degraded=may_be_degraded)
@@ -105,7 +106,11 @@ class Runtime:
             max_tokens=max_tokens,
         )
         return Synthesizer(
-            self._speaker, parts.pool, sample_rate=decoder.sample_rate, limits=limits
+            self._speaker,
+            parts.pool,
+            sample_rate=decoder.sample_rate,
+            limits=limits,
+            expected_sec=parts.prompts.expected_sec,
         )
 
     def open_for_requests(self, engine: TokenEngine, synthesizer: Synthesizer) -> None:
@@ -134,8 +139,12 @@ async def open_runtime(
             yield runtime
         finally:
             runtime.close_for_requests()
-            # A thread that builds an engine cannot be stopped; what it built is then closed.
+            if not loading.done():
+                # A thread that builds an engine cannot be stopped; what it built is then closed.
+                runtime.is_closing = True
+                logger.info("waiting for the model to finish loading before the end")
             await loading
+            _log_counts(runtime.counts)
 
 
 async def _load(
@@ -160,9 +169,22 @@ async def _load(
 
 
 def _fail(runtime: Runtime, error: Exception, on_start_failure: Callable[[], None]) -> None:
+    if runtime.is_closing:
+        # Ctrl-C reaches the engine's processes too, and their end is no failure then.
+        return
     runtime.start_error = StartError(str(error))
     logger.critical("the server cannot start: %s", error)
     on_start_failure()
+
+
+def _log_counts(counts: AttemptCounts) -> None:
+    logger.info(
+        "closed after chunks=%d attempts=%d degraded=%d faults=%s",
+        counts.num_chunks,
+        counts.num_attempts,
+        counts.num_degraded_chunks,
+        {str(fault): count for fault, count in counts.faults.items()},
+    )
 
 
 async def _warm_up(runtime: Runtime, synthesizer: Synthesizer) -> None:

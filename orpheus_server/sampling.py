@@ -15,6 +15,11 @@ class SamplingOptions:
     min_p: float = 0.0
     max_tokens: int | None = None
 
+    @property
+    def is_greedy(self) -> bool:
+        """True if the likeliest token is always taken."""
+        return self.temperature == 0.0 or self.top_p == 0.0 or self.top_k == 1
+
 
 def derive_seed(seed: int, *path: int) -> int:
     """A 63-bit seed that is a function of `seed` and a path such as (chunk, attempt)."""
@@ -38,21 +43,26 @@ class RetryPolicy:
 
     Attempts 2 and 3 only take a new seed; from 4 on `top_p` is lowered too and the chunk is cut
     in two. Temperature and repetition penalty stay: both set the pace of the speech, and a chunk
-    spoken faster than its neighbours is heard. Temperature 0 has one
-    outcome, so its retries sample at the checkpoint's default.
+    spoken faster than its neighbours is heard. Greedy sampling has one outcome, so its retries
+    sample as the checkpoint does by default.
     """
 
     max_attempts: int
-    default_temperature: float
+    default: SamplingOptions
     top_p_factor: float = 0.9
     first_split_attempt: int = 4
 
     def plan(self, number: int, base: SamplingOptions) -> AttemptPlan:
         """What attempt `number` (from 1) at a chunk does."""
         sampling = base
-        if number > 1 and base.temperature == 0.0:
-            sampling = replace(sampling, temperature=self.default_temperature)
+        if number > 1 and base.is_greedy:
+            sampling = replace(
+                sampling,
+                temperature=self.default.temperature,
+                top_p=self.default.top_p,
+                top_k=self.default.top_k,
+            )
         is_split = number >= self.first_split_attempt
         if is_split:
-            sampling = replace(sampling, top_p=base.top_p * self.top_p_factor)
+            sampling = replace(sampling, top_p=sampling.top_p * self.top_p_factor)
         return AttemptPlan(number, sampling, is_split)

@@ -38,14 +38,14 @@ class Settings(BaseSettings):
     """Port that the server listens on."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is logged; texts of requests appear at DEBUG only."""
+    """Least severity that is logged; texts of requests are never logged."""
 
     log_format: Literal["text", "json"] = "text"
     """Log lines for people, or one JSON object each."""
 
     tts_model_name: str | None = None
-    """Checkpoint: a published name, a hub id or a folder. Not set: the English Orpheus with a
-    CUDA GPU, else the bundled voice."""
+    """Checkpoint: pocket, the hub id of a published one, or a folder or hub id with a
+    speech.json. Not set: the English Orpheus with a CUDA GPU, else the bundled voice."""
 
     tts_dtype: DtypeName | None = None
     """Number type of the weights. Not set: bfloat16 on CUDA, the checkpoint's choice on CPU
@@ -102,6 +102,11 @@ class Settings(BaseSettings):
 
     vllm_use_v1: str | None = None
     """Of an engine that no longer exists: ignored, 0 gives one warning."""
+
+    @property
+    def hub_token(self) -> str | None:
+        """`hf_token` in the clear, for the hub alone."""
+        return self.hf_token.get_secret_value() if self.hf_token else None
 
     @field_validator("snac_device")
     @classmethod

@@ -76,17 +76,21 @@ class Synthesizer:
         *,
         sample_rate: int,
         limits: SpeechLimits,
+        expected_sec: Callable[[str], float],
         look_ahead: int = LOOK_AHEAD,
     ) -> None:
         self._speaker = speaker
         self._pool = pool
         self._sample_rate = sample_rate
         self._limits = limits
+        self._expected_sec = expected_sec
         self._look_ahead = look_ahead
 
     async def plan(self, text: str, *, tags: frozenset[str]) -> SpeechPlan:
         """`plan_speech` off the event loop."""
-        return await self._pool.run(plan_speech, text, tags=tags, limits=self._limits)
+        return await self._pool.run(
+            plan_speech, text, tags=tags, limits=self._limits, expected_sec=self._expected_sec
+        )
 
     async def speak(self, job: SpeechJob) -> AsyncGenerator[ChunkAudio, None]:
         """Chunks in order, the next ones being made meanwhile. Close it to stop all of them."""

@@ -24,6 +24,12 @@ _DROPPED = "\x1f"
 
 _AUDIO_TOKEN = re.compile(r"custom_token_\d+", re.IGNORECASE)
 _MIN_TAG_LETTERS, _MAX_TAG_LETTERS = 3, 20
+# HTML and SSML that come with pasted text; with attributes, opening, closing or empty.
+_MARKUP = re.compile(
+    r"/?(?:a|b|i|u|p|s|br|em|hr|li|ol|ul|h[1-6]|code|div|span|strong|sub|sup|speak|voice|break|"
+    r"prosody|emphasis|say-as|phoneme)(?:\s[^<>]*=[^<>]*)?/?|/\w{1,20}|\w{1,20}/",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,8 @@ def clean_text(
 ) -> CleanText:
     """Normalise the text and leave only the emotion tags this voice has, as `<name>`.
 
-    Control tokens of the tokenizer would end or corrupt a generation; unknown tags are read aloud.
+    Control tokens of the tokenizer would end or corrupt a generation, and a tag of `all_tags` that
+    the voice lacks would be read aloud: both are dropped. Any other word in brackets is a word.
     """
     # Before NFC marks are cut to bound its time, after it because it decomposes some characters.
     text = _printable(unicodedata.normalize("NFC", _printable(text)))
@@ -113,10 +120,15 @@ def _resolve_tags(
         name = _fold(body)
         bare = _fold(body.removeprefix("/").removesuffix("/"))
         is_control_token = _is_control_token(body)
-        if is_control_token or (name not in kept and (bare in known or _is_tag_word(bare))):
+        is_markup = _MARKUP.fullmatch(body) is not None
+        if is_control_token or (name not in kept and (bare in known or is_markup)):
             num_control_tokens += is_control_token
             num_tags += not is_control_token
             out[start:] = [_DROPPED]
+            continue
+        if name not in kept and _is_tag_word(name):
+            # "Press <enter>": a word that happens to stand in brackets.
+            out[start:] = [" ", body, " "]
             continue
         if name in kept:
             out[start:] = [f"<{kept[name]}>"]

@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from orpheus_server.checkpoint import is_hub_id
 from orpheus_server.errors import StartError
 from orpheus_server.published import UNGATED_MIRROR
 
@@ -31,7 +32,7 @@ def find_files(
     folder = Path(os.path.expanduser(source))
     if folder.is_dir():
         return folder
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+    if not is_hub_id(source):
         raise StartError(f"{source!r} is neither a folder nor a hub id like 'owner/name'.")
     try:
         path = snapshot_download(

@@ -74,13 +74,22 @@ def garbled_script(num_frames: int, *, num_missing: int) -> Script:
     return Script((*ids, _LAYOUT.stop_token_ids[0]))
 
 
+@dataclass(frozen=True)
+class Spelled:
+    """Phonemes of a text that loses nothing."""
+
+    symbols: tuple[str, ...]
+    num_lost_words: int = 0
+
+
 class LetterPhonemizer:
     """A phoneme for each letter or digit and one stop: 32 of them are 30 frames."""
 
-    def phonemes(self, text: str) -> list[str]:
+    def phonemize(self, text: str) -> Spelled:
         """Letters that are phonemes of the pocket voice too stay; the others become one vowel."""
-        letters = filter(str.isalnum, text.lower())
-        return [*(letter if letter in "bdfhijklmnpstuvwz" else "æ" for letter in letters), "."]
+        letters = [char for char in text.lower() if char.isalnum()]
+        sounds = [letter if letter in "bdfhijklmnpstuvwz" else "æ" for letter in letters]
+        return Spelled((*sounds, ".") if sounds else ())
 
 
 def num_expected_frames(num_phonemes: int) -> float:

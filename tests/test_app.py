@@ -69,7 +69,7 @@ class TestEnvelope:
         ("method", "path", "status", "code"),
         [
             ("GET", "/nothing", 404, "not_found"),
-            ("GET", "/v1", 404, "not_found"),
+            ("GET", "/v2", 404, "not_found"),
             ("POST", "/v1/audio/speech/", 404, "not_found"),
             ("GET", "/v1/models/tts-1/", 404, "model_not_found"),
             ("GET", "/v1/audio/speech", 405, "method_not_allowed"),
@@ -210,8 +210,8 @@ def check_too_large(sent: list[Message]) -> None:
 
 class TestStart:
     def test_a_model_that_nobody_knows_stops_it_before_anything_is_loaded(self) -> None:
-        with pytest.raises(StartError, match=r"TTS_MODEL_NAME='no/such'.*canopylabs/orpheus"):
-            create_app(Settings(tts_model_name="no/such"))
+        with pytest.raises(StartError, match=r"TTS_MODEL_NAME='/no/such'.*canopylabs/orpheus"):
+            create_app(Settings(tts_model_name="/no/such"))
 
     def test_building_the_app_opens_nothing(self, server: FakeServer) -> None:
         server.build_app()

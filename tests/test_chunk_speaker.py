@@ -48,7 +48,7 @@ FIRST_IDS = ["r-3-1", "r-3-2", "r-3-3", "r-3-4-0", "r-3-4-1", "r-3-5-0", "r-3-5-
 def build_speaker(
     bench: Bench, *, may_be_degraded: bool = True, max_attempts: int = 5
 ) -> ChunkSpeaker:
-    retries = RetryPolicy(max_attempts=max_attempts, default_temperature=0.6)
+    retries = RetryPolicy(max_attempts=max_attempts, default=POCKET.sampling)
     return ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
 
 

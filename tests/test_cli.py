@@ -58,9 +58,9 @@ class TestCli:
     def test_bad_model(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setenv("TTS_MODEL_NAME", "no/such")
+        monkeypatch.setenv("TTS_MODEL_NAME", "/no/such")
         assert main(["serve"]) == 2
-        assert "TTS_MODEL_NAME='no/such': allowed is a folder" in capsys.readouterr().err
+        assert "TTS_MODEL_NAME='/no/such': allowed is a folder" in capsys.readouterr().err
 
 
 class TestEntry:
@@ -90,9 +90,9 @@ class TestEntry:
         assert (done.stdout, done.stderr, done.returncode) == ("FastAPI []\n", "", 0)
 
     def test_bad_settings_are_one_clear_message(self, tmp_path: Path) -> None:
-        done = self.run("import fastapi_app", tmp_path, TTS_MODEL_NAME="no/such")
+        done = self.run("import fastapi_app", tmp_path, TTS_MODEL_NAME="/no/such")
         assert done.returncode == 1
-        assert done.stderr.startswith("TTS_MODEL_NAME='no/such': allowed is a folder")
+        assert done.stderr.startswith("TTS_MODEL_NAME='/no/such': allowed is a folder")
         assert "Traceback" not in done.stderr
 
 

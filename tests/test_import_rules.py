@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *(
             "planning",
+            "english",
             "splitting",
             "prompts",
             "frames",

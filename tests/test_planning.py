@@ -39,13 +39,13 @@ class TestPlanChunks:
         ("text", "tags", "chunks"),
         [
             ("Hello.", NONE, ("Hello.",)),
-            ("  7 ", NONE, ("7",)),
+            ("  7 ", NONE, ("7.",)),
             ("你好。", NONE, ("你好。",)),
             ("<laugh>", frozenset({"laugh"}), ("<laugh>",)),
             ("Well <LAUGH> yes.", frozenset({"laugh"}), ("Well <laugh> yes.",)),
             ("Well <laugh> yes.", NONE, ("Well yes.",)),
             ("Hi <custom_token_5><|eot_id|>you.", NONE, ("Hi you.",)),
-            ("Smile 😀 please", NONE, ("Smile 😀 please",)),
+            ("Smile 😀 please", NONE, ("Smile 😀 please.",)),
         ],
     )
     def test_one_chunk(self, text: str, tags: frozenset[str], chunks: tuple[str, ...]) -> None:
@@ -55,6 +55,52 @@ class TestPlanChunks:
         text = "Well <happy> <laugh> <|eot_id|> yes."
         plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
         assert (plan.chunks, plan.num_dropped_tags) == (("Well <laugh> yes.",), 2)
+
+    @pytest.mark.parametrize(
+        ("text", "chunks"),
+        [
+            ("Hello", ("Hello.",)),
+            ("Hello!", ("Hello!",)),
+            ("你好", ("你好。",)),
+            ("Well <laugh>", ("Well <laugh>",)),
+            ("A heading\n\nAnd text", ("A heading. And text.",)),
+            ("Roses are red\nViolets are blue", ("Roses are red, Violets are blue.",)),
+            ("- milk\n- bread", ("- milk, - bread.",)),
+            ("Mail is wrapped\nin the middle.", ("Mail is wrapped in the middle.",)),
+            (f"{'word ' * 12}end\nNext.", (f"{'word ' * 12}end Next.",)),
+            ("第一行\n第二行", ("第一行， 第二行。",)),
+        ],
+    )
+    def test_ends_and_line_ends_get_a_stop(self, text: str, chunks: tuple[str, ...]) -> None:
+        """audiobook-creator#13: text without a final full stop was read two or three times."""
+        plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
+        assert plan.chunks == chunks
+
+    def test_a_cut_inside_of_a_sentence_is_a_comma(self) -> None:
+        limits = replace(LIMITS, chunk_max_chars=20)
+        plan = plan_speech("one two three four five six seven", tags=NONE, limits=limits)
+        assert plan.chunks == ("one two three four,", "five six seven.")
+
+    def test_what_the_voice_cannot_say_is_left_out(self) -> None:
+        """The bundled voice reads English: of Chinese it made a prompt of nothing, and noise."""
+
+        def expected_sec(text: str) -> float:
+            return estimate_duration_sec(text) if text.isascii() else 0.0
+
+        limits = replace(LIMITS, chunk_max_chars=12)
+        text = "Hello there. 你好世界你好世界你好。 Good bye."
+        plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=expected_sec)
+        assert plan.chunks == ("Hello there.", "Good bye.")
+        assert plan.num_dropped_symbols == 10
+        with pytest.raises(RequestError, match="nothing to speak"):
+            plan_speech("你好。", tags=NONE, limits=limits, expected_sec=expected_sec)
+
+    def test_length_is_what_the_voice_needs(self) -> None:
+        """Numbers are short in letters and long in phonemes."""
+        limits = replace(LIMITS, chunk_max_sec=2.0)
+        text = "one two three four five six seven eight"
+        plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=lambda part: len(part) / 6)
+        assert max(len(chunk) for chunk in plan.chunks) <= 13
 
     def test_a_chunk_that_says_nothing_is_left_out(self) -> None:
         text = "Hello there, you.\n\n" + "!" * 300 + "\n\nGood bye to you."
@@ -78,8 +124,9 @@ class TestPlanChunks:
         limits = replace(LIMITS, chunk_max_sec=6.0)
         chunks = plan_speech(text, tags=NONE, limits=limits).chunks
         assert len(chunks) >= least
-        assert max(map(estimate_duration_sec, chunks)) <= 6.0
-        assert "".join("".join(chunks).split()) == "".join(text.split())
+        bare = [chunk.rstrip(".,。，") for chunk in chunks]
+        assert max(map(estimate_duration_sec, bare)) <= 6.0
+        assert "".join("".join(bare).split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from orpheus_server.prompts import SEC_PER_PHONEME, PromptBuilder, load_tokenize
 from orpheus_server.published import ENGLISH
 from orpheus_server.speech_json import load_speech_json
 from orpheus_server.text import estimate_duration_sec
+from tests.support import Spelled
 
 NUM_BYTES = 256
 BEGIN, END_OF_TEXT = 256, 257
@@ -75,10 +76,12 @@ def builder() -> PromptBuilder:
 
 
 class Echo:
-    """Words as phonemes."""
+    """Words as phonemes; "lost" is one that has none."""
 
-    def phonemes(self, text: str) -> list[str]:
-        return text.split()
+    def phonemize(self, text: str) -> Spelled:
+        words = text.split()
+        kept = tuple(word for word in words if word != "lost")
+        return Spelled(kept, len(words) - len(kept))
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +161,25 @@ CONTROLS = st.sampled_from(
 @given(st.lists(CONTROLS | st.text(st.characters(codec="utf-8"), max_size=4)).map("".join))
 def test_no_text_makes_a_control_id(builder: PromptBuilder, text: str) -> None:
     assert all(token_id < NUM_BYTES for token_id in body(builder, text))
+
+
+def test_lost_words_count_and_nothing_to_say_lasts_no_time(
+    pocket_builder: PromptBuilder, pocket: Checkpoint
+) -> None:
+    prompt = pocket_builder.build("h lost i .", pocket.default_voice)
+    assert prompt.num_dropped_symbols == 1
+    assert prompt.expected_sec == pytest.approx(0.24)
+    assert pocket_builder.expected_sec("h i .") == pytest.approx(0.24)
+    assert pocket_builder.expected_sec("lost") == 0.0
+
+
+@pytest.mark.parametrize("text", ["h i", "h i ,", "h i —", "h i;", "h i: "])
+def test_a_clause_mark_at_the_end_is_left_out(
+    text: str, pocket_builder: PromptBuilder, pocket: Checkpoint
+) -> None:
+    """The front end always ends in a full stop: two stops in a row are in no training text."""
+    bare = pocket_builder.build("h i", pocket.default_voice)
+    assert pocket_builder.build(text, pocket.default_voice) == bare
 
 
 def test_unknown_symbols_are_dropped_and_counted(

@@ -40,6 +40,14 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
         assert answer.status_code == 200, line
 
 
+def test_root_and_docs_under_v1(client: TestClient) -> None:
+    root = client.get("/").json()
+    assert [client.get(path).json() for path in ("/v1", "/v1/")] == [root, root]
+    page = client.get("/v1/docs")
+    assert (page.status_code, page.url.path) == (200, "/docs")
+    assert "Swagger UI" in page.text
+
+
 def operations(client: TestClient) -> dict[str, dict[str, Any]]:
     paths = client.get("/openapi.json").json()["paths"]
     return {

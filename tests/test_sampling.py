@@ -1,5 +1,8 @@
 """The ladder of attempts, and seeds that follow from seeds."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,8 @@ from orpheus_server.sampling import RetryPolicy, SamplingOptions, derive_seed
 BASE = SamplingOptions(
     temperature=0.6, top_p=0.9, repetition_penalty=1.1, top_k=40, min_p=0.05, max_tokens=700
 )
-POLICY = RetryPolicy(max_attempts=5, default_temperature=0.6)
+DEFAULT = SamplingOptions(temperature=0.6, top_p=0.9, repetition_penalty=1.1)
+POLICY = RetryPolicy(max_attempts=5, default=DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -27,11 +31,12 @@ def test_ladder(number: int, top_p: float, is_split: bool) -> None:
         assert getattr(plan.sampling, name) == getattr(BASE, name)
 
 
-@pytest.mark.parametrize(("number", "expected"), [(1, 0.0), (2, 0.6), (3, 0.6), (4, 0.6), (5, 0.6)])
-def test_greedy_retries_sample(number: int, expected: float) -> None:
-    """Temperature 0 has one outcome: five attempts at it were the same attempt five times."""
-    greedy = SamplingOptions(temperature=0.0, top_p=0.9, repetition_penalty=1.1)
-    assert POLICY.plan(number, greedy).sampling.temperature == expected
+@pytest.mark.parametrize("change", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_k": 1}])
+def test_greedy_retries_sample(change: dict[str, Any]) -> None:
+    """Greedy sampling has one outcome: five attempts at it were the same attempt five times."""
+    greedy = replace(DEFAULT, **change)
+    plans = [POLICY.plan(number, greedy).sampling for number in range(1, 6)]
+    assert plans == [greedy, DEFAULT, DEFAULT, *[replace(DEFAULT, top_p=0.9 * 0.9)] * 2]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,10 @@ def test_split_text(text: str, max_chars: int, expected: list[str]) -> None:
         "Es el Sr. Gil y la Sra. Gil y Ud. ya.",
         "The end... and then on… and over.",
         "It is etc. and more etc. in here.",
+        "Then Gen. Lee met Col. Fitz there.",
+        "We go on Jan. 5 and Dec. 24 to it.",
+        "Das ist, z. B. mit ihm, um 15.30 so.",
+        "Er kommt am 3. oder 4. des Monats.",
     ],
 )
 def test_a_full_stop_inside_a_sentence_does_not_end_it(sentence: str) -> None:

@@ -13,6 +13,7 @@ from orpheus_server.interfaces import TokenRequest
 from orpheus_server.planning import SpeechLimits, SpeechPlan
 from orpheus_server.sampling import RetryPolicy, derive_seed
 from orpheus_server.synthesizer import LOOK_AHEAD, SpeechFile, SpeechJob, Synthesizer
+from orpheus_server.text import estimate_duration_sec
 from tests.support import POCKET, Bench, endless_script, short_script, speech_ids, wait_for
 
 LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
@@ -30,10 +31,15 @@ JOB = SpeechJob(
 def build(
     bench: Bench, *, look_ahead: int = LOOK_AHEAD, may_be_degraded: bool = True
 ) -> Synthesizer:
-    retries = RetryPolicy(max_attempts=2, default_temperature=0.6)
+    retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
     speaker = ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
     return Synthesizer(
-        speaker, bench.pool, sample_rate=24_000, limits=LIMITS, look_ahead=look_ahead
+        speaker,
+        bench.pool,
+        sample_rate=24_000,
+        limits=LIMITS,
+        expected_sec=estimate_duration_sec,
+        look_ahead=look_ahead,
     )
 
 
@@ -167,7 +173,8 @@ class TestCollect:
         assert stats.audio_sec == pytest.approx(2048 * num_frames / 24_000)
         assert (stats.num_chunks, stats.num_degraded_chunks, stats.num_attempts) == (3, 1, 5)
         assert stats.num_prompt_tokens == 3 * 17
-        assert stats.num_output_tokens == 15 * 7 + 1 + 16 * 7 + 1 + 20 * 7
+        # Of every attempt: one stop alone, and both that ran to the limit.
+        assert stats.num_output_tokens == 15 * 7 + 1 + 1 + 16 * 7 + 1 + 2 * 20 * 7
         assert stats.num_dropped_symbols == 0
 
     @pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orpheus_server.text import CleanText, clean_text, estimate_duration_sec, is_speakable
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
-ALL_TAGS = TAGS | {"gemito", "轻笑"}
+ALL_TAGS = TAGS | {"gemito", "轻笑", "happy", "sad", "счастье", "खुशी"}
 
 # Characters and fragments that interact: brackets, tokens, joiners, marks, every kind of space.
 FRAGMENTS = st.sampled_from(
@@ -69,6 +69,8 @@ def test_a_tag_of_the_voice_is_kept_in_canonical_form(text: str, expected: str) 
         ("ah <gemito> ah", "ah ah", 1),
         ("好<轻笑>好", "好 好", 1),
         ("<ha<happy>>", "<ha >", 1),
+        ("<b>Yes</b><br/>", "Yes", 3),
+        ('Yes <break time="1s"/> no', "Yes no", 1),
     ],
 )
 def test_a_tag_the_voice_lacks_is_dropped(text: str, expected: str, num_dropped: int) -> None:
@@ -78,11 +80,30 @@ def test_a_tag_the_voice_lacks_is_dropped(text: str, expected: str, num_dropped:
 
 @pytest.mark.parametrize(
     "text",
-    ["a < b", "<b", "x <y", "I <3 you", "1 < 2 > 0", "a < b and c > d", "<>", "><", "<b>", "-> x"]
+    [
+        "a < b",
+        "<b",
+        "x <y",
+        "I <3 you",
+        "1 < 2 > 0",
+        "a < b and c > d",
+        "<>",
+        "><",
+        "-> x",
+        "a <b and c> d",
+    ]
     + ["<two words>", "<" + "a" * 21 + ">", "<a1b2>", "<b <laugh>"],
 )
 def test_other_angle_brackets_stay(text: str) -> None:
     assert clean_text(text, tags=TAGS, all_tags=ALL_TAGS) == CleanText(text, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Press <enter> now", "Press enter now"), ("List<String> a", "List String a")],
+)
+def test_a_word_that_is_no_tag_loses_its_brackets_only(text: str, expected: str) -> None:
+    assert clean_text(text, tags=TAGS, all_tags=ALL_TAGS) == CleanText(expected, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """SNAC codes to samples with the `snac` package's own modules.
 
 Weight norm is folded once (the package recomputes it in every call) and noise is keyed to position
-(`noise.py`). Decodes a whole utterance at a time, so every frame is heard.
+(`noise.py`). An utterance is decoded in windows that overlap by what the decoder can see, which
+gives the samples of a decode in one piece in bounded memory; every frame is heard.
 """
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from snac import SNAC
@@ -27,8 +30,15 @@ from orpheus_server.workers import WorkerPool
 logger = logging.getLogger(__name__)
 
 
+WINDOW_FRAMES = 32
+"""2.7 s, 0.4 GB at the published width; smaller windows decode more context beside them."""
+
+CONTEXT_FRAMES = 3
+"""The decoder sees 10 latents to each side, 2.5 frames (gradients of the published shape)."""
+
+
 class SnacDecoder:
-    """Whole utterances of codes to float32 samples; calls run in the worker pool."""
+    """Utterances of codes to float32 samples; calls run in the worker pool."""
 
     def __init__(
         self, codec: SNAC, layout: TokenLayout, device: torch.device, pool: WorkerPool
@@ -41,7 +51,14 @@ class SnacDecoder:
         self._device = device
         self._pool = pool
         self._sample_rate = int(codec.sampling_rate)
-        self._samples_per_frame = int(codec.hop_length) * int(max(codec.vq_strides))
+        self._latents_per_frame = int(max(codec.vq_strides))
+        self._samples_per_frame = int(codec.hop_length) * self._latents_per_frame
+        # Attention looks at its whole block, so such a codec is decoded in one piece.
+        self._window_frames = WINDOW_FRAMES if codec.attn_window_size is None else sys.maxsize
+        if device.type == "cuda":
+            # The same codes and seed give the same samples: no algorithm that adds in any order.
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.allow_tf32 = False
 
     @property
     def sample_rate(self) -> int:
@@ -57,33 +74,45 @@ class SnacDecoder:
         """All samples of an utterance, in a worker thread."""
         return await self._pool.run(self.decode_now, frames, noise_seed=noise_seed)
 
-    @torch.inference_mode()
     def decode_now(self, frames: Sequence[Frame], *, noise_seed: int) -> Samples:
         """The same in the calling thread. Raises `GenerationFailed`, also when memory is short."""
-        try:
-            levels = [
-                torch.tensor([codes], device=self._device)
-                for codes in to_levels(frames, self._slot_levels)
-            ]
-            latents = self._quantizer.from_codes(levels)
-            samples = self._synthesize(latents, noise_seed)[0, 0]
-            result: Samples = samples.float().cpu().numpy()
-        except (RuntimeError, IndexError) as error:
-            raise GenerationFailed(f"the codec failed: {error}") from error
-        return result
+        parts = [
+            self._decode_window(frames, start, noise_seed)
+            for start in range(0, len(frames), self._window_frames)
+        ]
+        return np.concatenate(parts)
 
     async def close(self) -> None:
         """Nothing of its own to end: the pool belongs to the runtime."""
 
-    def _synthesize(self, latents: torch.Tensor, noise_seed: int) -> torch.Tensor:
+    @torch.inference_mode()
+    def _decode_window(self, frames: Sequence[Frame], start: int, noise_seed: int) -> Samples:
+        """Samples of the frames of one window, decoded with their neighbours on both sides."""
+        end = min(start + self._window_frames, len(frames))
+        first = max(0, start - CONTEXT_FRAMES)
+        levels = to_levels(frames[first : end + CONTEXT_FRAMES], self._slot_levels)
+        try:
+            codes = [torch.tensor([level], device=self._device) for level in levels]
+            latents = self._quantizer.from_codes(codes)
+            samples = self._synthesize(latents, noise_seed, first * self._latents_per_frame)
+            result: Samples = samples[0, 0].float().cpu().numpy()
+        except (RuntimeError, IndexError) as error:
+            raise GenerationFailed(f"the codec failed: {error}") from error
+        size = self._samples_per_frame
+        return result[(start - first) * size : (end - first) * size]
+
+    def _synthesize(
+        self, latents: torch.Tensor, noise_seed: int, first_latent: int
+    ) -> torch.Tensor:
         values, num_noise = latents, 0
         for layer in self._layers:
             if isinstance(layer, NoiseBlock):
+                num_steps = values.shape[-1]
                 noise = position_noise(
                     seed=noise_seed,
                     layer=num_noise,
-                    start=0,
-                    length=values.shape[-1],
+                    start=first_latent * num_steps // latents.shape[-1],
+                    length=num_steps,
                     device=values.device,
                     dtype=values.dtype,
                 )

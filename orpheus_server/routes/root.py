@@ -1,6 +1,7 @@
 """`GET /`: what there is."""
 
 from fastapi import APIRouter
+from fastapi.responses import RedirectResponse
 
 from orpheus_server import __version__
 from orpheus_server.schemas import ServerInfo
@@ -8,6 +9,8 @@ from orpheus_server.schemas import ServerInfo
 router = APIRouter()
 
 
+@router.get("/v1", include_in_schema=False)
+@router.get("/v1/", include_in_schema=False)
 @router.get("/")
 async def get_server_info() -> ServerInfo:
     """Name, version and endpoints."""
@@ -25,3 +28,9 @@ async def get_server_info() -> ServerInfo:
             "GET /docs",
         ],
     )
+
+
+@router.get("/v1/docs", include_in_schema=False)
+async def go_to_docs() -> RedirectResponse:
+    """The page is at `/docs` whatever the base URL ends in."""
+    return RedirectResponse("/docs")

@@ -146,7 +146,7 @@ def _headers(body: SpeechRequest, job: SpeechJob, stats: SpeechStats) -> dict[st
         headers["x-orpheus-ignored-fields"] = ", ".join(names)
     counts = {
         "x-orpheus-degraded-chunks": stats.num_degraded_chunks,
-        "x-orpheus-dropped-symbols": stats.num_dropped_symbols,
+        "x-orpheus-dropped-symbols": stats.num_dropped_symbols + job.plan.num_dropped_symbols,
         "x-orpheus-dropped-tags": job.plan.num_dropped_tags,
     }
     headers |= {name: str(count) for name, count in counts.items() if count}

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from snac import SNAC
 
 from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.codec import snac_decoder
 from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
 from orpheus_server.errors import GenerationFailed, StartError
 from orpheus_server.frames import Frame, to_levels
@@ -77,6 +78,29 @@ def test_noise_is_the_same_for_the_same_seed_only() -> None:
     first = decoder.decode_now(frames, noise_seed=1)
     assert np.array_equal(first, decoder.decode_now(frames, noise_seed=1))
     assert not np.array_equal(first, decoder.decode_now(frames, noise_seed=2))
+
+
+@pytest.mark.parametrize("num_frames", [32, 33, 35, 70])
+def test_windows_give_the_samples_of_a_decode_in_one_piece(
+    num_frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a minute in one piece takes gigabytes at the published width, on every worker."""
+    frames = random_frames(num_frames, 4096)
+    config = NARROW | {"decoder_dim": 64}
+    in_windows = build(random_codec(config), ENGLISH.layout).decode_now(frames, noise_seed=5)
+    monkeypatch.setattr(snac_decoder, "WINDOW_FRAMES", 1000)
+    whole = build(random_codec(config), ENGLISH.layout).decode_now(frames, noise_seed=5)
+    assert whole.shape == (num_frames * 2048,)
+    np.testing.assert_allclose(in_windows, whole, atol=5e-6)
+
+
+def test_a_codec_with_attention_is_decoded_in_one_piece() -> None:
+    """SNAC's 32 and 44 kHz codecs attend to blocks of latents: a window would sound different."""
+    config = NARROW | {"decoder_dim": 64, "attn_window_size": 32, "noise": False}
+    frames = random_frames(40, 4096)
+    expected = decode_with_snac(random_codec(config), frames)
+    samples = build(random_codec(config), ENGLISH.layout).decode_now(frames, noise_seed=5)
+    np.testing.assert_allclose(samples, expected, atol=5e-6)
 
 
 def test_weight_norm_is_folded() -> None:

@@ -1,0 +1,138 @@
+"""Each rule of `english.py` by exact values; what gruut makes of them is in test_phonemes.py."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orpheus_server.english import normalise
+
+WORDS = {"don't", "going", "i", "is", "it", "nasa", "ok", "on", "right", "stop", "there", "war"}
+WORDS |= {"big", "what", "world"}
+
+
+def is_word(word: str) -> bool:
+    return word in WORDS
+
+
+CASES = {
+    # Characters.
+    "café, naïve, Łódź": "cafe, naive, Lodz",
+    "straße Ærø Þór": "strasse Aero Thor",
+    "ＡＢＣ ﬁne": "ABC fine",
+    "é": "e",
+    "cafe\u0301": "cafe",
+    "٣ ९": "3 9",
+    "x² and CO₂": "x squared and CO 2",
+    "non‑breaking −5": "non-breaking -5",
+    "3 × 4 ÷ 2": "3 times 4 divided by 2",
+    # Fractions, dates, numbers with dots.
+    "¾ or ½": "three quarters or one half",
+    "1/2, 2/3 and 3/4": "one half, two thirds and three quarters",
+    "2½ and 2 1/2": "2 and one half and 2 and one half",
+    "24/7 9/11 50/50 10/3": "24 7 9 11 50 50 10 3",
+    "2020/21": "2020 21",
+    "3.14.15": "3 point 14 point 15",
+    "v2.4.0": "v 2 point 4 point 0",
+    "15.01.2024 and 5.6.2024": "2024-01-15 and 5 point 6 point 2024",
+    "1.000.000": "1000000",
+    # Money.
+    "$3M, $2.5bn, £10k": "3 million dollars, 2.5 billion dollars, 10 thousand pounds",
+    "$3 million and €1.5 billion": "3 million dollars and 1.5 billion euros",
+    "¥100 and ₹1,000": "100 yen and 1,000 rupees",
+    "100 € and 20$": "€100 and $20",
+    "US$100, -$5, 50¢": "US $100, minus $5, 50 cents",
+    # Digits next to letters.
+    "10k, 1.5k, 4K": "10 thousand, 1.5 thousand, 4 K",
+    "221B, 3D, MP3, H2O": "221 B, 3 D, MP 3, H 2 O",
+    "A4 and 5A": "A. 4 and 5 A.",
+    "5km, 5 km, 1 km": "5 kilometers, 5 kilometers, 1 kilometer",
+    "1 ft, 6 ft, 100mph, 12 km/h": "1 foot, 6 feet, 100 miles per hour, 12 kilometers per hour",
+    "5m 45s": "5 meters 45 seconds",
+    "1080x720": "1080 by 720",
+    "5'10": "5 foot 10",
+    "the 1990s, 80s, '80s, 80's, 2000s": (
+        "the 19 nineties, eighties, 'eighties, eighties, 2 thousands"
+    ),
+    "21ST 20th-century": "21st 20th century",
+    # Signs.
+    "Q&A, AT&T, R & B": "Q and A., AT and T, R and B",
+    "jane@example.com @bob": "jane at example dot com at bob",
+    "a=b, 1 + 1 = 2": "a equals b, 1 plus 1 equals 2",
+    "+44 and 18+": "plus 44 and 18 plus",
+    "#5, ~5, 50 %": "number 5, about 5, 50%",
+    "-5°C, 90 °F, 5°": "-5 degrees Celsius, 90 degrees Fahrenheit, 5 degrees",
+    "and/or I/O": "and or I O",
+    "https://example.com/a?b=1.": "example dot com slash a b 1.",
+    "www.example.org and node.js": "W W W dot example dot org and node dot js",
+    "Ph.D.": "P.H.D.",
+    # Pauses and stops.
+    "word—word and – well": "word, word and, well",
+    "said—“no": "said, “no",
+    "“I was—” he said": "“I was,” he said",
+    "— Hello—": "Hello",
+    "well--known": "well, known",
+    "yes–no": "yes, no",
+    "5–10, $20–$30, $20-$30": "5 to 10, $20 to $30, $20 to $30",
+    "one,two;three:four": "one, two; three: four",
+    "1,2 and 10,5 and 1,250": "1, 2 and 10, 5 and 1,250",
+    "end.Start Dr.Smith": "end. Start Dr. Smith",
+    "what?No": "what? No",
+    'hello."Then (a)b': 'hello." Then (a) b',
+    "hello(world)": "hello (world)",
+    "Really?! Never!! Who??": "Really? Never! Who?",
+    "Wait... what… Yes...": "Wait, what. Yes.",
+    "Wait...what": "Wait, what",
+    "The U.S.?!": "The U.S. ?",
+    # Capitals.
+    "STOP RIGHT THERE!": "stop right there!",
+    "WHAT IS GOING ON": "what is going on",
+    "IT IS, I DON’T": "it is, I don’t",
+    "a STOP sign of NASA": "a stop sign of nasa",
+    "WORLD WAR II IS BIG": "world war II is big",
+    "WHAT IS XYZZY": "what is XYZZY",
+}
+
+UNCHANGED = [
+    "",
+    "   two  spaces\nand\tlines  ",
+    "Dr. Brown and Mr. Green met Mrs. White on Main St. today.",
+    "The U.S. office, e.g. of the F.B.I., i.e. this one.",
+    "They met on 11/12/2020, 5/6/2020 and again on 2021-03-05.",
+    "It costs $5, $3.50, £20 or €1,000; 50% of 99.9%.",
+    "At 4:30pm, 4 p.m., 12:00, 9am-5pm or 7:05 a.m.",
+    "The 1st, 2nd, 3rd, 4th, 21st and 100th.",
+    "The USA, FBI and IT spelled; I am, IS it OK?",
+    "A well-known mother-in-law, COVID-19, -4 or 0.5.",
+    "I don’t think it’s Ann’s rock'n'roll.",
+    "Colon : semicolon ; comma , stop .",
+    "C++ and #hashtags",
+    "你好 привет 😀",
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.items(), ids=CASES)
+def test_rules(text: str, expected: str) -> None:
+    assert normalise(text, is_word=is_word) == expected
+
+
+@pytest.mark.parametrize("text", UNCHANGED)
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    assert normalise(text, is_word=is_word) == text
+
+
+@given(st.text(max_size=60) | st.text(alphabet="019.,:/-–—eEAkms$€%°' ’\"=+&@#(½é", max_size=60))
+def test_any_text(text: str) -> None:
+    assert bool(normalise(text, is_word=is_word).strip()) or not any(map(str.isalnum, text))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [*"19.,/-–— $€%&=+#~°'aAé½?!:@(", "1,", "1.", "1/", "1 ", "a.", "A ", "www.", "-$", "1–", "$1"],
+)
+def test_takes_linear_time(unit: str) -> None:
+    text = unit * 50_000
+    start = time.process_time()
+    normalise(text, is_word=is_word)
+    assert time.process_time() - start < 5  # quadratic: minutes
