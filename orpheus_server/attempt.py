@@ -13,6 +13,7 @@ from orpheus_server.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.prompts import Prompt, PromptBuilder
 from orpheus_server.sampling import SamplingOptions
+from orpheus_server.seams import join_chunks
 from orpheus_server.workers import WorkerPool
 
 MAX_TOKENS_CAP = 4096
@@ -79,11 +80,6 @@ class AttemptRunner:
         self._max_tokens_cap = max_tokens_cap
         self._frame_sec = decoder.samples_per_frame / decoder.sample_rate
 
-    @property
-    def sample_rate(self) -> int:
-        """Samples per second of every attempt."""
-        return self._decoder.sample_rate
-
     async def run(self, job: AttemptJob) -> Attempt:
         """A finished attempt, good or with a verdict. Raises only `EngineUnavailable`."""
         attempt = Attempt()
@@ -106,7 +102,11 @@ class AttemptRunner:
         except GenerationFailed as error:
             return Verdict(Fault.DECODE_ERROR, 0, str(error))
         attempt.samples = samples
-        return _check_samples(samples)
+        return await self._pool.run(_check_samples, samples)
+
+    async def join(self, *parts: Samples) -> Samples:
+        """The audio of parts that were spoken apart, in one piece without clicks."""
+        return await self._pool.run(join_chunks, parts, sample_rate=self._decoder.sample_rate)
 
     async def _generate(self, attempt: Attempt, job: AttemptJob, prompt: Prompt) -> None:
         limits = limits_of(prompt.expected_sec, self._frame_sec)

@@ -10,7 +10,6 @@ from orpheus_server.checkpoint import Voice
 from orpheus_server.errors import ChunkFailed
 from orpheus_server.guard import Fault, Verdict
 from orpheus_server.sampling import AttemptPlan, RetryPolicy, SamplingOptions, derive_seed
-from orpheus_server.seams import join_chunks
 from orpheus_server.splitting import split_in_two
 from orpheus_server.tasks import run_together
 
@@ -121,8 +120,7 @@ class ChunkSpeaker:
         first, second = await run_together(*(self._runner.run(half) for half in jobs))
         samples = empty()
         if first.verdict is None and second.verdict is None:
-            parts = [first.samples, second.samples]
-            samples = join_chunks(parts, sample_rate=self._runner.sample_rate)
+            samples = await self._runner.join(first.samples, second.samples)
         return join_halves(first, second, samples)
 
     def _record(self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt) -> None:
