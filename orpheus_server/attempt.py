@@ -85,6 +85,9 @@ class AttemptRunner:
         attempt = Attempt()
         try:
             prompt = await self._pool.run(self._prompts.build, job.text, job.voice)
+            if prompt.expected_sec == 0.0:
+                # Half of a chunk may hold nothing that the voice can say; it is done as it is.
+                return Attempt(expected_frames=0.0, num_dropped_symbols=prompt.num_dropped_symbols)
             await self._generate(attempt, job, prompt)
         except GenerationFailed as error:
             attempt.verdict = Verdict(Fault.ENGINE_ERROR, 0, str(error))

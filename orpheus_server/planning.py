@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -118,10 +119,12 @@ def _punctuate_lines(text: str) -> str:
 
 _ROOM_FOR_WORDS = 1.15
 _MAX_VERSE_CHARS = 60
-_LINE_END = re.compile(r"([^\W_])(\n+)(?=(\S))")
+_LINE_END = re.compile(r"(\S)(\n+)(?=(\S))")
 
 
 def _line_stop(match: re.Match[str]) -> str:
+    if not _is_in_word(match[1]):
+        return ""
     if len(match[2]) > 1:
         return _stop_like(match[1], ".")
     line_start = match.string.rfind("\n", 0, match.start()) + 1
@@ -131,7 +134,12 @@ def _line_stop(match: re.Match[str]) -> str:
 
 def _end(chunk: str, stop: str) -> str:
     """The chunk with a stop: without one Orpheus reads it twice or goes on by itself."""
-    return chunk + _stop_like(chunk[-1], stop) if chunk[-1].isalnum() else chunk
+    return chunk + _stop_like(chunk[-1], stop) if _is_in_word(chunk[-1]) else chunk
+
+
+def _is_in_word(char: str) -> bool:
+    # Hindi words end in vowel signs, which are marks and no letters.
+    return char.isalnum() or unicodedata.category(char)[0] == "M"
 
 
 def _stop_like(char: str, stop: str) -> str:

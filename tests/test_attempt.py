@@ -57,6 +57,17 @@ async def test_a_good_attempt_has_all_samples_of_all_frames(bench: Bench) -> Non
     assert bench.engine.num_aborted == 0
 
 
+async def test_a_half_without_anything_to_say_costs_no_generation(bench: Bench) -> None:
+    """Its prompt had no text: the model made up speech, and the chunk was retried for it."""
+    attempt = await bench.runner.run(replace(JOB, text="— … —"))
+    assert bench.engine.requests == []
+    assert (attempt.verdict, attempt.samples.size, attempt.expected_frames) == (None, 0, 0.0)
+    spoken = await run(bench, short_script(29))
+    joined = await bench.runner.join(spoken.samples, attempt.samples)
+    whole = join_halves(spoken, attempt, joined)
+    assert (whole.verdict, whole.num_good_frames) == (None, 29)
+
+
 async def test_the_engine_gets_exactly_what_was_asked_for(bench: Bench) -> None:
     sampling = replace(POCKET.sampling, temperature=1.3, top_k=40, min_p=0.05)
     await bench.runner.run(replace(JOB, text="Bad.", sampling=sampling))

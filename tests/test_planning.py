@@ -69,6 +69,8 @@ class TestPlanChunks:
             ("Mail is wrapped\nin the middle.", ("Mail is wrapped in the middle.",)),
             (f"{'word ' * 12}end\nNext.", (f"{'word ' * 12}end Next.",)),
             ("第一行\n第二行", ("第一行， 第二行。",)),
+            ("नमस्ते\n\nआप कैसे", ("नमस्ते. आप कैसे.",)),
+            ("_snake_\n\nAnd text", ("_snake_ And text.",)),
         ],
     )
     def test_ends_and_line_ends_get_a_stop(self, text: str, chunks: tuple[str, ...]) -> None:
