@@ -1,15 +1,22 @@
 """Samples to bytes in the formats of the API: `feed` and `flush`."""
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from orpheus_server.audio import Samples, to_int16
+from orpheus_server.av_encoder import AAC, FLAC, MP3, OPUS, AvEncoder
+
+_UNKNOWN_SIZE = 0xFFFFFFFF
+"""What players take for "until the end"; 0, the other custom, is an empty file for some."""
 
 
 class Encoder(Protocol):
-    """Bytes for samples; the joined bytes of `feed` and `flush` are the file."""
+    """Bytes for samples; the joined bytes of `feed` and `flush` are the file.
+
+    They do not depend on how the samples are cut. An encoder may be dropped at any time.
+    """
 
     def feed(self, samples: Samples) -> bytes:
         """Bytes that these samples complete."""
@@ -49,30 +56,76 @@ class WavEncoder:
         return wav_header(self._sample_rate, num_data_bytes=len(data)) + data
 
 
-def wav_header(sample_rate: int, *, num_data_bytes: int) -> bytes:
+class StreamedWavEncoder:
+    """A RIFF file that ends where the stream ends: its header does not know the length."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._pcm = PcmEncoder()
+        self._header = wav_header(sample_rate, num_data_bytes=None)
+
+    def feed(self, samples: Samples) -> bytes:
+        """Two bytes a sample, the header before the first."""
+        header, self._header = self._header, b""
+        return header + self._pcm.feed(samples)
+
+    def flush(self) -> bytes:
+        """The header if nothing was ever fed."""
+        header, self._header = self._header, b""
+        return header
+
+
+def wav_header(sample_rate: int, *, num_data_bytes: int | None) -> bytes:
     """The 44 bytes before 16-bit mono data (Microsoft, Multimedia Data Standards 1991)."""
     bytes_per_second = sample_rate * 2
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, bytes_per_second, 2, 16)
-    data = struct.pack("<4sI", b"data", num_data_bytes)
-    riff = struct.pack("<4sI4s", b"RIFF", 4 + len(fmt) + len(data) + num_data_bytes, b"WAVE")
-    return riff + fmt + data
+    if num_data_bytes is None:
+        riff_size = data_size = _UNKNOWN_SIZE
+    else:
+        riff_size, data_size = 4 + len(fmt) + 8 + num_data_bytes, num_data_bytes
+    riff = struct.pack("<4sI4s", b"RIFF", riff_size, b"WAVE")
+    return riff + fmt + struct.pack("<4sI", b"data", data_size)
+
+
+class BuildEncoder(Protocol):
+    """What makes an encoder: one whose bytes are sent as they come, or of one complete file."""
+
+    def __call__(self, sample_rate: int, *, is_streamed: bool) -> Encoder: ...
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """A `response_format`: its name, its media type, and what makes its encoder."""
+    """A `response_format`: its name, its media type, and what makes its encoders."""
 
     name: str
     media_type: str
-    build_encoder: Callable[[int], Encoder]
+    streams_by_default: bool
+    build_encoder: BuildEncoder
+
+
+def build_pcm(sample_rate: int, *, is_streamed: bool) -> Encoder:
+    """The same bytes either way, and at any rate."""
+    return PcmEncoder()
+
+
+def build_wav(sample_rate: int, *, is_streamed: bool) -> Encoder:
+    """A stream's header cannot hold true sizes."""
+    return StreamedWavEncoder(sample_rate) if is_streamed else WavEncoder(sample_rate)
 
 
 FORMATS = {
-    "wav": AudioFormat("wav", "audio/wav", WavEncoder),
-    "pcm": AudioFormat("pcm", "audio/pcm", lambda sample_rate: PcmEncoder()),
+    form.name: form
+    for form in (
+        # Many players take a wav for what its header says, so it is streamed only when asked for.
+        AudioFormat("wav", "audio/wav", False, build_wav),
+        AudioFormat("pcm", "audio/pcm", True, build_pcm),
+        AudioFormat("mp3", "audio/mpeg", True, partial(AvEncoder, MP3)),
+        AudioFormat("opus", "audio/opus", True, partial(AvEncoder, OPUS)),
+        AudioFormat("aac", "audio/aac", True, partial(AvEncoder, AAC)),
+        AudioFormat("flac", "audio/flac", True, partial(AvEncoder, FLAC)),
+    )
 }
 
 
-def open_encoder(format_name: str, sample_rate: int) -> Encoder:
-    """A new encoder of one of `FORMATS`."""
-    return FORMATS[format_name].build_encoder(sample_rate)
+def open_encoder(format_name: str, sample_rate: int, *, is_streamed: bool) -> Encoder:
+    """A new encoder of one of `FORMATS`; `ValueError` if its codec has no such sample rate."""
+    return FORMATS[format_name].build_encoder(sample_rate, is_streamed=is_streamed)

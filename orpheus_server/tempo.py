@@ -32,6 +32,8 @@ class TempoFilter:
         self._num_pushed = 0
         self._num_given = 0
         self._graph = Graph()
+        # Else each filter starts a thread for every core.
+        self._graph.threads = 1
         source = self._graph.add_abuffer(
             format="flt", sample_rate=sample_rate, layout="mono", time_base=None
         )

@@ -1,11 +1,14 @@
-"""Bytes of every format, read back by the standard library."""
+"""Bytes of wav and pcm, read back by the standard library, and what holds for every format."""
 
 import io
 import struct
 import wave
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orpheus_server.audio import Samples, empty
 from orpheus_server.encoders import FORMATS, PcmEncoder, WavEncoder, open_encoder, wav_header
@@ -54,18 +57,59 @@ def test_header() -> None:
     assert wav_header(24_000, num_data_bytes=10) == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "media_type", "kind"),
-    [("wav", "audio/wav", WavEncoder), ("pcm", "audio/pcm", PcmEncoder)],
-)
-def test_formats(name: str, media_type: str, kind: type) -> None:
-    assert FORMATS[name].name == name
-    assert FORMATS[name].media_type == media_type
-    assert type(open_encoder(name, 24_000)) is kind
-    assert len(FORMATS) == 2
+def test_a_streamed_wav_starts_at_once() -> None:
+    encoder = open_encoder("wav", 24_000, is_streamed=True)
+    first = encoder.feed(SAMPLES[:2])
+    assert first == wav_header(24_000, num_data_bytes=None) + PCM[:4]
+    assert encoder.feed(SAMPLES[2:]) == PCM[4:]
+    assert encoder.flush() == b""
+
+
+def test_a_streamed_wav_does_not_know_its_length() -> None:
+    """0xFFFFFFFF in both sizes; everything else is as in a file."""
+    header = wav_header(24_000, num_data_bytes=None)
+    known = wav_header(24_000, num_data_bytes=10)
+    assert header[4:8] == header[40:44] == b"\xff\xff\xff\xff"
+    assert len(header) == 44
+    assert (header[:4], header[8:40]) == (known[:4], known[8:40])
+    with wave.open(io.BytesIO(header + PCM)) as file:
+        assert file.readframes(99) == PCM
+
+
+def test_a_streamed_wav_of_nothing_is_a_header() -> None:
+    header = wav_header(24_000, num_data_bytes=None)
+    assert open_encoder("wav", 24_000, is_streamed=True).flush() == header
+
+
+def test_formats() -> None:
+    table = [(form.name, form.media_type, form.streams_by_default) for form in FORMATS.values()]
+    assert table == [
+        ("wav", "audio/wav", False),
+        ("pcm", "audio/pcm", True),
+        ("mp3", "audio/mpeg", True),
+        ("opus", "audio/opus", True),
+        ("aac", "audio/aac", True),
+        ("flac", "audio/flac", True),
+    ]
+    assert list(FORMATS) == [form.name for form in FORMATS.values()]
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(0, 6000), max_size=6))
+def test_pieces_are_encoded_like_the_whole(name: str, is_streamed: bool, cuts: list[int]) -> None:
+    """ffmpeg makes a frame of what it is given: other pieces would be other frames."""
+    samples = (0.5 * np.sin(np.arange(6000) / 17)).astype(np.float32)
+    whole = open_encoder(name, 24_000, is_streamed=is_streamed)
+    expected = whole.feed(samples) + whole.flush()
+    pieces = open_encoder(name, 24_000, is_streamed=is_streamed)
+    edges = [0, *sorted(cuts), samples.size]
+    data = b"".join(pieces.feed(samples[start:end]) for start, end in pairwise(edges))
+    assert data + pieces.flush() == expected
 
 
 def test_an_unknown_format_is_no_pcm() -> None:
-    """Every name but "wav" got raw samples: an mp3 player makes noise of them."""
+    """Every name but "wav" got raw samples: an ogg player makes noise of them."""
     with pytest.raises(KeyError):
-        open_encoder("mp3", 24_000)
+        open_encoder("ogg", 24_000, is_streamed=True)
