@@ -5,10 +5,9 @@ Marks, abbreviations, quotes and tags of many scripts; where to cut is decided i
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from itertools import pairwise
+from itertools import chain, islice, tee
 
 from orpheus_server.text import TAG, has_letter_or_digit
 
@@ -30,7 +29,7 @@ _OPENERS = "“‘«‹„([{「『【〈《（［¿¡"
 _CLOSERS = _QUOTES + ")]}】〉》）］"
 _CJK_CLOSERS = "\"'”’」』)]}】〉》）］"
 _BEFORE_WORD = _QUOTES + _OPENERS
-_STOPS = ".!?…。！？｡।॥؟۔"
+STOPS = ".!?…。！？｡।॥؟۔"
 _CLAUSE_MARKS = ",;:—–،؛，、；："
 _DASHES = "-–—"
 # Scripts that put no space after a stop.
@@ -56,38 +55,62 @@ _CLOSING_ABBREVIATION = re.compile(r"etc|a\.m|p\.m|usw")
 _BREAKS = {"\n": Strength.LINE, "\n\n": Strength.PARAGRAPH}
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
-    """A text with single spaces, and for each strength the sorted places of at least that."""
+    """A text with single spaces and the places between its words, rated only as far as asked.
 
-    text: str
-    cuts: dict[Strength, list[int]]
+    So the first chunk of a long text does not wait for the last.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = " ".join(text.split())
+        # For each strength the sorted places of at least that.
+        self._cuts: dict[Strength, list[int]] = {level: [] for level in Strength}
+        self._places = _rate_places(text)
+        self._num_rated_chars = 0
 
     def nearest(self, level: Strength, target: float, low: int, high: int) -> int | None:
         """The place of at least `level` nearest to `target`, from `low` to `high` inclusive."""
-        cuts = self.cuts[level]
+        while self._num_rated_chars < high and self._rate_next():
+            pass
+        cuts = self._cuts[level]
         first, end = bisect_left(cuts, low), bisect_right(cuts, high)
         index = bisect_left(cuts, target, first, max(first, end))
         near = cuts[max(first, index - 1) : min(end, index + 1)]
         return min(near, key=lambda cut: abs(cut - target), default=None)
 
-    def first_from(self, level: Strength, low: int) -> int:
-        """The first place of at least `level` from `low` on; the end of the text if none is."""
-        cuts = self.cuts[level]
+    def first_from(self, level: Strength, low: int, high: int | None = None) -> int:
+        """The first place of at least `level` from `low` to `high`; else the end of the text."""
+        high = len(self.text) if high is None else high
+        cuts = self._cuts[level]
+        while not (cuts and cuts[-1] >= low) and self._num_rated_chars < high:
+            if not self._rate_next():
+                break
         index = bisect_left(cuts, low)
-        return cuts[index] if index < len(cuts) else len(self.text)
+        return cuts[index] if index < len(cuts) and cuts[index] <= high else len(self.text)
+
+    def _rate_next(self) -> bool:
+        """Rate one place more, False if there is none."""
+        place = next(self._places, None)
+        if place is None:
+            return False
+        self._num_rated_chars, strength = place
+        for level in tuple(Strength)[: strength + 1]:
+            self._cuts[level].append(self._num_rated_chars)
+        return True
 
 
 def lay_out(text: str) -> Layout:
-    """Collapse white space and rate every place between two words."""
-    pieces = list(_find_pieces(text))
-    cuts: dict[Strength, list[int]] = {level: [] for level in Strength}
+    """Collapse white space and make every place between two words known by its strength."""
+    return Layout(text)
+
+
+def _rate_places(text: str) -> Iterator[tuple[int, Strength]]:
+    """Yield each place between two words, counted with single spaces, and its strength."""
+    pieces, rated = tee(_find_pieces(text))
     offset = 0
-    for (gap, piece), strength in zip(pieces, _rate(pieces), strict=False):
+    for (gap, piece), strength in zip(pieces, _rate(rated), strict=False):
         offset += bool(gap) + len(piece)
-        for level in tuple(Strength)[: strength + 1]:
-            cuts[level].append(offset)
-    return Layout("".join((" " if gap else "") + piece for gap, piece in pieces), cuts)
+        yield offset, strength
 
 
 def _find_pieces(text: str) -> Iterator[tuple[str, str]]:
@@ -106,7 +129,7 @@ def _find_pieces(text: str) -> Iterator[tuple[str, str]]:
         yield (gap if start == 0 else ""), content[start:]
 
 
-def _rate(pieces: list[tuple[str, str]]) -> Iterator[Strength]:
+def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[Strength]:
     """Yield how well the text can be cut after each piece but the last.
 
     Punctuation and emoji on their own hold on to a neighbour, and so does a tag or list number that
@@ -114,7 +137,10 @@ def _rate(pieces: list[tuple[str, str]]) -> Iterator[Strength]:
     """
     is_opening = True
     inherited = Strength.GLUED
-    for index, ((_, left), (gap, right)) in enumerate(pairwise(pieces), start=2):
+    lefts, rights, followings = tee(pieces, 3)
+    for (_, left), (gap, right), (next_gap, following) in zip(
+        lefts, islice(rights, 1, None), chain(islice(followings, 2, None), [("", "")]), strict=False
+    ):
         is_mute = not has_letter_or_digit(left)
         if is_opening and (is_mute or (gap == " " and _OPENING_WORD.fullmatch(left))):
             yield Strength.GLUED
@@ -124,7 +150,6 @@ def _rate(pieces: list[tuple[str, str]]) -> Iterator[Strength]:
         is_opening = strength >= Strength.LINE
         if not has_letter_or_digit(right):
             # A bullet or the dash of a dialogue line belongs to what follows, "***" to nothing.
-            next_gap, following = pieces[index] if index < len(pieces) else ("", "")
             is_bullet = next_gap == " " and (gap in _BREAKS or not right.strip(_DASHES))
             opens = right[0] in _OPENERS or (is_opening and is_bullet)
             is_opening = opens and has_letter_or_digit(following)
@@ -150,7 +175,7 @@ def _rate_words(left: str, right: str, *, at_least: Strength) -> Strength:
 def _rate_ending(word: str, right: str) -> Strength:
     if word[-1:] in tuple(_CLAUSE_MARKS) or (word and not word.strip(_DASHES)):
         return Strength.CLAUSE
-    stem = word.rstrip(_STOPS)
+    stem = word.rstrip(STOPS)
     stops = word[len(stem) :]
     first = right.lstrip(_BEFORE_WORD)[:1]
     if not stops:

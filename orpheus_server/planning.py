@@ -1,16 +1,16 @@
 """A caller's text as pieces of one generation each."""
 
 import math
-import re
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from orpheus_server.boundaries import Layout, Strength, lay_out
 from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.chunk_ends import add_stop, count_as_letters, is_in_word, punctuate_lines
 from orpheus_server.errors import RequestError
 from orpheus_server.published import ALL_EMOTION_TAGS
-from orpheus_server.splitting import split_text
-from orpheus_server.text import clean_text, estimate_duration_sec, is_cjk, is_speakable
+from orpheus_server.splitting import find_end, skip_space, split_text
+from orpheus_server.text import clean_text, estimate_duration_sec, is_speakable
 
 _CHARS_PER_SEC = 15
 
@@ -21,6 +21,13 @@ _SHARE_OF_TOKENS = 0.7
 # The prompt takes its part of the context as well.
 _SHARE_OF_CONTEXT = 0.5
 
+# The first chunk plays while it is made, so its faults cannot be retried invisibly: a longer one
+# (120 characters are 8 s) puts more at stake, a shorter one the model speaks badly.
+FIRST_CHUNK_MAX_CHARS = 120
+FIRST_CHUNK_MIN_CHARS = 40
+
+_ROOM_FOR_WORDS = 1.15
+
 
 @dataclass(frozen=True, slots=True)
 class SpeechLimits:
@@ -30,17 +37,36 @@ class SpeechLimits:
     chunk_max_sec: float
 
 
-@dataclass(frozen=True, slots=True)
 class SpeechPlan:
-    """What will be spoken, in order, and how much was left out.
+    """What will be spoken, chunk by chunk as it is asked for, and how much was left out so far.
 
     `num_dropped_tags` counts control tokens too, `num_dropped_symbols` the letters and digits of
-    pieces that the voice cannot say.
+    parts that the voice cannot say. Measuring a part is slow, so none is before its turn.
     """
 
-    chunks: tuple[str, ...]
-    num_dropped_tags: int = 0
-    num_dropped_symbols: int = 0
+    def __init__(self, parts: Iterable[tuple[str, float]], *, num_dropped_tags: int = 0) -> None:
+        self.num_dropped_tags = num_dropped_tags
+        self.num_dropped_symbols = 0
+        # With their seconds; 0 is what the voice cannot say.
+        self._parts = iter(parts)
+        self._ahead = self._find_next()
+        self.is_empty = self._ahead is None
+
+    def next_chunk(self) -> str | None:
+        """The next chunk's text, None at the end."""
+        chunk, self._ahead = self._ahead or self._find_next(), None
+        if chunk is None or not is_in_word(chunk[-1]):
+            return chunk
+        # Only here it matters whether something follows.
+        self._ahead = self._find_next()
+        return add_stop(chunk, "." if self._ahead is None else ",")
+
+    def _find_next(self) -> str | None:
+        for text, length_sec in self._parts:
+            if length_sec > 0.0:
+                return text
+            self.num_dropped_symbols += sum(map(str.isalnum, text))
+        return None
 
 
 def limits_for(
@@ -67,33 +93,27 @@ def plan_speech(
     limits: SpeechLimits,
     expected_sec: Callable[[str], float] = estimate_duration_sec,
 ) -> SpeechPlan:
-    """Cleans and splits a text for a voice with these tags.
+    """Cleans a text for a voice with these tags and finds its first chunk; the rest when asked.
 
     `expected_sec` tells how long a piece lasts when spoken, 0 if the voice cannot say it. Raises
     `RequestError` if nothing can be spoken.
     """
     clean = clean_text(text, tags=tags, all_tags=ALL_EMOTION_TAGS)
-    pieces = split_text(_punctuate_lines(clean.text), max_chars=limits.chunk_max_chars)
-    spoken = [piece for piece in pieces if is_speakable(piece, tags=tags)]
-    parts = [part for piece in spoken for part in _shorten(piece, limits, expected_sec)]
-    chunks = [text for text, length_sec in parts if length_sec > 0.0]
-    if not chunks:
+    plan = SpeechPlan(
+        _find_parts(clean.text, tags=tags, limits=limits, expected_sec=expected_sec),
+        num_dropped_tags=clean.num_dropped_tags + clean.num_dropped_control_tokens,
+    )
+    if plan.is_empty:
         raise RequestError(
             "The input has nothing to speak: it needs words or numbers that this voice can say, "
             "or an emotion tag that it has.",
             param="input",
             code="nothing_to_speak",
         )
-    return SpeechPlan(
-        chunks=(*(_end(chunk, ",") for chunk in chunks[:-1]), _end(chunks[-1], ".")),
-        num_dropped_tags=clean.num_dropped_tags + clean.num_dropped_control_tokens,
-        num_dropped_symbols=sum(
-            char.isalnum() for text, length_sec in parts if length_sec == 0.0 for char in text
-        ),
-    )
+    return plan
 
 
-def _shorten(
+def shorten(
     piece: str, limits: SpeechLimits, expected_sec: Callable[[str], float]
 ) -> Iterator[tuple[str, float]]:
     """Short enough parts of a piece, with their seconds: digits last longer than letters."""
@@ -105,45 +125,42 @@ def _shorten(
     # Room for words to stay whole; a long number has no place to cut at but its middle.
     max_chars = min(len(piece) - 1, math.ceil(_ROOM_FOR_WORDS * len(piece) / num_parts))
     for part in split_text(piece, max_chars=max_chars):
-        yield from _shorten(part, limits, expected_sec)
+        yield from shorten(part, limits, expected_sec)
 
 
-def _punctuate_lines(text: str) -> str:
-    """Stops for the ends of headings, list items and verses, which are pauses to a reader.
-
-    A line break inside of a sentence (mail is wrapped at 72 characters) is none: the line is long
-    or the next one goes on in lower case.
-    """
-    return _LINE_END.sub(lambda match: match[1] + _line_stop(match) + match[2], text)
-
-
-_ROOM_FOR_WORDS = 1.15
-_MAX_VERSE_CHARS = 60
-_LINE_END = re.compile(r"(\S)(\n+)(?=(\S))")
-
-
-def _line_stop(match: re.Match[str]) -> str:
-    if not _is_in_word(match[1]):
-        return ""
-    if len(match[2]) > 1:
-        return _stop_like(match[1], ".")
-    line_start = match.string.rfind("\n", 0, match.start()) + 1
-    goes_on = match[3].islower() or match.start() - line_start >= _MAX_VERSE_CHARS
-    return "" if goes_on else _stop_like(match[1], ",")
+def _find_parts(
+    text: str,
+    *,
+    tags: frozenset[str],
+    limits: SpeechLimits,
+    expected_sec: Callable[[str], float],
+) -> Iterator[tuple[str, float]]:
+    layout = lay_out(punctuate_lines(text))
+    is_spoken = False
+    start = 0
+    while start < len(layout.text):
+        end = find_end(layout, start, limits.chunk_max_chars)
+        if not is_spoken:
+            end = _find_first_end(layout, start, end)
+        piece = layout.text[start:end].rstrip()
+        start = skip_space(layout, end)
+        if is_speakable(piece, tags=tags):
+            for part, length_sec in shorten(piece, limits, expected_sec):
+                is_spoken = is_spoken or length_sec > 0.0
+                yield part, length_sec
 
 
-def _end(chunk: str, stop: str) -> str:
-    """The chunk with a stop: without one Orpheus reads it twice or goes on by itself."""
-    return chunk + _stop_like(chunk[-1], stop) if _is_in_word(chunk[-1]) else chunk
-
-
-def _is_in_word(char: str) -> bool:
-    # Hindi words end in vowel signs, which are marks and no letters.
-    return char.isalnum() or unicodedata.category(char)[0] == "M"
-
-
-def _stop_like(char: str, stop: str) -> str:
-    return _CJK_STOPS[stop] if is_cjk(char) else stop
-
-
-_CJK_STOPS = {".": "。", ",": "，"}
+def _find_first_end(layout: Layout, start: int, end: int) -> int:
+    """Return a sentence's or else a clause's early end, that of the piece if there is none."""
+    piece = layout.text[start:end]
+    max_chars = count_as_letters(FIRST_CHUNK_MAX_CHARS, piece)
+    min_chars = count_as_letters(FIRST_CHUNK_MIN_CHARS, piece)
+    if len(piece) <= max_chars:
+        return end
+    # The rest of the text, too, must not be a few words.
+    high = min(start + max_chars, len(layout.text) - min_chars)
+    for level in (Strength.SENTENCE, Strength.CLAUSE):
+        cut = layout.nearest(level, high, start + min_chars, high)
+        if cut is not None:
+            return cut
+    return end

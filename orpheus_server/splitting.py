@@ -26,10 +26,15 @@ def split_text(text: str, *, max_chars: int) -> list[str]:
     chunks: list[str] = []
     start = 0
     while start < len(layout.text):
-        end = _find_end(layout, start, max_chars)
+        end = find_end(layout, start, max_chars)
         chunks.append(layout.text[start:end].rstrip())
-        start = end + (layout.text[end : end + 1] == " ")
+        start = skip_space(layout, end)
     return chunks
+
+
+def skip_space(layout: Layout, end: int) -> int:
+    """Return where the chunk after the one that ends there starts."""
+    return end + (layout.text[end : end + 1] == " ")
 
 
 def split_in_two(text: str) -> tuple[str, str] | None:
@@ -53,18 +58,19 @@ def split_in_two(text: str) -> tuple[str, str] | None:
     return None
 
 
-def _find_end(layout: Layout, start: int, max_chars: int) -> int:
+def find_end(layout: Layout, start: int, max_chars: int) -> int:
     """Return where the chunk from `start` ends: whole sentences, and no tiny rest."""
     limit = start + max_chars
-    # A heading shorter than a third joins the paragraph it announces.
-    run_end = layout.first_from(Strength.PARAGRAPH, start + -(-max_chars // 3))
+    # The model speaks very short texts badly.
+    min_chars = max_chars // 4
+    # A heading shorter than a third joins the paragraph it announces; how far that goes on matters
+    # only where it could leave a tiny rest.
+    run_end = layout.first_from(Strength.PARAGRAPH, start + -(-max_chars // 3), limit + min_chars)
     if run_end <= limit:
         # So does a last paragraph of a few words ("The end.") with the one before it.
         length = len(layout.text)
         is_tiny_rest = 6 * (length - run_end - 1) < max_chars and length <= limit
         return length if is_tiny_rest else run_end
-    # The model speaks very short texts badly.
-    min_chars = max_chars // 4
     sentence = layout.nearest(Strength.SENTENCE, limit, start + 1, limit)
     if sentence is not None and run_end - sentence <= min_chars:
         low, high = max(start + min_chars, run_end - max_chars), run_end - min_chars
@@ -104,10 +110,10 @@ def _find_end_in_sentence(
         cut = layout.nearest(level, aim, low, limit)
         if cut is not None:
             return cut
-    return short_sentence or _find_end_in_word(layout, start, max_chars)
+    return short_sentence or find_end_in_word(layout, start, max_chars)
 
 
-def _find_end_in_word(layout: Layout, start: int, max_chars: int) -> int:
+def find_end_in_word(layout: Layout, start: int, max_chars: int) -> int:
     """Return a cut into even pieces of a word that does not fit, between whole characters."""
     limit = start + max_chars
     length = layout.first_from(Strength.GLUED, start + 1) - start

@@ -6,13 +6,17 @@ import pytest
 
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.errors import RequestError
-from orpheus_server.planning import SpeechLimits, limits_for, plan_speech
+from orpheus_server.planning import SpeechLimits, SpeechPlan, limits_for, plan_speech
 from orpheus_server.published import ENGLISH
 from orpheus_server.text import estimate_duration_sec
 from tests.support import POCKET
 
 NONE: frozenset[str] = frozenset()
 LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+
+
+def collect(plan: SpeechPlan) -> tuple[str, ...]:
+    return tuple(iter(plan.next_chunk, None))
 
 
 class TestPlanChunks:
@@ -49,12 +53,12 @@ class TestPlanChunks:
         ],
     )
     def test_one_chunk(self, text: str, tags: frozenset[str], chunks: tuple[str, ...]) -> None:
-        assert plan_speech(text, tags=tags, limits=LIMITS).chunks == chunks
+        assert collect(plan_speech(text, tags=tags, limits=LIMITS)) == chunks
 
     def test_what_is_left_out_is_counted(self) -> None:
         text = "Well <happy> <laugh> <|eot_id|> yes."
         plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
-        assert (plan.chunks, plan.num_dropped_tags) == (("Well <laugh> yes.",), 2)
+        assert (collect(plan), plan.num_dropped_tags) == (("Well <laugh> yes.",), 2)
 
     @pytest.mark.parametrize(
         ("text", "chunks"),
@@ -76,12 +80,12 @@ class TestPlanChunks:
     def test_ends_and_line_ends_get_a_stop(self, text: str, chunks: tuple[str, ...]) -> None:
         """audiobook-creator#13: text without a final full stop was read two or three times."""
         plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
-        assert plan.chunks == chunks
+        assert collect(plan) == chunks
 
     def test_a_cut_inside_of_a_sentence_is_a_comma(self) -> None:
         limits = replace(LIMITS, chunk_max_chars=20)
         plan = plan_speech("one two three four five six seven", tags=NONE, limits=limits)
-        assert plan.chunks == ("one two three four,", "five six seven.")
+        assert collect(plan) == ("one two three four,", "five six seven.")
 
     def test_what_the_voice_cannot_say_is_left_out(self) -> None:
         """The bundled voice reads English: of Chinese it made a prompt of nothing, and noise."""
@@ -92,7 +96,7 @@ class TestPlanChunks:
         limits = replace(LIMITS, chunk_max_chars=12)
         text = "Hello there. 你好世界你好世界你好。 Good bye."
         plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=expected_sec)
-        assert plan.chunks == ("Hello there.", "Good bye.")
+        assert collect(plan) == ("Hello there.", "Good bye.")
         assert plan.num_dropped_symbols == 10
         with pytest.raises(RequestError, match="nothing to speak"):
             plan_speech("你好。", tags=NONE, limits=limits, expected_sec=expected_sec)
@@ -102,12 +106,12 @@ class TestPlanChunks:
         limits = replace(LIMITS, chunk_max_sec=2.0)
         text = "one two three four five six seven eight"
         plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=lambda part: len(part) / 6)
-        assert max(len(chunk) for chunk in plan.chunks) <= 13
+        assert max(len(chunk) for chunk in collect(plan)) <= 13
 
     def test_a_chunk_that_says_nothing_is_left_out(self) -> None:
         text = "Hello there, you.\n\n" + "!" * 300 + "\n\nGood bye to you."
         limits = replace(LIMITS, chunk_max_chars=100)
-        chunks = plan_speech(text, tags=NONE, limits=limits).chunks
+        chunks = collect(plan_speech(text, tags=NONE, limits=limits))
         assert len(chunks) < sum(map(len, text.split())) / 100
         assert [chunk for chunk in chunks if not any(map(str.isalnum, chunk))] == []
         words = "".join(char for char in " ".join(chunks) if char not in "!")
@@ -124,11 +128,105 @@ class TestPlanChunks:
     def test_digits_and_ideographs_are_short_chunks(self, text: str, least: int) -> None:
         """Limits in characters alone let 500 of them be two minutes: audio was cut off."""
         limits = replace(LIMITS, chunk_max_sec=6.0)
-        chunks = plan_speech(text, tags=NONE, limits=limits).chunks
+        chunks = collect(plan_speech(text, tags=NONE, limits=limits))
         assert len(chunks) >= least
         bare = [chunk.rstrip(".,。，") for chunk in chunks]
         assert max(map(estimate_duration_sec, bare)) <= 6.0
         assert "".join("".join(bare).split()) == "".join(text.split())
+
+
+class TestPlanFirstChunk:
+    """Sound starts early, and the chunk whose faults cannot be retried invisibly is short."""
+
+    SHORT = "It was cold."
+    LONG = "It was a bright cold day in April, and all the clocks were striking thirteen."
+    NO_STOP = "and all the clocks of the old town went on and on and were striking thirteen at once"
+
+    @pytest.mark.parametrize(
+        ("text", "first"),
+        [
+            (f"{LONG} {SHORT}", f"{LONG} {SHORT}"),
+            (f"{LONG} {LONG}", LONG),
+            (f"{LONG} {SHORT} {LONG} {LONG}", f"{LONG} {SHORT}"),
+            # No end of a sentence from 40 to 120.
+            (f"{SHORT} Well, {NO_STOP}, {NO_STOP}.", f"{SHORT} Well, {NO_STOP},"),
+            (f"{SHORT} Well, {NO_STOP} {NO_STOP}.", f"{SHORT} Well, {NO_STOP} {NO_STOP}."),
+            # What would remain are a few words.
+            (f"{LONG} {NO_STOP}. {SHORT}", LONG),
+            (f"{NO_STOP} {SHORT} {SHORT} {SHORT}", f"{NO_STOP} {SHORT} {SHORT} {SHORT}"),
+            (f"{LONG} <laugh> {LONG}", LONG),
+            # An ideograph lasts as long as three letters.
+            ("今天天气很好，我们去公园。" * 5, "今天天气很好，我们去公园。" * 3),
+        ],
+    )
+    def test_a_long_first_piece_ends_early(self, text: str, first: str) -> None:
+        plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
+        assert plan.next_chunk() == first
+        rest = "".join(collect(plan))
+        assert "".join((first + rest).split()) == "".join(text.split())
+
+    def test_the_rest_is_split_together_with_what_follows(self) -> None:
+        text = " ".join([self.LONG] * 8)
+        plan = plan_speech(text, tags=NONE, limits=replace(LIMITS, chunk_max_chars=250))
+        assert collect(plan) == (
+            self.LONG,
+            *(" ".join([self.LONG] * num) for num in (3, 3, 1)),
+        )
+
+    def test_the_first_chunk_is_the_first_that_is_spoken(self) -> None:
+        text = "!" * 300 + f"\n\n{self.LONG} {self.LONG} {self.LONG} {self.LONG}"
+        plan = plan_speech(text, tags=NONE, limits=replace(LIMITS, chunk_max_chars=300))
+        assert plan.next_chunk() == self.LONG
+
+
+class TestPlanIsLazy:
+    def test_only_what_is_reached_is_measured(self) -> None:
+        """All of a text of 30,000 characters was measured, for a second, before a word of it."""
+        measured: list[str] = []
+
+        def expected_sec(text: str) -> float:
+            measured.append(text)
+            return estimate_duration_sec(text)
+
+        text = "It was a bright cold day in April. " * 900
+        limits = replace(LIMITS, chunk_max_chars=40)
+        plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=expected_sec)
+        assert len(measured) == 1
+        for num in range(1, 10):
+            assert plan.next_chunk() == text[:34]
+            assert len(measured) == num
+        assert len(collect(plan)) == 891
+
+    def test_the_next_is_measured_only_where_the_stop_depends_on_it(self) -> None:
+        measured: list[str] = []
+
+        def expected_sec(text: str) -> float:
+            measured.append(text)
+            return 1.0
+
+        limits = replace(LIMITS, chunk_max_chars=14)
+        text = "One two three four five. Six seven now."
+        plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=expected_sec)
+        taken = [(plan.next_chunk(), len(measured)) for _ in range(4)]
+        assert taken == [
+            ("One two three,", 2),
+            ("four five.", 2),
+            ("Six seven now.", 3),
+            (None, 3),
+        ]
+
+    def test_dropped_symbols_are_counted_while_chunks_are_taken(self) -> None:
+        limits = replace(LIMITS, chunk_max_chars=16)
+        plan = plan_speech(
+            "Hello there you. 你好世界你好世界你好。 Good bye to you.",
+            tags=NONE,
+            limits=limits,
+            expected_sec=lambda text: float(text.isascii()),
+        )
+        assert (plan.next_chunk(), plan.num_dropped_symbols) == ("Hello there you.", 0)
+        assert (plan.next_chunk(), plan.num_dropped_symbols) == ("Good bye to you.", 10)
+        assert plan.next_chunk() is None
+        assert plan.next_chunk() is None
 
 
 @pytest.mark.parametrize(

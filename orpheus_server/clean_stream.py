@@ -1,0 +1,92 @@
+"""`clean_text` for a text that comes in deltas: what it lets through is, joined, the same text.
+
+Deltas may end anywhere, inside of a character, a tag or a control token. Text is let through at
+places that depend on the text alone, so how it was cut into deltas makes no difference.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from orpheus_server.published import ALL_EMOTION_TAGS
+from orpheus_server.text import CleanText, clean_text
+
+# What may stand after "<" while it can still become a tag, a control token or markup.
+_OPEN_TAG = re.compile(r"\|.*|/?\w*/?|[^\d.,;:!?\"]*|/?[^\W\d].*", re.DOTALL)
+# Markup with attributes may be long; every tag and token is far shorter.
+_MAX_OPEN_CHARS = 256
+# A longer word is let through in pieces.
+_MAX_WORD_CHARS = 64
+# A share of what waits must come before it is looked at again, which keeps the cost linear.
+_WAIT_SHARE = 8
+# Stands for the word after the gap at the end: clean_text would strip a gap before nothing.
+_WORD = "x"
+
+
+class CleanStream:
+    """Lets clean text through up to the word that has just begun; an open tag makes it wait."""
+
+    def __init__(self, *, tags: frozenset[str]) -> None:
+        self.num_dropped_tags = 0
+        self._tags = tags
+        self._raw: list[str] = []
+        self._num_newlines = 0
+        self._min_chars = 0
+
+    def feed(self, delta: str) -> Iterator[tuple[str, str]]:
+        """Yields clean text and the character that begins the next word, "" at a blank line."""
+        for char in delta:
+            if char.isalnum():
+                if self._may_begin_with(char):
+                    yield from self._let_through(char)
+                self._num_newlines = 0
+            elif not char.isspace():
+                self._num_newlines = 0
+            self._raw.append(char)
+            if char == "\n":
+                self._num_newlines += 1
+                if self._num_newlines == 2:
+                    yield from self._let_through("")
+
+    def flush(self) -> str:
+        """What is left, an open tag as it is; what is fed then begins anew."""
+        clean = self._clean("")
+        self._drop_raw(clean)
+        return clean.text
+
+    def _may_begin_with(self, char: str) -> bool:
+        """Whether what came before the letter or digit is normalised the same without it."""
+        if not self._raw or "\u1160" <= char <= "\u11ff":  # joins the Hangul letter before it
+            return False
+        previous = self._raw[-1]
+        if previous.isalnum():
+            return len(self._raw) >= _MAX_WORD_CHARS
+        return previous.isspace() or unicodedata.category(previous)[0] not in "CM"
+
+    def _let_through(self, following: str) -> Iterator[tuple[str, str]]:
+        if len(self._raw) < self._min_chars:
+            return
+        clean = self._clean(_WORD)
+        text = clean.text[: -len(_WORD)]
+        if _has_open_tag(text, following):
+            self._min_chars = len(self._raw) + len(self._raw) // _WAIT_SHARE
+            return
+        self._drop_raw(clean)
+        yield text, following
+
+    def _clean(self, following: str) -> CleanText:
+        text = "".join(self._raw) + following
+        return clean_text(text, tags=self._tags, all_tags=ALL_EMOTION_TAGS)
+
+    def _drop_raw(self, clean: CleanText) -> None:
+        self.num_dropped_tags += clean.num_dropped_tags + clean.num_dropped_control_tokens
+        self._raw.clear()
+        self._num_newlines = self._min_chars = 0
+
+
+def _has_open_tag(text: str, following: str) -> bool:
+    # Of nested ones the innermost is closed first, and only if that is dropped the next can be.
+    start = text.rfind("<")
+    if start <= text.rfind(">") or len(text) - start > _MAX_OPEN_CHARS:
+        return False
+    return _OPEN_TAG.fullmatch(text + following, start + 1) is not None

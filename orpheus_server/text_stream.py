@@ -1,0 +1,156 @@
+"""Text that is still being written, as chunks to be spoken as early as is safe.
+
+A place is cut at when the word after it has begun: what comes then cannot change how it is rated.
+"""
+
+from collections.abc import Callable
+
+from orpheus_server.boundaries import STOPS, Layout, Strength, lay_out
+from orpheus_server.chunk_ends import add_stop, count_as_letters, punctuate_lines
+from orpheus_server.clean_stream import CleanStream
+from orpheus_server.planning import SpeechLimits, shorten
+from orpheus_server.splitting import find_end_in_word, skip_space
+from orpheus_server.text import estimate_duration_sec, is_speakable
+
+# The first chunk ends at the first sentence that the model speaks well; where that takes longer
+# than 80 characters, a clause keeps the listener from waiting for the rest of the sentence.
+FIRST_SENTENCE_MIN_CHARS = 25
+FIRST_SENTENCE_MAX_CHARS = 80
+# Later chunks have the time of the one before them: whole sentences, short ones together.
+CHUNK_MIN_CHARS = 40
+
+
+class TextStream:
+    """Takes deltas of any size; the chunks depend on the text alone and not on the deltas.
+
+    `num_dropped_tags` counts control tokens too, `num_dropped_symbols` the letters and digits of
+    parts that the voice cannot say.
+    """
+
+    def __init__(
+        self,
+        *,
+        tags: frozenset[str],
+        limits: SpeechLimits,
+        expected_sec: Callable[[str], float] = estimate_duration_sec,
+    ) -> None:
+        self.num_dropped_symbols = 0
+        self.num_chars = 0
+        self._tags = tags
+        self._limits = limits
+        self._expected_sec = expected_sec
+        self._cleaner = CleanStream(tags=tags)
+        # Clean text of one paragraph that waits for its chunk's end; its lines have stops.
+        self._text = ""
+        self._num_line_chars = 0
+        self._is_first = True
+
+    @property
+    def num_dropped_tags(self) -> int:
+        """Tags that the voice lacks and control tokens, so far."""
+        return self._cleaner.num_dropped_tags
+
+    def feed(self, delta: str) -> list[str]:
+        """The chunks that are certain now."""
+        self.num_chars += len(delta)
+        chunks: list[str] = []
+        for text, following in self._cleaner.feed(delta):
+            chunks += self._take(text, following)
+        return chunks
+
+    def flush(self) -> list[str]:
+        """Everything left. A listener waits again then, so what is fed next starts early too."""
+        chunks = [*self._take(self._cleaner.flush(), ""), *self._cut("", is_end=True)]
+        self._is_first = True
+        return chunks
+
+    def _take(self, text: str, following: str) -> list[str]:
+        chunks: list[str] = []
+        *paragraphs, text = text.split("\n\n")
+        for paragraph in paragraphs:
+            self._append(paragraph, "")
+            chunks += self._cut("", is_end=True)
+        self._append(text, following)
+        # Words without a stop only make the sentence longer.
+        has_stop = any(char in STOPS for char in text)
+        if following and (has_stop or len(self._text) > self._reach_of(self._text)[1]):
+            chunks += self._cut(following, is_end=False)
+        return chunks
+
+    def _append(self, text: str, following: str) -> None:
+        clean = text + following
+        lines = punctuate_lines(clean, num_chars_before=self._num_line_chars)
+        self._text += lines[: len(lines) - len(following)]
+        line_start = text.rfind("\n") + 1
+        self._num_line_chars = len(text) - line_start + (0 if line_start else self._num_line_chars)
+
+    def _cut(self, following: str, *, is_end: bool) -> list[str]:
+        """Takes the certain chunks from what waits, at the end of a paragraph all of it."""
+        layout = lay_out(self._text + following)
+        stop = len(layout.text) - len(following)
+        parts: list[str] = []
+        start = 0
+        while start < stop and (end := self._find_end(layout, start, stop)) is not None:
+            parts += self._find_parts(layout.text[start:end].rstrip())
+            self._is_first = self._is_first and not parts
+            start = skip_space(layout, end)
+        self._text = "" if is_end else self._text[start:]
+        if is_end:
+            self._num_line_chars = 0
+        stops = [","] * (len(parts) - 1) + ["." if is_end else ","]
+        return [add_stop(part, mark) for part, mark in zip(parts, stops, strict=False)]
+
+    def _find_parts(self, piece: str) -> list[str]:
+        """What of the piece is spoken."""
+        if not is_speakable(piece, tags=self._tags):
+            return []
+        parts: list[str] = []
+        for part, length_sec in shorten(piece, self._limits, self._expected_sec):
+            if length_sec > 0.0:
+                parts.append(part)
+            else:
+                self.num_dropped_symbols += sum(map(str.isalnum, part))
+        return parts
+
+    def _find_end(self, layout: Layout, start: int, stop: int) -> int | None:
+        """Where the chunk from `start` ends, None where that is not certain before `stop`.
+
+        The end of the layout is a sentence's: where text may follow, it is behind `stop`.
+        """
+        max_chars = self._limits.chunk_max_chars
+        limit = start + max_chars
+        waiting = layout.text[start : min(stop, limit)]
+        min_chars, patience_chars = self._reach_of(waiting)
+        late = start + patience_chars
+        end = layout.first_from(Strength.SENTENCE, start + min_chars, late)
+        if end <= min(late, stop):
+            return end
+        if stop <= late:
+            return None
+        clause_min_chars = min(max_chars, count_as_letters(CHUNK_MIN_CHARS, waiting))
+        clause = layout.nearest(Strength.CLAUSE, late, start + clause_min_chars, late)
+        if clause is not None:
+            return clause
+        end = layout.first_from(Strength.CLAUSE, late, limit)
+        if end <= min(limit, stop):
+            return end
+        return _find_end_at(layout, start, max_chars) if stop > limit else None
+
+    def _reach_of(self, waiting: str) -> tuple[int, int]:
+        """The least characters of a chunk, and the most to come before a sentence is cut inside."""
+        max_chars = self._limits.chunk_max_chars
+        if not self._is_first:
+            return min(max_chars, count_as_letters(CHUNK_MIN_CHARS, waiting)), max_chars
+        min_chars = count_as_letters(FIRST_SENTENCE_MIN_CHARS, waiting)
+        patience_chars = count_as_letters(FIRST_SENTENCE_MAX_CHARS, waiting)
+        return min(max_chars, min_chars), min(max_chars, patience_chars)
+
+
+def _find_end_at(layout: Layout, start: int, max_chars: int) -> int:
+    """Where a long sentence without clauses is cut: a short one before it is left alone."""
+    limit = start + max_chars
+    for level in (Strength.SENTENCE, Strength.SPACE, Strength.GLUED):
+        cut = layout.nearest(level, limit, start + 1, limit)
+        if cut is not None:
+            return cut
+    return find_end_in_word(layout, start, max_chars)

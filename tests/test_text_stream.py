@@ -1,0 +1,265 @@
+"""Text in deltas: which chunks come when, and that deltas make no difference."""
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from orpheus_server.clean_stream import CleanStream
+from orpheus_server.planning import SpeechLimits
+from orpheus_server.published import ALL_EMOTION_TAGS
+from orpheus_server.text import clean_text
+from orpheus_server.text_stream import TextStream
+
+TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
+LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+SHORT = SpeechLimits(chunk_max_chars=60, chunk_max_sec=50.0)
+
+# What interacts over the edge of a delta: tags, tokens, marks, line ends, stops that are none.
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        ["<", ">", "|", "/", "=", "<laugh>", "<LAUGH>", "<happy>", "<|eot_id|>", "<custom_token_"]
+        + [
+            "5>",
+            "<작은",
+            " 웃음>",
+            "<br/>",
+            "<b ",
+            "\u200d",
+            "\u200b",
+            "\u0301",
+            "\u0338",
+            "क",
+            "ष",
+        ]
+        + ["\u094d", "\u1100", "\u1161", "\u11a8", "\ud800", "\r", "\r\n", "\n", "\n\n", "\t", " "]
+        + ["Hello ", "there, ", "friend. ", "Dr. ", "U.S. ", "No. ", "3.", "14 ", '"Stop!" ', "he "]
+        + ["...", "…", "你好。", "「好！」", "，", "वह आया। ", "😀 ", "— ", "***", "x" * 70, "7 "]
+    ),
+    max_size=40,
+).map("".join)
+CUTS = st.lists(st.integers(0, 400))
+
+
+def stream(limits: SpeechLimits = LIMITS) -> TextStream:
+    # A length that every character has, so that nothing is dropped but what is no speech.
+    return TextStream(tags=TAGS, limits=limits, expected_sec=lambda text: len(text) / 15)
+
+
+def feed_all(deltas: list[str], limits: SpeechLimits = LIMITS) -> list[list[str]]:
+    """The chunks after each delta, and after the flush."""
+    text = stream(limits)
+    return [*(text.feed(delta) for delta in deltas), text.flush()]
+
+
+def join(chunks: list[list[str]]) -> list[str]:
+    return [chunk for some in chunks for chunk in some]
+
+
+def cut(text: str, places: list[int]) -> list[str]:
+    edges = sorted({0, len(text), *(place for place in places if place < len(text))})
+    return [text[start:end] for start, end in pairwise(edges)]
+
+
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+@pytest.mark.parametrize(
+    ("deltas", "chunks"),
+    [
+        ("hel|lo wor|ld. Ne|xt", [[], [], [], [], ["hello world. Next."]]),
+        # The word after the stop decides, so its first letter is waited for.
+        (
+            "Hello to all of you out there.| |N|ext one",
+            [[], [], ["Hello to all of you out there."], [], ["Next one."]],
+        ),
+        (
+            "Yesterday I went to see Dr.| Who about it. T",
+            [[], ["Yesterday I went to see Dr. Who about it."], ["T."]],
+        ),
+        (
+            "I have been told that it is 3.|14 or so. Yes",
+            [[], ["I have been told that it is 3.14 or so."], ["Yes."]],
+        ),
+        (
+            "They saw great big towns, e.g.| Rome, and left. W",
+            [[], ["They saw great big towns, e.g. Rome, and left."], ["W."]],
+        ),
+        (
+            "It is somewhere over in the U.S.| Army. It is",
+            [[], ["It is somewhere over in the U.S. Army."], ["It is."]],
+        ),
+        (
+            "And then it was over..| .| and| then on. Well",
+            [[], [], [], ["And then it was over.. . and then on."], ["Well."]],
+        ),
+        (
+            'Then he said: "Stop it, please!|" he| said. Yes',
+            [[], [], ['Then he said: "Stop it, please!" he said.'], ["Yes."]],
+        ),
+        (
+            'Then he said: "Stop it, please!|" T|hey left.',
+            [[], ['Then he said: "Stop it, please!"'], [], ["They left."]],
+        ),
+        (
+            "That is really very funny. <la|ugh> So it is",
+            [[], ["That is really very funny."], ["<laugh> So it is."]],
+        ),
+        (
+            "That is really funny <la|ugh>. S|o it is",
+            [[], ["That is really funny <laugh>."], [], ["So it is."]],
+        ),
+        ("Well then <custom_|token_5>", [[], [], ["Well then."]]),
+        ("Well then, a |< b and 3 > 2 here", [[], [], ["Well then, a < b and 3 > 2 here."]]),
+        ("Cafe|\u0301 a\u200b|b", [[], [], [], ["Café ab."]]),
+        ("A heading\n|\nAnd text\r\n|\r\n", [[], ["A heading."], ["And text."], []]),
+        ("- milk\n|- bread\n- eggs", [[], [], ["- milk, - bread, - eggs."]]),
+        ("Yes.\n\n***\n\n😀\n\nNo", [["Yes."], ["No."]]),
+        ("...| 😀 | <happy>", [[], [], [], []]),
+    ],
+)
+def test_chunks_come_when_they_are_certain(deltas: str, chunks: list[list[str]]) -> None:
+    assert feed_all(deltas.split("|")) == chunks
+
+
+@pytest.mark.parametrize(
+    ("text", "chunks"),
+    [
+        # The first sentence of 25 letters; later ones together up to 40.
+        (
+            "Hi. How are you today, friend? Good. I am fine. And so is everyone here. Bye.",
+            [
+                "Hi. How are you today, friend?",
+                "Good. I am fine. And so is everyone here.",
+                "Bye.",
+            ],
+        ),
+        # A first sentence of more than 80 is cut after its last clause before that.
+        (
+            "It was a bright, cold day in the middle of April, and all the clocks of the old town "
+            "were striking thirteen.",
+            [
+                "It was a bright, cold day in the middle of April,",
+                "and all the clocks of the old town were striking thirteen.",
+            ],
+        ),
+        # Without one the next is taken.
+        (
+            "It was a bright and cold day in the middle of April when all the clocks of the town, "
+            "that is to say both, were striking.",
+            [
+                "It was a bright and cold day in the middle of April when all the clocks of the "
+                "town,",
+                "that is to say both, were striking.",
+            ],
+        ),
+        ("वह आया और फिर वह घर चला गया। वह गया।", ["वह आया और फिर वह घर चला गया।", "वह गया।"]),
+        ("今天天气好。我们去公园。你好吗？", ["今天天气好。我们去公园。", "你好吗？"]),
+        (
+            "Das war schon am 24. Dezember, als er kam. Ja.",
+            ["Das war schon am 24. Dezember, als er kam.", "Ja."],
+        ),
+        ("¿Cómo está usted hoy, Sr. Gil? ¡Bien!", ["¿Cómo está usted hoy, Sr. Gil?", "¡Bien!"]),
+        (
+            "كيف حالك يا صديقي العزيز اليوم؟ أنا بخير",
+            ["كيف حالك يا صديقي العزيز اليوم؟", "أنا بخير."],
+        ),
+    ],
+)
+def test_where_chunks_end(text: str, chunks: list[str]) -> None:
+    assert join(feed_all([text])) == chunks
+    assert join(feed_all(list(text))) == chunks
+
+
+def test_no_chunk_is_longer_than_the_limits() -> None:
+    text = "one two three four five six seven eight, nine ten eleven twelve thirteen fourteen then"
+    assert join(feed_all([text], SHORT)) == [
+        "one two three four five six seven eight,",
+        "nine ten eleven twelve thirteen fourteen then.",
+    ]
+    text = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    assert join(feed_all([text], SHORT)) == [
+        "one two three four five six seven eight nine ten eleven,",
+        "twelve thirteen.",
+    ]
+    limits = SpeechLimits(chunk_max_chars=500, chunk_max_sec=2.0)
+    assert max(map(len, join(feed_all([text], limits)))) <= 31
+
+
+def test_a_flush_ends_a_chunk_and_begins_anew() -> None:
+    text = stream()
+    assert text.feed("one <la") == []
+    assert text.flush() == ["one <la."]
+    assert text.feed("ugh> two. Then it went on for a whi") == []
+    assert text.feed("le. Ok") == ["ugh> two. Then it went on for a while."]
+    assert text.flush() == ["Ok."]
+    assert text.flush() == []
+
+
+def test_what_is_left_out_is_counted() -> None:
+    text = TextStream(
+        tags=TAGS, limits=LIMITS, expected_sec=lambda text: float(text.isascii()) * len(text) / 15
+    )
+    chunks = [
+        *text.feed("Well <happy> <custom_"),
+        *text.feed("token_5>yes.\n\n你好"),
+        *text.flush(),
+    ]
+    assert chunks == ["Well yes."]
+    assert (text.num_dropped_tags, text.num_dropped_symbols, text.num_chars) == (2, 2, 37)
+
+
+@settings(deadline=None)
+@given(st.text() | FRAGMENTS, CUTS, st.sampled_from([LIMITS, SHORT, SpeechLimits(7, 0.3)]))
+def test_deltas_make_no_difference(text: str, places: list[int], limits: SpeechLimits) -> None:
+    whole = join(feed_all([text], limits))
+    assert join(feed_all(cut(text, places), limits)) == whole
+    assert join(feed_all(list(text), limits)) == whole
+    assert max(map(len, whole), default=0) <= limits.chunk_max_chars + 1
+
+
+@settings(deadline=None)
+@given(FRAGMENTS, st.sampled_from([LIMITS, SHORT]))
+@example("a <b c> d. <작은\n\n 웃음>", LIMITS)
+def test_nothing_is_lost_or_reordered(text: str, limits: SpeechLimits) -> None:
+    clean = clean_text(text[:250], tags=TAGS, all_tags=ALL_EMOTION_TAGS)
+    chunks = join(feed_all([text[:250]], limits))
+    assert letters("".join(chunks)) == letters(clean.text)
+
+
+@settings(deadline=None)
+@given(FRAGMENTS)
+@example("<b " * 100 + "<|eot_id|>")
+@example("<" + "a " * 200 + "<custom_<|x|>token_5>")
+def test_no_control_token_comes_through(text: str) -> None:
+    """Fault case 4: even where an open bracket is given up, what stands in it is no token."""
+    for chunk in join(feed_all([text])):
+        assert not re.search(r"<\|[^<>]*\|>|<custom_token_\d+>", chunk, re.IGNORECASE)
+
+
+@settings(deadline=None)
+@given(st.text() | FRAGMENTS)
+@example("\u1100\u200b\u1161 ")
+@example("<\u0301好a>")
+@example("<b <br/>. K= <laugh> x>")
+def test_what_is_let_through_is_the_clean_text(text: str) -> None:
+    text = text[:250]  # What an open tag may have behind it.
+    cleaner = CleanStream(tags=TAGS)
+    parts = [part for part, _ in cleaner.feed(text)]
+    clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS)
+    assert "".join([*parts, cleaner.flush()]).split() == clean.text.split()
+    assert cleaner.num_dropped_tags == clean.num_dropped_tags + clean.num_dropped_control_tokens
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["a", "a ", "a, ", "<", "<a", "<a ", "<laugh> ", "!", "!\n", "e.g. ", "你", '"a', "\u0301"],
+)
+def test_hostile_text_passes(unit: str) -> None:
+    """One character at a time: work that grows with what has come would take minutes."""
+    text = unit * (6_000 // len(unit))
+    chunks = join(feed_all(list(text)))
+    assert letters("".join(chunks)) == letters(text)
