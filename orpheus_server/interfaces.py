@@ -1,6 +1,6 @@
-"""The seams: what the synthesizer needs from an engine and from a codec. Nothing here runs."""
+"""The seams: what the synthesizer needs from an engine and from a codec."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -55,8 +55,35 @@ class TokenEngine(Protocol):
         """Ends the engine and everything it started."""
 
 
+Finish = Callable[[Samples], Samples]
+"""What is still to be done with samples, in the thread that decoded them and in their order."""
+
+
+def as_decoded(samples: Samples) -> Samples:
+    """The `Finish` that does nothing."""
+    return samples
+
+
+class UtteranceDecoder(Protocol):
+    """Frames of one utterance to samples, off the event loop; dropped at will."""
+
+    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
+        """Samples that these frames make certain, finished; maybe none.
+
+        `finish` is not called where none are. Raises `GenerationFailed`.
+        """
+
+    async def flush(self, finish: Finish = as_decoded) -> Samples:
+        """The rest: all of them together are `num_frames * samples_per_frame`."""
+
+
+Deadline = Callable[[int], float]
+"""When a player that has all samples before this one runs dry: seconds of `time.monotonic`, minus
+infinity for what is waited for in silence, infinity where nobody plays yet."""
+
+
 class FrameDecoder(Protocol):
-    """Turns frames into samples, off the event loop."""
+    """Turns frames into samples, for many utterances at once."""
 
     @property
     def sample_rate(self) -> int:
@@ -66,11 +93,8 @@ class FrameDecoder(Protocol):
     def samples_per_frame(self) -> int:
         """Samples that one frame becomes."""
 
-    async def decode(self, frames: Sequence[Frame], *, noise_seed: int) -> Samples:
-        """All samples of an utterance: `len(frames) * samples_per_frame`.
-
-        The same frames and seed give the same samples. Raises `GenerationFailed`.
-        """
+    def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> UtteranceDecoder:
+        """A new utterance. The same frames and seed give the same samples, however fed."""
 
     async def close(self) -> None:
-        """Ends the decoder's threads."""
+        """Ends what decodes."""

@@ -22,6 +22,10 @@ class WorkerPool:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
+    def submit(self, function: Callable[[], None]) -> None:
+        """Queues a function that delivers its own result, failures included."""
+        self._executor.submit(function)
+
     async def close(self) -> None:
         """Waits for calls that run and drops those that have not started."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)

@@ -16,3 +16,9 @@ SNAC_24KHZ: dict[str, Any] = {
     "noise": True,
     "depthwise": True,
 }
+
+# The same with few channels: structure without the time.
+SNAC_NARROW = SNAC_24KHZ | {"encoder_dim": 4, "decoder_dim": 64}
+
+FRAME_LEVELS = (0, 1, 2, 2, 1, 2, 2)
+"""The level of each slot of its frame."""

@@ -29,17 +29,20 @@ def _mix(value: torch.Tensor) -> torch.Tensor:
 
 
 def position_noise(
-    *, seed: int, layer: int, start: int, length: int, device: torch.device, dtype: torch.dtype
+    *, seeds: torch.Tensor, layer: int, positions: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Standard normal [length] for positions `start` up to `start + length` of a layer.
+    """Standard normal values of the shape of `positions`, absolute ones at that layer's own rate.
 
-    `seed` is taken modulo 2**63. Positions count samples at that layer's own rate.
+    `seeds` are below 2**63 and of a shape that broadcasts to that of `positions`; both int64.
     """
-    key = _mix(torch.tensor([seed % (1 << 63)], device=device))
-    key = _mix(key + torch.tensor([layer + 1], device=device) * _GOLDEN)
-    positions = torch.arange(start, start + length, device=device)
+    key = _mix(_mix(seeds) + _wrap((layer + 1) * _GOLDEN))
     bits = _mix(key + (positions + 1) * _GOLDEN)
     # Box-Muller on the two halves; +0.5 keeps the logarithm finite.
     radius = (_shift_right(bits, 32).double() + 0.5) / (1 << 32)
     angle = (bits & _LOW_32).double() * (2 * math.pi / (1 << 32))
     return (torch.sqrt(-2.0 * torch.log(radius)) * torch.cos(angle)).to(dtype)
+
+
+def _wrap(value: int) -> int:
+    """As a signed 64-bit number."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)

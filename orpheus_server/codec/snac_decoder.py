@@ -1,64 +1,58 @@
-"""SNAC codes to samples with the `snac` package's own modules.
+"""SNAC codes to samples: every frame is heard, and the joined pieces are the whole decode."""
 
-Weight norm is folded once (the package recomputes it in every call) and noise is keyed to position
-(`noise.py`). An utterance is decoded in windows that overlap by what the decoder can see, which
-gives the samples of a decode in one piece in bounded memory; every frame is heard.
-"""
-
+import asyncio
 import json
-import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from snac import SNAC
-from snac.layers import Decoder, DecoderBlock, NoiseBlock
-from torch import nn
-from torch.nn.utils import parametrize
 
-from orpheus_server.audio import Samples
+from orpheus_server.audio import Samples, empty
 from orpheus_server.checkpoint import TokenLayout
-from orpheus_server.codec.noise import position_noise
+from orpheus_server.codec.backends import Backend, EagerBackend, GraphBackend
+from orpheus_server.codec.batcher import Batcher
+from orpheus_server.codec.cropped import CroppedDecoder
+from orpheus_server.codec.schedule import HOPS, Window, WindowCutter
 from orpheus_server.errors import GenerationFailed, StartError
-from orpheus_server.frames import Frame, to_levels
+from orpheus_server.frames import Frame
+from orpheus_server.interfaces import Deadline, Finish, as_decoded
 from orpheus_server.workers import WorkerPool
 
-logger = logging.getLogger(__name__)
-
-
-WINDOW_FRAMES = 32
-"""2.7 s, 0.4 GB at the published width; smaller windows decode more context beside them."""
-
-CONTEXT_FRAMES = 3
-"""The decoder sees 10 latents to each side, 2.5 frames (gradients of the published shape)."""
+EXACT_FIRST_FRAMES = 3
+"""The decoder looks 2.3 frames ahead (`CroppedDecoder.right_reach`), at the published shape."""
 
 
 class SnacDecoder:
-    """Utterances of codes to float32 samples; calls run in the worker pool."""
+    """One codec on one device, for all utterances at once."""
 
     def __init__(
-        self, codec: SNAC, layout: TokenLayout, device: torch.device, pool: WorkerPool
+        self,
+        codec: SNAC,
+        layout: TokenLayout,
+        device: torch.device,
+        pool: WorkerPool,
+        *,
+        first_frames: int = EXACT_FIRST_FRAMES,
+        is_deterministic: bool = False,
     ) -> None:
         _check_layout(codec, layout)
-        self._slot_levels = layout.slot_levels
-        self._quantizer = codec.quantizer.to(device)
-        self._layers = list(_flatten(fold_weight_norm(codec.decoder).to(device)))
-        fold_weight_norm(self._quantizer)
-        self._device = device
-        self._pool = pool
+        try:
+            model = CroppedDecoder(codec, layout.slot_levels).to(device).eval()
+        except ValueError as error:
+            raise StartError(f"the codec is not one that can be streamed: {error}") from error
+        self._codebook_size = layout.codebook_size
         self._sample_rate = int(codec.sampling_rate)
-        self._latents_per_frame = int(max(codec.vq_strides))
-        self._samples_per_frame = int(codec.hop_length) * self._latents_per_frame
-        # Attention looks at its whole block, so such a codec is decoded in one piece.
-        self._window_frames = WINDOW_FRAMES if codec.attn_window_size is None else sys.maxsize
-        if device.type == "cuda":
-            # The same codes and seed give the same samples: no algorithm that adds in any order.
-            torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.allow_tf32 = False
+        self._samples_per_frame = model.samples_per_frame
+        self._shapes = {hop: model.shape_for(hop) for hop in HOPS}
+        # Another shape may look further ahead: what is to be exact waits as long as it takes.
+        self._first_frames = first_frames if first_frames < EXACT_FIRST_FRAMES else sys.maxsize
+        self._pool = pool
+        self._batcher = Batcher(_build_backend(model, device, is_deterministic), pool)
 
     @property
     def sample_rate(self) -> int:
@@ -70,77 +64,80 @@ class SnacDecoder:
         """Samples that one frame becomes."""
         return self._samples_per_frame
 
-    async def decode(self, frames: Sequence[Frame], *, noise_seed: int) -> Samples:
-        """All samples of an utterance, in a worker thread."""
-        return await self._pool.run(self.decode_now, frames, noise_seed=noise_seed)
-
-    def decode_now(self, frames: Sequence[Frame], *, noise_seed: int) -> Samples:
-        """The same in the calling thread. Raises `GenerationFailed`, also when memory is short."""
-        parts = [
-            self._decode_window(frames, start, noise_seed)
-            for start in range(0, len(frames), self._window_frames)
-        ]
-        return np.concatenate(parts)
+    def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> "SnacUtterance":
+        """A decode that takes frames as they come."""
+        cutter = WindowCutter(
+            self._shapes,
+            samples_per_frame=self._samples_per_frame,
+            first_frames=self._first_frames,
+        )
+        return SnacUtterance(
+            cutter, self._batcher, self._pool, self._codebook_size, noise_seed, deadline
+        )
 
     async def close(self) -> None:
-        """Nothing of its own to end: the pool belongs to the runtime."""
+        """Fails what waits; the pool belongs to the runtime."""
+        self._batcher.close()
 
-    @torch.inference_mode()
-    def _decode_window(self, frames: Sequence[Frame], start: int, noise_seed: int) -> Samples:
-        """Samples of the frames of one window, decoded with their neighbours on both sides."""
-        end = min(start + self._window_frames, len(frames))
-        first = max(0, start - CONTEXT_FRAMES)
-        levels = to_levels(frames[first : end + CONTEXT_FRAMES], self._slot_levels)
+
+class SnacUtterance:
+    """Frames in, samples out, each as soon as it is certain."""
+
+    def __init__(
+        self,
+        cutter: WindowCutter,
+        batcher: Batcher,
+        pool: WorkerPool,
+        codebook_size: int,
+        noise_seed: int,
+        deadline: Deadline,
+    ) -> None:
+        self._cutter = cutter
+        self._batcher = batcher
+        self._pool = pool
+        self._codebook_size = codebook_size
+        self._seed = noise_seed % (1 << 63)
+        self._deadline = deadline
+
+    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
+        """Samples that these frames make certain. Raises `GenerationFailed`."""
+        for frame in frames:
+            # On CUDA it would stop the device for everyone.
+            if max(frame) >= self._codebook_size or min(frame) < 0:
+                raise GenerationFailed(f"the codec has no code {max(frame)}")
+        return await self._decode(self._cutter.feed(frames), finish)
+
+    async def flush(self, finish: Finish = as_decoded) -> Samples:
+        """The samples that are left; it takes no more frames after that."""
+        return await self._decode(self._cutter.flush(), finish)
+
+    async def _decode(self, windows: Sequence[Window], finish: Finish) -> Samples:
+        if not windows:
+            return empty()
+        if len(windows) == 1:
+            return await self._submit(windows[0], finish)
+        results = [self._submit(window, as_decoded) for window in windows]
         try:
-            codes = [torch.tensor([level], device=self._device) for level in levels]
-            latents = self._quantizer.from_codes(codes)
-            samples = self._synthesize(latents, noise_seed, first * self._latents_per_frame)
-            result: Samples = samples[0, 0].float().cpu().numpy()
-        except (RuntimeError, IndexError) as error:
-            raise GenerationFailed(f"the codec failed: {error}") from error
-        size = self._samples_per_frame
-        return result[(start - first) * size : (end - first) * size]
+            # It also looks at the failures that come after the first: asyncio logs unseen ones.
+            parts = await asyncio.gather(*results)
+        finally:
+            for result in results:
+                result.cancel()
+        # They may have been decoded in any order.
+        return await self._pool.run(lambda: finish(np.concatenate(parts)))
 
-    def _synthesize(
-        self, latents: torch.Tensor, noise_seed: int, first_latent: int
-    ) -> torch.Tensor:
-        values, num_noise = latents, 0
-        for layer in self._layers:
-            if isinstance(layer, NoiseBlock):
-                num_steps = values.shape[-1]
-                noise = position_noise(
-                    seed=noise_seed,
-                    layer=num_noise,
-                    start=first_latent * num_steps // latents.shape[-1],
-                    length=num_steps,
-                    device=values.device,
-                    dtype=values.dtype,
-                )
-                values = values + noise * layer.linear(values)
-                num_noise += 1
-            else:
-                values = layer(values)
-        return values
+    def _submit(self, window: Window, finish: Finish) -> asyncio.Future[Samples]:
+        return self._batcher.submit(window, seed=self._seed, deadline=self._deadline, finish=finish)
 
 
-def _flatten(decoder: Decoder) -> Iterator[nn.Module]:
-    """The decoder's layers in order, those of its blocks one by one: the noise is among them."""
-    for module in decoder.model:
-        if isinstance(module, DecoderBlock):
-            yield from module.block
-        else:
-            yield module
-
-
-_Module = TypeVar("_Module", bound=nn.Module)
-
-
-def fold_weight_norm(module: _Module) -> _Module:
-    """Replaces every weight-normed weight by its value; changes and returns `module`."""
-    for part in module.modules():
-        if parametrize.is_parametrized(part, "weight"):
-            parametrize.remove_parametrizations(part, "weight")
-    return module.eval()
+def _build_backend(model: CroppedDecoder, device: torch.device, is_deterministic: bool) -> Backend:
+    if device.type != "cuda":
+        return EagerBackend(model)
+    # The same codes and seed give the same samples: 32 bits, not the 19 of TF32.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    return GraphBackend(model, device, is_deterministic=is_deterministic)
 
 
 def load_codec(folder: Path) -> SNAC:

@@ -4,12 +4,13 @@ import torch
 
 from orpheus_server.codec.noise import position_noise
 
-CPU = torch.device("cpu")
-
 
 def noise(seed: int, layer: int, start: int, length: int) -> torch.Tensor:
     return position_noise(
-        seed=seed, layer=layer, start=start, length=length, device=CPU, dtype=torch.float32
+        seeds=torch.tensor(seed),
+        layer=layer,
+        positions=torch.arange(start, start + length),
+        dtype=torch.float32,
     )
 
 
@@ -17,6 +18,15 @@ def test_any_part_equals_the_same_part_of_the_whole() -> None:
     whole = noise(7, 1, 0, 10_000)
     for start, length in ((0, 1), (0, 100), (4096, 2048), (9_999, 1)):
         assert torch.equal(noise(7, 1, start, length), whole[start : start + length])
+
+
+def test_rows_have_their_own_seed_and_positions() -> None:
+    positions = torch.stack([torch.arange(-5, 95), torch.arange(1000, 1100)])
+    rows = position_noise(
+        seeds=torch.tensor([[7], [2**63 - 1]]), layer=2, positions=positions, dtype=torch.float32
+    )
+    assert torch.equal(rows[0], noise(7, 2, -5, 100))
+    assert torch.equal(rows[1], noise(2**63 - 1, 2, 1000, 100))
 
 
 def test_seed_and_layer_each_give_other_noise() -> None:
@@ -33,6 +43,7 @@ def test_is_standard_normal_and_white() -> None:
     assert abs((values[1:] * values[:-1]).mean().item()) < 0.01
 
 
-def test_every_seed_of_63_bits_and_negative_ones_are_taken() -> None:
-    for seed in (0, -1, 2**63 - 1, -(2**63), 2**70):
-        assert torch.isfinite(noise(seed, 3, 0, 64)).all()
+def test_every_seed_of_63_bits_and_position_is_finite() -> None:
+    """Positions before the start are computed too, then multiplied by nothing."""
+    for seed in (0, 1, 2**62, 2**63 - 1):
+        assert torch.isfinite(noise(seed, 3, -64, 128)).all()

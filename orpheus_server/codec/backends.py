@@ -1,0 +1,156 @@
+"""Where a batch of windows is decoded: as it comes, or as a captured CUDA graph."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from orpheus_server.audio import Samples
+from orpheus_server.codec.cropped import CroppedDecoder
+from orpheus_server.codec.schedule import HOPS, Window
+
+
+class Backend(Protocol):
+    """Decodes windows of one hop; called by one thread at a time."""
+
+    max_windows: dict[int, int]
+    """Windows of each hop in one call."""
+
+    def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
+        """What each window wants of its samples."""
+
+
+class EagerBackend:
+    """Calls the decoder as it is; for the CPU.
+
+    A call takes 16 frames: at the published width more of them leave the cache and take longer
+    each, fewer read the weights again.
+    """
+
+    max_windows = {hop: 16 // hop for hop in HOPS}
+
+    def __init__(self, model: CroppedDecoder) -> None:
+        self._model = model
+        self._shape_for = cache(model.shape_for)
+
+    def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
+        """As the protocol says."""
+        codes, places = to_arrays(windows, seeds)
+        samples = self._model(
+            torch.from_numpy(codes),
+            *map(torch.from_numpy, places),
+            self._shape_for(windows[0].hop),
+            is_edge=any(window.is_edge for window in windows),
+        )
+        return crop(samples.float().numpy(), windows)
+
+
+_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+_INT16_PEAK = 32767.0
+
+
+class GraphBackend:
+    """One captured graph for each number of windows and hop; samples come back as 16 bits.
+
+    With `is_deterministic` there is one number only, because matrix products of other sizes may
+    add in another order.
+    """
+
+    def __init__(self, model: CroppedDecoder, device: torch.device, *, is_deterministic: bool):
+        buckets = (16,) if is_deterministic else _BUCKETS
+        self.max_windows = dict.fromkeys(HOPS, buckets[-1])
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        with torch.cuda.device(device), torch.cuda.stream(self._stream):
+            pool = torch.cuda.graph_pool_handle()
+            self._graphs = {
+                (size, hop): _Graph(model, size, hop, device, self._stream, pool)
+                # The largest first: the others fit into its memory.
+                for size in reversed(buckets)
+                for hop in reversed(HOPS)
+            }
+            self._stream.synchronize()
+
+    def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
+        """As the protocol says."""
+        hop = windows[0].hop
+        size = min(size for size, other in self._graphs if other == hop and size >= len(windows))
+        codes, places = to_arrays(windows, seeds)
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            return crop(self._graphs[size, hop].replay(codes, places), windows)
+
+
+class _Graph:
+    """A capture with its buffers: pinned ones here, fixed ones on the device."""
+
+    def __init__(
+        self,
+        model: CroppedDecoder,
+        size: int,
+        hop: int,
+        device: torch.device,
+        stream: torch.cuda.Stream,
+        pool: Any,
+    ) -> None:
+        shape = model.shape_for(hop)
+        self._stream = stream
+        num_slots = model.num_slots
+        host = torch.zeros(size, shape.num_frames * num_slots + 3, dtype=torch.int64)
+        self._host = host.pin_memory()
+        self._input = self._host.to(device)
+        codes = self._input[:, :-3].view(size, shape.num_frames, num_slots)
+        places = [self._input[:, -3 + index] for index in range(3)]
+
+        def decode() -> torch.Tensor:
+            samples = model(codes, *places, shape, is_edge=True)
+            # A number that is none becomes the one value that clipping never gives.
+            scaled: torch.Tensor = (samples.clamp(-1.0, 1.0) * _INT16_PEAK).round_()
+            return scaled.nan_to_num_(nan=-32768.0).to(torch.int16)
+
+        # Libraries set themselves up in their first calls, which cannot be captured.
+        for _ in range(2):
+            decode()
+        stream.synchronize()
+        self._graph = torch.cuda.CUDAGraph()
+        # Other threads may use the device meanwhile. The pool is shared: a replay may overwrite
+        # what another graph gave, which is copied out before, on the same stream.
+        with torch.cuda.graph(
+            self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"
+        ):
+            self._output = decode()
+        self._result = torch.zeros_like(self._output, device="cpu").pin_memory()
+
+    def replay(self, codes: np.ndarray, places: Sequence[np.ndarray]) -> Samples:
+        """Samples [size, samples] of which the rows after the given ones mean nothing."""
+        rows = self._host[: len(codes)].numpy()
+        rows[:, :-3] = codes.reshape(len(codes), -1)
+        for index, place in enumerate(places):
+            rows[:, -3 + index] = place
+        self._input.copy_(self._host, non_blocking=True)
+        self._graph.replay()
+        self._result.copy_(self._output, non_blocking=True)
+        self._stream.synchronize()
+        result = self._result.numpy()
+        samples: Samples = result.astype(np.float32) / np.float32(_INT16_PEAK)
+        samples[result == -32768] = np.nan
+        return samples
+
+
+def to_arrays(
+    windows: Sequence[Window], seeds: Sequence[int]
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Codes [batch, frames, slots]; first frames, end frames and seeds, each [batch]; int64."""
+    return np.stack([window.codes for window in windows]), (
+        np.array([window.first_frame for window in windows]),
+        np.array([window.end_frame for window in windows]),
+        np.array(seeds, dtype=np.int64),
+    )
+
+
+def crop(samples: Samples, windows: Sequence[Window]) -> list[Samples]:
+    """What each window wants of its row; copies, so that no row keeps the others in memory."""
+    return [
+        row[window.skip : window.stop].copy() for row, window in zip(samples, windows, strict=False)
+    ]

@@ -1,0 +1,84 @@
+"""Windows to arrays and back, and the backend of the CPU. `GraphBackend` needs a GPU."""
+
+import numpy as np
+import pytest
+import torch
+
+from orpheus_server.codec.backends import EagerBackend, crop, to_arrays
+from orpheus_server.codec.cropped import CroppedDecoder
+from orpheus_server.codec.schedule import HOPS, NO_END, Window
+from tests.codec.codecs import build_cutter, cut, decode_rows, random_codec, random_frames
+from tests.shapes import FRAME_LEVELS, SNAC_NARROW
+
+
+def window(first_frame: int, end_frame: int, *, skip: int = 0, stop: int = 4) -> Window:
+    codes = np.full((3, 2), first_frame + 10, dtype=np.int64)
+    return Window(1, codes, first_frame, end_frame, skip, stop, 0)
+
+
+def test_arrays_have_a_row_for_each_window() -> None:
+    codes, (first_frames, end_frames, seeds) = to_arrays(
+        [window(-3, NO_END), window(5, 6)], [2**63 - 1, 0]
+    )
+    assert codes.tolist() == [[[7, 7]] * 3, [[15, 15]] * 3]
+    assert first_frames.tolist() == [-3, 5]
+    assert end_frames.tolist() == [NO_END, 6]
+    assert seeds.tolist() == [2**63 - 1, 0]
+    assert {array.dtype for array in (codes, first_frames, end_frames, seeds)} == {
+        np.dtype(np.int64)
+    }
+
+
+def test_crop_copies_what_is_wanted() -> None:
+    """A view would keep the samples of the whole batch in memory; rows beyond are padding."""
+    samples = np.arange(12, dtype=np.float32).reshape(3, 4)
+    first, second = crop(samples, [window(0, 1, skip=1), window(0, 1, stop=2)])
+    assert (first.tolist(), second.tolist()) == ([1, 2, 3], [4, 5])
+    assert first.base is None
+    assert second.base is None
+
+
+@pytest.fixture(scope="module")
+def model() -> CroppedDecoder:
+    return CroppedDecoder(random_codec(SNAC_NARROW), FRAME_LEVELS)
+
+
+def test_eager_takes_sixteen_frames_a_call() -> None:
+    assert EagerBackend.max_windows == {1: 16, 2: 8, 4: 4}
+
+
+@pytest.mark.parametrize("hop", HOPS)
+def test_eager_gives_what_each_window_wants(model: CroppedDecoder, hop: int) -> None:
+    windows = cut(build_cutter(model), random_frames(31))
+    windows = [each for each in windows if each.hop == hop]
+    seeds = list(range(len(windows)))
+    samples = EagerBackend(model).decode(windows, seeds)
+    rows = decode_rows(model, windows, seeds)
+    assert len(samples) == len(windows)
+    for each, row, given in zip(windows, rows, samples, strict=True):
+        assert given.dtype == np.float32
+        assert np.array_equal(given, row[each.skip : each.stop].numpy())
+
+
+def test_inner_windows_are_not_masked_and_edges_beside_them_do_not_matter(
+    model: CroppedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = [each for each in cut(build_cutter(model), random_frames(9)) if each.hop == 1]
+    inner = [each for each in windows if not each.is_edge]
+    edges: list[bool] = []
+    forward = model.forward
+
+    def record(*args: object, is_edge: bool) -> torch.Tensor:
+        edges.append(is_edge)
+        return forward(*args, is_edge=is_edge)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model, "forward", record)
+    backend = EagerBackend(model)
+    alone = backend.decode(inner, [0] * len(inner))
+    among = backend.decode(windows, [0] * len(windows))
+    assert edges == [False, True]
+    counterparts = [
+        samples for each, samples in zip(windows, among, strict=True) if not each.is_edge
+    ]
+    for one, two in zip(alone, counterparts, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
