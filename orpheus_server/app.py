@@ -12,7 +12,7 @@ from orpheus_server import __version__
 from orpheus_server.choice import check_start
 from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.middleware import BodyLimit, RequestScope
-from orpheus_server.routes import health, models, root, speech
+from orpheus_server.routes import health, models, root, speech, stream
 from orpheus_server.runtime import Runtime, open_runtime
 from orpheus_server.schemas import ErrorResponse
 from orpheus_server.settings import Settings, load_settings
@@ -63,7 +63,7 @@ def create_app(
     patch_fastapi(app, docs_url="/docs", redirect_from_root_to_docs=False)
     install_error_handlers(app)
     app.include_router(root.router)
-    for part in (speech, models, health):
+    for part in (speech, stream, models, health):
         # Clients differ in whether their base URL ends in /v1.
         app.include_router(part.router, prefix="/v1")
         app.include_router(part.router, include_in_schema=False)

@@ -1,19 +1,18 @@
-"""One try at one text: prompt, generation under guard, decode, checks."""
+"""One try at one text: prompt, generation under guard, sound while it is made."""
 
+import asyncio
 import math
-from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 
-from orpheus_server.audio import Samples, empty, is_finite, is_silent
 from orpheus_server.checkpoint import TokenLayout, Voice
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.frames import Frame, FrameAssembler
 from orpheus_server.guard import Fault, Guard, LengthLimits, Verdict, limits_of
-from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
+from orpheus_server.interfaces import Deadline, FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.prompts import Prompt, PromptBuilder
 from orpheus_server.sampling import SamplingOptions
-from orpheus_server.seams import join_chunks
+from orpheus_server.voicing import Give, Voicing
 from orpheus_server.workers import WorkerPool
 
 MAX_TOKENS_CAP = 4096
@@ -33,14 +32,15 @@ class AttemptJob:
     sampling: SamplingOptions
     seed: int | None
     noise_seed: int
+    deadline: Deadline
 
 
 @dataclass(slots=True)
 class Attempt:
-    """What came of a try: frames, samples if it was decoded, and the fault that ended it."""
+    """What came of a try: its frames, what voices them, and the fault that ended it."""
 
-    frames: Sequence[Frame] = ()
-    samples: Samples = field(default_factory=empty)
+    frames: list[Frame] = field(default_factory=list)
+    voicing: Voicing | None = None
     expected_frames: float = 1.0
     num_prompt_tokens: int = 0
     num_output_tokens: int = 0
@@ -61,7 +61,11 @@ class Attempt:
 
 
 class AttemptRunner:
-    """Runs attempts with one engine and one codec; holds no state of a request."""
+    """Runs attempts with one engine and one codec; holds no state of a request.
+
+    With `one_at_a_time` a generation never shares the engine's batch with another one, whose
+    presence would change the last bits of its logits.
+    """
 
     def __init__(
         self,
@@ -71,6 +75,8 @@ class AttemptRunner:
         decoder: FrameDecoder,
         pool: WorkerPool,
         max_tokens_cap: int = MAX_TOKENS_CAP,
+        *,
+        one_at_a_time: bool = False,
     ) -> None:
         self._layout = layout
         self._prompts = prompts
@@ -79,43 +85,55 @@ class AttemptRunner:
         self._pool = pool
         self._max_tokens_cap = max_tokens_cap
         self._frame_sec = decoder.samples_per_frame / decoder.sample_rate
+        self._turn: AbstractAsyncContextManager[object] = (
+            asyncio.Semaphore(1) if one_at_a_time else nullcontext()
+        )
 
-    async def run(self, job: AttemptJob) -> Attempt:
-        """A finished attempt, good or with a verdict. Raises only `EngineUnavailable`."""
+    async def run(self, job: AttemptJob, give: Give) -> Attempt:
+        """An attempt that has ended, good or with a verdict; its sound is given as it is made.
+
+        Of an attempt with a verdict the end is missing, which `conclude` gives. Raises only
+        `EngineUnavailable`.
+        """
         attempt = Attempt()
         try:
             prompt = await self._pool.run(self._prompts.build, job.text, job.voice)
             if prompt.expected_sec == 0.0:
                 # Half of a chunk may hold nothing that the voice can say; it is done as it is.
                 return Attempt(expected_frames=0.0, num_dropped_symbols=prompt.num_dropped_symbols)
-            await self._generate(attempt, job, prompt)
+            async with self._turn:
+                await self._generate(attempt, job, prompt, give)
         except GenerationFailed as error:
             attempt.verdict = Verdict(Fault.ENGINE_ERROR, 0, str(error))
-        if attempt.verdict is None:
-            attempt.verdict = await self.decode(attempt, job.noise_seed)
         return attempt
 
-    async def decode(self, attempt: Attempt, noise_seed: int) -> Verdict | None:
-        """Gives the attempt the samples of its good frames; what is wrong with them, or None."""
-        frames = attempt.frames[: attempt.num_good_frames]
-        samples = empty()
-        try:
-            if frames:
-                samples = await self._decoder.decode(frames, noise_seed=noise_seed)
-        except GenerationFailed as error:
-            return Verdict(Fault.DECODE_ERROR, 0, str(error))
-        attempt.samples = samples
-        return await self._pool.run(_check_samples, samples)
+    async def conclude(self, attempt: Attempt) -> None:
+        """Gives what is left of the good frames of a failed attempt that has been heard."""
+        voicing = attempt.voicing
+        assert voicing is not None
+        missing = attempt.frames[voicing.num_frames : attempt.num_good_frames]
+        is_whole = attempt.num_good_frames >= voicing.num_frames
+        if not is_whole or await voicing.feed(missing) or await voicing.flush():
+            await voicing.cut()
 
-    async def join(self, *parts: Samples) -> Samples:
-        """The audio of parts that were spoken apart, in one piece without clicks."""
-        return await self._pool.run(join_chunks, parts, sample_rate=self._decoder.sample_rate)
+    async def decode(self, attempt: Attempt, job: AttemptJob, give: Give) -> Verdict | None:
+        """Gives the sound of an attempt's good frames; what is wrong with it, or None."""
+        voicing = self._open_voicing(job, give)
+        verdict = await voicing.feed(attempt.frames[: attempt.num_good_frames])
+        return verdict or await voicing.flush()
 
-    async def _generate(self, attempt: Attempt, job: AttemptJob, prompt: Prompt) -> None:
+    def _open_voicing(self, job: AttemptJob, give: Give) -> Voicing:
+        utterance = self._decoder.open_utterance(noise_seed=job.noise_seed, deadline=job.deadline)
+        return Voicing(utterance, self._pool, give, sample_rate=self._decoder.sample_rate)
+
+    async def _generate(
+        self, attempt: Attempt, job: AttemptJob, prompt: Prompt, give: Give
+    ) -> None:
         limits = limits_of(prompt.expected_sec, self._frame_sec)
         attempt.expected_frames = limits.expected
         attempt.num_prompt_tokens = prompt.num_text_tokens
         attempt.num_dropped_symbols = prompt.num_dropped_symbols
+        attempt.voicing = voicing = self._open_voicing(job, give)
         own_limit = job.sampling.max_tokens
         room = self._engine.max_model_len - len(prompt.token_ids)
         max_tokens = min(room, own_limit or self._token_budget(limits))
@@ -127,14 +145,19 @@ class AttemptRunner:
             seed=job.seed,
         )
         assembler, guard = FrameAssembler(self._layout), Guard(limits)
-        attempt.frames = frames = []
+        frames = attempt.frames
         hit_limit = False
         async with aclosing(self._engine.generate(request)) as deltas:
             async for delta in deltas:
                 attempt.num_output_tokens += len(delta.token_ids)
-                for frame in assembler.feed(delta.token_ids):
+                new = assembler.feed(delta.token_ids)
+                for frame in new:
                     frames.append(frame)
                     attempt.verdict = guard.feed(frame)
+                    if attempt.verdict is not None:
+                        return
+                if new:
+                    attempt.verdict = await voicing.feed(new)
                     if attempt.verdict is not None:
                         return
                 hit_limit = delta.finish_reason == "length"
@@ -144,6 +167,7 @@ class AttemptRunner:
         attempt.verdict = attempt.verdict or _check_slots(
             assembler, len(frames) * self._layout.num_slots
         )
+        attempt.verdict = attempt.verdict or await voicing.flush()
 
     def _token_budget(self, limits: LengthLimits) -> int:
         # One frame more than the guard allows: a runaway is named as such, not as a token limit.
@@ -151,15 +175,14 @@ class AttemptRunner:
         return min(num_tokens, self._max_tokens_cap)
 
 
-def join_halves(first: Attempt, second: Attempt, samples: Samples) -> Attempt:
-    """Two attempts at the halves of a text as one at the whole; `samples` if both are good.
+def join_halves(first: Attempt, second: Attempt) -> Attempt:
+    """Two attempts at the halves of a text as one at the whole.
 
     Of a half with a fault only its good frames are kept.
     """
     good = [half.frames[: half.num_good_frames] for half in (first, second)]
     whole = Attempt(
-        frames=(*good[0], *good[1]),
-        samples=samples,
+        frames=[*good[0], *good[1]],
         expected_frames=first.expected_frames + second.expected_frames,
         num_prompt_tokens=first.num_prompt_tokens + second.num_prompt_tokens,
         num_output_tokens=first.num_output_tokens + second.num_output_tokens,
@@ -176,12 +199,4 @@ def _check_slots(assembler: FrameAssembler, num_tokens: int) -> Verdict | None:
     num_bad = assembler.num_filled + assembler.num_stray + assembler.num_other
     if num_bad > MAX_BAD_TOKEN_SHARE * max(1, num_tokens):
         return Verdict(Fault.BAD_TOKENS, 0, f"{num_bad} of {num_tokens} tokens out of place")
-    return None
-
-
-def _check_samples(samples: Samples) -> Verdict | None:
-    if not is_finite(samples):
-        return Verdict(Fault.NOT_FINITE, 0, "samples are not finite")
-    if is_silent(samples):
-        return Verdict(Fault.SILENT, 0, f"{samples.size} samples of silence")
     return None

@@ -3,12 +3,15 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from orpheus_server.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.audio import Samples, empty
+from orpheus_server.audio import Samples
 from orpheus_server.checkpoint import Voice
 from orpheus_server.errors import ChunkFailed
-from orpheus_server.guard import Fault, Verdict
+from orpheus_server.guard import Fault
+from orpheus_server.interfaces import Deadline
+from orpheus_server.outlet import ChunkOutlet, ChunkReport
 from orpheus_server.sampling import AttemptPlan, RetryPolicy, SamplingOptions, derive_seed
 from orpheus_server.splitting import split_in_two
 from orpheus_server.tasks import run_together
@@ -26,21 +29,7 @@ class ChunkJob:
     voice: Voice
     sampling: SamplingOptions
     seed: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkAudio:
-    """Samples of one chunk, and what they cost; `verdict` tells why they are second best.
-
-    `num_output_tokens` counts those of every attempt.
-    """
-
-    samples: Samples
-    num_prompt_tokens: int
-    num_output_tokens: int
-    num_dropped_symbols: int
-    num_attempts: int
-    verdict: Verdict | None
+    deadline: Deadline
 
 
 @dataclass(slots=True)
@@ -64,50 +53,70 @@ class ChunkSpeaker:
         self._may_be_degraded = may_be_degraded
         self.counts = AttemptCounts()
 
-    async def speak(self, job: ChunkJob) -> ChunkAudio:
-        """Samples of a chunk.
+    async def speak(self, job: ChunkJob, outlet: ChunkOutlet) -> ChunkReport:
+        """Puts the samples of a chunk into the outlet, those of the first good attempt.
 
-        If all attempts fail, the one whose good frames (those before its fault) come closest to
-        the length expected of the text is used and marked with its verdict. Raises `ChunkFailed`
-        if the server is set to want none of that or no attempt has a frame worth hearing, and
-        `EngineUnavailable` at once.
+        An attempt that fails after some of it was heard cannot be taken back: its good frames are
+        played to their end and marked with its verdict. If all fail before, the one whose good
+        frames (those before its fault) come closest to the length expected of the text is used and
+        marked. Raises `ChunkFailed` if the server is set to want none of that or no attempt has a
+        frame worth hearing, and `EngineUnavailable` at once.
         """
         self.counts.num_chunks += 1
         attempts: list[Attempt] = []
         for number in range(1, self._retries.max_attempts + 1):
+            outlet.restart()
             plan = self._retries.plan(number, job.sampling)
-            attempt = await self._try(job, plan)
+            attempt = await self._try(job, plan, outlet)
             attempts.append(attempt)
             self._record(job, plan, attempt)
             if attempt.verdict is None:
                 return _finished(attempt, attempts)
-        best = await self._best_of(attempts, job) if self._may_be_degraded else None
+            if outlet.is_heard:
+                break
+        if outlet.is_heard:
+            best = await self._conclude(attempts[-1])
+        else:
+            outlet.restart()
+            best = await self._best_of(attempts, job, outlet)
         if best is None:
             raise _all_failed(job, attempts)
         self.counts.num_degraded_chunks += 1
         return _finished(best, attempts)
 
-    async def _best_of(self, failed: list[Attempt], job: ChunkJob) -> Attempt | None:
+    async def _conclude(self, failed: Attempt) -> Attempt | None:
+        if not self._may_be_degraded:
+            return None
+        await self._runner.conclude(failed)
+        return failed
+
+    async def _best_of(
+        self, failed: list[Attempt], job: ChunkJob, outlet: ChunkOutlet
+    ) -> Attempt | None:
         """The best by the rule of `speak` whose good frames make sound; decoded only now."""
+        if not self._may_be_degraded:
+            return None
         for attempt in sorted(failed, key=lambda attempt: attempt.closeness, reverse=True):
             if attempt.num_good_frames == 0:
                 return None
-            if await self._runner.decode(attempt, _noise_seed(job)) is None:
+            pieces: list[Samples] = []
+            if await self._runner.decode(attempt, _attempt_job(job), pieces.append) is None:
+                for samples in pieces:
+                    outlet.put(samples)
                 return attempt
         return None
 
-    async def _try(self, job: ChunkJob, plan: AttemptPlan) -> Attempt:
-        whole = AttemptJob(
+    async def _try(self, job: ChunkJob, plan: AttemptPlan, outlet: ChunkOutlet) -> Attempt:
+        whole = replace(
+            _attempt_job(job),
             request_id=f"{job.request_id}-{job.index}-{plan.number}",
-            text=job.text,
-            voice=job.voice,
             sampling=plan.sampling,
             seed=None if job.seed is None else derive_seed(job.seed, job.index, plan.number),
-            noise_seed=_noise_seed(job),
         )
         halves = split_in_two(job.text) if plan.is_split else None
         if halves is None:
-            return await self._runner.run(whole)
+            return await self._runner.run(whole, outlet.put)
+        pieces: tuple[list[Samples], list[Samples]] = ([], [])
         jobs = [
             replace(
                 whole,
@@ -117,11 +126,17 @@ class ChunkSpeaker:
             )
             for half, text in enumerate(halves)
         ]
-        first, second = await run_together(*(self._runner.run(half) for half in jobs))
-        samples = empty()
-        if first.verdict is None and second.verdict is None:
-            samples = await self._runner.join(first.samples, second.samples)
-        return join_halves(first, second, samples)
+        first, second = await run_together(
+            *(
+                self._runner.run(half, its_pieces.append)
+                for half, its_pieces in zip(jobs, pieces, strict=True)
+            )
+        )
+        attempt = join_halves(first, second)
+        if attempt.verdict is None:
+            for samples in chain(*pieces):
+                outlet.put(samples)
+        return attempt
 
     def _record(self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt) -> None:
         verdict = attempt.verdict
@@ -147,8 +162,16 @@ class ChunkSpeaker:
         )
 
 
-def _noise_seed(job: ChunkJob) -> int:
-    return derive_seed(job.seed or 0, job.index)
+def _attempt_job(job: ChunkJob) -> AttemptJob:
+    return AttemptJob(
+        request_id=job.request_id,
+        text=job.text,
+        voice=job.voice,
+        sampling=job.sampling,
+        seed=job.seed,
+        noise_seed=derive_seed(job.seed or 0, job.index),
+        deadline=job.deadline,
+    )
 
 
 def _all_failed(job: ChunkJob, failed: list[Attempt]) -> ChunkFailed:
@@ -160,9 +183,8 @@ def _all_failed(job: ChunkJob, failed: list[Attempt]) -> ChunkFailed:
     )
 
 
-def _finished(used: Attempt, attempts: list[Attempt]) -> ChunkAudio:
-    return ChunkAudio(
-        samples=used.samples,
+def _finished(used: Attempt, attempts: list[Attempt]) -> ChunkReport:
+    return ChunkReport(
         num_prompt_tokens=used.num_prompt_tokens,
         num_output_tokens=sum(attempt.num_output_tokens for attempt in attempts),
         num_dropped_symbols=used.num_dropped_symbols,

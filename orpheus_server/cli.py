@@ -11,13 +11,19 @@ from fastapi import FastAPI
 
 from orpheus_server import __version__
 from orpheus_server.app import create_app
+from orpheus_server.bench import command as bench_command
 from orpheus_server.errors import StartError
 from orpheus_server.logs import configure_logging
 from orpheus_server.runtime import open_runtime
 from orpheus_server.settings import Settings, load_settings, warnings_for
+from orpheus_server.websocket_protocol import WebSocketProtocol
 
 MAX_HEADER_BYTES = 32 * 1024
 """h11 refuses more; httptools, uvicorn's other parser, accepts headers of any size."""
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""Of a WebSocket's message. Text comes in a few words at a time; the longest input that is allowed,
+escaped and sent at once, is 0.4 MB. uvicorn's own limit is 16 MiB for every caller."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve_parser = commands.add_parser("serve", help="start the HTTP server")
     serve_parser.add_argument("--host", help="address to listen on (HOST)")
     serve_parser.add_argument("--port", help="port to listen on (PORT)")
+    bench_command.add_arguments(commands.add_parser("bench", help="measure a running server"))
     parsed = parser.parse_args(arguments)
+    if parsed.command == "bench":
+        return bench_command.run(parsed)
     given = {"host": parsed.host, "port": parsed.port}
     try:
         settings = load_settings(**{key: value for key, value in given.items() if value})
@@ -47,6 +56,10 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
         port=port,
         http="h11",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        ws=WebSocketProtocol,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        # Audio hardly shrinks, and compressing it would hold up the event loop.
+        ws_per_message_deflate=False,
         # `configure_logging` has done it, in one format for all lines.
         log_config=None,
         access_log=False,

@@ -4,22 +4,32 @@ reaches. Never used by a running server."""
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import numpy as np
 
-from orpheus_server.audio import Samples
+from orpheus_server.audio import Samples, empty
 from orpheus_server.checkpoint import TokenLayout
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.frames import Frame
-from orpheus_server.interfaces import FinishReason, TokenDelta, TokenRequest
+from orpheus_server.interfaces import (
+    Deadline,
+    Finish,
+    FinishReason,
+    TokenDelta,
+    TokenRequest,
+    as_decoded,
+)
+from orpheus_server.tasks import cancel_all
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
     """What a scripted generation does: ids, how it ends, or what it raises after `fail_at` ids.
 
-    It writes nothing before `gate` is set; with `hangs_at_end` the last delta never comes.
+    Of its ids it writes `gate_at` before `gate` is set; with `hangs_at_end` the last delta never
+    comes.
     """
 
     token_ids: tuple[int, ...]
@@ -28,6 +38,12 @@ class Script:
     fail_at: int = 0
     hangs_at_end: bool = False
     gate: asyncio.Event | None = None
+    gate_at: int = 0
+
+    async def pass_gate(self) -> None:
+        """Waits for the gate if there is one."""
+        if self.gate is not None:
+            await self.gate.wait()
 
 
 def frame_ids(layout: TokenLayout, frame: Frame) -> list[int]:
@@ -84,11 +100,10 @@ class ScriptedEngine:
         self.max_active = max(self.max_active, self.num_active)
         is_ended = False
         try:
-            if script.gate is not None:
-                await script.gate.wait()
-            async for delta in self._play(script, request.max_tokens):
-                is_ended = delta.finish_reason is not None
-                yield delta
+            async with aclosing(self._play(script, request.max_tokens)) as deltas:
+                async for delta in deltas:
+                    is_ended = delta.finish_reason is not None
+                    yield delta
         except (EngineDead, GenerationFailed) as error:
             is_ended = True
             self.is_alive = self.is_alive and not isinstance(error, EngineDead)
@@ -103,6 +118,8 @@ class ScriptedEngine:
         reason = script.finish_reason if is_whole else "length"
         for start in range(0, len(ids), self._delta_size):
             await asyncio.sleep(0)
+            if start >= script.gate_at:
+                await script.pass_gate()
             if script.error is not None and start >= script.fail_at:
                 raise script.error
             part = ids[start : start + self._delta_size]
@@ -110,6 +127,7 @@ class ScriptedEngine:
             if is_last and is_whole and script.hangs_at_end:
                 await asyncio.Event().wait()
             yield TokenDelta(part, reason if is_last and script.error is None else None)
+        await script.pass_gate()
         if script.error is not None:
             raise script.error
 
@@ -118,27 +136,126 @@ class ScriptedEngine:
         self.is_alive = False
 
 
+class PacedEngine:
+    """Writes every stream's tokens at one rate, a delta for each frame, as a full engine does.
+
+    Steps are shared by all streams and a stream's frames end in any of them, so the deltas of
+    `num_streams` streams are spread over time. Each generation is `num_frames` sound frames long.
+    Use it as a context manager: the clock is a task of its own.
+    """
+
+    def __init__(
+        self, layout: TokenLayout, *, tokens_per_sec: float, num_frames: int, max_model_len: int
+    ) -> None:
+        script = speech_script(layout, num_frames).token_ids
+        size = layout.num_slots
+        self._deltas = [
+            TokenDelta(script[start : start + size], None) for start in range(0, len(script), size)
+        ]
+        # The stop comes with the last frame.
+        last = self._deltas.pop()
+        whole = self._deltas[-1].token_ids + last.token_ids
+        self._deltas[-1] = TokenDelta(whole, "stop")
+        self._step_sec = 1 / tokens_per_sec
+        self._num_slots = size
+        self._step = 0
+        self._due: list[list[asyncio.Future[None]]] = [[] for _ in range(size)]
+        self._clock: asyncio.Task[None] | None = None
+        self.max_model_len = max_model_len
+        self.num_active = 0
+        self.num_tokens = 0
+        self.is_alive = True
+
+    async def __aenter__(self) -> "PacedEngine":
+        self._clock = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
+        """Its deltas, one every `num_slots` steps from now on."""
+        self.num_active += 1
+        phase = self._step % self._num_slots
+        loop = asyncio.get_running_loop()
+        try:
+            for delta in self._deltas:
+                due: asyncio.Future[None] = loop.create_future()
+                self._due[phase].append(due)
+                await due
+                self.num_tokens += len(delta.token_ids)
+                yield delta
+        finally:
+            self.num_active -= 1
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_sec = loop.time()
+        while True:
+            next_sec += self._step_sec
+            await asyncio.sleep(max(0.0, next_sec - loop.time()))
+            self._step += 1
+            phase = self._step % self._num_slots
+            waiting, self._due[phase] = self._due[phase], []
+            for due in waiting:
+                if not due.done():
+                    due.set_result(None)
+
+    async def close(self) -> None:
+        """Stops the clock."""
+        self.is_alive = False
+        if self._clock is not None:
+            await cancel_all([self._clock])
+
+
 class ToneDecoder:
-    """Each frame becomes a tone whose pitch is its first code; `results` go first, one a call."""
+    """Each frame becomes a tone whose pitch is its first code.
+
+    `results` go before tones, one an utterance: samples that take the place of all of them, what
+    its first `feed` raises, or None for tones. `calls` keeps the number of frames and the seed of
+    each utterance that was flushed.
+    """
 
     sample_rate = 24_000
     samples_per_frame = 2048
 
     def __init__(self) -> None:
-        self.results: deque[Samples | Exception] = deque()
+        self.results: deque[Samples | Exception | None] = deque()
         self.calls: list[tuple[int, int]] = []
 
-    async def decode(self, frames: Sequence[Frame], *, noise_seed: int) -> Samples:
-        """A tone for each frame, or what was put into `results`; `calls` keeps number and seed."""
-        self.calls.append((len(frames), noise_seed))
-        if self.results:
-            result = self.results.popleft()
-            if isinstance(result, Exception):
-                raise result
-            return result
-        time_sec = np.arange(self.samples_per_frame) / self.sample_rate
-        tones = [0.3 * np.sin(2 * np.pi * (200 + frame[0]) * time_sec) for frame in frames]
-        return np.concatenate(tones).astype(np.float32)
+    def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> "ToneUtterance":
+        """Tones, or what was put into `results`."""
+        result = self.results.popleft() if self.results else None
+        return ToneUtterance(self, noise_seed, result)
 
     async def close(self) -> None:
         """Nothing to end."""
+
+
+class ToneUtterance:
+    """Samples of a frame as soon as it is fed; the decoder's `result` at the end instead."""
+
+    def __init__(
+        self, decoder: ToneDecoder, noise_seed: int, result: Samples | Exception | None
+    ) -> None:
+        self._decoder = decoder
+        self._noise_seed = noise_seed
+        self._result = result
+        self._num_frames = 0
+
+    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
+        """A tone for each frame."""
+        self._num_frames += len(frames)
+        if isinstance(self._result, Exception):
+            raise self._result
+        if self._result is not None or not frames:
+            return empty()
+        decoder = self._decoder
+        time_sec = np.arange(decoder.samples_per_frame) / decoder.sample_rate
+        tones = [0.3 * np.sin(2 * np.pi * (200 + frame[0]) * time_sec) for frame in frames]
+        return finish(np.concatenate(tones).astype(np.float32))
+
+    async def flush(self, finish: Finish = as_decoded) -> Samples:
+        """Nothing, or the result."""
+        self._decoder.calls.append((self._num_frames, self._noise_seed))
+        return finish(self._result) if isinstance(self._result, np.ndarray) else empty()

@@ -118,6 +118,11 @@ class Guard:
 
     def _count_repeats(self, frame: Frame) -> int:
         """Shortest period that has repeated long enough to be a loop, or 0."""
+        if frame not in self._recent:
+            # Sound speech never repeats itself; this is the whole cost of the detector then.
+            if any(self._num_equal):
+                self._num_equal = [0] * (MAX_LOOP_PERIOD + 1)
+            return 0
         found = 0
         for period in range(1, len(self._recent) + 1):
             if self._recent[-period] == frame:

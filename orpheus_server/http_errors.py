@@ -113,18 +113,29 @@ def answer_for(error: OrpheusError) -> Answer:
     raise AssertionError("the base class has an entry")
 
 
-async def _on_orpheus_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, OrpheusError)
+def error_body(error: OrpheusError) -> ErrorBody:
+    """What the caller is told; the same in an answer and in an event of a stream."""
     answer = answer_for(error)
     param, code = None, answer.code
     if isinstance(error, RequestError):
         param, code = error.param, error.code
+    return ErrorBody(message=str(error), type=answer.type, param=param, code=code)
+
+
+async def _on_orpheus_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OrpheusError)
+    return orpheus_error_response(error)
+
+
+def orpheus_error_response(error: OrpheusError) -> JSONResponse:
+    """What the table says of this exception."""
+    answer, body = answer_for(error), error_body(error)
     return error_response(
         answer.status,
-        str(error),
-        type_=answer.type,
-        param=param,
-        code=code,
+        body.message,
+        type_=body.type,
+        param=body.param,
+        code=body.code,
         headers=answer.headers,
     )
 

@@ -26,7 +26,7 @@ class Parts:
     pool: WorkerPool
 
 
-def _prepare_vllm() -> None:
+def _prepare_vllm(*, is_batch_invariant: bool) -> None:
     """vLLM's own switches, before it is imported; what the user set stays.
 
     Its log is ours to sum up, nobody asked to send usage statistics anywhere, and a process that
@@ -37,11 +37,13 @@ def _prepare_vllm() -> None:
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     # Reaches its own processes: what its dependencies will change some day is no news for a user.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
+    if is_batch_invariant:
+        os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
 
 
 def build_parts(choice: Choice, settings: Settings) -> Parts:
     """Loads everything; tens of seconds, so call it from a thread. Raises `StartError`."""
-    _prepare_vllm()
+    _prepare_vllm(is_batch_invariant=settings.tts_deterministic and choice.is_cuda)
     # Imported here because they take ten seconds: the port answers meanwhile.
     import torch
 
@@ -68,7 +70,14 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     prompts = PromptBuilder(checkpoint, load_tokenizer(folder), phonemizer)
     pool = WorkerPool(choice.max_workers, initializer=use_one_thread)
     device = torch.device(choice.codec_device)
-    decoder = SnacDecoder(load_codec(codec_folder), checkpoint.layout, device, pool)
+    decoder = SnacDecoder(
+        load_codec(codec_folder),
+        checkpoint.layout,
+        device,
+        pool,
+        first_frames=settings.tts_first_audio_frames,
+        is_deterministic=settings.tts_deterministic,
+    )
     if decoder.sample_rate != checkpoint.sample_rate:
         raise StartError(
             f"the codec speaks at {decoder.sample_rate} Hz, the checkpoint says "

@@ -1,6 +1,7 @@
 """Composition root: has the parts built, hands them over, closes them in reverse."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,10 +16,10 @@ from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
 from orpheus_server.errors import EngineDead, EngineNotReady, OrpheusError, StartError
 from orpheus_server.interfaces import TokenEngine
 from orpheus_server.parts import Parts, build_parts
-from orpheus_server.planning import SpeechPlan, limits_for
+from orpheus_server.planning import limits_for
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
-from orpheus_server.synthesizer import SpeechJob, Synthesizer
+from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,14 @@ class Runtime:
         settings, checkpoint, decoder = self.settings, self.checkpoint, parts.decoder
         max_tokens = settings.tts_max_tokens or MAX_TOKENS_CAP
         runner = AttemptRunner(
-            checkpoint.layout, parts.prompts, parts.engine, decoder, parts.pool, max_tokens
+            checkpoint.layout,
+            parts.prompts,
+            parts.engine,
+            decoder,
+            parts.pool,
+            max_tokens,
+            # CUDA has kernels that do not care; on the CPU only being alone helps.
+            one_at_a_time=settings.tts_deterministic and not self.choice.is_cuda,
         )
         retries = RetryPolicy(
             max_attempts=settings.tts_max_attempts,
@@ -158,6 +166,9 @@ async def _load(
         stack.push_async_callback(parts.engine.close)
         synthesizer = runtime.assemble(parts)
         await _warm_up(runtime, synthesizer)
+        # What is loaded now stays: a collection that walks all of it stops every stream at once.
+        gc.collect()
+        gc.freeze()
     except OrpheusError as error:
         _fail(runtime, error, on_start_failure)
     except Exception as error:  # an edge of the process: it must end, not stay "starting" for ever
@@ -191,14 +202,14 @@ async def _warm_up(runtime: Runtime, synthesizer: Synthesizer) -> None:
     """One word through everything, so that the first caller waits no longer than the second."""
     job = SpeechJob(
         request_id="warm-up",
-        plan=SpeechPlan(("Hello.",)),
+        texts=synthesizer.texts_of(await synthesizer.plan("Hello.", tags=frozenset())),
         voice=runtime.checkpoint.default_voice,
         sampling=replace(runtime.default_sampling, max_tokens=140),
         seed=1,
         speed=1.0,
         response_format="pcm",
     )
-    await synthesizer.collect(job)
+    await synthesizer.collect(job, SpeechStats())
 
 
 def _first(value: float | None, default: float) -> float:

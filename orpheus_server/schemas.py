@@ -16,25 +16,10 @@ class VoiceReference(BaseModel):
     id: str
 
 
-class SpeechRequest(BaseModel):
-    """Body of `POST /v1/audio/speech`. Unknown fields are tolerated and named in a header."""
+class SpeechOptions(BaseModel):
+    """How to speak; the same over HTTP and WebSocket."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        use_attribute_docstrings=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": "tts-1",
-                    "input": "The quick brown fox jumps over the lazy dog.",
-                    "voice": "alloy",
-                }
-            ]
-        },
-    )
-
-    input: str
-    """Text to speak."""
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     model: str | None = None
     """A model of `GET /v1/models`; `orpheus` if left out."""
@@ -42,20 +27,11 @@ class SpeechRequest(BaseModel):
     voice: str | VoiceReference | None = None
     """A voice of `GET /v1/audio/voices`, or one of OpenAI's names; the first one if left out."""
 
-    instructions: Annotated[str, Field(max_length=4096)] | None = None
-    """Accepted for OpenAI's clients; this model has no use for it, which a header says."""
-
     response_format: str | None = None
-    """`wav` or `pcm` (24 kHz, 16-bit, mono)."""
+    """`wav`, `pcm` (raw), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`: 24 kHz, mono, 16-bit."""
 
     speed: Annotated[Number, Field(ge=0.25, le=4.0)] | None = None
     """Pace; the pitch stays."""
-
-    stream_format: Literal["audio", "sse"] | None = None
-    """`audio`; `sse` is not supported yet."""
-
-    stream: Annotated[bool, Field(strict=True)] | None = None
-    """Extension. Streaming is not supported yet."""
 
     temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
     """Extension."""
@@ -77,6 +53,35 @@ class SpeechRequest(BaseModel):
 
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     """Extension. The same seed gives the same samples to a request that runs alone."""
+
+
+class SpeechRequest(SpeechOptions):
+    """Body of `POST /v1/audio/speech`. Unknown fields are tolerated and named in a header."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "tts-1",
+                    "input": "The quick brown fox jumps over the lazy dog.",
+                    "voice": "alloy",
+                }
+            ]
+        },
+    )
+
+    input: str
+    """Text to speak."""
+
+    instructions: Annotated[str, Field(max_length=4096)] | None = None
+    """Accepted for OpenAI's clients; this model has no use for it, which a header says."""
+
+    stream: Annotated[bool, Field(strict=True)] | None = None
+    """Extension. Send the answer while it is made, or as one file; all formats but `wav` are
+    streamed if it is left out."""
+
+    stream_format: Literal["audio", "sse"] | None = None
+    """`audio`: the bytes themselves; `sse`: server-sent events with base64 in them."""
 
 
 class ErrorBody(BaseModel):

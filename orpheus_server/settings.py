@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     tts_max_tokens: Annotated[int, Field(ge=100, le=8192)] | None = None
     """Most tokens of one chunk (82 are a second). Not set: from the text's length, at most 4096."""
 
-    tts_default_response_format: Literal["wav", "pcm"] = "wav"
+    tts_default_response_format: Literal["wav", "pcm", "mp3", "opus", "aac", "flac"] = "wav"
     """Format of answers whose request names none."""
 
     tts_chunk_max_chars: Annotated[int, Field(ge=40, le=2000)] = 500
@@ -93,6 +93,14 @@ class Settings(BaseSettings):
 
     tts_on_failure: Literal["best", "error"] = "best"
     """When all attempts fail: deliver the best one, marked, or fail the request."""
+
+    tts_deterministic: bool = False
+    """The same answer for the same seed whatever else is being spoken: one generation at a time on
+    CPU, batch-invariant kernels on CUDA. Costs most of the speed under load."""
+
+    tts_first_audio_frames: Annotated[int, Field(ge=2, le=3)] = 3
+    """Frames of 85 ms before the first sound. 2 starts a third sooner, and the first 58 ms of each
+    chunk are not exact."""
 
     snac_device: str | None = None
     """Device of the codec: cpu, cuda, cuda:1. Not set: the engine's GPU, else cpu."""

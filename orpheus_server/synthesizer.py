@@ -1,34 +1,39 @@
 """The conductor: text to chunks, chunks ahead of each other, audio in order."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-import numpy as np
-
-from orpheus_server.audio import empty
+from orpheus_server.audio import Samples
 from orpheus_server.checkpoint import Voice
-from orpheus_server.chunk_speaker import ChunkAudio, ChunkJob, ChunkSpeaker
-from orpheus_server.encoders import open_encoder
+from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
+from orpheus_server.outlet import ChunkOutlet, ChunkReport
 from orpheus_server.planning import SpeechLimits, SpeechPlan, plan_speech
+from orpheus_server.playback import Playback
+from orpheus_server.rendering import Renderer
 from orpheus_server.sampling import SamplingOptions
-from orpheus_server.seams import smooth_chunk
 from orpheus_server.tasks import run_ahead
-from orpheus_server.tempo import change_tempo
+from orpheus_server.text_stream import TextStream
 from orpheus_server.workers import WorkerPool
 
 LOOK_AHEAD = 8
-"""Chunks of one request in the engine at once: more fill its batch, and hold more memory."""
+"""Chunks of a whole file in the engine at once: more fill its batch, and hold more memory."""
+
+LIVE_LOOK_AHEAD = 3
+"""The same of a stream: enough for retries to be over before their chunk is due, and no more,
+because a reader who does not read keeps them in memory (at most 5 MB each)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechJob:
-    """A request as the pipeline sees it; everything in it is valid."""
+    """A request as the pipeline sees it; everything in it is valid.
+
+    `texts` are its chunks, each one generation.
+    """
 
     request_id: str
-    plan: SpeechPlan
+    texts: AsyncGenerator[str, None]
     voice: Voice
     sampling: SamplingOptions
     seed: int | None
@@ -38,20 +43,24 @@ class SpeechJob:
 
 @dataclass(slots=True)
 class SpeechStats:
-    """What an answer took."""
+    """What an answer took so far; `degraded_chunks` are the indexes of those that are second best.
+
+    Token counts are of finished chunks.
+    """
 
     num_chunks: int = 0
-    num_degraded_chunks: int = 0
+    degraded_chunks: list[int] = field(default_factory=list)
     num_attempts: int = 0
     num_prompt_tokens: int = 0
     num_output_tokens: int = 0
     num_dropped_symbols: int = 0
-    audio_sec: float = 0.0
+    num_samples: int = 0
 
-    def add(self, chunk: ChunkAudio) -> None:
-        """Counts one chunk."""
+    def add(self, chunk: ChunkReport) -> None:
+        """Counts one chunk, the next in order."""
+        if chunk.verdict is not None:
+            self.degraded_chunks.append(self.num_chunks)
         self.num_chunks += 1
-        self.num_degraded_chunks += chunk.verdict is not None
         self.num_attempts += chunk.num_attempts
         self.num_prompt_tokens += chunk.num_prompt_tokens
         self.num_output_tokens += chunk.num_output_tokens
@@ -59,15 +68,29 @@ class SpeechStats:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechFile:
-    """A whole answer in its format."""
+class SpokenPiece:
+    """Samples of a chunk, at the pace they were spoken in."""
+
+    chunk: int
+    text: str
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPiece:
+    """Bytes of an answer; `start_sample` is the first one that was fed for them.
+
+    `chunk` and `text` are of the chunk that was being spoken, None for the end of the format.
+    """
 
     data: bytes
-    stats: SpeechStats
+    start_sample: int
+    chunk: int | None
+    text: str | None
 
 
 class Synthesizer:
-    """Speaks whole jobs; one for the process, used by every request."""
+    """Speaks jobs; one for the process, used by every request."""
 
     def __init__(
         self,
@@ -77,14 +100,17 @@ class Synthesizer:
         sample_rate: int,
         limits: SpeechLimits,
         expected_sec: Callable[[str], float],
-        look_ahead: int = LOOK_AHEAD,
     ) -> None:
         self._speaker = speaker
         self._pool = pool
         self._sample_rate = sample_rate
         self._limits = limits
         self._expected_sec = expected_sec
-        self._look_ahead = look_ahead
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of every answer."""
+        return self._sample_rate
 
     async def plan(self, text: str, *, tags: frozenset[str]) -> SpeechPlan:
         """`plan_speech` off the event loop."""
@@ -92,33 +118,79 @@ class Synthesizer:
             plan_speech, text, tags=tags, limits=self._limits, expected_sec=self._expected_sec
         )
 
-    async def speak(self, job: SpeechJob) -> AsyncGenerator[ChunkAudio, None]:
-        """Chunks in order, the next ones being made meanwhile. Close it to stop all of them."""
+    async def texts_of(self, plan: SpeechPlan) -> AsyncGenerator[str, None]:
+        """The chunks of a plan as they are asked for, off the event loop."""
+        while (text := await self._pool.run(plan.next_chunk)) is not None:
+            yield text
 
-        def start(index: int, text: str) -> Callable[[], Coroutine[Any, Any, ChunkAudio]]:
-            chunk = ChunkJob(job.request_id, index, text, job.voice, job.sampling, job.seed)
-            return partial(self._speaker.speak, chunk)
+    def open_text_stream(self, *, tags: frozenset[str]) -> TextStream:
+        """For text that comes in pieces; its methods run in the pool (`run_text`)."""
+        return TextStream(tags=tags, limits=self._limits, expected_sec=self._expected_sec)
 
-        work = (start(index, text) for index, text in enumerate(job.plan.chunks))
-        async with aclosing(run_ahead(work, look_ahead=self._look_ahead)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+    async def run_text(self, function: Callable[[], list[str]]) -> list[str]:
+        """A step of a text stream off the event loop."""
+        return await self._pool.run(function)
 
-    async def collect(self, job: SpeechJob) -> SpeechFile:
+    async def stream(self, job: SpeechJob, stats: SpeechStats) -> AsyncGenerator[AudioPiece, None]:
+        """The answer as it is made. Close it to stop everything behind it.
+
+        `stats` are kept up to date.
+        """
+        renderer = await self._open_renderer(job, is_streamed=True)
+        async with aclosing(self._speak(job, stats, is_live=True)) as pieces:
+            async for piece in pieces:
+                start = renderer.num_samples
+                data = await self._pool.run(renderer.feed, piece.samples)
+                stats.num_samples = renderer.num_samples
+                yield AudioPiece(data, start, piece.chunk, piece.text)
+        start = renderer.num_samples
+        data = await self._pool.run(renderer.flush)
+        stats.num_samples = renderer.num_samples
+        yield AudioPiece(data, start, None, None)
+
+    async def collect(self, job: SpeechJob, stats: SpeechStats) -> bytes:
         """The whole answer as one file."""
-        stats = SpeechStats()
-        chunks: list[ChunkAudio] = []
-        async with aclosing(self.speak(job)) as spoken:
-            async for chunk in spoken:
-                stats.add(chunk)
-                chunks.append(chunk)
-        data, num_samples = await self._pool.run(self._render, chunks, job)
-        stats.audio_sec = num_samples / self._sample_rate
-        return SpeechFile(data, stats)
+        renderer = await self._open_renderer(job, is_streamed=False)
+        parts = []
+        async with aclosing(self._speak(job, stats, is_live=False)) as pieces:
+            async for piece in pieces:
+                parts.append(await self._pool.run(renderer.feed, piece.samples))
+        parts.append(await self._pool.run(renderer.flush))
+        stats.num_samples = renderer.num_samples
+        return b"".join(parts)
 
-    def _render(self, chunks: list[ChunkAudio], job: SpeechJob) -> tuple[bytes, int]:
-        smooth = [smooth_chunk(chunk.samples, sample_rate=self._sample_rate) for chunk in chunks]
-        samples = np.concatenate([empty(), *smooth])
-        samples = change_tempo(samples, speed=job.speed, sample_rate=self._sample_rate)
-        encoder = open_encoder(job.response_format, self._sample_rate)
-        return encoder.feed(samples) + encoder.flush(), samples.size
+    async def _open_renderer(self, job: SpeechJob, *, is_streamed: bool) -> Renderer:
+        return await self._pool.run(
+            Renderer,
+            job.response_format,
+            speed=job.speed,
+            sample_rate=self._sample_rate,
+            is_streamed=is_streamed,
+        )
+
+    async def _speak(
+        self, job: SpeechJob, stats: SpeechStats, *, is_live: bool
+    ) -> AsyncGenerator[SpokenPiece, None]:
+        """Samples in order, the next chunks being made meanwhile."""
+        playback = Playback(sample_rate=self._sample_rate, speed=job.speed, is_live=is_live)
+
+        async def speak(index: int, text: str, outlet: ChunkOutlet) -> None:
+            deadline = partial(playback.deadline, index)
+            chunk = ChunkJob(
+                job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
+            )
+            try:
+                outlet.close(await self._speaker.speak(chunk, outlet))
+            except Exception as error:  # a task's edge: whoever takes the samples raises it
+                outlet.fail(error)
+
+        look_ahead = LIVE_LOOK_AHEAD if is_live else LOOK_AHEAD
+        ahead = run_ahead(job.texts, speak, ChunkOutlet, look_ahead=look_ahead)
+        async with aclosing(ahead) as chunks:
+            async for index, text, outlet in chunks:
+                playback.turn_to(index)
+                async with aclosing(outlet.take(whole=not is_live)) as pieces:
+                    async for samples in pieces:
+                        playback.give(samples.size)
+                        yield SpokenPiece(index, text, samples)
+                stats.add(outlet.report)

@@ -1,5 +1,6 @@
 """Fixtures that more than one file needs."""
 
+import logging
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -22,6 +23,20 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clean_environment(monkeypatch, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[list[logging.Logger]]:
+    """The loggers that a start configures, as they were before once the test has ended.
+
+    A handler that stays writes to the captured stream of a test that is over.
+    """
+    loggers = [logging.getLogger(name) for name in ("orpheus_server", "uvicorn")]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield loggers
+    for logger, (handlers, level, propagates) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagates
+        logger.setLevel(level)
 
 
 def clean_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

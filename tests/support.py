@@ -1,9 +1,10 @@
 """The server over the fakes: a real `Runtime`, pipeline and app, with no torch and no vLLM."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,17 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from orpheus_server.app import create_app
 from orpheus_server.attempt import AttemptRunner
+from orpheus_server.audio import Samples, empty
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import POCKET_FOLDER, Choice
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
+from orpheus_server.frames import FrameAssembler
 from orpheus_server.interfaces import TokenRequest
+from orpheus_server.outlet import ChunkOutlet
 from orpheus_server.parts import Parts
 from orpheus_server.prompts import Phonemizer, PromptBuilder, load_tokenizer
 from orpheus_server.runtime import Runtime
+from orpheus_server.seams import smooth_chunk
 from orpheus_server.settings import Settings
 from orpheus_server.speech_json import load_speech_json
 from orpheus_server.workers import WorkerPool
@@ -72,6 +77,62 @@ def garbled_script(num_frames: int, *, num_missing: int) -> Script:
     for index in reversed(range(num_missing)):
         del ids[index * 7 + 3]
     return Script((*ids, _LAYOUT.stop_token_ids[0]))
+
+
+def held_script(script: Script, gate: asyncio.Event, *, num_free_frames: int = 0) -> Script:
+    """The script, which waits for the gate after so many frames."""
+    return replace(script, gate=gate, gate_at=num_free_frames * _LAYOUT.num_slots)
+
+
+async def tones_of(script: Script, *, num_frames: int | None = None) -> Samples:
+    """What the codec makes of a script's frames, or of the first of them."""
+    frames = FrameAssembler(_LAYOUT).feed(script.token_ids)[:num_frames]
+    utterance = ToneDecoder().open_utterance(noise_seed=0, deadline=no_deadline)
+    return np.concatenate([await utterance.feed(frames), await utterance.flush()])
+
+
+async def heard_of(script: Script, *, num_frames: int | None = None) -> Samples:
+    """What a listener hears of a chunk that was spoken by this script, or of its first frames."""
+    tones = await tones_of(script, num_frames=num_frames)
+    return smooth_chunk(tones, sample_rate=ToneDecoder.sample_rate)
+
+
+def no_deadline(start: int) -> float:
+    """Of sound that nobody waits for."""
+    return math.inf
+
+
+def join_pieces(pieces: list[Samples]) -> Samples:
+    """Samples that came in pieces, none of which may be empty."""
+    assert all(piece.size for piece in pieces)
+    return np.concatenate([empty(), *pieces])
+
+
+@dataclass
+class Listener:
+    """Takes what an outlet has as it comes, in a task of its own."""
+
+    outlet: ChunkOutlet
+    whole: bool = False
+    pieces: list[Samples] = field(default_factory=list)
+
+    async def listen(self) -> Samples:
+        """To the end; raises what the outlet does."""
+        async with aclosing(self.outlet.take(whole=self.whole)) as pieces:
+            async for samples in pieces:
+                self.pieces.append(samples)
+        return self.samples
+
+    @property
+    def samples(self) -> Samples:
+        """What was heard so far."""
+        return join_pieces(self.pieces)
+
+
+async def texts_of(*chunks: str) -> AsyncGenerator[str, None]:
+    """Chunks that are all there already."""
+    for chunk in chunks:
+        yield chunk
 
 
 @dataclass(frozen=True)
@@ -137,15 +198,30 @@ class Bench:
     runner: AttemptRunner
     scripts: dict[str, Script]
 
+    async def settle(self) -> None:
+        """Lets everything run that can, in the pool too."""
+        for _ in range(20):
+            await self.pool.run(lambda: None)
+            await settle()
+
 
 @asynccontextmanager
-async def open_bench() -> AsyncIterator[Bench]:
+async def open_bench(
+    *, one_at_a_time: bool = False, decoder: ToneDecoder | None = None
+) -> AsyncIterator[Bench]:
     """A bench whose requests without a script get fitting speech."""
     scripts: dict[str, Script] = {}
     fitting = fitting_speech(POCKET)
     engine = ScriptedEngine(lambda request: scripts.get(request.request_id) or fitting(request))
-    decoder, pool = ToneDecoder(), WorkerPool(2)
-    runner = AttemptRunner(POCKET.layout, build_prompts(POCKET), engine, decoder, pool)
+    decoder, pool = decoder or ToneDecoder(), WorkerPool(2)
+    runner = AttemptRunner(
+        POCKET.layout,
+        build_prompts(POCKET),
+        engine,
+        decoder,
+        pool,
+        one_at_a_time=one_at_a_time,
+    )
     try:
         yield Bench(engine, decoder, pool, runner, scripts)
         assert engine.num_active == 0, "a generation was left in the engine"
@@ -239,6 +315,17 @@ async def wait_for(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_LIMIT_SEC):
         while not condition():  # noqa: ASYNC110 - nothing sets an event for it
             await asyncio.sleep(0)
+
+
+async def settle() -> None:
+    """Lets everything run that can without a thread."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def other_tasks() -> set[asyncio.Task[object]]:
+    """All tasks but the one that asks."""
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 def pcm_samples(body: bytes) -> npt.NDArray[np.int16]:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from orpheus_server.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.audio import empty
+from orpheus_server.audio import Samples, empty
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ScriptedEngine
+from orpheus_server.frames import Frame
 from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import TokenRequest
 from tests.support import (
@@ -19,7 +20,12 @@ from tests.support import (
     build_prompts,
     endless_script,
     garbled_script,
+    heard_of,
+    held_script,
+    join_pieces,
     loop_script,
+    no_deadline,
+    open_bench,
     runaway_script,
     short_script,
     speech_ids,
@@ -37,20 +43,40 @@ JOB = AttemptJob(
     sampling=POCKET.sampling,
     seed=7,
     noise_seed=99,
+    deadline=no_deadline,
 )
 FRAME = 2048
+FADE = 120
 
 
-async def run(bench: Bench, script: Script, job: AttemptJob = JOB) -> Attempt:
+async def run(bench: Bench, script: Script, job: AttemptJob = JOB) -> tuple[Attempt, Samples]:
+    """The attempt, and all that was given of it."""
+    pieces: list[Samples] = []
     bench.engine.enqueue(script)
-    return await bench.runner.run(job)
+    attempt = await bench.runner.run(job, pieces.append)
+    return attempt, join_pieces(pieces)
+
+
+def ignore(samples: Samples) -> None:
+    """For tests that do not listen."""
+
+
+async def run_to_the_end(bench: Bench, script: Script) -> Samples:
+    """All that is given of a failed attempt that has been heard."""
+    pieces: list[Samples] = []
+    bench.engine.enqueue(script)
+    attempt = await bench.runner.run(JOB, pieces.append)
+    assert attempt.verdict is not None
+    await bench.runner.conclude(attempt)
+    return join_pieces(pieces)
 
 
 async def test_a_good_attempt_has_all_samples_of_all_frames(bench: Bench) -> None:
-    attempt = await run(bench, short_script(29))
+    attempt, given = await run(bench, short_script(29))
     assert attempt.verdict is None
     assert len(attempt.frames) == attempt.num_good_frames == 29
-    assert attempt.samples.size == 29 * FRAME
+    assert given.size == 29 * FRAME
+    np.testing.assert_array_equal(given, await heard_of(short_script(29)))
     assert attempt.num_output_tokens == 29 * 7 + 1
     assert attempt.num_prompt_tokens == 32  # the voice's own token, and 31 phonemes
     assert bench.decoder.calls == [(29, 99)]
@@ -59,18 +85,18 @@ async def test_a_good_attempt_has_all_samples_of_all_frames(bench: Bench) -> Non
 
 async def test_a_half_without_anything_to_say_costs_no_generation(bench: Bench) -> None:
     """Its prompt had no text: the model made up speech, and the chunk was retried for it."""
-    attempt = await bench.runner.run(replace(JOB, text="— … —"))
+    pieces: list[Samples] = []
+    attempt = await bench.runner.run(replace(JOB, text="— … —"), pieces.append)
     assert bench.engine.requests == []
-    assert (attempt.verdict, attempt.samples.size, attempt.expected_frames) == (None, 0, 0.0)
-    spoken = await run(bench, short_script(29))
-    joined = await bench.runner.join(spoken.samples, attempt.samples)
-    whole = join_halves(spoken, attempt, joined)
+    assert (attempt.verdict, pieces, attempt.expected_frames) == (None, [], 0.0)
+    spoken, _ = await run(bench, short_script(29))
+    whole = join_halves(spoken, attempt)
     assert (whole.verdict, whole.num_good_frames) == (None, 29)
 
 
 async def test_the_engine_gets_exactly_what_was_asked_for(bench: Bench) -> None:
     sampling = replace(POCKET.sampling, temperature=1.3, top_k=40, min_p=0.05)
-    await bench.runner.run(replace(JOB, text="Bad.", sampling=sampling))
+    await run(bench, short_script(4), replace(JOB, text="Bad.", sampling=sampling))
     # 4 phonemes: 3.75 frames, so at most 44.53, and one more in tokens.
     assert bench.engine.requests == [
         TokenRequest(
@@ -95,7 +121,7 @@ async def test_a_lost_attempt_ends_while_it_runs(
     bench: Bench, script: Script, fault: Fault, num_good_frames: int, detail: str
 ) -> None:
     """The earlier servers looked at an answer when it was whole: a loop cost 8,192 tokens."""
-    attempt = await run(bench, script)
+    attempt, _ = await run(bench, script)
     assert attempt.verdict == Verdict(fault, num_good_frames, detail)
     assert attempt.num_good_frames == num_good_frames
     assert attempt.num_output_tokens == 7 * len(attempt.frames) < len(script.token_ids)
@@ -128,9 +154,9 @@ async def test_a_lost_attempt_ends_while_it_runs(
 async def test_a_bad_end_is_named_with_its_numbers(
     bench: Bench, script: Script, verdict: Verdict
 ) -> None:
-    attempt = await run(bench, script)
+    attempt, _ = await run(bench, script)
     assert attempt.verdict == verdict
-    assert attempt.samples.size == 0
+    # What the codec still holds is not asked for: nobody may ever hear this attempt.
     assert bench.decoder.calls == []
     assert bench.engine.num_aborted == 0
 
@@ -138,16 +164,16 @@ async def test_a_bad_end_is_named_with_its_numbers(
 async def test_an_engine_that_fails_midway_is_no_decode_error(bench: Bench) -> None:
     """Told apart by whether there were frames, it was counted as the codec's fault."""
     script = Script(speech_ids(20), error=GenerationFailed("preempted"), fail_at=70)
-    attempt = await run(bench, script)
+    attempt, _ = await run(bench, script)
     assert attempt.verdict == Verdict(Fault.ENGINE_ERROR, 0, "preempted")
     assert len(attempt.frames) == 10
 
 
 async def test_a_few_tokens_out_of_place_are_mended(bench: Bench) -> None:
     """The reference decoder counts tokens: one too few spoils all that follow."""
-    attempt = await run(bench, garbled_script(20, num_missing=14))
+    attempt, given = await run(bench, garbled_script(20, num_missing=14))
     assert attempt.verdict is None
-    assert attempt.samples.size == 20 * FRAME
+    assert given.size == 20 * FRAME
 
 
 @pytest.mark.parametrize(
@@ -164,9 +190,9 @@ async def test_a_few_tokens_out_of_place_are_mended(bench: Bench) -> None:
         ),
         (
             np.full(FRAME, 9e-4, np.float32),
-            Verdict(Fault.SILENT, 0, "2048 samples of silence"),
+            Verdict(Fault.SILENT, 0, "29 frames of silence"),
         ),
-        (empty(), Verdict(Fault.SILENT, 0, "0 samples of silence")),
+        (empty(), Verdict(Fault.SILENT, 0, "29 frames of silence")),
     ],
 )
 async def test_what_cannot_be_heard_is_a_fault(
@@ -174,36 +200,38 @@ async def test_what_cannot_be_heard_is_a_fault(
 ) -> None:
     """A rival delivers a silent file with status 200 when its vocoder overflows."""
     bench.decoder.results.append(result)
-    attempt = await run(bench, short_script(29))
+    attempt, given = await run(bench, short_script(29))
     assert attempt.verdict == verdict
-    assert attempt.num_good_frames == 0
+    assert (attempt.num_good_frames, given.size) == (0, 0)
 
 
 class TestTokenLimits:
     async def test_the_callers_own_limit_is_an_answer(self, bench: Bench) -> None:
         sampling = replace(POCKET.sampling, max_tokens=140)
-        attempt = await run(bench, short_script(50), replace(JOB, sampling=sampling))
+        attempt, given = await run(bench, short_script(50), replace(JOB, sampling=sampling))
         assert bench.engine.requests[0].max_tokens == 140
         assert attempt.verdict is None
-        assert attempt.samples.size == 20 * FRAME
+        assert given.size == 20 * FRAME
 
     async def test_the_callers_own_limit_excuses_no_other_fault(self, bench: Bench) -> None:
         job = replace(JOB, sampling=replace(POCKET.sampling, max_tokens=125))
-        attempt = await run(bench, garbled_script(20, num_missing=15), job)
+        attempt, _ = await run(bench, garbled_script(20, num_missing=15), job)
         assert attempt.verdict is not None
         assert attempt.verdict.fault == Fault.BAD_TOKENS
-        assert (await run(bench, loop_script(3), job)).verdict is not None
+        attempt, _ = await run(bench, loop_script(3), job)
+        assert attempt.verdict is not None
+        assert attempt.verdict.fault == Fault.LOOP
 
     async def test_a_full_context_is_not_the_callers_limit(self, bench: Bench) -> None:
         bench.engine.max_model_len = 35 + 140  # 35 are the prompt
         sampling = replace(POCKET.sampling, max_tokens=1000)
-        attempt = await run(bench, short_script(50), replace(JOB, sampling=sampling))
+        attempt, _ = await run(bench, short_script(50), replace(JOB, sampling=sampling))
         assert bench.engine.requests[0].max_tokens == 140
         assert attempt.verdict == Verdict(Fault.TOKEN_LIMIT, 20, "no stop after 20 frames")
 
     async def test_a_prompt_that_fills_the_context_fails_alone(self, bench: Bench) -> None:
         bench.engine.max_model_len = 35
-        attempt = await run(bench, short_script(29))
+        attempt, _ = await run(bench, short_script(29))
         assert attempt.verdict is not None
         assert attempt.verdict.fault == Fault.ENGINE_ERROR
 
@@ -212,7 +240,7 @@ class TestTokenLimits:
             POCKET.layout, build_prompts(POCKET), bench.engine, bench.decoder, bench.pool, 350
         )
         bench.engine.enqueue(runaway_script())
-        attempt = await runner.run(JOB)
+        attempt = await runner.run(JOB, ignore)
         assert bench.engine.requests[0].max_tokens == 350
         assert attempt.verdict == Verdict(Fault.TOKEN_LIMIT, 50, "no stop after 50 frames")
 
@@ -226,7 +254,7 @@ async def test_engine_death_is_no_fault_of_the_attempt(bench: Bench) -> None:
 async def test_cancelling_aborts_the_generation(bench: Bench) -> None:
     """vLLM goes on to the token limit for a reader who has gone, unless it is told."""
     bench.engine.enqueue(Script(speech_ids(9), hangs_at_end=True))
-    task = asyncio.create_task(bench.runner.run(JOB))
+    task = asyncio.create_task(bench.runner.run(JOB, ignore))
     await wait_for(lambda: bench.engine.num_active == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -234,16 +262,135 @@ async def test_cancelling_aborts_the_generation(bench: Bench) -> None:
     assert (bench.engine.num_aborted, bench.engine.num_active) == (1, 0)
 
 
+class TestSound:
+    async def test_it_is_given_while_the_engine_writes(self, bench: Bench) -> None:
+        """The first sound of a chunk waited for the last token of it."""
+        script, gate = short_script(29), asyncio.Event()
+        bench.engine.enqueue(held_script(script, gate, num_free_frames=3))
+        pieces: list[Samples] = []
+        task = asyncio.create_task(bench.runner.run(JOB, pieces.append))
+        await wait_for(lambda: len(pieces) == 3)
+        await bench.settle()
+        assert [piece.size for piece in pieces] == [FRAME - FADE, FRAME, FRAME]
+        gate.set()
+        assert (await task).verdict is None
+        assert [piece.size for piece in pieces[3:]] == [FRAME] * 26 + [FADE]
+
+    async def test_a_fault_gives_nothing_more(self, bench: Bench) -> None:
+        """The loop is seen with its 20th frame."""
+        attempt, given = await run(bench, loop_script(9))
+        assert len(attempt.frames) == 20
+        heard = await heard_of(loop_script(9), num_frames=20)
+        np.testing.assert_array_equal(given, heard[: 19 * FRAME - FADE])
+
+    async def test_what_was_heard_of_a_loop_ends_with_a_fade(self, bench: Bench) -> None:
+        given = await run_to_the_end(bench, loop_script(9))
+        np.testing.assert_array_equal(given, await heard_of(loop_script(9), num_frames=19))
+        assert bench.decoder.calls == []
+
+    async def test_all_good_frames_are_heard_where_the_end_is_the_fault(self, bench: Bench) -> None:
+        given = await run_to_the_end(bench, endless_script(40))
+        np.testing.assert_array_equal(given, await heard_of(endless_script(40)))
+        assert bench.decoder.calls == [(40, 99)]
+
+    async def test_good_frames_of_a_bad_delta_are_heard(self, bench: Bench) -> None:
+        """The last delta has frames 106 to 108, and 107 of a runaway's are good."""
+        engine = ScriptedEngine(lambda request: runaway_script(), delta_size=21)
+        runner = AttemptRunner(
+            POCKET.layout, build_prompts(POCKET), engine, bench.decoder, bench.pool
+        )
+        pieces: list[Samples] = []
+        attempt = await runner.run(JOB, pieces.append)
+        assert (len(attempt.frames), attempt.num_good_frames) == (108, 107)
+        assert join_pieces(pieces).size == 105 * FRAME - FADE
+        await runner.conclude(attempt)
+        heard = await heard_of(runaway_script(), num_frames=107)
+        np.testing.assert_array_equal(join_pieces(pieces), heard)
+
+    async def test_an_engine_that_fails_leaves_what_was_decoded(self, bench: Bench) -> None:
+        script = Script(speech_ids(20), error=GenerationFailed("preempted"), fail_at=70)
+        given = await run_to_the_end(bench, script)
+        np.testing.assert_array_equal(given, await heard_of(script, num_frames=10))
+
+    async def test_decoding_again_gives_the_good_frames_alone(self, bench: Bench) -> None:
+        attempt, _ = await run(bench, loop_script(9))
+        pieces: list[Samples] = []
+        assert await bench.runner.decode(attempt, JOB, pieces.append) is None
+        heard = await heard_of(loop_script(9), num_frames=9)
+        np.testing.assert_array_equal(join_pieces(pieces), heard)
+        assert bench.decoder.calls == [(9, 99)]
+
+    async def test_decoding_again_finds_what_is_wrong(self, bench: Bench) -> None:
+        attempt, _ = await run(bench, endless_script(40))
+        bench.decoder.results.append(GenerationFailed("no memory"))
+        pieces: list[Samples] = []
+        verdict = await bench.runner.decode(attempt, JOB, pieces.append)
+        assert (verdict, pieces) == (Verdict(Fault.DECODE_ERROR, 0, "no memory"), [])
+
+
+class TestOneAtATime:
+    """A generation that is alone in its batch has the same logits every time."""
+
+    @pytest.mark.parametrize(("one_at_a_time", "max_active"), [(True, 1), (False, 6)])
+    async def test_generations_at_once(self, one_at_a_time: bool, max_active: int) -> None:
+        async with open_bench(one_at_a_time=one_at_a_time) as bench:
+            gate = asyncio.Event()
+            bench.engine.enqueue(*[held_script(short_script(29), gate)] * 6)
+            jobs = [replace(JOB, request_id=str(number)) for number in range(6)]
+            running = asyncio.gather(*(bench.runner.run(job, ignore) for job in jobs))
+            await wait_for(lambda: bench.engine.num_active == max_active)
+            await bench.settle()
+            gate.set()
+            attempts = await running
+            assert [attempt.verdict for attempt in attempts] == [None] * 6
+            assert bench.engine.max_active == max_active
+            assert len(bench.engine.requests) == 6
+
+    @pytest.mark.parametrize("error", [None, GenerationFailed("lost"), EngineDead("core is gone")])
+    async def test_the_turn_passes_on_whatever_ends_it(self, error: Exception | None) -> None:
+        async with open_bench(one_at_a_time=True) as bench:
+            bench.scripts["first"] = (
+                Script(speech_ids(9), hangs_at_end=True)
+                if error is None
+                else Script((), error=error)
+            )
+            first = asyncio.create_task(bench.runner.run(replace(JOB, request_id="first"), ignore))
+            await wait_for(lambda: len(bench.engine.requests) == 1)
+            if error is None:
+                first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            attempt = await bench.runner.run(JOB, ignore)
+            assert attempt.verdict is None
+
+    async def test_one_that_leaves_its_place_in_the_line_holds_nobody_up(self) -> None:
+        async with open_bench(one_at_a_time=True) as bench:
+            gate = asyncio.Event()
+            bench.scripts["0"] = held_script(short_script(29), gate)
+            jobs = [replace(JOB, request_id=str(number)) for number in range(3)]
+            tasks = [asyncio.create_task(bench.runner.run(job, ignore)) for job in jobs]
+            await wait_for(lambda: len(bench.engine.requests) == 1)
+            await bench.settle()
+            tasks[1].cancel()
+            gate.set()
+            assert [(await tasks[number]).verdict for number in (0, 2)] == [None, None]
+            assert [request.request_id for request in bench.engine.requests] == ["0", "2"]
+
+
 class TestJoinHalves:
     def half(self, num_frames: int, verdict: Verdict | None = None) -> Attempt:
-        frames = [(index,) * 7 for index in range(num_frames)]
-        return Attempt(frames, empty(), 15.0, 10, 7 * num_frames, 1, verdict)
+        frames: list[Frame] = [(index,) * 7 for index in range(num_frames)]
+        return Attempt(
+            frames,
+            expected_frames=15.0,
+            num_prompt_tokens=10,
+            num_output_tokens=7 * num_frames,
+            num_dropped_symbols=1,
+            verdict=verdict,
+        )
 
     def test_two_good_ones(self) -> None:
-        samples = np.ones(5, np.float32)
-        whole = join_halves(self.half(15), self.half(14), samples)
+        whole = join_halves(self.half(15), self.half(14))
         assert whole.verdict is None
-        assert whole.samples is samples
         assert whole.num_good_frames == 29
         assert (whole.expected_frames, whole.num_prompt_tokens) == (30.0, 20)
         assert (whole.num_output_tokens, whole.num_dropped_symbols) == (203, 2)
@@ -269,7 +416,7 @@ class TestJoinHalves:
         detail: str,
     ) -> None:
         """A fault in the first half threw the second away: half of the text was never heard."""
-        whole = join_halves(self.half(15, first), self.half(14, second), empty())
+        whole = join_halves(self.half(15, first), self.half(14, second))
         assert whole.verdict == Verdict(Fault.LOOP, sum(num_good_frames), detail)
         frames = [*range(num_good_frames[0]), *range(num_good_frames[1])]
         assert [frame[0] for frame in whole.frames] == frames

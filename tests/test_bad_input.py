@@ -66,15 +66,15 @@ FIELDS: list[tuple[str, object, str]] = [
     ("voice", "x" * 30_000, "voice_not_found"),
     ("voice", "a\r\nset-cookie: b=c \ud800", "voice_not_found"),
     ("model", 7, "invalid_value"),
-    ("response_format", "mp3", "unsupported_response_format"),
+    ("response_format", "ogg", "unsupported_response_format"),
+    ("response_format", "MP3", "unsupported_response_format"),
     ("response_format", "", "unsupported_response_format"),
     ("response_format", "x" * 30_000, "unsupported_response_format"),
     ("response_format", 7, "invalid_value"),
     ("instructions", "x" * 4097, "string_above_max_length"),
     ("instructions", 7, "invalid_value"),
-    ("stream_format", "sse", "unsupported_value"),
     ("stream_format", "websocket", "invalid_value"),
-    ("stream", True, "unsupported_value"),
+    ("stream_format", ["sse"], "invalid_value"),
     ("stream", "true", "invalid_value"),
     *(("speed", value, "invalid_value") for value in BAD_SPEEDS),
     ("speed", 10**400, "invalid_value"),
@@ -151,6 +151,34 @@ def test_fields(
 ) -> None:
     body = json.dumps({"input": "Hello.", name: value}).encode()
     assert check_refusal(server, client, body) == (400, code, name)
+
+
+@pytest.mark.parametrize("extra", [{"stream": True}, {"stream": False}, {"stream_format": "sse"}])
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("input", "... ?!", "nothing_to_speak"),
+        ("response_format", "ogg", "unsupported_response_format"),
+        ("voice", "nobody", "voice_not_found"),
+        ("speed", 9, "invalid_value"),
+    ],
+)
+def test_a_stream_is_refused_like_a_file(
+    server: FakeServer,
+    client: TestClient,
+    name: str,
+    value: object,
+    code: str,
+    extra: dict[str, object],
+) -> None:
+    """Elsewhere a streamed answer begins with 200 and is empty when something was wrong."""
+    body = json.dumps({"input": "Hello.", **extra, name: value}).encode()
+    assert check_refusal(server, client, body) == (400, code, name)
+
+
+def test_events_as_one_file(server: FakeServer, client: TestClient) -> None:
+    body = json.dumps({"input": "Hello.", "stream": False, "stream_format": "sse"}).encode()
+    assert check_refusal(server, client, body) == (400, "unsupported_value", "stream_format")
 
 
 @pytest.mark.parametrize("model", ["gpt-4", "", "../x", "x" * 30_000])
@@ -281,8 +309,11 @@ def test_messages_say_what_was_given_and_what_is_allowed(client: TestClient) -> 
 
     assert message(speed=9) == "'speed': Input should be less than or equal to 4."
     assert message(stream_format="x") == "'stream_format': Input should be 'audio' or 'sse'."
-    assert message(response_format="mp3") == (
-        "The response_format 'mp3' is not supported. Supported are: wav, pcm."
+    assert message(response_format="ogg") == (
+        "The response_format 'ogg' is not supported. Supported are: wav, pcm, mp3, opus, aac, flac."
+    )
+    assert message(stream=False, stream_format="sse") == (
+        "Events are a stream: leave 'stream' out, or 'stream_format'."
     )
     assert message(voice="bob").startswith("The voice 'bob' is not known. Known are: rms, slt; ")
     assert message(model="gpt-4").startswith("The model 'gpt-4' is not served here. Known are: ")

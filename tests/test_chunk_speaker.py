@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,17 +11,21 @@ import pytest
 from orpheus_server.audio import Samples
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
 from orpheus_server.errors import ChunkFailed, EngineDead, GenerationFailed
-from orpheus_server.fakes import Script, ToneDecoder
-from orpheus_server.frames import FrameAssembler
+from orpheus_server.fakes import Script
 from orpheus_server.guard import Fault, Verdict
+from orpheus_server.outlet import ChunkOutlet, ChunkReport
 from orpheus_server.sampling import RetryPolicy, derive_seed
-from orpheus_server.seams import join_chunks
 from tests.support import (
     POCKET,
     Bench,
+    Listener,
     endless_script,
     garbled_script,
+    heard_of,
+    held_script,
+    join_pieces,
     loop_script,
+    no_deadline,
     runaway_script,
     short_script,
     speech_ids,
@@ -39,10 +43,14 @@ JOB = ChunkJob(
     voice=POCKET.default_voice,
     sampling=POCKET.sampling,
     seed=7,
+    deadline=no_deadline,
 )
 NOISE_SEED = derive_seed(7, 3)
 WHOLE = (1, 5, *[35, 14, 35, 15, 35, 18, 35, 19, 20, 21, 22, 23, 24, 25, 35])
 FIRST_IDS = ["r-3-1", "r-3-2", "r-3-3", "r-3-4-0", "r-3-4-1", "r-3-5-0", "r-3-5-1"]
+
+ALL_TONES = [None] * len(FIRST_IDS)
+"""Of the codec while all attempts run: what comes after is the choice of the best."""
 
 
 def build_speaker(
@@ -50,6 +58,46 @@ def build_speaker(
 ) -> ChunkSpeaker:
     retries = RetryPolicy(max_attempts=max_attempts, default=POCKET.sampling)
     return ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A chunk that nobody listened to before its end: what it cost, and its samples."""
+
+    report: ChunkReport
+    samples: Samples
+
+
+async def speak(speaker: ChunkSpeaker, job: ChunkJob = JOB) -> Spoken:
+    outlet = ChunkOutlet()
+    report = await speaker.speak(job, outlet)
+    outlet.close(report)
+    return Spoken(report, await Listener(outlet).listen())
+
+
+@dataclass
+class Live:
+    """A chunk that is heard while it is made."""
+
+    speaker: ChunkSpeaker
+    outlet: ChunkOutlet = field(default_factory=ChunkOutlet)
+    listener: Listener = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.listener = Listener(self.outlet)
+
+    async def run(self) -> Samples:
+        speaking = asyncio.create_task(self._speak())
+        try:
+            return await self.listener.listen()
+        finally:
+            await speaking
+
+    async def _speak(self) -> None:
+        try:
+            self.outlet.close(await self.speaker.speak(JOB, self.outlet))
+        except Exception as error:
+            self.outlet.fail(error)
 
 
 def fail_all(bench: Bench, build: Callable[[], Script]) -> None:
@@ -84,8 +132,12 @@ class TestLadder:
         else:
             bench.decoder.results.append(BAD_RESULTS[fault])
         speaker = build_speaker(bench)
-        audio = await speaker.speak(JOB)
-        assert (audio.num_attempts, audio.verdict, audio.samples.size) == (2, None, 30 * 2048)
+        spoken = await speak(speaker)
+        assert (spoken.report.num_attempts, spoken.report.verdict, spoken.samples.size) == (
+            2,
+            None,
+            30 * 2048,
+        )
         assert [request.request_id for request in bench.engine.requests] == ["r-3-1", "r-3-2"]
         assert speaker.counts.faults == Counter({fault: 1})
         assert (speaker.counts.num_chunks, speaker.counts.num_attempts) == (1, 2)
@@ -95,7 +147,7 @@ class TestLadder:
         """The earlier servers multiplied temperature and penalty: the voice changed its pace."""
         fail_all(bench, lambda: short_script(0))
         with pytest.raises(ChunkFailed):
-            await build_speaker(bench).speak(JOB)
+            await speak(build_speaker(bench))
         requests = sorted(bench.engine.requests, key=lambda request: request.request_id)
         assert [request.request_id for request in requests] == FIRST_IDS
         base = POCKET.sampling
@@ -123,7 +175,7 @@ class TestLadder:
 
     async def test_without_a_seed_each_attempt_draws_anew(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(20))
-        await build_speaker(bench).speak(replace(JOB, seed=None))
+        await speak(build_speaker(bench), replace(JOB, seed=None))
         assert {request.seed for request in bench.engine.requests} == {None}
         assert {seed for _, seed in bench.decoder.calls} == {derive_seed(0, 3)}
 
@@ -131,14 +183,14 @@ class TestLadder:
         """Greedy has one outcome: a retry of it would fail in the same way."""
         fail_all(bench, lambda: endless_script(20))
         sampling = replace(POCKET.sampling, temperature=0.0)
-        await build_speaker(bench).speak(replace(JOB, sampling=sampling))
+        await speak(build_speaker(bench), replace(JOB, sampling=sampling))
         requests = sorted(bench.engine.requests, key=lambda request: request.request_id)
         assert [request.sampling.temperature for request in requests] == [0.0] + [0.6] * 6
 
     async def test_a_text_of_one_word_is_not_cut(self, bench: Bench) -> None:
         bench.scripts.update({f"r-3-{number}": short_script(0) for number in (1, 2, 3)})
-        audio = await build_speaker(bench).speak(replace(JOB, text="Abcdefghijklmno."))
-        assert audio.num_attempts == 4
+        spoken = await speak(build_speaker(bench), replace(JOB, text="Abcdefghijklmno."))
+        assert spoken.report.num_attempts == 4
         assert [request.request_id for request in bench.engine.requests][-1] == "r-3-4"
         assert bench.engine.requests[-1].sampling.top_p == 0.9 * 0.9
 
@@ -146,9 +198,9 @@ class TestLadder:
         """A rival takes it for an early end and generates the same text five times."""
         bench.scripts["r-3-1"] = short_script(60)
         job = replace(JOB, sampling=replace(POCKET.sampling, max_tokens=140))
-        audio = await build_speaker(bench).speak(job)
-        assert (audio.num_attempts, audio.verdict) == (1, None)
-        assert audio.samples.size == 20 * 2048
+        spoken = await speak(build_speaker(bench), job)
+        assert (spoken.report.num_attempts, spoken.report.verdict) == (1, None)
+        assert spoken.samples.size == 20 * 2048
 
 
 async def test_halves_are_joined_in_order(bench: Bench) -> None:
@@ -158,19 +210,14 @@ async def test_halves_are_joined_in_order(bench: Bench) -> None:
     gate = asyncio.Event()
     bench.scripts.update(halves)
     bench.scripts["r-3-4-0"] = replace(halves["r-3-4-0"], gate=gate)
-    task = asyncio.create_task(build_speaker(bench).speak(JOB))
+    task = asyncio.create_task(speak(build_speaker(bench)))
     await wait_for(lambda: bench.decoder.calls == [(11, NOISE_SEED)])
     gate.set()
-    audio = await task
-    assert (audio.num_attempts, audio.verdict) == (4, None)
-    tones = [
-        await ToneDecoder().decode(
-            FrameAssembler(POCKET.layout).feed(script.token_ids), noise_seed=0
-        )
-        for script in halves.values()
-    ]
-    np.testing.assert_array_equal(audio.samples, join_chunks(tones, sample_rate=24_000))
-    assert audio.samples.size == 26 * 2048
+    spoken = await task
+    assert (spoken.report.num_attempts, spoken.report.verdict) == (4, None)
+    heard = [await heard_of(script) for script in halves.values()]
+    np.testing.assert_array_equal(spoken.samples, join_pieces(heard))
+    assert spoken.samples.size == 26 * 2048
 
 
 class TestBestCandidate:
@@ -192,10 +239,10 @@ class TestBestCandidate:
             }
         )
         speaker = build_speaker(bench)
-        audio = await speaker.speak(JOB)
-        assert audio.verdict is not None
-        assert audio.verdict.fault == fault
-        assert (audio.num_attempts, audio.samples.size) == (5, num_frames * 2048)
+        spoken = await speak(speaker)
+        assert spoken.report.verdict is not None
+        assert spoken.report.verdict.fault == fault
+        assert (spoken.report.num_attempts, spoken.samples.size) == (5, num_frames * 2048)
         assert bench.decoder.calls[-1] == (num_frames, NOISE_SEED)
         assert speaker.counts.num_degraded_chunks == 1
         assert speaker.counts.faults.total() == 5
@@ -204,18 +251,18 @@ class TestBestCandidate:
         fail_all(bench, lambda: short_script(0))
         del bench.scripts["r-3-5-0"]
         bench.scripts["r-3-5-1"] = loop_script(6)
-        audio = await build_speaker(bench).speak(JOB)
-        assert audio.verdict == Verdict(
+        spoken = await speak(build_speaker(bench))
+        assert spoken.report.verdict == Verdict(
             Fault.LOOP, 22, "half of the text: period 1 frames, 12 times"
         )
-        assert audio.samples.size == 22 * 2048
+        assert spoken.samples.size == 22 * 2048
 
     async def test_the_first_of_equals(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
         bench.scripts["r-3-2"] = endless_script(20)
         bench.scripts["r-3-3"] = loop_script(20)
-        audio = await build_speaker(bench).speak(JOB)
-        assert audio.verdict == Verdict(Fault.TOKEN_LIMIT, 20, "no stop after 20 frames")
+        spoken = await speak(build_speaker(bench))
+        assert spoken.report.verdict == Verdict(Fault.TOKEN_LIMIT, 20, "no stop after 20 frames")
 
     @pytest.mark.parametrize("fault", list(BAD_RESULTS))
     async def test_one_that_cannot_be_heard_is_passed_over(
@@ -225,11 +272,10 @@ class TestBestCandidate:
         fail_all(bench, lambda: short_script(0))
         bench.scripts["r-3-1"] = endless_script(28)
         bench.scripts["r-3-2"] = endless_script(12)
-        bench.decoder.results.append(BAD_RESULTS[fault])
-        audio = await build_speaker(bench).speak(JOB)
-        assert [num_frames for num_frames, _ in bench.decoder.calls] == [28, 12]
-        assert audio.samples.size == 12 * 2048
-        assert np.isfinite(audio.samples).all()
+        bench.decoder.results.extend([*ALL_TONES, BAD_RESULTS[fault]])
+        spoken = await speak(build_speaker(bench))
+        assert bench.decoder.calls[-1] == (12, NOISE_SEED)
+        np.testing.assert_array_equal(spoken.samples, await heard_of(endless_script(12)))
 
 
 class TestAllFailed:
@@ -237,7 +283,7 @@ class TestAllFailed:
         fail_all(bench, lambda: short_script(0))
         speaker = build_speaker(bench)
         with pytest.raises(ChunkFailed) as failed:
-            await speaker.speak(JOB)
+            await speak(speaker)
         assert str(failed.value) == (
             "part 4 of the text could not be spoken in 5 attempts "
             "(last cause: too_short: half of the text: 0 frames for an expected 15)"
@@ -247,16 +293,142 @@ class TestAllFailed:
 
     async def test_none_that_can_be_heard(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(20))
-        bench.decoder.results.extend([GenerationFailed("no memory")] * 5)
+        bench.decoder.results.extend([*ALL_TONES, *[GenerationFailed("no memory")] * 5])
         with pytest.raises(ChunkFailed):
-            await build_speaker(bench).speak(JOB)
-        assert len(bench.decoder.calls) == 5
+            await speak(build_speaker(bench))
+        assert not bench.decoder.results
 
     async def test_a_server_that_wants_no_second_best(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(28))
         with pytest.raises(ChunkFailed, match="could not be spoken in 2 attempts"):
-            await build_speaker(bench, may_be_degraded=False, max_attempts=2).speak(JOB)
+            await speak(build_speaker(bench, may_be_degraded=False, max_attempts=2))
         assert bench.decoder.calls == []
+
+
+class TestLive:
+    """Somebody listens while it is made: what was heard cannot be taken back."""
+
+    async def test_sound_comes_before_the_last_token(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        bench.scripts["r-3-1"] = held_script(short_script(29), gate, num_free_frames=3)
+        live = Live(build_speaker(bench))
+        task = asyncio.create_task(live.run())
+        await wait_for(lambda: len(live.listener.pieces) == 3)
+        assert live.outlet.is_heard
+        gate.set()
+        np.testing.assert_array_equal(await task, await heard_of(short_script(29)))
+        assert (live.outlet.report.num_attempts, live.outlet.report.verdict) == (1, None)
+
+    @pytest.mark.parametrize("is_decoded", [False, True])
+    async def test_a_retry_before_any_sound_is_not_heard(
+        self, bench: Bench, is_decoded: bool
+    ) -> None:
+        if is_decoded:
+            bench.decoder.results.append(np.full(29 * 2048, np.nan, np.float32))
+        else:
+            bench.scripts["r-3-1"] = short_script(0)
+        live = Live(build_speaker(bench))
+        heard = await live.run()
+        np.testing.assert_array_equal(heard, await heard_of(short_script(30)))
+        assert (live.outlet.report.num_attempts, live.outlet.report.verdict) == (2, None)
+
+    async def test_a_retry_before_the_listeners_turn_is_not_heard(self, bench: Bench) -> None:
+        """19 frames of the first attempt lie in the outlet when it fails."""
+        gate = asyncio.Event()
+        bench.scripts["r-3-1"] = loop_script(9)
+        bench.scripts["r-3-2"] = held_script(short_script(25), gate)
+        outlet = ChunkOutlet()
+        speaking = asyncio.create_task(build_speaker(bench).speak(JOB, outlet))
+        await wait_for(lambda: len(bench.engine.requests) == 2)
+        listener = Listener(outlet)
+        listening = asyncio.create_task(listener.listen())
+        await bench.settle()
+        assert (listener.pieces, outlet.is_heard) == ([], False)
+        gate.set()
+        outlet.close(await speaking)
+        np.testing.assert_array_equal(await listening, await heard_of(short_script(25)))
+        assert (outlet.report.num_attempts, outlet.report.verdict) == (2, None)
+
+    @pytest.mark.parametrize(
+        ("fault", "num_good_frames", "num_heard_frames"),
+        [
+            # A loop or a stall is certain only when some of it has been heard.
+            (Fault.LOOP, 9, 19),
+            (Fault.STALL, 5, 22),
+            (Fault.RUNAWAY, 107, 107),
+            (Fault.TOO_SHORT, 2, 2),
+            (Fault.TOKEN_LIMIT, 40, 40),
+            (Fault.BAD_TOKENS, 0, 20),
+            (Fault.ENGINE_ERROR, 0, 10),
+        ],
+    )
+    async def test_a_fault_after_the_first_sound_ends_the_chunk(
+        self, bench: Bench, fault: Fault, num_good_frames: int, num_heard_frames: int
+    ) -> None:
+        script = bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
+        speaker = build_speaker(bench)
+        live = Live(speaker)
+        heard = await live.run()
+        expected = await heard_of(script, num_frames=num_heard_frames)
+        np.testing.assert_array_equal(heard, expected)
+        verdict = live.outlet.report.verdict
+        assert verdict is not None
+        assert (verdict.fault, verdict.num_good_frames) == (fault, num_good_frames)
+        assert live.outlet.report.num_attempts == len(bench.engine.requests) == 1
+        assert speaker.counts.num_degraded_chunks == 1
+        assert speaker.counts.faults == Counter({fault: 1})
+
+    async def test_a_server_that_wants_no_second_best(self, bench: Bench) -> None:
+        """The listener is told, and hears nothing more of it."""
+        bench.scripts["r-3-1"] = endless_script(28)
+        speaker = build_speaker(bench, may_be_degraded=False)
+        live = Live(speaker)
+        with pytest.raises(ChunkFailed) as failed:
+            await live.run()
+        assert str(failed.value) == (
+            "part 4 of the text could not be spoken in 1 attempts "
+            "(last cause: token_limit: no stop after 28 frames)"
+        )
+        heard = await heard_of(endless_script(28))
+        np.testing.assert_array_equal(live.listener.samples, heard[:-120])
+        assert speaker.counts.num_degraded_chunks == 0
+
+    async def test_engine_death_is_told_after_what_was_made(self, bench: Bench) -> None:
+        error = EngineDead("core is gone")
+        bench.scripts["r-3-1"] = Script(speech_ids(20), error=error, fail_at=70)
+        live = Live(build_speaker(bench))
+        with pytest.raises(EngineDead, match="core is gone"):
+            await live.run()
+        heard = await heard_of(short_script(10))
+        np.testing.assert_array_equal(live.listener.samples, heard[:-120])
+        assert len(bench.engine.requests) == 1
+
+    async def test_halves_are_heard_once_both_are_good(self, bench: Bench) -> None:
+        """The second half cannot be retried alone, and nobody may hear the first twice."""
+        bench.scripts.update({f"r-3-{number}": short_script(0) for number in (1, 2, 3)})
+        gate = asyncio.Event()
+        bench.scripts["r-3-4-0"] = short_script(15)
+        bench.scripts["r-3-4-1"] = held_script(short_script(0), gate)
+        bench.scripts["r-3-5-0"], bench.scripts["r-3-5-1"] = short_script(14), short_script(13)
+        live = Live(build_speaker(bench))
+        task = asyncio.create_task(live.run())
+        await wait_for(lambda: bench.decoder.calls == [(15, NOISE_SEED)])
+        await bench.settle()
+        assert not live.outlet.is_heard
+        gate.set()
+        heard = [await heard_of(short_script(num)) for num in (14, 13)]
+        np.testing.assert_array_equal(await task, join_pieces(heard))
+        assert (live.outlet.report.num_attempts, live.outlet.report.verdict) == (5, None)
+
+    async def test_the_best_of_attempts_that_were_not_heard(self, bench: Bench) -> None:
+        fail_all(bench, lambda: short_script(0))
+        bench.scripts["r-3-2"] = loop_script(20)
+        outlet = ChunkOutlet()
+        outlet.close(await build_speaker(bench).speak(JOB, outlet))
+        heard = await Listener(outlet).listen()
+        np.testing.assert_array_equal(heard, await heard_of(loop_script(20), num_frames=20))
+        assert outlet.report.verdict == Verdict(Fault.LOOP, 20, "period 1 frames, 12 times")
+        assert outlet.report.num_output_tokens == 31 * 7 + 6
 
 
 class TestEngineDeath:
@@ -265,7 +437,7 @@ class TestEngineDeath:
         bench.scripts["r-3-1"] = Script((), error=EngineDead("core is gone"))
         speaker = build_speaker(bench)
         with pytest.raises(EngineDead, match="core is gone"):
-            await speaker.speak(JOB)
+            await speak(speaker)
         assert len(bench.engine.requests) == 1
         assert speaker.counts.faults == Counter()
 
@@ -274,7 +446,7 @@ class TestEngineDeath:
         gate = asyncio.Event()
         bench.scripts["r-3-4-0"] = Script((), error=EngineDead("core is gone"), gate=gate)
         bench.scripts["r-3-4-1"] = Script(speech_ids(9), hangs_at_end=True)
-        task = asyncio.create_task(build_speaker(bench).speak(JOB))
+        task = asyncio.create_task(speak(build_speaker(bench)))
         await wait_for(lambda: bench.engine.num_active == 2)
         gate.set()
         with pytest.raises(EngineDead):
@@ -287,7 +459,7 @@ async def test_cancelling_leaves_no_half_behind(bench: Bench) -> None:
     for half in (0, 1):
         bench.scripts[f"r-3-4-{half}"] = Script(speech_ids(9), hangs_at_end=True)
     before = asyncio.all_tasks()
-    task = asyncio.create_task(build_speaker(bench).speak(JOB))
+    task = asyncio.create_task(speak(build_speaker(bench)))
     await wait_for(lambda: bench.engine.num_active == 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -13,6 +13,7 @@ from orpheus_server.errors import OrpheusError, RequestError
 from orpheus_server.http_errors import (
     Answer,
     answer_for,
+    error_body,
     error_response,
     install_error_handlers,
     internal_error,
@@ -99,6 +100,8 @@ def test_answer(client: TestClient, name: str) -> None:
         "param": "voice" if is_request else None,
         "code": "own_code" if is_request else expected.code,
     }
+    # The same in an event of a stream.
+    assert error_body(make(name)).model_dump() == error_of(response)
     assert response.headers.get("retry-after") == expected.headers.get("retry-after")
     may_retry = expected.status >= 500 and name != "ChunkFailed"
     assert response.headers.get("x-should-retry") == (None if may_retry else "false")

@@ -2,23 +2,11 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from orpheus_server.logs import JsonFormatter, configure_logging
 from orpheus_server.settings import load_settings
-
-
-@pytest.fixture(autouse=True)
-def loggers() -> Iterator[list[logging.Logger]]:
-    """The loggers that are configured, as they were before once the test has ended."""
-    loggers = [logging.getLogger(name) for name in ("orpheus_server", "uvicorn")]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
-    yield loggers
-    for logger, (handlers, level, propagates) in zip(loggers, before, strict=True):
-        logger.handlers[:], logger.propagate = handlers, propagates
-        logger.setLevel(level)
 
 
 def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:

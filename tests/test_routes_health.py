@@ -34,7 +34,7 @@ def test_healthy(server: FakeServer, prefix: str) -> None:
             "features": {
                 "text_to_speech": True,
                 "conversational_ai": False,
-                "streaming": False,
+                "streaming": True,
             },
             "model": "model pocket, engine vLLM, device CPU, float32: a test asked for it",
             "active_generations": 0,

@@ -24,6 +24,7 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
         "version": __version__,
         "endpoints": [
             "POST /v1/audio/speech",
+            "WS /v1/audio/stream",
             "GET /v1/audio/voices",
             "GET /v1/audio/models",
             "GET /v1/models",
@@ -36,6 +37,9 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
     for line in body["endpoints"]:
         method, path = line.split()
         path = path.replace("{model}", "tts-1")
+        if method == "WS":
+            with client.websocket_connect(path):
+                continue
         answer = client.request(method, path, json={"input": "Hi."} if method == "POST" else None)
         assert answer.status_code == 200, line
 
@@ -88,7 +92,15 @@ class TestOpenApi:
 
     def test_speech_answers_are_audio(self, client: TestClient) -> None:
         content = operations(client)["post /v1/audio/speech"]["responses"]["200"]["content"]
-        assert list(content) == ["audio/wav", "audio/pcm"]
+        assert list(content) == [
+            "audio/wav",
+            "audio/pcm",
+            "audio/mpeg",
+            "audio/opus",
+            "audio/aac",
+            "audio/flac",
+            "text/event-stream",
+        ]
 
     def test_examples_work_when_pressed(self, client: TestClient) -> None:
         schema = client.get("/openapi.json").json()["components"]["schemas"]["SpeechRequest"]

@@ -2,19 +2,31 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
 import pytest
 
 from orpheus_server import runtime as runtime_module
-from orpheus_server.choice import Choice
-from orpheus_server.errors import EngineDead, EngineNotReady, StartError
+from orpheus_server.choice import Choice, choose
+from orpheus_server.errors import ChunkFailed, EngineDead, EngineNotReady, StartError
 from orpheus_server.fakes import ScriptedEngine, ToneDecoder
 from orpheus_server.parts import Parts
 from orpheus_server.runtime import Runtime, open_runtime
 from orpheus_server.settings import Settings, load_settings
+from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
 from orpheus_server.workers import WorkerPool
-from tests.support import POCKET, build_prompts, fitting_speech, wait_for
+from tests.support import (
+    POCKET,
+    build_prompts,
+    endless_script,
+    fitting_speech,
+    held_script,
+    short_script,
+    texts_of,
+    wait_for,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +107,99 @@ async def test_closing_while_it_loads_closes_what_was_built(
     await closing
     assert loader.engine.is_alive is False
     assert loader.num_failures == 0
+
+
+async def test_parts_are_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What decodes needs the pool to its end, and the engine feeds what decodes."""
+    closed: list[str] = []
+
+    class Engine(ScriptedEngine):
+        async def close(self) -> None:
+            closed.append("engine")
+            await super().close()
+
+    class Decoder(ToneDecoder):
+        async def close(self) -> None:
+            closed.append("decoder")
+
+    class Pool(WorkerPool):
+        async def close(self) -> None:
+            closed.append("pool")
+            await super().close()
+
+    def build(choice: Choice, settings: Settings) -> Parts:
+        return Parts(build_prompts(POCKET), Engine(fitting_speech(POCKET)), Decoder(), Pool(1))
+
+    loader = Loader(monkeypatch)
+    monkeypatch.setattr(runtime_module, "build_parts", build)
+    async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
+        await wait_for(lambda: status_of(runtime) == "healthy")
+        assert closed == []
+    assert closed == ["engine", "decoder", "pool"]
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A runtime of settings over the fakes, which serves at once."""
+
+    runtime: Runtime
+    engine: ScriptedEngine
+    synthesizer: Synthesizer
+
+    async def speak(self, request_id: str, num_chunks: int) -> bytes:
+        job = SpeechJob(
+            request_id=request_id,
+            texts=texts_of(*["Abcdefg hijklmno."] * num_chunks),
+            voice=POCKET.default_voice,
+            sampling=self.runtime.default_sampling,
+            seed=7,
+            speed=1.0,
+            response_format="pcm",
+        )
+        return await self.synthesizer.collect(job, SpeechStats())
+
+
+@asynccontextmanager
+async def assemble(settings: Settings, *, is_cuda: bool = False) -> AsyncIterator[Assembled]:
+    choice = replace(choose(settings, has_cuda=False), is_cuda=is_cuda)
+    engine, pool = ScriptedEngine(fitting_speech(POCKET)), WorkerPool(2)
+    runtime = Runtime(settings, choice)
+    synthesizer = runtime.assemble(Parts(build_prompts(POCKET), engine, ToneDecoder(), pool))
+    yield Assembled(runtime, engine, synthesizer)
+    await pool.close()
+
+
+@pytest.mark.parametrize(
+    ("is_deterministic", "is_cuda", "max_active"),
+    [(False, False, 4), (True, False, 1), (True, True, 4)],
+)
+async def test_deterministic_is_one_generation_at_a_time_on_the_cpu(
+    is_deterministic: bool, is_cuda: bool, max_active: int
+) -> None:
+    """Whatever shares a batch changes its last bits; CUDA has kernels that do not care."""
+    settings = load_settings(tts_deterministic=is_deterministic)
+    async with assemble(settings, is_cuda=is_cuda) as assembled:
+        gate = asyncio.Event()
+        assembled.engine.enqueue(*[held_script(short_script(16), gate)] * 4)
+        speaking = asyncio.gather(assembled.speak("a", 2), assembled.speak("b", 2))
+        await wait_for(lambda: assembled.engine.num_active == max_active)
+        gate.set()
+        first, second = await speaking
+        assert first == second
+        assert assembled.engine.max_active == max_active
+        assert len(assembled.engine.requests) == 4
+
+
+async def test_settings_of_attempts() -> None:
+    settings = load_settings(tts_max_attempts=2, tts_on_failure="error", tts_max_tokens=140)
+    async with assemble(settings) as assembled:
+        assembled.engine.enqueue(*[endless_script(20)] * 2)
+        with pytest.raises(ChunkFailed, match="in 2 attempts"):
+            await assembled.speak("r", 1)
+        # For 15 expected frames it would be 74 times 7.
+        assert [request.max_tokens for request in assembled.engine.requests] == [140] * 2
+        counts = assembled.runtime.counts
+        assert (counts.num_chunks, counts.num_attempts, counts.num_degraded_chunks) == (1, 2, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,49 +1,195 @@
-"""Chunks side by side: no click, no long gap, nothing of a word lost."""
+"""Chunks side by side, however they come: no click, no long gap, nothing of a word lost."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from orpheus_server.audio import Samples, empty
-from orpheus_server.seams import join_chunks, smooth_chunk
+from orpheus_server.audio import SPEECH_RMS, Samples, empty
+from orpheus_server.seams import SeamFilter, smooth_chunk
 
 RATE = 24_000
 LEAD, TAIL = 3600, 7200  # 0.15 and 0.3 s
-FADE = 120
+WINDOW, FADE = 240, 120  # 10 and 5 ms
+RAMP = np.arange(FADE) / FADE
+
+
+def constant(num_samples: int, value: float = 0.5) -> Samples:
+    return np.full(num_samples, value, dtype=np.float32)
 
 
 def chunk(num_lead: int, num_loud: int, num_tail: int) -> Samples:
-    parts = ((num_lead, 0.0), (num_loud, 0.5), (num_tail, 0.0))
-    return np.concatenate([np.full(num, value, dtype=np.float32) for num, value in parts])
+    return np.concatenate([constant(num_lead, 0.0), constant(num_loud), constant(num_tail, 0.0)])
 
 
-@pytest.mark.parametrize(
-    ("num_lead", "num_tail", "expected"),
-    [(0, 0, 4800), (LEAD, TAIL, 15_600), (24_000, 24_000, 15_600), (2400, 2400, 9600)],
-)
-def test_length_of_a_smooth_chunk(num_lead: int, num_tail: int, expected: int) -> None:
-    assert smooth_chunk(chunk(num_lead, 4800, num_tail), sample_rate=RATE).size == expected
+def smooth(samples: Samples) -> Samples:
+    return smooth_chunk(samples, sample_rate=RATE)
 
 
-def test_sound_is_untouched_but_for_the_fade() -> None:
-    smooth = smooth_chunk(chunk(0, 4800, 0), sample_rate=RATE)
-    assert smooth[0] == smooth[-1] == 0.0
-    assert smooth[FADE:-FADE].tolist() == [0.5] * (4800 - 2 * FADE)
+def trimmed_and_faded(samples: Samples) -> Samples:
+    """The same by looking at all of it: from the first loud window to the last."""
+    padded = np.pad(samples, (0, -samples.size % WINDOW))
+    power = np.square(padded).reshape(-1, WINDOW).mean(axis=1)
+    loud = np.flatnonzero(power > SPEECH_RMS**2)
+    if loud.size:
+        samples = samples[max(0, loud[0] * WINDOW - LEAD) : (loud[-1] + 1) * WINDOW + TAIL]
+    length = min(FADE, samples.size // 2)
+    gain = np.ones(samples.size, dtype=np.float32)
+    if length:
+        ramp = np.linspace(0.0, 1.0, length, endpoint=False, dtype=np.float32)
+        gain[:length], gain[-length:] = ramp, ramp[::-1]
+    faded: Samples = samples * gain
+    return faded
 
 
-def test_fade_falls_into_silence_that_is_there() -> None:
-    smooth = smooth_chunk(chunk(24_000, 4800, 24_000), sample_rate=RATE)
-    assert smooth[LEAD:-TAIL].tolist() == [0.5] * 4800
+@st.composite
+def chunks(draw: st.DrawFn) -> Samples:
+    """Loud and quiet stretches around the lengths that matter, with noise to tell samples apart."""
+    lengths = st.sampled_from([0, 1, 119, 120, 121, 239, 240, 241, 480, 2048, 3600, 7300, 15_000])
+    levels = st.sampled_from([0.0, 0.003, 0.0059, 0.0061, 0.5])
+    parts = draw(st.lists(st.tuples(lengths, levels), max_size=6))
+    levels_of_samples = [constant(num, level) for num, level in parts]
+    samples = np.concatenate([empty(), *levels_of_samples])
+    signs = np.random.default_rng(1).choice(np.array([-1, 1], np.float32), samples.size)
+    signed: Samples = samples * signs
+    return signed
 
 
-def test_join_chunks() -> None:
-    first, second = chunk(24_000, 4800, 0), chunk(0, 2400, 24_000)
-    joined = join_chunks([first, second], sample_rate=RATE)
-    assert joined.dtype == np.float32
-    assert joined.size == LEAD + 4800 + 2400 + TAIL
-    # No step anywhere is larger than one of the fade: a hard joint steps by 0.5.
-    assert np.abs(np.diff(joined)[LEAD:-TAIL]).max() == pytest.approx(0.5 / FADE, rel=1e-4)
+class TestPieces:
+    @settings(deadline=None)
+    @given(
+        samples=chunks(),
+        sizes=st.lists(st.sampled_from([0, 1, 7, 119, 120, 240, 241, 2048, 5000]), min_size=1),
+    )
+    def test_pieces_give_the_samples_of_the_whole(self, samples: Samples, sizes: list[int]) -> None:
+        seam = SeamFilter(sample_rate=RATE)
+        edges = [0, *np.cumsum(sizes).tolist(), samples.size]
+        pieces = [seam.feed(samples[start:end]) for start, end in pairwise(edges)]
+        np.testing.assert_array_equal(np.concatenate([*pieces, seam.flush()]), smooth(samples))
+
+    def test_sound_that_was_given_before_it_was_measured_counts(self) -> None:
+        """A piece was not measured if a window began in what was given: its sound was cut off."""
+        samples = chunk(0, 10_080, 24_000)
+        seam = SeamFilter(sample_rate=RATE)
+        pieces = [seam.feed(samples[start : start + 6144]) for start in range(0, 34_080, 6144)]
+        assert sum(piece.size for piece in (*pieces, seam.flush())) == 10_080 + TAIL
+
+    @settings(deadline=None)
+    @given(samples=chunks())
+    def test_the_whole_is_what_it_was_when_it_came_in_one_piece(self, samples: Samples) -> None:
+        np.testing.assert_array_equal(smooth(samples), trimmed_and_faded(samples))
+
+    def test_what_is_certain_comes_at_once(self) -> None:
+        """All but a fade's length, which may be the end."""
+        seam = SeamFilter(sample_rate=RATE)
+        given = [seam.feed(constant(2048)).size for _ in range(4)]
+        assert given == [2048 - FADE, 2048, 2048, 2048]
+        assert seam.flush().size == FADE
+
+    def test_nothing_comes_before_the_first_sound(self) -> None:
+        seam = SeamFilter(sample_rate=RATE)
+        assert [seam.feed(constant(2048, 0.0)).size for _ in range(12)] == [0] * 12
+        # The window of the first loud sample began 96 samples before it.
+        assert seam.feed(constant(2048)).size == LEAD + 96 + 2048 - FADE
+
+    def test_a_pause_is_held_back_once_it_is_too_long(self) -> None:
+        """As silence at the end it would go, between two words it stays whole."""
+        seam = SeamFilter(sample_rate=RATE)
+        assert seam.feed(constant(2400)).size == 2400 - FADE
+        given = [seam.feed(constant(2400, 0.0)).size for _ in range(5)]
+        assert given == [2400, 2400, 2400, 0, 0]
+        assert seam.feed(constant(2400)).size == 2 * 2400 + 2400
+        assert seam.flush().size == FADE
+
+    @pytest.mark.parametrize(("num_samples", "num_given"), [(239, 0), (240, 120), (241, 121)])
+    def test_nothing_comes_before_the_length_of_the_fade_is_certain(
+        self, num_samples: int, num_given: int
+    ) -> None:
+        seam = SeamFilter(sample_rate=RATE)
+        assert seam.feed(constant(num_samples)).size == num_given
+        assert seam.flush().size == num_samples - num_given
+
+    def test_an_early_end_is_faded_too(self) -> None:
+        seam = SeamFilter(sample_rate=RATE)
+        seam.feed(constant(2048, 1.0))
+        assert seam.flush() == pytest.approx(RAMP[::-1])
 
 
-def test_join_of_nothing() -> None:
-    assert join_chunks([], sample_rate=RATE).size == 0
-    assert join_chunks([empty(), empty()], sample_rate=RATE).size == 0
+class TestLength:
+    @pytest.mark.parametrize(
+        ("num_lead", "num_tail", "kept_lead", "kept_tail"),
+        [
+            (0, 0, 0, 0),
+            (LEAD, TAIL, LEAD, TAIL),
+            (24_000, 24_000, LEAD, TAIL),
+            (24_000, 0, LEAD, 0),
+            (0, 24_000, 0, TAIL),
+            (2400, 2400, 2400, 2400),
+            (1200, 480, 1200, 480),
+        ],
+    )
+    def test_long_silence_at_the_ends_goes(
+        self, num_lead: int, num_tail: int, kept_lead: int, kept_tail: int
+    ) -> None:
+        """canopyai#299: 600 ms of near silence before the first word."""
+        given = smooth(chunk(num_lead, 4800, num_tail))
+        assert given.size == kept_lead + 4800 + kept_tail
+        expected = chunk(kept_lead, 4800, kept_tail)
+        np.testing.assert_array_equal(given[FADE:-FADE], expected[FADE:-FADE])
+
+    def test_noise_before_speech_is_silence(self) -> None:
+        noise = constant(40 * WINDOW, 0.005)
+        given = smooth(np.concatenate([noise, constant(2 * WINDOW)]))
+        assert given.size == LEAD + 2 * WINDOW
+        assert given[LEAD:-FADE].tolist() == [0.5] * (2 * WINDOW - FADE)
+
+    @pytest.mark.parametrize("num_samples", [0, 1, WINDOW - 1, 50 * WINDOW])
+    def test_silence_alone_is_not_trimmed(self, num_samples: int) -> None:
+        assert smooth(constant(num_samples, 0.005)).size == num_samples
+
+    def test_sound_in_a_last_broken_window_stays(self) -> None:
+        """Only whole windows were measured, so up to 10 ms of a word could be cut off its end."""
+        samples = np.concatenate([chunk(0, WINDOW, 50 * WINDOW), constant(WINDOW - 1)])
+        given = smooth(samples)
+        assert given.size == samples.size
+        np.testing.assert_array_equal(given[FADE:-FADE], samples[FADE:-FADE])
+
+
+class TestFade:
+    def test_edges_rise_from_and_fall_to_zero(self) -> None:
+        given = smooth(constant(480, 1.0))
+        assert given[:FADE] == pytest.approx(RAMP)
+        assert given[FADE:-FADE].tolist() == [1.0] * 240
+        assert given[-FADE:] == pytest.approx(RAMP[::-1])
+        assert given[0] == given[-1] == 0.0
+
+    @pytest.mark.parametrize(
+        ("num_samples", "expected"),
+        [(0, []), (1, [1.0]), (2, [0.0, 0.0]), (4, [0.0, 0.5, 0.5, 0.0]), (3, [0.0, 1.0, 0.0])],
+    )
+    def test_of_few_samples(self, num_samples: int, expected: list[float]) -> None:
+        assert smooth(constant(num_samples, 1.0)).tolist() == expected
+
+    def test_it_falls_into_silence_that_is_there(self) -> None:
+        given = smooth(chunk(24_000, 4800, 24_000))
+        assert given[LEAD:-TAIL].tolist() == [0.5] * 4800
+
+    def test_its_input_is_left_alone(self) -> None:
+        samples = constant(480)
+        smooth(samples)
+        assert samples.tolist() == [0.5] * 480
+
+    def test_chunks_side_by_side_have_no_step(self) -> None:
+        joined = np.concatenate([smooth(chunk(24_000, 4800, 0)), smooth(chunk(0, 2400, 24_000))])
+        assert joined.dtype == np.float32
+        assert joined.size == LEAD + 4800 + 2400 + TAIL
+        # No step anywhere is larger than one of the fade: a hard joint steps by 0.5.
+        assert np.abs(np.diff(joined)[LEAD:-TAIL]).max() == pytest.approx(0.5 / FADE, rel=1e-4)
+
+
+def test_nothing_in_nothing_out() -> None:
+    seam = SeamFilter(sample_rate=RATE)
+    assert (seam.feed(empty()).size, seam.flush().size) == (0, 0)
+    assert smooth(empty()).dtype == np.float32

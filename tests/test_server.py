@@ -3,6 +3,7 @@
 import asyncio
 import io
 import itertools
+import json
 import socket
 import threading
 import wave
@@ -10,10 +11,15 @@ from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
+import av
+import httpx2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from openai import APIStatusError, BadRequestError, NotFoundError, OpenAI
+from websockets.sync.client import ClientConnection, connect
 
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import TokenDelta, TokenRequest
@@ -122,6 +128,143 @@ class TestSpeech:
     def test_greedy_sampling_ends(self, client: OpenAI) -> None:
         """Temperature 0 falls into loops; the guard ends them and a retry samples."""
         assert read_wav(speak(client, SENTENCES[1], temperature=0)).size > 24_000
+
+
+def hear(body: bytes) -> npt.NDArray[np.int16]:
+    """Samples of a file at 24 kHz, as a player has them."""
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=24_000)
+    with av.open(io.BytesIO(body), "r") as container:
+        frames = [*container.decode(audio=0), None]
+        parts = [each.to_ndarray()[0] for frame in frames for each in resampler.resample(frame)]
+    return np.concatenate(parts)
+
+
+class TestStreaming:
+    def test_the_joined_stream_is_the_file(self, client: OpenAI) -> None:
+        """Seams between pieces, or frames lost at them, are what a rival's stream is made of."""
+        whole = read_wav(speak(client, SENTENCES[0], seed=21))
+        with client.audio.speech.with_streaming_response.create(
+            model="tts-1",
+            voice="leo",
+            input=SENTENCES[0],
+            response_format="pcm",
+            extra_body={"seed": 21},
+        ) as response:
+            parts = list(response.iter_bytes())
+        assert response.headers["transfer-encoding"] == "chunked"
+        assert len(parts) > 3
+        np.testing.assert_array_equal(np.frombuffer(b"".join(parts), dtype="<i2"), whole)
+
+    @pytest.mark.parametrize("name", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
+    def test_every_format_is_heard(self, client: OpenAI, name: Any) -> None:
+        body = client.audio.speech.create(
+            model="tts-1",
+            voice="tara",
+            input=SENTENCES[3],
+            response_format=name,
+            extra_body={"seed": 5, "stream": True},
+        ).content
+        samples = np.frombuffer(body, dtype="<i2") if name == "pcm" else hear(body)
+        assert pick(samples, 24_000, SENTENCES) == SENTENCES[3]
+
+    def test_events_are_the_body(self, client: OpenAI) -> None:
+        with client.audio.speech.with_streaming_response.create(
+            model="tts-1",
+            voice="leo",
+            input=SENTENCES[0],
+            response_format="pcm",
+            stream_format="sse",
+            extra_body={"seed": 21},
+        ) as response:
+            events = [json.loads(line[6:]) for line in response.iter_lines() if line]
+        assert {event["type"] for event in events[:-1]} == {"speech.audio.delta"}
+        assert events[-1]["type"] == "speech.audio.done"
+        assert events[-1]["usage"]["output_tokens"] > 100
+
+    def test_sound_comes_while_it_is_made_and_leaving_ends_it(self, server: LiveServer) -> None:
+        body = {"input": " ".join(SENTENCES * 4), "response_format": "pcm"}
+        with httpx2.stream("POST", f"{server.url}/v1/audio/speech", json=body) as response:
+            assert len(next(response.iter_raw())) > 1000
+            assert server.engine.num_active > 0
+        wait_until(lambda: server.engine.num_active == 0, limit_sec=5)
+
+
+class TestWebSocket:
+    @pytest.fixture
+    def connection(self, server: LiveServer) -> Iterator[ClientConnection]:
+        url = server.url.replace("http://", "ws://")
+        with connect(f"{url}/v1/audio/stream") as connection:
+            send(connection, type="session.start", voice="leo", seed=11)
+            assert receive(connection)["type"] == "session.started"
+            yield connection
+
+    def test_text_as_a_language_model_writes_it(self, connection: ClientConnection) -> None:
+        text = " ".join(SENTENCES)
+        for start in range(0, len(text), 4):
+            send(connection, type="text.delta", text=text[start : start + 4])
+        send(connection, type="text.done")
+        events, sound = receive_all(connection)
+        assert events[0] == {"type": "audio.start", "utterance": 0}
+        chunks, done = events[1:-1], events[-1]
+        assert " ".join(chunk["text"] for chunk in chunks) == text
+        assert len(chunks) > 2
+        assert (done["type"], done["is_cancelled"]) == ("audio.done", False)
+        samples = np.frombuffer(sound, dtype="<i2")
+        assert samples.size == done["num_samples"]
+        assert done["usage"]["output_tokens"] > 82 * 12
+        # Each chunk begins where its event says.
+        edges = [*(chunk["start_sample"] for chunk in chunks), samples.size]
+        texts = [chunk["text"] for chunk in chunks]
+        heard = [pick(samples[a:b], 24_000, texts) for a, b in itertools.pairwise(edges)]
+        assert heard == texts
+
+    def test_cancel_frees_the_engine_and_the_session_speaks_again(
+        self, server: LiveServer, connection: ClientConnection
+    ) -> None:
+        send(connection, type="text.delta", text=" ".join(SENTENCES * 4))
+        while not isinstance(connection.recv(60), bytes):
+            pass
+        assert server.engine.num_active > 0
+        send(connection, type="cancel")
+        events, _ = receive_all(connection)
+        assert (events[-1]["utterance"], events[-1]["is_cancelled"]) == (0, True)
+        assert server.engine.num_active == 0
+        send(connection, type="text.delta", text=SENTENCES[2])
+        send(connection, type="text.done")
+        events, sound = receive_all(connection)
+        assert (events[-1]["utterance"], events[-1]["is_cancelled"]) == (1, False)
+        heard = pick(np.frombuffer(sound, dtype="<i2"), 24_000, SENTENCES)
+        assert heard == SENTENCES[2]
+
+    def test_leaving_frees_the_engine(
+        self, server: LiveServer, connection: ClientConnection
+    ) -> None:
+        send(connection, type="text.delta", text=" ".join(SENTENCES * 4))
+        wait_until(lambda: server.engine.num_active > 0, limit_sec=30)
+        connection.socket.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: server.engine.num_active == 0, limit_sec=5)
+
+
+def send(connection: ClientConnection, **event: object) -> None:
+    connection.send(json.dumps(event))
+
+
+def receive(connection: ClientConnection) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(connection.recv(60))
+    return event
+
+
+def receive_all(connection: ClientConnection) -> tuple[list[dict[str, Any]], bytes]:
+    """Events and sound of one utterance."""
+    events: list[dict[str, Any]] = []
+    sound = bytearray()
+    while not events or events[-1]["type"] not in ("audio.done", "error"):
+        message = connection.recv(60)
+        if isinstance(message, bytes):
+            sound += message
+        else:
+            events.append(json.loads(message))
+    return events, bytes(sound)
 
 
 class TestEngine:

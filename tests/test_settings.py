@@ -27,10 +27,15 @@ def read_sample(path: Path) -> dict[str, tuple[str | None, str]]:
     return entries
 
 
+def written(value: object) -> str:
+    """A default as one writes it into a file."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def test_the_sample_is_the_settings() -> None:
     expected = {
         name.upper(): (
-            None if field.default is None else str(field.default),
+            None if field.default is None else written(field.default),
             " ".join((field.description or "").split()),
         )
         for name, field in Settings.model_fields.items()
@@ -76,7 +81,14 @@ def test_settings_are_frozen() -> None:
         ("TTS_MAX_WORKERS", "1.5", "allowed is a valid integer"),
         ("TTS_MAX_INPUT_CHARS", "-1", "allowed is greater than or equal to 0"),
         ("TTS_ON_FAILURE", "retry", "allowed is 'best' or 'error'"),
-        ("TTS_DEFAULT_RESPONSE_FORMAT", "mp3", "allowed is 'wav' or 'pcm'"),
+        (
+            "TTS_DEFAULT_RESPONSE_FORMAT",
+            "ogg",
+            "allowed is 'wav', 'pcm', 'mp3', 'opus', 'aac' or 'flac'",
+        ),
+        ("TTS_DETERMINISTIC", "maybe", "allowed is a valid boolean"),
+        ("TTS_FIRST_AUDIO_FRAMES", "1", "allowed is greater than or equal to 2"),
+        ("TTS_FIRST_AUDIO_FRAMES", "4", "allowed is less than or equal to 3"),
         ("SNAC_DEVICE", "gpu", "allowed are cpu, cuda and cuda:N"),
         ("SNAC_DEVICE", "cuda:", "allowed are cpu, cuda and cuda:N"),
         ("SNAC_DEVICE", "cpu:1", "allowed are cpu, cuda and cuda:N"),
@@ -125,6 +137,12 @@ def test_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOST", "environment")
     settings = load_settings(port=3)
     assert (settings.port, settings.host, settings.log_level) == (3, "environment", "ERROR")
+
+
+@pytest.mark.parametrize("name", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
+def test_every_format_may_be_the_default(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("TTS_DEFAULT_RESPONSE_FORMAT", name)
+    assert load_settings().tts_default_response_format == name
 
 
 def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

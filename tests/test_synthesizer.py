@@ -1,57 +1,82 @@
-"""Text to chunks, chunks ahead of each other, audio in order."""
+"""Text to chunks, chunks ahead of each other, audio in order while it is made."""
 
 import asyncio
+import math
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from orpheus_server.audio import Samples
 from orpheus_server.chunk_speaker import ChunkSpeaker
-from orpheus_server.errors import ChunkFailed, EngineDead
-from orpheus_server.fakes import Script, speech_script
-from orpheus_server.interfaces import TokenRequest
-from orpheus_server.planning import SpeechLimits, SpeechPlan
+from orpheus_server.encoders import PcmEncoder, wav_header
+from orpheus_server.errors import ChunkFailed, EngineDead, RequestError
+from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
+from orpheus_server.interfaces import Deadline, TokenRequest
+from orpheus_server.planning import SpeechLimits
 from orpheus_server.sampling import RetryPolicy, derive_seed
-from orpheus_server.synthesizer import LOOK_AHEAD, SpeechFile, SpeechJob, Synthesizer
+from orpheus_server.synthesizer import (
+    LIVE_LOOK_AHEAD,
+    LOOK_AHEAD,
+    AudioPiece,
+    SpeechJob,
+    SpeechStats,
+    Synthesizer,
+)
+from orpheus_server.tempo import change_tempo
 from orpheus_server.text import estimate_duration_sec
-from tests.support import POCKET, Bench, endless_script, short_script, speech_ids, wait_for
-
-LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
-JOB = SpeechJob(
-    request_id="r",
-    plan=SpeechPlan(("Abcdefg hijklmno.",) * 4),
-    voice=POCKET.default_voice,
-    sampling=POCKET.sampling,
-    seed=7,
-    speed=1.0,
-    response_format="pcm",
+from tests.support import (
+    POCKET,
+    Bench,
+    endless_script,
+    heard_of,
+    held_script,
+    join_pieces,
+    loop_script,
+    open_bench,
+    other_tasks,
+    short_script,
+    speech_ids,
+    texts_of,
+    wait_for,
 )
 
+RATE, FRAME, FADE = 24_000, 2048, 120
+LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+CHUNK = "Abcdefg hijklmno."  # 16 frames where a test does not say how many
 
-def build(
-    bench: Bench, *, look_ahead: int = LOOK_AHEAD, may_be_degraded: bool = True
-) -> Synthesizer:
+
+def build(bench: Bench, *, may_be_degraded: bool = True) -> Synthesizer:
     retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
     speaker = ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
     return Synthesizer(
         speaker,
         bench.pool,
-        sample_rate=24_000,
+        sample_rate=RATE,
         limits=LIMITS,
         expected_sec=estimate_duration_sec,
-        look_ahead=look_ahead,
     )
 
 
-def job_of(num_chunks: int) -> SpeechJob:
-    return replace(JOB, plan=SpeechPlan(JOB.plan.chunks[:1] * num_chunks))
+def job_of(texts: int | AsyncGenerator[str, None] = 4, *, request_id: str = "r") -> SpeechJob:
+    """A request for so many chunks, or for these."""
+    return SpeechJob(
+        request_id=request_id,
+        texts=texts_of(*[CHUNK] * texts) if isinstance(texts, int) else texts,
+        voice=POCKET.default_voice,
+        sampling=POCKET.sampling,
+        seed=7,
+        speed=1.0,
+        response_format="pcm",
+    )
 
 
 def name_lengths(bench: Bench, num_frames: list[int], gate: asyncio.Event | None = None) -> None:
     """Chunk by chunk the number of frames that it is spoken in; told apart by it."""
     for index, num in enumerate(num_frames):
-        script = speech_script(POCKET.layout, num)
-        bench.scripts[f"r-{index}-1"] = replace(script, gate=gate)
+        bench.scripts[f"r-{index}-1"] = replace(short_script(num), gate=gate)
 
 
 def hang_from(bench: Bench, first: int, last: int) -> None:
@@ -59,79 +84,263 @@ def hang_from(bench: Bench, first: int, last: int) -> None:
         bench.scripts[f"r-{index}-1"] = Script(speech_ids(9), hangs_at_end=True)
 
 
-async def spoken_frames(synthesizer: Synthesizer, job: SpeechJob) -> list[int]:
-    async with aclosing(synthesizer.speak(job)) as chunks:
-        return [chunk.samples.size // 2048 async for chunk in chunks]
+async def pieces_of(
+    synthesizer: Synthesizer, job: SpeechJob, stats: SpeechStats | None = None
+) -> list[AudioPiece]:
+    """All pieces of a stream."""
+    async with aclosing(synthesizer.stream(job, stats or SpeechStats())) as pieces:
+        return [piece async for piece in pieces]
+
+
+async def take_chunk(pieces: AsyncGenerator[AudioPiece, None], num_frames: int) -> None:
+    """A whole chunk: a piece for each frame, and the fade."""
+    sizes = [len((await anext(pieces)).data) // 2 for _ in range(num_frames + 1)]
+    assert sizes == [FRAME - FADE, *[FRAME] * (num_frames - 1), FADE]
+
+
+def frames_by_chunk(pieces: list[AudioPiece]) -> list[int]:
+    """The number of frames of each chunk in a row."""
+    assert [piece.chunk for piece in pieces[:-1]] == sorted(
+        piece.chunk for piece in pieces[:-1] if piece.chunk is not None
+    )
+    num_bytes: dict[int | None, int] = {}
+    for piece in pieces[:-1]:
+        num_bytes[piece.chunk] = num_bytes.get(piece.chunk, 0) + len(piece.data)
+    return [num // (2 * FRAME) for num in num_bytes.values()]
+
+
+async def check_begun(bench: Bench, num_requests: int) -> None:
+    """So many generations begin, and no more."""
+    await wait_for(lambda: len(bench.engine.requests) >= num_requests)
+    await bench.settle()
+    assert len(bench.engine.requests) == num_requests
+
+
+async def collect(synthesizer: Synthesizer, job: SpeechJob) -> bytes:
+    return await synthesizer.collect(job, SpeechStats())
+
+
+async def answer(synthesizer: Synthesizer, job: SpeechJob, *, is_live: bool) -> bytes:
+    if is_live:
+        return b"".join(piece.data for piece in await pieces_of(synthesizer, job))
+    return await collect(synthesizer, job)
+
+
+async def sound_of(scripts: list[Script]) -> Samples:
+    """What chunks that are spoken by these scripts sound like in a row."""
+    return join_pieces([await heard_of(script) for script in scripts])
+
+
+def pcm_of(samples: Samples) -> bytes:
+    return PcmEncoder().feed(samples)
 
 
 @pytest.mark.anyio
 class TestLookAhead:
-    async def test_never_more_than_the_bound_at_once(self, bench: Bench) -> None:
+    @pytest.mark.parametrize(("is_live", "bound"), [(True, LIVE_LOOK_AHEAD), (False, LOOK_AHEAD)])
+    async def test_never_more_than_the_bound_at_once(
+        self, bench: Bench, is_live: bool, bound: int
+    ) -> None:
         """A rival starts all chunks of a book at once, and everybody else waits behind it."""
         gate = asyncio.Event()
-        lengths = list(range(4, 24))
+        lengths = list(range(5, 25))
         name_lengths(bench, lengths, gate)
-        task = asyncio.create_task(spoken_frames(build(bench), job_of(20)))
-        await wait_for(lambda: bench.engine.num_active == LOOK_AHEAD)
-        await bench.pool.run(lambda: None)
-        assert len(bench.engine.requests) == LOOK_AHEAD == 8
+        task = asyncio.create_task(answer(build(bench), job_of(20), is_live=is_live))
+        await wait_for(lambda: bench.engine.num_active == bound)
+        await bench.settle()
+        assert len(bench.engine.requests) == bound
         gate.set()
-        assert await task == lengths
-        assert bench.engine.max_active == 8
+        assert await task == pcm_of(await sound_of([short_script(num) for num in lengths]))
+        assert bench.engine.max_active == bound
+        assert len(bench.engine.requests) == 20
 
-    async def test_a_slow_reader_holds_the_rest_back(self, bench: Bench) -> None:
+    def test_the_bounds(self) -> None:
+        assert (LIVE_LOOK_AHEAD, LOOK_AHEAD) == (3, 8)
+
+    async def test_a_reader_who_does_not_read_holds_the_rest_back(self, bench: Bench) -> None:
         """Memory for a request is bounded by what waits to be taken, not by its text."""
-        async with aclosing(build(bench, look_ahead=3).speak(job_of(9))) as chunks:
-            await anext(chunks)
-            await wait_for(lambda: len(bench.decoder.calls) == 3)
-            await bench.pool.run(lambda: None)
-            assert len(bench.engine.requests) == 3
-            await anext(chunks)
-            assert len(bench.engine.requests) <= 4
+        async with aclosing(build(bench).stream(job_of(9), SpeechStats())) as pieces:
+            await anext(pieces)
+            await check_begun(bench, LIVE_LOOK_AHEAD)
+            await wait_for(lambda: bench.engine.num_active == 0)
+            seeds = sorted(derive_seed(7, index) for index in range(LIVE_LOOK_AHEAD))
+            await wait_for(lambda: sorted(bench.decoder.calls) == [(16, seed) for seed in seeds])
+            await check_begun(bench, LIVE_LOOK_AHEAD)
 
-    async def test_one_is_one_after_the_other(self, bench: Bench) -> None:
-        assert await spoken_frames(build(bench, look_ahead=1), job_of(4)) == [16] * 4
-        assert bench.engine.max_active == 1
-        assert [each.request_id for each in bench.engine.requests] == [
-            f"r-{index}-1" for index in range(4)
-        ]
+    async def test_the_next_begins_when_one_has_been_taken(self, bench: Bench) -> None:
+        async with aclosing(build(bench).stream(job_of(9), SpeechStats())) as pieces:
+            for num_taken in range(4):
+                await take_chunk(pieces, 16)
+                await check_begun(bench, num_taken + LIVE_LOOK_AHEAD)
 
-    async def test_order_is_kept_whatever_is_there_first(self, bench: Bench) -> None:
+    async def test_an_answer_that_nobody_asks_for_is_not_begun(self, bench: Bench) -> None:
+        pieces = build(bench).stream(job_of(), SpeechStats())
+        await bench.settle()
+        await pieces.aclose()
+        assert bench.engine.requests == []
+
+    @pytest.mark.parametrize("is_live", [True, False])
+    async def test_order_is_kept_whatever_is_there_first(self, bench: Bench, is_live: bool) -> None:
         """A rival writes chunks as they come: a long first sentence is heard last."""
         gate = asyncio.Event()
-        name_lengths(bench, [30, 5, 6, 7])
-        bench.scripts["r-0-1"] = replace(bench.scripts["r-0-1"], gate=gate)
-        task = asyncio.create_task(spoken_frames(build(bench), JOB))
-        await wait_for(lambda: len(bench.decoder.calls) == 3)
+        lengths = [30, 5, 6]
+        name_lengths(bench, lengths)
+        bench.scripts["r-0-1"] = held_script(short_script(30), gate)
+        task = asyncio.create_task(answer(build(bench), job_of(3), is_live=is_live))
+        await wait_for(lambda: len(bench.decoder.calls) == 2)
         gate.set()
-        assert await task == [30, 5, 6, 7]
-        assert sorted(num_frames for num_frames, _ in bench.decoder.calls[:3]) == [5, 6, 7]
+        assert await task == pcm_of(await sound_of([short_script(num) for num in lengths]))
+        assert sorted(num_frames for num_frames, _ in bench.decoder.calls[:2]) == [5, 6]
+
+    async def test_a_chunk_is_heard_while_it_and_the_next_are_made(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        name_lengths(bench, [16, 16, 16])
+        bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=2)
+        async with aclosing(build(bench).stream(job_of(3), SpeechStats())) as pieces:
+            sizes = [len((await anext(pieces)).data) // 2 for _ in range(2)]
+            assert sizes == [FRAME - FADE, FRAME]
+            await wait_for(lambda: len(bench.decoder.calls) == 2)
+            assert bench.engine.num_active == 1
+            gate.set()
+
+    async def test_a_retry_of_a_later_chunk_is_not_heard(self, bench: Bench) -> None:
+        """It is over while the chunk before it plays."""
+        gate = asyncio.Event()
+        name_lengths(bench, [16, 16])
+        bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=2)
+        bench.scripts["r-1-1"] = loop_script(9)
+        bench.scripts["r-1-2"] = short_script(13)
+        stats = SpeechStats()
+        task = asyncio.create_task(pieces_of(build(bench), job_of(2), stats))
+        await wait_for(lambda: bench.decoder.calls == [(13, derive_seed(7, 1))])
+        gate.set()
+        assert frames_by_chunk(await task) == [16, 13]
+        assert (stats.num_attempts, stats.degraded_chunks) == (3, [])
+
+
+@pytest.mark.anyio
+class TestOneAtATime:
+    async def test_chunks_and_requests_take_turns(self) -> None:
+        async with open_bench(one_at_a_time=True) as bench:
+            synthesizer = build(bench)
+            jobs = [job_of(3, request_id=f"r{number}") for number in range(4)]
+            answers = await asyncio.gather(
+                *(answer(synthesizer, job, is_live=index < 2) for index, job in enumerate(jobs))
+            )
+            assert bench.engine.max_active == 1
+            assert len(bench.engine.requests) == 12
+            assert len(set(answers)) == 1
+
+    async def test_a_reader_who_does_not_read_holds_nobody_up(self) -> None:
+        async with open_bench(one_at_a_time=True) as bench:
+            synthesizer = build(bench)
+            async with aclosing(synthesizer.stream(job_of(9), SpeechStats())) as pieces:
+                await anext(pieces)
+                other = await answer(synthesizer, job_of(9, request_id="other"), is_live=True)
+                assert other == pcm_of(await sound_of([short_script(16)] * 9))
+                await wait_for(lambda: len(bench.engine.requests) == LIVE_LOOK_AHEAD + 9)
+                assert bench.engine.max_active == 1
+
+
+@pytest.mark.anyio
+class TestLateText:
+    async def test_it_does_not_hold_back_what_is_there(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+
+        async def texts() -> AsyncGenerator[str, None]:
+            yield CHUNK
+            await gate.wait()
+            yield "Bcdefgh."
+
+        stats = SpeechStats()
+        async with aclosing(build(bench).stream(job_of(texts()), stats)) as pieces:
+            await take_chunk(pieces, 16)
+            assert (len(bench.engine.requests), bench.engine.num_active) == (1, 0)
+            rest = asyncio.create_task(anext(pieces))
+            await bench.settle()
+            assert not rest.done()
+            gate.set()
+            piece = await rest
+            assert (piece.chunk, piece.text, piece.start_sample) == (1, "Bcdefgh.", 16 * FRAME)
+        assert stats.num_chunks == 1
+
+    async def test_it_is_not_asked_for_before_there_is_room(self, bench: Bench) -> None:
+        asked: list[int] = []
+
+        async def texts() -> AsyncGenerator[str, None]:
+            for index in range(9):
+                asked.append(index)
+                yield CHUNK
+
+        async with aclosing(build(bench).stream(job_of(texts()), SpeechStats())) as pieces:
+            await anext(pieces)
+            await wait_for(lambda: len(asked) >= LIVE_LOOK_AHEAD)
+            await bench.settle()
+            assert asked == [0, 1, 2]
+
+    async def test_its_failure_comes_after_what_was_spoken(self, bench: Bench) -> None:
+        async def texts() -> AsyncGenerator[str, None]:
+            yield CHUNK
+            yield CHUNK
+            raise ValueError("no more text")
+
+        before = other_tasks()
+        async with aclosing(build(bench).stream(job_of(texts()), SpeechStats())) as pieces:
+            await take_chunk(pieces, 16)
+            await take_chunk(pieces, 16)
+            with pytest.raises(ValueError, match="no more text"):
+                await anext(pieces)
+        assert other_tasks() == before
+
+    async def test_it_is_closed_with_the_stream(self, bench: Bench) -> None:
+        steps: list[str] = []
+
+        async def texts() -> AsyncGenerator[str, None]:
+            try:
+                yield CHUNK
+                await asyncio.Event().wait()
+            finally:
+                steps.append("closed")
+
+        async with aclosing(build(bench).stream(job_of(texts()), SpeechStats())) as pieces:
+            await anext(pieces)
+            assert steps == []
+        assert steps == ["closed"]
+
+    @pytest.mark.parametrize("is_live", [True, False])
+    async def test_no_text_is_no_sound(self, bench: Bench, is_live: bool) -> None:
+        assert await answer(build(bench), job_of(0), is_live=is_live) == b""
 
 
 @pytest.mark.anyio
 class TestEnding:
     async def test_closing_midway_stops_what_runs(self, bench: Bench) -> None:
-        hang_from(bench, 1, 3)
-        before = asyncio.all_tasks()
-        chunks = build(bench).speak(JOB)
-        await anext(chunks)
+        hang_from(bench, 0, 3)
+        before = other_tasks()
+        pieces = build(bench).stream(job_of(), SpeechStats())
+        await anext(pieces)
         await wait_for(lambda: bench.engine.num_active == 3)
-        await chunks.aclose()
+        await pieces.aclose()
         assert (bench.engine.num_active, bench.engine.num_aborted) == (0, 3)
-        assert asyncio.all_tasks() == before
+        assert other_tasks() == before
+        assert len(bench.engine.requests) == 3
 
-    async def test_cancelling_stops_what_runs(self, bench: Bench) -> None:
+    @pytest.mark.parametrize(("is_live", "num_active"), [(True, 3), (False, 4)])
+    async def test_cancelling_stops_what_runs(
+        self, bench: Bench, is_live: bool, num_active: int
+    ) -> None:
         """A caller's cancelled task left its generations to run to the token limit elsewhere."""
         hang_from(bench, 0, 3)
-        before = asyncio.all_tasks()
-        task = asyncio.create_task(build(bench).collect(JOB))
-        await wait_for(lambda: bench.engine.num_active == 4)
+        before = other_tasks()
+        task = asyncio.create_task(answer(build(bench), job_of(), is_live=is_live))
+        await wait_for(lambda: bench.engine.num_active == num_active)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (bench.engine.num_active, bench.engine.num_aborted) == (0, 4)
-        assert asyncio.all_tasks() == before
+        assert (bench.engine.num_active, bench.engine.num_aborted) == (0, num_active)
+        assert other_tasks() == before
 
+    @pytest.mark.parametrize("is_live", [True, False])
     @pytest.mark.parametrize(
         ("script", "error"),
         [
@@ -140,59 +349,119 @@ class TestEnding:
         ],
     )
     async def test_a_failure_takes_the_siblings_along(
-        self, bench: Bench, script: Script, error: type[Exception]
+        self, bench: Bench, script: Script, error: type[Exception], is_live: bool
     ) -> None:
         gate = asyncio.Event()
-        hang_from(bench, 1, 3)
+        hang_from(bench, 1, 2)
         bench.scripts["r-0-1"] = replace(script, gate=gate)
-        before = asyncio.all_tasks()
-        task = asyncio.create_task(build(bench).collect(JOB))
-        await wait_for(lambda: bench.engine.num_active == 4)
+        before = other_tasks()
+        task = asyncio.create_task(answer(build(bench), job_of(3), is_live=is_live))
+        await wait_for(lambda: bench.engine.num_active == 3)
         gate.set()
         with pytest.raises(error):
             await task
-        assert bench.engine.num_active == 0
-        assert asyncio.all_tasks() <= before | {task}
+        assert (bench.engine.num_active, len(bench.engine.requests)) == (0, 3)
+        assert other_tasks() == before
 
-    async def test_a_failed_chunk_fails_the_request(self, bench: Bench) -> None:
+    async def test_a_failure_of_a_later_chunk_comes_in_its_turn(self, bench: Bench) -> None:
+        """What is being played is good, and nobody can take back that it began."""
+        gate = asyncio.Event()
+        bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=1)
+        bench.scripts["r-1-1"] = Script((), error=ValueError("a bug of ours"))
+        hang_from(bench, 2, 2)
+        before = other_tasks()
+        stats = SpeechStats()
+        pieces = build(bench).stream(job_of(), stats)
+        await anext(pieces)
+        await wait_for(lambda: len(bench.engine.requests) == 3 and bench.engine.num_active == 2)
+        gate.set()
+        for _ in range(16):
+            assert (await anext(pieces)).chunk == 0
+        with pytest.raises(ValueError, match="a bug of ours"):
+            await anext(pieces)
+        assert bench.engine.num_active == 0
+        assert other_tasks() == before
+        assert stats.num_chunks == 1
+
+    @pytest.mark.parametrize("is_live", [True, False])
+    async def test_a_failed_chunk_fails_the_request(self, bench: Bench, is_live: bool) -> None:
         bench.scripts.update({f"r-2-{number}": endless_script(15) for number in (1, 2)})
         with pytest.raises(ChunkFailed, match="part 3 of the text"):
-            await build(bench, may_be_degraded=False).collect(JOB)
+            await answer(build(bench, may_be_degraded=False), job_of(), is_live=is_live)
+
+    async def test_a_rate_that_the_format_lacks(self, bench: Bench) -> None:
+        """Found before anything is generated for it."""
+        synthesizer = Synthesizer(
+            ChunkSpeaker(
+                bench.runner,
+                RetryPolicy(max_attempts=1, default=POCKET.sampling),
+                may_be_degraded=True,
+            ),
+            bench.pool,
+            sample_rate=12_345,
+            limits=LIMITS,
+            expected_sec=estimate_duration_sec,
+        )
+        with pytest.raises(ValueError, match="Invalid argument"):
+            await collect(synthesizer, replace(job_of(), response_format="opus"))
+        assert bench.engine.requests == []
 
 
 @pytest.mark.anyio
-class TestCollect:
-    async def test_one_file_and_what_it_took(self, bench: Bench) -> None:
-        name_lengths(bench, [15, 16, 17])
-        bench.scripts["r-1-1"] = short_script(0)
-        bench.scripts.update({f"r-2-{number}": endless_script(20) for number in (1, 2)})
-        file = await build(bench).collect(job_of(3))
-        num_frames = 15 + 16 + 20
-        assert len(file.data) == 2 * 2048 * num_frames
-        stats = file.stats
-        assert stats.audio_sec == pytest.approx(2048 * num_frames / 24_000)
-        assert (stats.num_chunks, stats.num_degraded_chunks, stats.num_attempts) == (3, 1, 5)
-        assert stats.num_prompt_tokens == 3 * 17
-        # Of every attempt: one stop alone, and both that ran to the limit.
-        assert stats.num_output_tokens == 15 * 7 + 1 + 1 + 16 * 7 + 1 + 2 * 20 * 7
-        assert stats.num_dropped_symbols == 0
+class TestStreamIsTheFile:
+    @pytest.mark.parametrize("speed", [0.25, 0.9, 1.0, 1.3, 4.0])
+    async def test_pcm(self, bench: Bench, speed: float) -> None:
+        lengths = [16, 5, 23, 9]
+        name_lengths(bench, lengths)
+        jobs = [replace(job_of(), speed=speed) for _ in range(2)]
+        stats = SpeechStats(), SpeechStats()
+        pieces = await pieces_of(build(bench), jobs[0], stats[0])
+        file = await build(bench).collect(jobs[1], stats[1])
+        assert b"".join(piece.data for piece in pieces) == file
+        sound = await sound_of([short_script(num) for num in lengths])
+        assert file == pcm_of(change_tempo(sound, speed=speed, sample_rate=RATE))
+        assert stats[0] == stats[1]
+        assert stats[0].num_samples == len(file) // 2 == round(sum(lengths) * FRAME / speed)
 
-    @pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
-    async def test_speed_changes_the_length(self, bench: Bench, speed: float) -> None:
-        file = await build(bench).collect(replace(JOB, speed=speed))
-        num_samples = len(file.data) // 2
-        assert num_samples == pytest.approx(4 * 16 * 2048 / speed, abs=1500)
-        assert file.stats.audio_sec == pytest.approx(num_samples / 24_000)
+    async def test_wav_but_for_the_header(self, bench: Bench) -> None:
+        streamed, file = [
+            await answer(build(bench), replace(job_of(), response_format="wav"), is_live=is_live)
+            for is_live in (True, False)
+        ]
+        assert streamed[:44] == wav_header(RATE, num_data_bytes=None)
+        assert file[:44] == wav_header(RATE, num_data_bytes=2 * 4 * 16 * FRAME)
+        assert streamed[44:] == file[44:]
+        assert len(file) == 44 + 2 * 4 * 16 * FRAME
+
+    async def test_the_header_comes_with_the_first_sound(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=1)
+        job = replace(job_of(1), response_format="wav")
+        async with aclosing(build(bench).stream(job, SpeechStats())) as pieces:
+            assert len((await anext(pieces)).data) == 44 + 2 * (FRAME - FADE)
+
+    async def test_a_file_hears_no_attempt_that_failed(self, bench: Bench) -> None:
+        """Nobody listens yet: what a stream could not take back, a file retries."""
+        bench.scripts["r-0-1"] = loop_script(9)
+        bench.scripts["r-0-2"] = short_script(14)
+        stats = SpeechStats(), SpeechStats()
+        file = await build(bench).collect(job_of(1), stats[0])
+        assert file == pcm_of(await heard_of(short_script(14)))
+        pieces = await pieces_of(build(bench), job_of(1), stats[1])
+        heard = await heard_of(loop_script(9), num_frames=19)
+        assert b"".join(piece.data for piece in pieces) == pcm_of(heard)
+        assert [each.degraded_chunks for each in stats] == [[], [0]]
+        assert [each.num_attempts for each in stats] == [2, 1]
 
     async def test_same_seed_same_requests_and_samples(self, bench: Bench) -> None:
-        async def speak(seed: int | None) -> tuple[SpeechFile, list[TokenRequest]]:
+        async def speak(seed: int | None) -> tuple[bytes, list[TokenRequest]]:
             bench.engine.requests.clear()
-            file = await build(bench).collect(replace(JOB, seed=seed))
-            return file, sorted(bench.engine.requests, key=lambda each: each.request_id)
+            data = await collect(build(bench), replace(job_of(), seed=seed))
+            return data, sorted(bench.engine.requests, key=lambda each: each.request_id)
 
         first, first_requests = await speak(7)
         again, requests = await speak(7)
-        assert (again.data, requests) == (first.data, first_requests)
+        assert (again, requests) == (first, first_requests)
         assert [each.seed for each in requests] == [derive_seed(7, index, 1) for index in range(4)]
         _, others = await speak(8)
         assert [each.seed for each in others] == [derive_seed(8, index, 1) for index in range(4)]
@@ -201,3 +470,145 @@ class TestCollect:
         ]
         _, unseeded = await speak(None)
         assert {each.seed for each in unseeded} == {None}
+
+
+@pytest.mark.anyio
+class TestPieces:
+    @pytest.mark.parametrize("speed", [1.0, 1.5])
+    async def test_each_tells_where_it_belongs(self, bench: Bench, speed: float) -> None:
+        texts = ["Abcdefg hijklmno.", "Bcdefghi jklmnop."]
+        job = replace(job_of(texts_of(*texts)), speed=speed)
+        pieces = await pieces_of(build(bench), job)
+        assert [(piece.chunk, piece.text) for piece in pieces] == [
+            *[(0, texts[0])] * 17,
+            *[(1, texts[1])] * 17,
+            (None, None),
+        ]
+        start = 0
+        for piece in pieces:
+            assert piece.start_sample == start
+            start += len(piece.data) // 2
+        assert start == round(2 * 16 * FRAME / speed)
+
+
+@pytest.mark.anyio
+class TestStats:
+    async def test_of_a_file(self, bench: Bench) -> None:
+        name_lengths(bench, [15, 16, 17])
+        bench.scripts["r-1-1"] = short_script(0)
+        bench.scripts.update({f"r-2-{number}": endless_script(20) for number in (1, 2)})
+        stats = SpeechStats()
+        data = await build(bench).collect(job_of(3), stats)
+        num_frames = 15 + 16 + 20
+        assert len(data) == 2 * FRAME * num_frames
+        assert stats == SpeechStats(
+            num_chunks=3,
+            degraded_chunks=[2],
+            num_attempts=5,
+            num_prompt_tokens=3 * 17,
+            # Of every attempt: one stop alone, and both that ran to the limit.
+            num_output_tokens=15 * 7 + 1 + 1 + 16 * 7 + 1 + 2 * 20 * 7,
+            num_dropped_symbols=0,
+            num_samples=FRAME * num_frames,
+        )
+
+    async def test_of_a_stream_so_far(self, bench: Bench) -> None:
+        """A caller who leaves is billed what was made for him, and the log tells the truth."""
+        name_lengths(bench, [15, 16])
+        hang_from(bench, 2, 2)
+        stats = SpeechStats()
+        async with aclosing(build(bench).stream(job_of(3), stats)) as pieces:
+            await take_chunk(pieces, 15)
+            assert (stats.num_chunks, stats.num_samples) == (0, 15 * FRAME)
+            await anext(pieces)
+            assert (stats.num_chunks, stats.num_samples) == (1, 16 * FRAME - FADE)
+            assert stats.num_output_tokens == 15 * 7 + 1
+
+    async def test_degraded_chunks_are_counted_by_their_index(self, bench: Bench) -> None:
+        for index in (0, 2):
+            bench.scripts.update({f"r-{index}-{number}": endless_script(20) for number in (1, 2)})
+        stats = SpeechStats()
+        pieces = await pieces_of(build(bench), job_of(), stats)
+        assert stats.degraded_chunks == [0, 2]
+        assert frames_by_chunk(pieces) == [20, 16, 20, 16]
+
+
+class DeadlineDecoder(ToneDecoder):
+    """Keeps the deadline of each utterance by its seed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadlines: dict[int, Deadline] = {}
+
+    def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> ToneUtterance:
+        self.deadlines[noise_seed] = deadline
+        return super().open_utterance(noise_seed=noise_seed, deadline=deadline)
+
+
+@pytest.mark.anyio
+class TestDeadlines:
+    """The codec serves first what a player waits for."""
+
+    @pytest.mark.parametrize("speed", [1.0, 1.5])
+    async def test_of_a_stream(self, speed: float) -> None:
+        decoder = DeadlineDecoder()
+        gate = asyncio.Event()
+        async with open_bench(decoder=decoder) as bench:
+            name_lengths(bench, [16, 16])
+            bench.scripts["r-0-1"] = held_script(short_script(16), gate)
+            job = replace(job_of(2), speed=speed)
+            async with aclosing(build(bench).stream(job, SpeechStats())) as pieces:
+                first_piece = asyncio.create_task(anext(pieces))
+                await wait_for(lambda: len(decoder.deadlines) == 2)
+                first, second = (decoder.deadlines[derive_seed(7, index)] for index in (0, 1))
+                assert (first(0), first(9999)) == (-math.inf, -math.inf)
+                assert second(0) == math.inf
+                gate.set()
+                await first_piece
+                assert second(0) == math.inf
+                assert first(RATE) - first(0) == pytest.approx(1 / speed)
+                end = first(16 * FRAME)
+                while (await anext(pieces)).chunk == 0:
+                    pass
+                assert first(0) == math.inf
+                assert second(0) == pytest.approx(end)
+                assert second(RATE) - second(0) == pytest.approx(1 / speed)
+
+    async def test_of_a_file(self) -> None:
+        """Nobody plays it before it is whole."""
+        decoder = DeadlineDecoder()
+        async with open_bench(decoder=decoder) as bench:
+            await collect(build(bench), job_of(2))
+            assert [deadline(0) for deadline in decoder.deadlines.values()] == [math.inf] * 2
+
+
+@pytest.mark.anyio
+class TestText:
+    """Text is cleaned and measured by the pool, which is all that the routes see of it."""
+
+    SENTENCE = "It was a bright cold day in April, and all the clocks were striking thirteen."
+    TEXT = f"{SENTENCE} <laugh> {SENTENCE}"
+
+    async def test_a_plan_becomes_texts(self, bench: Bench) -> None:
+        synthesizer = build(bench)
+        plan = await synthesizer.plan(self.TEXT, tags=frozenset())
+        assert plan.num_dropped_tags == 1
+        assert [text async for text in synthesizer.texts_of(plan)] == [
+            self.SENTENCE,
+            self.SENTENCE,
+        ]
+        assert [text async for text in synthesizer.texts_of(plan)] == []
+
+    async def test_nothing_to_speak(self, bench: Bench) -> None:
+        with pytest.raises(RequestError, match="nothing to speak"):
+            await build(bench).plan("!!!", tags=frozenset())
+
+    async def test_text_in_pieces(self, bench: Bench) -> None:
+        synthesizer = build(bench)
+        stream = synthesizer.open_text_stream(tags=frozenset())
+        chunks = [
+            *await synthesizer.run_text(partial(stream.feed, self.TEXT)),
+            *await synthesizer.run_text(stream.flush),
+        ]
+        assert chunks == [self.SENTENCE] * 2
+        assert stream.num_dropped_tags == 1

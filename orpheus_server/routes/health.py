@@ -21,7 +21,7 @@ async def get_health(runtime: CurrentRuntime) -> Health:
         model_loaded=is_loaded,
         timestamp=time.time(),
         models=LoadedModels(tts=is_loaded, llm=False),
-        features=Features(text_to_speech=True, conversational_ai=False, streaming=False),
+        features=Features(text_to_speech=True, conversational_ai=False, streaming=True),
         model=runtime.choice.describe(),
         active_generations=runtime.num_active_generations,
     )

@@ -19,6 +19,7 @@ async def get_server_info() -> ServerInfo:
         version=__version__,
         endpoints=[
             "POST /v1/audio/speech",
+            "WS /v1/audio/stream",
             "GET /v1/audio/voices",
             "GET /v1/audio/models",
             "GET /v1/models",

@@ -1,29 +1,30 @@
 """`POST /v1/audio/speech`."""
 
-import asyncio
+import base64
 import logging
 import time
-from collections.abc import Coroutine
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
-from orpheus_server.checkpoint import Checkpoint, Voice
+from orpheus_server.disconnect import until_disconnect
 from orpheus_server.encoders import FORMATS
-from orpheus_server.errors import RequestError
+from orpheus_server.errors import OrpheusError, RequestError
+from orpheus_server.http_errors import error_body
+from orpheus_server.live_response import LiveResponse, Outcome
+from orpheus_server.planning import SpeechPlan
 from orpheus_server.routes.dependencies import CurrentRuntime, RequestId
-from orpheus_server.routes.models import check_model
+from orpheus_server.routes.speech_options import check_options, resolve_sampling, too_long
 from orpheus_server.runtime import Runtime
-from orpheus_server.sampling import SamplingOptions
-from orpheus_server.schemas import ErrorResponse, SpeechRequest, VoiceReference
-from orpheus_server.synthesizer import SpeechJob, SpeechStats
-from orpheus_server.tasks import cancel_all
+from orpheus_server.schemas import ErrorResponse, SpeechRequest
+from orpheus_server.stream_events import SpeechAudioDelta, SpeechAudioDone, usage_of
+from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["speech"])
-
-T = TypeVar("T")
 
 _MAX_NAMED_FIELDS = 10
 _CLIENT_CLOSED_REQUEST = 499
@@ -35,8 +36,11 @@ _CLIENT_CLOSED_REQUEST = 499
     response_class=Response,
     responses={
         200: {
-            "description": "The whole answer as one file",
-            "content": {form.media_type: {} for form in FORMATS.values()},
+            "description": "The answer, as one file or as it is made",
+            "content": {
+                **{form.media_type: {} for form in FORMATS.values()},
+                "text/event-stream": {},
+            },
         },
         404: {"model": ErrorResponse, "description": "Unknown model"},
         413: {"model": ErrorResponse, "description": "The body is too large"},
@@ -48,141 +52,173 @@ async def create_speech(
 ) -> Response:
     """Speaks the input."""
     started = time.perf_counter()
-    job = await plan_job(body, runtime, request_id)
-    speech = await until_disconnect(request, runtime.synthesizer.collect(job))
-    if speech is None:
-        logger.info("request=%s caller left", request_id)
+    is_streamed = _is_streamed(body, runtime)
+    plan, job = await plan_job(body, runtime, request_id)
+    answer = _Answer(job, runtime.synthesizer, started)
+    if not is_streamed:
+        data = await until_disconnect(request.receive, answer.whole())
+        if data is None:
+            answer.end("caller left")
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        answer.end("done")
+        headers = _ignored_fields(body) | _counts(plan, answer.stats)
+        return Response(data, media_type=FORMATS[job.response_format].media_type, headers=headers)
+
+    is_sse = body.stream_format == "sse"
+    pieces = answer.events() if is_sse else answer.pieces()
+    # Until the first bytes are there a failure has a status of its own.
+    first = await until_disconnect(request.receive, _next(pieces))
+    if first is None:
+        answer.end("caller left")
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    _log(request_id, job, speech.stats, time.perf_counter() - started)
-    return Response(
-        speech.data,
-        media_type=FORMATS[job.response_format].media_type,
-        headers=_headers(body, job, speech.stats),
+    return LiveResponse(
+        first,
+        pieces,
+        media_type="text/event-stream" if is_sse else FORMATS[job.response_format].media_type,
+        headers=_ignored_fields(body) | _counts(plan, answer.stats),
+        on_end=answer.end,
     )
 
 
-async def plan_job(body: SpeechRequest, runtime: Runtime, request_id: str) -> SpeechJob:
+async def plan_job(
+    body: SpeechRequest, runtime: Runtime, request_id: str
+) -> tuple[SpeechPlan, SpeechJob]:
     """Everything that can be wrong with a request is found here, before any generation."""
-    settings, checkpoint = runtime.settings, runtime.checkpoint
-    if body.model is not None:
-        check_model(body.model, checkpoint)
-    voice = _resolve_voice(body.voice, checkpoint)
-    response_format = body.response_format
-    if response_format is None:
-        response_format = settings.tts_default_response_format
-    _check_format(response_format)
-    _check_streaming(body)
-    limit = settings.tts_max_input_chars
+    voice = check_options(body, runtime)
+    limit = runtime.settings.tts_max_input_chars
     if limit and len(body.input) > limit:
-        raise RequestError(
-            f"The input has {len(body.input)} characters; at most {limit} are allowed.",
-            param="input",
-            code="string_above_max_length",
-        )
-    plan = await runtime.synthesizer.plan(body.input, tags=checkpoint.tags_of(voice))
-    return SpeechJob(
+        raise too_long(len(body.input), limit, param="input")
+    synthesizer = runtime.synthesizer
+    plan = await synthesizer.plan(body.input, tags=runtime.checkpoint.tags_of(voice))
+    return plan, SpeechJob(
         request_id=request_id,
-        plan=plan,
+        texts=synthesizer.texts_of(plan),
         voice=voice,
-        sampling=_resolve_sampling(body, runtime.default_sampling),
+        sampling=resolve_sampling(body, runtime.default_sampling),
         seed=body.seed,
         speed=1.0 if body.speed is None else body.speed,
-        response_format=response_format,
+        response_format=_response_format(body, runtime),
     )
 
 
-def _resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) -> Voice:
-    if asked is None:
-        return checkpoint.default_voice
-    name = asked if isinstance(asked, str) else asked.id
-    voice = checkpoint.find_voice(name)
-    if voice is None:
-        known = ", ".join(voice.name for voice in checkpoint.voices if voice.is_listed)
-        raise RequestError(
-            f"The voice {name[:60]!r} is not known. Known are: {known}; and as aliases: "
-            f"{', '.join(checkpoint.voice_aliases) or 'none'}.",
-            param="voice",
-            code="voice_not_found",
-        )
-    return voice
+def _response_format(body: SpeechRequest, runtime: Runtime) -> str:
+    return body.response_format or runtime.settings.tts_default_response_format
 
 
-def _check_format(name: str) -> None:
-    if name not in FORMATS:
-        raise RequestError(
-            f"The response_format {name[:60]!r} is not supported. Supported are: "
-            f"{', '.join(FORMATS)}.",
-            param="response_format",
-            code="unsupported_response_format",
-        )
-
-
-def _check_streaming(body: SpeechRequest) -> None:
-    for param, is_asked in (
-        ("stream", body.stream),
-        ("stream_format", body.stream_format == "sse"),
-    ):
-        if is_asked:
+def _is_streamed(body: SpeechRequest, runtime: Runtime) -> bool:
+    if body.stream_format == "sse":
+        if body.stream is False:
             raise RequestError(
-                f"This version answers with whole files only; leave {param!r} out to get one.",
-                param=param,
+                "Events are a stream: leave 'stream' out, or 'stream_format'.",
+                param="stream_format",
                 code="unsupported_value",
             )
+        return True
+    form = FORMATS.get(_response_format(body, runtime))
+    default = form is not None and form.streams_by_default
+    return default if body.stream is None else body.stream
 
 
-def _resolve_sampling(body: SpeechRequest, default: SamplingOptions) -> SamplingOptions:
-    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
-    asked = {name: getattr(body, name) for name in names}
-    return replace(default, **{name: value for name, value in asked.items() if value is not None})
+@dataclass(slots=True)
+class _Answer:
+    """An answer while it is made, and the one line that the log tells of it."""
+
+    job: SpeechJob
+    synthesizer: Synthesizer
+    started: float
+    stats: SpeechStats = field(default_factory=SpeechStats)
+    _first_sec: float = field(default=0.0, init=False)
+    _is_ended: bool = field(default=False, init=False)
+
+    async def whole(self) -> bytes:
+        """The answer as one file."""
+        try:
+            data = await self.synthesizer.collect(self.job, self.stats)
+        except OrpheusError as error:
+            self._fail(error)
+            raise
+        self._first_sec = time.perf_counter() - self.started
+        return data
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Its bytes as they are made."""
+        try:
+            async with aclosing(self.synthesizer.stream(self.job, self.stats)) as pieces:
+                async for piece in pieces:
+                    if piece.data:
+                        self._first_sec = self._first_sec or time.perf_counter() - self.started
+                        yield piece.data
+        except OrpheusError as error:
+            self._fail(error)
+            raise
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """The same in server-sent events; a failure after the first one is an event too."""
+        has_begun = False
+        try:
+            async with aclosing(self.pieces()) as pieces:
+                async for data in pieces:
+                    yield _event(SpeechAudioDelta(audio=base64.b64encode(data).decode()))
+                    has_begun = True
+        except OrpheusError as error:
+            if not has_begun:
+                raise
+            yield _event(ErrorResponse(error=error_body(error)))
+            return
+        usage, degraded_chunks = usage_of(self.stats), self.stats.degraded_chunks
+        yield _event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
+
+    def end(self, outcome: Outcome) -> None:
+        """Logs the line; a failure has done so by itself."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        job, stats = self.job, self.stats
+        elapsed_sec = time.perf_counter() - self.started
+        audio_sec = stats.num_samples / self.synthesizer.sample_rate
+        logger.info(
+            "request=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
+            "tokens=%d audio_sec=%.2f first_bytes_sec=%.3f total_sec=%.2f rtf=%.3f",
+            job.request_id,
+            outcome.replace(" ", "_"),
+            job.voice.name,
+            job.response_format,
+            stats.num_chunks,
+            stats.num_attempts,
+            len(stats.degraded_chunks),
+            stats.num_output_tokens,
+            audio_sec,
+            self._first_sec,
+            elapsed_sec,
+            elapsed_sec / audio_sec if audio_sec else 0.0,
+        )
+
+    def _fail(self, error: OrpheusError) -> None:
+        logger.warning("request=%s failed: %s", self.job.request_id, error)
+        self.end("failed")
 
 
-def _headers(body: SpeechRequest, job: SpeechJob, stats: SpeechStats) -> dict[str, str]:
-    headers = {}
+def _event(content: BaseModel) -> bytes:
+    return f"data: {content.model_dump_json()}\n\n".encode()
+
+
+async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(pieces, b"")
+
+
+def _ignored_fields(body: SpeechRequest) -> dict[str, str]:
     ignored = list(body.model_extra or {})[:_MAX_NAMED_FIELDS]
     if body.instructions:
         ignored.insert(0, "instructions")
     names = [name[:40] for name in ignored if name.isascii() and name.isidentifier()]
-    if names:
-        headers["x-orpheus-ignored-fields"] = ", ".join(names)
+    return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}
+
+
+def _counts(plan: SpeechPlan, stats: SpeechStats) -> dict[str, str]:
+    """What is known by now: all of it for a file, what the text alone tells for a stream."""
     counts = {
-        "x-orpheus-degraded-chunks": stats.num_degraded_chunks,
-        "x-orpheus-dropped-symbols": stats.num_dropped_symbols + job.plan.num_dropped_symbols,
-        "x-orpheus-dropped-tags": job.plan.num_dropped_tags,
+        "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
+        "x-orpheus-dropped-symbols": stats.num_dropped_symbols + plan.num_dropped_symbols,
+        "x-orpheus-dropped-tags": plan.num_dropped_tags,
     }
-    headers |= {name: str(count) for name, count in counts.items() if count}
-    return headers
-
-
-def _log(request_id: str, job: SpeechJob, stats: SpeechStats, elapsed_sec: float) -> None:
-    logger.info(
-        "request=%s voice=%s chunks=%d attempts=%d degraded=%d tokens=%d audio_sec=%.2f "
-        "total_sec=%.2f rtf=%.3f",
-        request_id,
-        job.voice.name,
-        stats.num_chunks,
-        stats.num_attempts,
-        stats.num_degraded_chunks,
-        stats.num_output_tokens,
-        stats.audio_sec,
-        elapsed_sec,
-        elapsed_sec / stats.audio_sec if stats.audio_sec else 0.0,
-    )
-
-
-async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result, or None if the caller left first, in which case the work has been cancelled.
-
-    Neither FastAPI nor uvicorn cancels a handler that has not begun to answer.
-    """
-    task = asyncio.create_task(work)
-    watcher = asyncio.create_task(_wait_for_disconnect(request))
-    try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        return await task if task.done() else None
-    finally:
-        await cancel_all((task, watcher))
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    return {name: str(count) for name, count in counts.items() if count}

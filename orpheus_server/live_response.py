@@ -1,0 +1,59 @@
+"""An HTTP answer that is sent while it is made."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Literal
+
+from fastapi import Response
+from starlette.types import Receive, Scope, Send
+
+from orpheus_server.disconnect import until_disconnect
+from orpheus_server.errors import OrpheusError
+
+Outcome = Literal["done", "failed", "caller left"]
+
+# Proxies hold an answer back until it is whole unless they are told not to; nginx has its own word.
+STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class LiveResponse(Response):
+    """Sends the first bytes and then the rest, whose closing ends the work behind it.
+
+    A failure cuts the connection: a body that ends as if it were whole would be taken for whole.
+    """
+
+    def __init__(
+        self,
+        first: bytes,
+        rest: AsyncGenerator[bytes, None],
+        *,
+        media_type: str,
+        headers: Mapping[str, str],
+        on_end: Callable[[Outcome], None],
+    ) -> None:
+        super().__init__(media_type=media_type, headers={**STREAM_HEADERS, **headers})
+        del self.headers["content-length"]
+        self._first = first
+        self._rest = rest
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        outcome: Outcome = "failed"
+        try:
+            outcome = await until_disconnect(receive, self._pump(send)) or "caller left"
+        finally:
+            await self._rest.aclose()
+            self._on_end(outcome)
+
+    async def _pump(self, send: Send) -> Outcome:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": self._first, "more_body": True})
+        try:
+            async for data in self._rest:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        except OrpheusError:
+            # The server closes the connection of an answer that was left unfinished.
+            return "failed"
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return "done"

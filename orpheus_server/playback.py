@@ -1,0 +1,47 @@
+"""When the player of an answer runs dry: what the codec goes by when much is waiting."""
+
+import math
+import time
+from collections.abc import Callable
+
+
+class Playback:
+    """The clock of one answer's player, which starts with the first sample and never waits.
+
+    Nobody plays a file before it is whole (`is_live` false), and nobody plays a later chunk yet:
+    those are in no hurry.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        speed: float,
+        is_live: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._samples_per_sec = sample_rate * speed
+        self._is_live = is_live
+        self._clock = clock
+        self._started_at: float | None = None
+        self._num_samples = 0
+        self._chunk_start = 0
+        self._chunk = -1
+
+    def turn_to(self, chunk: int) -> None:
+        """This chunk is heard next."""
+        self._chunk, self._chunk_start = chunk, self._num_samples
+
+    def give(self, num_samples: int) -> None:
+        """So many samples go to the player."""
+        if self._started_at is None:
+            self._started_at = self._clock()
+        self._num_samples += num_samples
+
+    def deadline(self, chunk: int, start: int) -> float:
+        """When it runs dry if it has no sample of the chunk from `start` on; see `Deadline`."""
+        if not self._is_live or chunk != self._chunk:
+            return math.inf
+        if self._started_at is None:
+            return -math.inf
+        return self._started_at + (self._chunk_start + start) / self._samples_per_sec

@@ -1,0 +1,34 @@
+"""The last steps of an answer: pace, then bytes of its format."""
+
+from orpheus_server.audio import Samples
+from orpheus_server.encoders import open_encoder
+from orpheus_server.tempo import TempoFilter
+
+
+class Renderer:
+    """Samples in, bytes of a format out; its methods run in the worker pool."""
+
+    def __init__(
+        self, response_format: str, *, speed: float, sample_rate: int, is_streamed: bool
+    ) -> None:
+        self._tempo = None
+        if speed != 1.0:
+            self._tempo = TempoFilter(speed=speed, sample_rate=sample_rate)
+        self._encoder = open_encoder(response_format, sample_rate, is_streamed=is_streamed)
+        self.num_samples = 0
+
+    def feed(self, samples: Samples) -> bytes:
+        """Bytes that these samples complete."""
+        if self._tempo is not None:
+            samples = self._tempo.feed(samples)
+        self.num_samples += samples.size
+        return self._encoder.feed(samples)
+
+    def flush(self) -> bytes:
+        """The last bytes."""
+        data = b""
+        if self._tempo is not None:
+            rest = self._tempo.flush()
+            self.num_samples += rest.size
+            data = self._encoder.feed(rest)
+        return data + self._encoder.flush()

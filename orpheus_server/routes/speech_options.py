@@ -1,0 +1,59 @@
+"""What a caller asked for, checked and resolved against what is served."""
+
+from dataclasses import replace
+
+from orpheus_server.checkpoint import Checkpoint, Voice
+from orpheus_server.encoders import FORMATS
+from orpheus_server.errors import RequestError
+from orpheus_server.routes.models import check_model
+from orpheus_server.runtime import Runtime
+from orpheus_server.sampling import SamplingOptions
+from orpheus_server.schemas import SpeechOptions, VoiceReference
+
+
+def check_options(options: SpeechOptions, runtime: Runtime) -> Voice:
+    """The voice; raises `RequestError` for a model, voice or format that is not there."""
+    if options.model is not None:
+        check_model(options.model, runtime.checkpoint)
+    voice = _resolve_voice(options.voice, runtime.checkpoint)
+    name = options.response_format
+    if name is not None and name not in FORMATS:
+        raise RequestError(
+            f"The response_format {name[:60]!r} is not supported. Supported are: "
+            f"{', '.join(FORMATS)}.",
+            param="response_format",
+            code="unsupported_response_format",
+        )
+    return voice
+
+
+def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> SamplingOptions:
+    """The default with what was asked for over it."""
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
+    asked = {name: getattr(options, name) for name in names}
+    return replace(default, **{name: value for name, value in asked.items() if value is not None})
+
+
+def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:
+    """The refusal of a text over the limit."""
+    return RequestError(
+        f"The input has {num_chars} characters; at most {limit} are allowed.",
+        param=param,
+        code="string_above_max_length",
+    )
+
+
+def _resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) -> Voice:
+    if asked is None:
+        return checkpoint.default_voice
+    name = asked if isinstance(asked, str) else asked.id
+    voice = checkpoint.find_voice(name)
+    if voice is None:
+        known = ", ".join(voice.name for voice in checkpoint.voices if voice.is_listed)
+        raise RequestError(
+            f"The voice {name[:60]!r} is not known. Known are: {known}; and as aliases: "
+            f"{', '.join(checkpoint.voice_aliases) or 'none'}.",
+            param="voice",
+            code="voice_not_found",
+        )
+    return voice

@@ -1,0 +1,137 @@
+"""Wire types of answers in pieces: the events of `stream_format: "sse"` and of the WebSocket.
+
+The sequence is told in docs/streaming.md. OpenAI's events first; everything else is ours.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from orpheus_server.schemas import ErrorBody, SpeechOptions
+from orpheus_server.synthesizer import SpeechStats
+
+
+class Usage(BaseModel):
+    """Tokens of the text and of the speech, retries included."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+
+
+def usage_of(stats: SpeechStats) -> Usage:
+    """OpenAI's count of what an answer took."""
+    return Usage(
+        input_tokens=stats.num_prompt_tokens,
+        output_tokens=stats.num_output_tokens,
+        total_tokens=stats.num_prompt_tokens + stats.num_output_tokens,
+    )
+
+
+class SpeechAudioDelta(BaseModel):
+    """OpenAI's: the next bytes of the answer in base64."""
+
+    type: Literal["speech.audio.delta"] = "speech.audio.delta"
+    audio: str
+
+
+class SpeechAudioDone(BaseModel):
+    """OpenAI's: the end of a complete answer; `degraded_chunks` is an extension."""
+
+    type: Literal["speech.audio.done"] = "speech.audio.done"
+    usage: Usage
+    degraded_chunks: list[int]
+
+
+class SessionStart(SpeechOptions):
+    """The first message of a session, and between utterances: how to speak from now on."""
+
+    type: Literal["session.start"]
+
+
+class TextDelta(BaseModel):
+    """More text, cut anywhere."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["text.delta"]
+    text: str
+
+
+class TextFlush(BaseModel):
+    """Speak what has come, without waiting for the end of its sentence."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["text.flush"]
+
+
+class TextDone(BaseModel):
+    """The utterance has no more text."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["text.done"]
+
+
+class Cancel(BaseModel):
+    """Stop the utterance; the session goes on."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["cancel"]
+
+
+ClientEvent = SessionStart | TextDelta | TextFlush | TextDone | Cancel
+CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(
+    Annotated[ClientEvent, Field(discriminator="type")]
+)
+
+
+class SessionStarted(BaseModel):
+    """The answer to `session.start`: what binary messages will hold."""
+
+    type: Literal["session.started"] = "session.started"
+    session_id: str
+    voice: str
+    response_format: str
+    sample_rate: int
+
+
+class AudioStart(BaseModel):
+    """Binary messages of an utterance follow, one stream of the session's format."""
+
+    type: Literal["audio.start"] = "audio.start"
+    utterance: int
+
+
+class ChunkStart(BaseModel):
+    """A chunk of the text begins to be heard at this sample of the utterance."""
+
+    type: Literal["chunk.start"] = "chunk.start"
+    utterance: int
+    chunk: int
+    text: str
+    start_sample: int
+
+
+class AudioDone(BaseModel):
+    """The end of an utterance; with `is_cancelled` it was stopped before its own."""
+
+    type: Literal["audio.done"] = "audio.done"
+    utterance: int
+    usage: Usage
+    num_samples: int
+    degraded_chunks: list[int]
+    is_cancelled: bool
+
+
+class ErrorEvent(BaseModel):
+    """What went wrong, in OpenAI's shape; with an utterance, that one has ended."""
+
+    type: Literal["error"] = "error"
+    utterance: int | None = None
+    error: ErrorBody
+
+
+ServerEvent = SessionStarted | AudioStart | ChunkStart | AudioDone | ErrorEvent

@@ -1,0 +1,93 @@
+"""The app over the fakes behind a real uvicorn, in a thread of the test process."""
+
+import asyncio
+import concurrent.futures
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import uvicorn
+
+from orpheus_server.cli import server_config
+from tests.support import WAIT_LIMIT_SEC, FakeServer
+
+T = TypeVar("T")
+
+
+class ServedFakes:
+    """`with ServedFakes(server) as served`: on a free port of 127.0.0.1.
+
+    `ping_sec` replaces both uvicorn's interval of pings and its patience for their answers.
+    """
+
+    def __init__(self, server: FakeServer, *, ping_sec: float | None = None) -> None:
+        self.fakes = server
+        config = server_config(server.build_app(), server.settings, port=0)
+        if ping_sec is not None:
+            config.ws_ping_interval = config.ws_ping_timeout = ping_sec
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _run(self) -> None:
+        async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
+            await self._server.serve()
+
+        asyncio.run(serve())
+
+    def __enter__(self) -> "ServedFakes":
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Begins to end it, as Ctrl-C does."""
+        self._server.should_exit = True
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, port = self._server.servers[0].sockets[0].getsockname()
+        return host, port
+
+    @property
+    def url(self) -> str:
+        """Without a trailing slash."""
+        host, port = self.address
+        return f"http://{host}:{port}"
+
+    @property
+    def socket_url(self) -> str:
+        """Of the WebSocket route."""
+        host, port = self.address
+        return f"ws://{host}:{port}/v1/audio/stream"
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine on the server's own loop."""
+        assert self._loop is not None
+        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result(WAIT_LIMIT_SEC)
+
+    def connect(self) -> socket.socket:
+        """A bare connection of a caller who takes as little at once as the system allows."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(WAIT_LIMIT_SEC)
+        connection.connect(self.address)
+        return connection
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds; fails the test after the limit."""
+    end = time.monotonic() + WAIT_LIMIT_SEC
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true in time"
+        pause.wait(0.005)

@@ -1,0 +1,178 @@
+"""Answers that are sent while they are made, driven as a server does it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+import pytest
+from starlette.types import Message, Scope
+
+from orpheus_server.errors import EngineDead
+from orpheus_server.live_response import LiveResponse, Outcome
+from tests.support import wait_for
+
+pytestmark = pytest.mark.anyio
+
+SCOPE: Scope = {"type": "http"}
+
+
+@dataclass
+class Source:
+    """Bytes of an answer, each when it is asked for; knows whether it was closed."""
+
+    parts: list[bytes | Exception]
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    num_taken: int = 0
+    is_closed: bool = False
+
+    async def run(self) -> AsyncGenerator[bytes, None]:
+        try:
+            for part in self.parts:
+                await self.gate.wait()
+                if isinstance(part, Exception):
+                    raise part
+                self.num_taken += 1
+                yield part
+        finally:
+            self.is_closed = True
+
+
+@dataclass
+class Exchange:
+    """One answer on its way to a caller, who reads as long as `reads` is set."""
+
+    source: Source
+    sent: list[Message] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        self.response = LiveResponse(
+            b"first",
+            self.source.run(),
+            media_type="audio/pcm",
+            headers={"x-own": "1"},
+            on_end=self.outcomes.append,
+        )
+        await self.response(SCOPE, self.messages.get, self.send)
+
+    async def send(self, message: Message) -> None:
+        await self.reads.wait()
+        self.sent.append(message)
+
+    @property
+    def bodies(self) -> list[tuple[bytes, bool]]:
+        return [(each["body"], each["more_body"]) for each in self.sent[1:]]
+
+
+def exchange(*parts: bytes | Exception) -> Exchange:
+    """One whose caller reads and whose bytes are there."""
+    made = Exchange(Source(list(parts)))
+    made.source.gate.set()
+    made.reads.set()
+    return made
+
+
+async def test_first_rest_and_end() -> None:
+    made = exchange(b"second", b"third")
+    before = asyncio.all_tasks()
+    await made.run()
+    assert made.sent[0] == {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+            (b"x-own", b"1"),
+            (b"content-type", b"audio/pcm"),
+        ],
+    }
+    assert made.bodies == [(b"first", True), (b"second", True), (b"third", True), (b"", False)]
+    assert made.outcomes == ["done"]
+    assert made.source.is_closed
+    assert asyncio.all_tasks() == before
+
+
+async def test_the_first_bytes_wait_for_nothing() -> None:
+    made = exchange(b"second")
+    made.source.gate.clear()
+    call = asyncio.create_task(made.run())
+    await wait_for(lambda: made.bodies == [(b"first", True)])
+    made.source.gate.set()
+    await call
+    assert made.bodies == [(b"first", True), (b"second", True), (b"", False)]
+
+
+async def test_nothing_after_the_first() -> None:
+    made = exchange()
+    await made.run()
+    assert made.bodies == [(b"first", True), (b"", False)]
+
+
+async def test_a_failure_leaves_the_body_unfinished() -> None:
+    """A rival ends the body as if it were whole: half a sentence that nobody knows to be one."""
+    made = exchange(b"second", EngineDead("the engine has died"))
+    await made.run()
+    assert made.bodies == [(b"first", True), (b"second", True)]
+    assert made.outcomes == ["failed"]
+    assert made.source.is_closed
+
+
+async def test_a_bug_is_a_failure_and_reaches_the_server() -> None:
+    """It was logged as a caller who had left."""
+    made = exchange(b"second", ValueError("a bug"))
+    with pytest.raises(ValueError, match="a bug"):
+        await made.run()
+    assert made.bodies == [(b"first", True), (b"second", True)]
+    assert made.outcomes == ["failed"]
+    assert made.source.is_closed
+
+
+async def test_the_caller_leaves_while_it_is_made() -> None:
+    made = exchange(b"second")
+    made.source.gate.clear()
+    before = asyncio.all_tasks()
+    call = asyncio.create_task(made.run())
+    await wait_for(lambda: len(made.sent) == 2)
+    made.messages.put_nowait({"type": "http.disconnect"})
+    await call
+    assert made.bodies == [(b"first", True)]
+    assert (made.outcomes, made.source.is_closed) == (["caller left"], True)
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("num_read", [0, 1, 2, 3])
+async def test_a_caller_who_stops_reading_is_not_made_more_for(num_read: int) -> None:
+    """And it is the open generator that must be closed when such a caller leaves."""
+    made = exchange(*[b"more"] * 100)
+
+    async def send(message: Message) -> None:
+        made.sent.append(message)
+        if len(made.sent) > num_read:
+            await asyncio.Event().wait()
+
+    made.send = send  # type: ignore[method-assign]
+    call = asyncio.create_task(made.run())
+    await wait_for(lambda: len(made.sent) == num_read + 1)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert made.source.num_taken == max(0, num_read - 1)
+    made.messages.put_nowait({"type": "http.disconnect"})
+    await call
+    assert made.outcomes == ["caller left"]
+    # A generator that has not begun has nothing to close.
+    assert made.source.is_closed is (num_read >= 2)
+
+
+async def test_the_server_cancels() -> None:
+    made = exchange(b"second")
+    made.source.gate.clear()
+    before = asyncio.all_tasks()
+    call = asyncio.create_task(made.run())
+    await wait_for(lambda: len(made.sent) == 2)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (made.outcomes, made.source.is_closed) == (["failed"], True)
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,165 @@
+"""Samples between who makes them and who plays them: in order, and taken back while they can be."""
+
+import asyncio
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+
+from orpheus_server.audio import Samples
+from orpheus_server.guard import Fault, Verdict
+from orpheus_server.outlet import ChunkOutlet, ChunkReport
+from tests.support import Listener, settle
+
+pytestmark = pytest.mark.anyio
+
+REPORT = ChunkReport(
+    num_prompt_tokens=17,
+    num_output_tokens=113,
+    num_dropped_symbols=0,
+    num_attempts=1,
+    verdict=Verdict(Fault.LOOP, 9, "period 1 frames, 12 times"),
+)
+
+
+def piece(*values: float) -> Samples:
+    return np.array(values, dtype=np.float32)
+
+
+def listen(outlet: ChunkOutlet, *, whole: bool = False) -> tuple[Listener, asyncio.Task[Samples]]:
+    listener = Listener(outlet, whole=whole)
+    return listener, asyncio.create_task(listener.listen())
+
+
+async def test_pieces_come_in_order_as_they_are_put() -> None:
+    outlet = ChunkOutlet()
+    listener, listening = listen(outlet)
+    await settle()
+    assert (listener.pieces, outlet.is_heard) == ([], False)
+    outlet.put(piece(1))
+    await settle()
+    assert listener.samples.tolist() == [1]
+    outlet.put(piece(2, 3))
+    outlet.put(piece(4))
+    await settle()
+    assert listener.samples.tolist() == [1, 2, 3, 4]
+    outlet.put(piece(5))
+    outlet.close(REPORT)
+    assert (await listening).tolist() == [1, 2, 3, 4, 5]
+    assert [part.size for part in listener.pieces] == [1, 2, 1, 1]
+    assert outlet.report is REPORT
+
+
+async def test_what_was_put_before_is_there() -> None:
+    outlet = ChunkOutlet()
+    outlet.put(piece(1))
+    outlet.put(piece(2))
+    outlet.close(REPORT)
+    assert (await Listener(outlet).listen()).tolist() == [1, 2]
+
+
+async def test_the_end_is_seen_by_who_already_waits() -> None:
+    outlet = ChunkOutlet()
+    listener, listening = listen(outlet)
+    await settle()
+    outlet.close(REPORT)
+    assert (await listening).size == 0
+    assert (listener.pieces, outlet.is_heard) == ([], False)
+
+
+async def test_the_first_sample_taken_commits() -> None:
+    """Not the first one put: until somebody has it, a retry is free."""
+    outlet = ChunkOutlet()
+    outlet.put(piece(1))
+    outlet.put(piece(2))
+    assert not outlet.is_heard
+    async with aclosing(outlet.take(whole=False)) as pieces:
+        assert (await anext(pieces)).tolist() == [1]
+        assert outlet.is_heard
+        with pytest.raises(AssertionError, match="cannot be taken back"):
+            outlet.restart()
+        assert (await anext(pieces)).tolist() == [2]
+
+
+async def test_a_restart_forgets_what_nobody_took() -> None:
+    outlet = ChunkOutlet()
+    outlet.put(piece(1, 1, 1))
+    outlet.restart()
+    listener, listening = listen(outlet)
+    await settle()
+    assert (listener.pieces, outlet.is_heard) == ([], False)
+    outlet.put(piece(2))
+    outlet.close(REPORT)
+    assert (await listening).tolist() == [2]
+
+
+async def test_the_whole_is_taken_only_when_it_is_finished() -> None:
+    """Every retry of a file is free."""
+    outlet = ChunkOutlet()
+    listener, listening = listen(outlet, whole=True)
+    for value in (1, 2):
+        outlet.put(piece(value))
+        await settle()
+        assert (listener.pieces, outlet.is_heard) == ([], False)
+    outlet.restart()
+    outlet.put(piece(3))
+    outlet.put(piece(4))
+    await settle()
+    assert not outlet.is_heard
+    outlet.close(REPORT)
+    assert (await listening).tolist() == [3, 4]
+    assert outlet.is_heard
+
+
+async def test_a_failure_comes_after_what_was_made() -> None:
+    outlet = ChunkOutlet()
+    listener, listening = listen(outlet)
+    outlet.put(piece(1))
+    await settle()
+    outlet.put(piece(2))
+    outlet.fail(ValueError("broken"))
+    with pytest.raises(ValueError, match="broken"):
+        await listening
+    assert listener.samples.tolist() == [1, 2]
+
+
+async def test_a_failure_while_a_piece_is_in_hand_is_told() -> None:
+    outlet = ChunkOutlet()
+    outlet.put(piece(1))
+    async with aclosing(outlet.take(whole=False)) as pieces:
+        await anext(pieces)
+        outlet.fail(ValueError("broken"))
+        with pytest.raises(ValueError, match="broken"):
+            await anext(pieces)
+
+
+async def test_a_failure_leaves_nothing_of_a_whole() -> None:
+    outlet = ChunkOutlet()
+    listener, listening = listen(outlet, whole=True)
+    outlet.put(piece(1))
+    await settle()
+    outlet.fail(ValueError("broken"))
+    with pytest.raises(ValueError, match="broken"):
+        await listening
+    assert (listener.pieces, outlet.is_heard) == ([], False)
+
+
+async def test_a_failure_wakes_who_waits() -> None:
+    outlet = ChunkOutlet()
+    _, listening = listen(outlet)
+    await settle()
+    outlet.fail(ValueError("broken"))
+    with pytest.raises(ValueError, match="broken"):
+        await listening
+
+
+async def test_who_leaves_early_leaves_the_rest() -> None:
+    outlet = ChunkOutlet()
+    _, listening = listen(outlet)
+    await settle()
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert not outlet.is_heard
+    outlet.put(piece(1))
+    outlet.close(REPORT)
+    assert (await Listener(outlet).listen()).tolist() == [1]

@@ -1,0 +1,91 @@
+"""When a player runs dry, by a clock that only the test moves."""
+
+import math
+
+import pytest
+
+from orpheus_server.playback import Playback
+
+RATE = 24_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def build(clock: Clock, *, speed: float = 1.0, is_live: bool = True) -> Playback:
+    return Playback(sample_rate=RATE, speed=speed, is_live=is_live, clock=clock)
+
+
+def test_silence_is_waited_for_most() -> None:
+    playback = build(Clock())
+    playback.turn_to(0)
+    assert [playback.deadline(0, start) for start in (0, RATE)] == [-math.inf] * 2
+
+
+def test_the_clock_starts_with_the_first_sample() -> None:
+    clock = Clock()
+    playback = build(clock)
+    playback.turn_to(0)
+    clock.now = 107.5
+    playback.give(1200)
+    assert playback.deadline(0, 0) == 107.5
+    assert playback.deadline(0, RATE) == 108.5
+    assert playback.deadline(0, 2 * RATE + 12_000) == 110.0
+
+
+def test_a_player_never_waits() -> None:
+    """Samples that come late do not move the deadline: the player is already dry."""
+    clock = Clock()
+    playback = build(clock)
+    playback.turn_to(0)
+    playback.give(RATE)
+    clock.now = 150.0
+    playback.give(RATE)
+    assert playback.deadline(0, 2 * RATE) == 102.0
+
+
+def test_a_chunk_starts_where_the_one_before_it_ended() -> None:
+    playback = build(Clock())
+    playback.turn_to(0)
+    playback.give(RATE)
+    playback.give(12_000)
+    playback.turn_to(1)
+    assert [playback.deadline(1, start) for start in (0, RATE)] == [101.5, 102.5]
+    playback.give(RATE)
+    assert playback.deadline(1, 0) == 101.5
+    playback.turn_to(2)
+    assert playback.deadline(2, 0) == 102.5
+
+
+def test_nobody_plays_another_chunk() -> None:
+    playback = build(Clock())
+    assert playback.deadline(0, 0) == math.inf
+    playback.turn_to(0)
+    assert playback.deadline(1, 0) == math.inf
+    playback.give(RATE)
+    assert playback.deadline(1, 0) == math.inf
+    playback.turn_to(1)
+    assert playback.deadline(0, 0) == math.inf
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [(0.25, 4.0), (0.5, 2.0), (1.0, 1.0), (4.0, 0.25)])
+def test_fast_speech_is_over_sooner(speed: float, seconds: float) -> None:
+    playback = build(Clock(), speed=speed)
+    playback.turn_to(0)
+    playback.give(RATE)
+    assert playback.deadline(0, RATE) == 100.0 + seconds
+    playback.turn_to(1)
+    assert playback.deadline(1, RATE) == 100.0 + 2 * seconds
+
+
+def test_nobody_plays_a_file_before_it_is_whole() -> None:
+    playback = build(Clock(), is_live=False)
+    playback.turn_to(0)
+    assert playback.deadline(0, 0) == math.inf
+    playback.give(RATE)
+    assert playback.deadline(0, RATE) == math.inf

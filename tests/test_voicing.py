@@ -1,0 +1,206 @@
+"""Frames to samples fit to be heard, piece by piece; the codec does what a test tells it."""
+
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from orpheus_server.audio import Samples, empty
+from orpheus_server.errors import EngineDead, GenerationFailed
+from orpheus_server.frames import Frame
+from orpheus_server.guard import Fault, Verdict
+from orpheus_server.interfaces import Finish, as_decoded
+from orpheus_server.seams import smooth_chunk
+from orpheus_server.voicing import Voicing
+from orpheus_server.workers import WorkerPool
+from tests.support import join_pieces
+
+pytestmark = pytest.mark.anyio
+
+RATE, FRAME, FADE = 24_000, 2048, 120
+FRAMES: list[Frame] = [(index,) * 7 for index in range(20)]
+
+
+def loud(num_frames: int = 1, level: float = 0.5) -> Samples:
+    return np.full(num_frames * FRAME, level, dtype=np.float32)
+
+
+class Utterance:
+    """Gives or raises what it is told to: one result for each feed, the last for the flush."""
+
+    def __init__(self, *results: Samples | Exception) -> None:
+        self._results = list(results)
+        self.fed: list[list[Frame]] = []
+
+    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
+        self.fed.append(list(frames))
+        return self._next(finish)
+
+    async def flush(self, finish: Finish = as_decoded) -> Samples:
+        return self._next(finish)
+
+    def _next(self, finish: Finish) -> Samples:
+        result = self._results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return finish(result) if result.size else result
+
+
+class Speech:
+    """A voicing whose samples are kept."""
+
+    def __init__(self, pool: WorkerPool, *results: Samples | Exception) -> None:
+        self.utterance = Utterance(*results)
+        self.pieces: list[Samples] = []
+        self.voicing = Voicing(self.utterance, pool, self.pieces.append, sample_rate=RATE)
+
+    @property
+    def given(self) -> Samples:
+        return join_pieces(self.pieces)
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(1)
+    yield pool
+    await pool.close()
+
+
+class TestPieces:
+    @pytest.mark.parametrize("edges", [[0, 20], [0, 1, 2, 20], [0, 0, 7, 7, 20]])
+    async def test_they_are_the_whole(self, pool: WorkerPool, edges: list[int]) -> None:
+        samples = np.concatenate([loud(2, 0.0), loud(3), loud(10, 0.0)])
+        cuts = np.linspace(0, samples.size, len(edges) + 1, dtype=int)
+        speech = Speech(pool, *[samples[start:end] for start, end in pairwise(cuts)])
+        for start, end in pairwise(edges):
+            assert await speech.voicing.feed(FRAMES[start:end]) is None
+        assert await speech.voicing.flush() is None
+        assert speech.utterance.fed == [FRAMES[start:end] for start, end in pairwise(edges)]
+        assert speech.voicing.num_frames == 20
+        np.testing.assert_array_equal(speech.given, smooth_chunk(samples, sample_rate=RATE))
+
+    async def test_each_comes_with_its_frames(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, empty(), loud(), loud(2), loud())
+        sizes = []
+        for frame in FRAMES[:3]:
+            await speech.voicing.feed([frame])
+            sizes.append(speech.given.size)
+        assert sizes == [0, FRAME - FADE, 3 * FRAME - FADE]
+        assert await speech.voicing.flush() is None
+        assert speech.given.size == 4 * FRAME
+
+    async def test_nothing_is_no_piece(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, empty(), loud(1, 0.0), loud())
+        await speech.voicing.feed(FRAMES[:1])
+        await speech.voicing.feed(FRAMES[1:2])
+        assert speech.pieces == []
+
+
+class TestNotFinite:
+    VERDICT = Verdict(Fault.NOT_FINITE, 0, "samples are not finite")
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    async def test_nothing_of_it_is_given(self, pool: WorkerPool, value: float) -> None:
+        """A rival delivers a silent file with status 200 when its vocoder overflows."""
+        bad = loud(2)
+        bad[5] = value
+        speech = Speech(pool, bad)
+        assert await speech.voicing.feed(FRAMES[:2]) == self.VERDICT
+        assert speech.pieces == []
+
+    async def test_at_the_end(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, loud(), loud(1, np.nan))
+        assert await speech.voicing.feed(FRAMES[:1]) is None
+        assert await speech.voicing.flush() == self.VERDICT
+        assert speech.given.size == FRAME - FADE
+
+    async def test_what_comes_after_does_not_mend_it(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, loud(1, np.nan), loud())
+        assert await speech.voicing.feed(FRAMES[:1]) == self.VERDICT
+        assert await speech.voicing.flush() == self.VERDICT
+        assert speech.pieces == []
+
+    async def test_what_is_held_stays_good(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, loud(), loud(1, np.nan))
+        await speech.voicing.feed(FRAMES[:1])
+        assert await speech.voicing.feed(FRAMES[1:2]) == self.VERDICT
+        await speech.voicing.cut()
+        np.testing.assert_array_equal(speech.given, smooth_chunk(loud(), sample_rate=RATE))
+
+
+class TestSilence:
+    @pytest.mark.parametrize(
+        "results",
+        [
+            (loud(3, 9e-4), empty()),
+            (loud(1, 0.0), loud(2, -9e-4)),
+            (empty(), empty()),
+        ],
+    )
+    async def test_all_through_is_a_fault(
+        self, pool: WorkerPool, results: tuple[Samples, ...]
+    ) -> None:
+        speech = Speech(pool, *results)
+        assert await speech.voicing.feed(FRAMES[:3]) is None
+        verdict = await speech.voicing.flush()
+        assert verdict == Verdict(Fault.SILENT, 0, "3 frames of silence")
+        assert speech.pieces == []
+
+    @pytest.mark.parametrize("level", [2e-3, -2e-3])
+    async def test_a_whisper_is_none(self, pool: WorkerPool, level: float) -> None:
+        """Too quiet to be told from noise, so none of it is trimmed and all comes at the end."""
+        speech = Speech(pool, loud(3, level), empty())
+        assert await speech.voicing.feed(FRAMES[:3]) is None
+        assert speech.pieces == []
+        assert await speech.voicing.flush() is None
+        assert speech.given.size == 3 * FRAME
+
+    async def test_after_sound_is_none(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, loud(), loud(1, 0.0), empty())
+        for frame in FRAMES[:2]:
+            assert await speech.voicing.feed([frame]) is None
+        assert await speech.voicing.flush() is None
+        assert speech.given.size == 2 * FRAME
+
+
+class TestDecoderFailure:
+    ERROR = GenerationFailed("no memory")
+    VERDICT = Verdict(Fault.DECODE_ERROR, 0, "no memory")
+
+    async def test_in_the_middle(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, loud(), self.ERROR)
+        assert await speech.voicing.feed(FRAMES[:1]) is None
+        assert await speech.voicing.feed(FRAMES[1:2]) == self.VERDICT
+        assert speech.given.size == FRAME - FADE
+
+    async def test_at_the_end(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, loud(), self.ERROR)
+        assert await speech.voicing.feed(FRAMES[:1]) is None
+        assert await speech.voicing.flush() == self.VERDICT
+        assert speech.given.size == FRAME - FADE
+
+    async def test_of_everybody_is_no_fault_of_this_one(self, pool: WorkerPool) -> None:
+        with pytest.raises(EngineDead):
+            await Speech(pool, EngineDead("gone")).voicing.feed(FRAMES[:1])
+
+
+class TestCut:
+    async def test_what_is_held_is_faded_out(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, loud(2, 1.0))
+        await speech.voicing.feed(FRAMES[:2])
+        await speech.voicing.cut()
+        assert [piece.size for piece in speech.pieces] == [2 * FRAME - FADE, FADE]
+        assert speech.pieces[1] == pytest.approx(np.arange(FADE)[::-1] / FADE)
+
+    async def test_of_nothing(self, pool: WorkerPool) -> None:
+        speech = Speech(pool)
+        await speech.voicing.cut()
+        assert speech.pieces == []
+
+    async def test_long_silence_at_the_end_goes(self, pool: WorkerPool) -> None:
+        speech = Speech(pool, np.concatenate([loud(2), loud(9, 0.0)]))
+        await speech.voicing.feed(FRAMES[:11])
+        await speech.voicing.cut()
+        # The last loud window ends at 4,320; 0.3 s stay.
+        assert speech.given.size == 4320 + 7200
