@@ -1,0 +1,1 @@
+"""Benchmarks: `orpheus-server bench`."""

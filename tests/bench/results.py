@@ -1,0 +1,45 @@
+"""Results of requests with exact values."""
+
+from collections.abc import Sequence
+
+from orpheus_server.bench.level_stats import LevelStats, level_stats
+from orpheus_server.bench.report import LevelReport
+from orpheus_server.bench.request_result import Heard, RequestResult
+
+
+def heard(
+    first_audio_sec: float = 0.25, *, stalls_sec: Sequence[float] = (), audio_sec: float = 4.0
+) -> Heard:
+    """Of a request that took 2 s."""
+    return Heard(
+        audio_sec=audio_sec,
+        first_audio_sec=first_audio_sec,
+        audible_sec=first_audio_sec + 0.125,
+        real_time_factor=2.0 / audio_sec,
+        num_underruns=len(stalls_sec),
+        stalled_sec=sum(stalls_sec),
+        largest_stall_sec=max(stalls_sec, default=0.0),
+        largest_gap_sec=0.5,
+    )
+
+
+def spoken(
+    first_audio_sec: float = 0.25, *, started_sec: float = 0.0, stalls_sec: Sequence[float] = ()
+) -> RequestResult:
+    """A whole answer that took 2 s."""
+    return RequestResult(started_sec, 2.0, heard(first_audio_sec, stalls_sec=stalls_sec), None)
+
+
+def failed(failure: str, *, started_sec: float = 0.0) -> RequestResult:
+    """A failure after half a second."""
+    return RequestResult(started_sec, 0.5, None, failure)
+
+
+def one_round(*results: RequestResult) -> LevelStats:
+    """Statistics of these, or of one plain answer."""
+    return level_stats(results or [spoken()])
+
+
+def level(texts: str, concurrency: int, *rounds: LevelStats) -> LevelReport:
+    """All rounds of a level."""
+    return LevelReport(texts, concurrency, rounds or (one_round(),))

@@ -1,0 +1,97 @@
+"""A server that answers from a script, behind a real uvicorn: it breaks off like a real one."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.live import wait_until
+
+SILENCE = bytes(480)
+"""10 ms."""
+
+SOUND = (1000).to_bytes(2, "little") * 240
+"""10 ms at -30 dB of full scale."""
+
+OVERLOADED = {
+    "error": {"message": "Too many.", "type": "service_unavailable_error", "code": "overloaded"}
+}
+
+
+@dataclass(frozen=True)
+class Script:
+    """An answer of `POST /v1/audio/speech`."""
+
+    pieces: Sequence[bytes] = (SILENCE, SOUND)
+    status: int = 200
+    breaks_off: bool = False
+    announced_bytes: int | None = None
+
+
+@dataclass
+class ScriptedApp:
+    """Answers by the request's body and keeps the bodies and headers."""
+
+    script: Callable[[dict[str, Any]], Script] = lambda body: Script()
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[bytes, bytes]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/health":
+            await answer(send, Script([b'{"model": "a scripted model"}']))
+        elif scope["path"] == "/":
+            await answer(send, Script([b'{"version": "7.8.9"}']))
+        elif (scope["method"], scope["path"]) == ("POST", "/v1/audio/speech"):
+            self.headers.append(dict(scope["headers"]))
+            self.bodies.append(json.loads(await read_body(receive)))
+            await answer(send, self.script(self.bodies[-1]))
+        else:
+            await answer(send, Script([b"no such page"], status=404))
+
+
+async def read_body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        piece: bytes = message.get("body", b"")
+        body += piece
+        if not message.get("more_body"):
+            return body
+
+
+async def answer(send: Send, script: Script) -> None:
+    headers = []
+    if script.announced_bytes is not None:
+        headers.append((b"content-length", str(script.announced_bytes).encode()))
+    await send({"type": "http.response.start", "status": script.status, "headers": headers})
+    for piece in script.pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    if script.breaks_off:
+        raise RuntimeError("the script breaks off here")
+    await send({"type": "http.response.body", "body": b""})
+
+
+class ScriptedServer:
+    """`with ScriptedServer(app) as url`: serves on a free port of 127.0.0.1."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, lifespan="off", log_config=None, log_level=100
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()))
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
