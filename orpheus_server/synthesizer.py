@@ -1,5 +1,6 @@
 """The conductor: text to chunks, chunks ahead of each other, audio in order."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from orpheus_server.playback import Playback
 from orpheus_server.rendering import Renderer
 from orpheus_server.sampling import SamplingOptions
 from orpheus_server.tasks import run_ahead
+from orpheus_server.text import estimate_duration_sec
 from orpheus_server.text_stream import TextStream
 from orpheus_server.workers import WorkerPool
 
@@ -23,6 +25,15 @@ LOOK_AHEAD = 8
 LIVE_LOOK_AHEAD = 3
 """The same of a stream: enough for retries to be over before their chunk is due, and no more,
 because a reader who does not read keeps them in memory (at most 5 MB each)."""
+
+MAX_LOAD_AHEAD, LIVE_MAX_LOAD_AHEAD = 0.5, 0.25
+"""Share of the engine's slots in use above which a chunk waits for the end of the one before it.
+More, and chunks that nobody hears yet hold up the first words of others (20 streams of 10 s on two
+cores: first audio after 1.2 s, not 0.5); less, and a lone long text takes longer as a whole."""
+
+LEAD_SEC = 1.0
+"""Audio that is still to be made of a chunk when the next one begins at such a load. Less, and the
+player runs dry between them; more, and there are more generations at once than streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +111,11 @@ class Synthesizer:
         sample_rate: int,
         limits: SpeechLimits,
         expected_sec: Callable[[str], float],
+        load: Callable[[], float],
     ) -> None:
+        """`load` is the share of the engine's slots in use."""
         self._speaker = speaker
+        self._load = load
         self._pool = pool
         self._sample_rate = sample_rate
         self._limits = limits
@@ -173,19 +187,31 @@ class Synthesizer:
     ) -> AsyncGenerator[SpokenPiece, None]:
         """Samples in order, the next chunks being made meanwhile."""
         playback = Playback(sample_rate=self._sample_rate, speed=job.speed, is_live=is_live)
+        max_load = LIVE_MAX_LOAD_AHEAD if is_live else MAX_LOAD_AHEAD
+        may_begin: asyncio.Event | None = None
+
+        def open_outlet() -> ChunkOutlet:
+            nonlocal may_begin
+            outlet = ChunkOutlet(may_begin=may_begin)
+            may_begin = outlet.is_nearly_made
+            return outlet
 
         async def speak(index: int, text: str, outlet: ChunkOutlet) -> None:
             deadline = partial(playback.deadline, index)
             chunk = ChunkJob(
                 job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
             )
+            if outlet.may_begin is not None and self._load() > max_load:
+                await outlet.may_begin.wait()
+            early_sec = estimate_duration_sec(text) - LEAD_SEC
+            outlet.num_expected = max(0.0, early_sec) * self._sample_rate
             try:
                 outlet.close(await self._speaker.speak(chunk, outlet))
             except Exception as error:  # a task's edge: whoever takes the samples raises it
                 outlet.fail(error)
 
         look_ahead = LIVE_LOOK_AHEAD if is_live else LOOK_AHEAD
-        ahead = run_ahead(job.texts, speak, ChunkOutlet, look_ahead=look_ahead)
+        ahead = run_ahead(job.texts, speak, open_outlet, look_ahead=look_ahead)
         async with aclosing(ahead) as chunks:
             async for index, text, outlet in chunks:
                 playback.turn_to(index)

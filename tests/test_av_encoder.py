@@ -235,7 +235,7 @@ def test_a_dropped_encoder_leaves_nothing(name: str, is_streamed: bool) -> None:
     process = psutil.Process()
     before = (process.num_threads(), process.num_fds())
     samples = voice(5000)
-    gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         for _ in range(50):
@@ -255,7 +255,7 @@ def half_used(name: str, samples: Samples, *, is_streamed: bool) -> Encoder:
 
 
 def test_an_encoder_that_could_not_be_opened_leaves_nothing() -> None:
-    gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         for _ in range(10):

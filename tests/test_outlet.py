@@ -163,3 +163,29 @@ async def test_who_leaves_early_leaves_the_rest() -> None:
     outlet.put(piece(1))
     outlet.close(REPORT)
     assert (await Listener(outlet).listen()).tolist() == [1]
+
+
+async def test_the_next_chunk_may_begin_when_this_one_has_what_was_expected() -> None:
+    outlet = ChunkOutlet()
+    following = ChunkOutlet(may_begin=outlet.is_nearly_made)
+    outlet.num_expected = 3
+    outlet.put(piece(1, 2))
+    assert not outlet.is_nearly_made.is_set()
+    outlet.restart()
+    outlet.put(piece(1, 2))
+    assert not outlet.is_nearly_made.is_set()
+    outlet.put(piece(3))
+    assert following.may_begin is outlet.is_nearly_made
+    assert outlet.is_nearly_made.is_set()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_chunk_that_came_shorter_holds_up_nothing(fails: bool) -> None:
+    outlet = ChunkOutlet()
+    outlet.put(piece(1, 2))
+    assert not outlet.is_nearly_made.is_set()
+    if fails:
+        outlet.fail(RuntimeError("lost"))
+    else:
+        outlet.close(REPORT)
+    assert outlet.is_nearly_made.is_set()

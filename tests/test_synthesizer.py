@@ -18,8 +18,11 @@ from orpheus_server.interfaces import Deadline, TokenRequest
 from orpheus_server.planning import SpeechLimits
 from orpheus_server.sampling import RetryPolicy, derive_seed
 from orpheus_server.synthesizer import (
+    LEAD_SEC,
     LIVE_LOOK_AHEAD,
+    LIVE_MAX_LOAD_AHEAD,
     LOOK_AHEAD,
+    MAX_LOAD_AHEAD,
     AudioPiece,
     SpeechJob,
     SpeechStats,
@@ -47,8 +50,10 @@ RATE, FRAME, FADE = 24_000, 2048, 120
 LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 CHUNK = "Abcdefg hijklmno."  # 16 frames where a test does not say how many
 
+LONG_CHUNK = "Some letters of a text, which take a good while to be said."
 
-def build(bench: Bench, *, may_be_degraded: bool = True) -> Synthesizer:
+
+def build(bench: Bench, *, may_be_degraded: bool = True, load: float = 0.0) -> Synthesizer:
     retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
     speaker = ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
     return Synthesizer(
@@ -57,6 +62,7 @@ def build(bench: Bench, *, may_be_degraded: bool = True) -> Synthesizer:
         sample_rate=RATE,
         limits=LIMITS,
         expected_sec=estimate_duration_sec,
+        load=lambda: load,
     )
 
 
@@ -172,6 +178,42 @@ class TestLookAhead:
             for num_taken in range(4):
                 await take_chunk(pieces, 16)
                 await check_begun(bench, num_taken + LIVE_LOOK_AHEAD)
+
+    @pytest.mark.parametrize(
+        ("is_live", "load", "num_at_once"),
+        [
+            (True, LIVE_MAX_LOAD_AHEAD, LIVE_LOOK_AHEAD),
+            (True, LIVE_MAX_LOAD_AHEAD + 0.01, 1),
+            (False, MAX_LOAD_AHEAD, LOOK_AHEAD),
+            (False, MAX_LOAD_AHEAD + 0.01, 1),
+        ],
+    )
+    async def test_a_loaded_engine_makes_one_chunk_after_the_other(
+        self, bench: Bench, is_live: bool, load: float, num_at_once: int
+    ) -> None:
+        """Chunks that nobody heard yet took the slots of callers who waited for their first."""
+        gate = asyncio.Event()
+        name_lengths(bench, [16] * 9, gate)
+        job = job_of(texts_of(*[LONG_CHUNK] * 9))
+        task = asyncio.create_task(answer(build(bench, load=load), job, is_live=is_live))
+        await check_begun(bench, num_at_once)
+        gate.set()
+        await task
+        assert bench.engine.max_active == num_at_once
+        assert len(bench.engine.requests) == 9
+
+    async def test_a_chunk_begins_before_the_one_before_it_has_ended(self, bench: Bench) -> None:
+        """Else the player runs dry between them where speech is made hardly faster than it plays."""
+        gate = asyncio.Event()
+        num_expected = estimate_duration_sec(LONG_CHUNK) - LEAD_SEC
+        num_frames = math.ceil((num_expected * RATE + FADE) / FRAME)
+        for num_free in (num_frames - 1, num_frames):
+            bench.engine.requests.clear()
+            bench.scripts["r-0-1"] = held_script(short_script(60), gate, num_free_frames=num_free)
+            job = job_of(texts_of(LONG_CHUNK, CHUNK))
+            async with aclosing(build(bench, load=1.0).stream(job, SpeechStats())) as pieces:
+                await anext(pieces)
+                await check_begun(bench, 1 + (num_free == num_frames))
 
     async def test_an_answer_that_nobody_asks_for_is_not_begun(self, bench: Bench) -> None:
         pieces = build(bench).stream(job_of(), SpeechStats())
@@ -401,6 +443,7 @@ class TestEnding:
             sample_rate=12_345,
             limits=LIMITS,
             expected_sec=estimate_duration_sec,
+            load=lambda: 0.0,
         )
         with pytest.raises(ValueError, match="Invalid argument"):
             await collect(synthesizer, replace(job_of(), response_format="opus"))

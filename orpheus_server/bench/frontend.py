@@ -244,6 +244,7 @@ async def _open_front_end(
                     sample_rate=decoder.sample_rate,
                     limits=limits,
                     expected_sec=prompts.expected_sec,
+                    load=lambda: 0.0,
                 ),
             )
     finally:

@@ -65,7 +65,7 @@ def decode(decoder: SnacDecoder, frames: Sequence[Frame], *, seed: int = 1) -> S
 @settings(max_examples=6, deadline=None)
 @given(
     utterances=st.lists(
-        st.tuples(st.integers(1, 40), st.lists(st.integers(0, 40), max_size=8)),
+        st.tuples(st.integers(1, 60), st.lists(st.integers(0, 60), max_size=8)),
         min_size=1,
         max_size=4,
     )
