@@ -203,7 +203,7 @@ class TestLookAhead:
         assert len(bench.engine.requests) == 9
 
     async def test_a_chunk_begins_before_the_one_before_it_has_ended(self, bench: Bench) -> None:
-        """Else the player runs dry between them where speech is made hardly faster than it plays."""
+        """Else the player runs dry between them where speech is made just in time."""
         gate = asyncio.Event()
         num_expected = estimate_duration_sec(LONG_CHUNK) - LEAD_SEC
         num_frames = math.ceil((num_expected * RATE + FADE) / FRAME)
