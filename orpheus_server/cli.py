@@ -25,6 +25,9 @@ MAX_MESSAGE_BYTES = 1 << 20
 """Of a WebSocket's message. Text comes in a few words at a time; the longest input that is allowed,
 escaped and sent at once, is 0.4 MB. uvicorn's own limit is 16 MiB for every caller."""
 
+GRACE_SEC = 30
+"""Answers that are being sent may end in this time when the server is asked to stop."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; the exit status."""
@@ -60,6 +63,8 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
         ws_max_size=MAX_MESSAGE_BYTES,
         # Audio hardly shrinks, and compressing it would hold up the event loop.
         ws_per_message_deflate=False,
+        # A reader who has stopped reading must not keep the process.
+        timeout_graceful_shutdown=GRACE_SEC,
         # `configure_logging` has done it, in one format for all lines.
         log_config=None,
         access_log=False,

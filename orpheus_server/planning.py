@@ -86,6 +86,16 @@ def limits_for(
     return SpeechLimits(max(1, min(chunk_max_chars, int(max_sec * _CHARS_PER_SEC))), max_sec)
 
 
+def nothing_to_speak() -> RequestError:
+    """The refusal of a text without a sound."""
+    return RequestError(
+        "The input has nothing to speak: it needs words or numbers that this voice can say, "
+        "or an emotion tag that it has.",
+        param="input",
+        code="nothing_to_speak",
+    )
+
+
 def plan_speech(
     text: str,
     *,
@@ -104,12 +114,7 @@ def plan_speech(
         num_dropped_tags=clean.num_dropped_tags + clean.num_dropped_control_tokens,
     )
     if plan.is_empty:
-        raise RequestError(
-            "The input has nothing to speak: it needs words or numbers that this voice can say, "
-            "or an emotion tag that it has.",
-            param="input",
-            code="nothing_to_speak",
-        )
+        raise nothing_to_speak()
     return plan
 
 

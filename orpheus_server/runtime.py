@@ -119,7 +119,7 @@ class Runtime:
             sample_rate=decoder.sample_rate,
             limits=limits,
             expected_sec=parts.prompts.expected_sec,
-            load=lambda: parts.engine.num_active / self.choice.max_num_seqs,
+            num_slots=self.choice.max_num_seqs,
         )
 
     def open_for_requests(self, engine: TokenEngine, synthesizer: Synthesizer) -> None:

@@ -28,7 +28,8 @@ class SpeechOptions(BaseModel):
     """A voice of `GET /v1/audio/voices`, or one of OpenAI's names; the first one if left out."""
 
     response_format: str | None = None
-    """`wav`, `pcm` (raw), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`: 24 kHz, mono, 16-bit."""
+    """`wav`, `pcm` (raw 16-bit), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`: 24 kHz, mono. Left
+    out: the server's default, `wav` where nobody set it; over the WebSocket `pcm`."""
 
     speed: Annotated[Number, Field(ge=0.25, le=4.0)] | None = None
     """Pace; the pitch stays."""
@@ -81,7 +82,8 @@ class SpeechRequest(SpeechOptions):
     streamed if it is left out."""
 
     stream_format: Literal["audio", "sse"] | None = None
-    """`audio`: the bytes themselves; `sse`: server-sent events with base64 in them."""
+    """`audio`: the bytes themselves; `sse`: server-sent events with base64 in them, always
+    streamed (`"stream": false` is refused then)."""
 
 
 class ErrorBody(BaseModel):

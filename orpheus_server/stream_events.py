@@ -89,13 +89,14 @@ CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(
 
 
 class SessionStarted(BaseModel):
-    """The answer to `session.start`: what binary messages will hold."""
+    """The answer to `session.start`: what binary messages will hold, and what has no effect."""
 
     type: Literal["session.started"] = "session.started"
     session_id: str
     voice: str
     response_format: str
     sample_rate: int
+    ignored_fields: list[str]
 
 
 class AudioStart(BaseModel):

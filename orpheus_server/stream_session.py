@@ -14,7 +14,13 @@ from starlette.websockets import WebSocketDisconnect
 from orpheus_server.checkpoint import Voice
 from orpheus_server.errors import OrpheusError, RequestError
 from orpheus_server.http_errors import error_body
-from orpheus_server.routes.speech_options import check_options, resolve_sampling, too_long
+from orpheus_server.pacing import Pacer
+from orpheus_server.routes.speech_options import (
+    check_options,
+    ignored_fields,
+    resolve_sampling,
+    too_long,
+)
 from orpheus_server.runtime import Runtime
 from orpheus_server.stream_events import (
     CLIENT_EVENT,
@@ -23,6 +29,7 @@ from orpheus_server.stream_events import (
     Cancel,
     ChunkStart,
     ErrorEvent,
+    ServerEvent,
     SessionStart,
     SessionStarted,
     TextDelta,
@@ -41,6 +48,9 @@ MAX_WAITING_UTTERANCES = 8
 
 _MAX_UNLIMITED_CHARS = 1_000_000
 """Longest text of an utterance where the setting allows any: it is kept until it is spoken."""
+
+_SLICE_CHARS = 500
+"""Text that is cut in one go: its phonemes take some 20 ms of a worker, and are then spoken."""
 
 _MAX_PROBLEM_CHARS = 200
 """An unknown type is told back to its sender, but not a megabyte of it."""
@@ -145,6 +155,7 @@ class StreamSession:
                 voice=self._voice.name,
                 response_format=_format_of(options),
                 sample_rate=self._runtime.checkpoint.sample_rate,
+                ignored_fields=ignored_fields(options),
             )
         )
 
@@ -163,7 +174,9 @@ class StreamSession:
                 await self._end_text(utterance)
             raise too_long(num_chars, limit, param="text")
         utterance = utterance or self._add_utterance()
-        utterance.put(await self._run_text(partial(utterance.stream.feed, text)))
+        for start in range(0, len(text), _SLICE_CHARS):
+            part = text[start : start + _SLICE_CHARS]
+            utterance.put(await self._run_text(partial(utterance.stream.feed, part)))
 
     async def _end_text(self, utterance: Utterance) -> None:
         # First, because the utterance may fail meanwhile: no more of its text is to be dropped.
@@ -228,7 +241,7 @@ class StreamSession:
 
     async def _speak(self, utterance: Utterance) -> None:
         assert self._options is not None
-        options, stats = self._options, utterance.stats
+        options = self._options
         job = SpeechJob(
             request_id=f"{self._id}-{utterance.index}",
             texts=utterance.texts(),
@@ -240,10 +253,6 @@ class StreamSession:
         )
         try:
             await self._play(utterance, job)
-            if stats.num_samples == 0:
-                raise RequestError(
-                    "The text has nothing to speak.", param="text", code="nothing_to_speak"
-                )
         except OrpheusError as error:
             logger.warning("request=%s failed: %s", job.request_id, error)
             if not utterance.has_all_text:
@@ -255,8 +264,10 @@ class StreamSession:
 
     async def _play(self, utterance: Utterance, job: SpeechJob) -> None:
         chunk = None
+        pacer = Pacer(self._runtime.synthesizer.sample_rate)
         async with aclosing(self._runtime.synthesizer.stream(job, utterance.stats)) as pieces:
             async for piece in pieces:
+                await pacer.wait_for(piece.start_sample)
                 if piece.chunk is not None and piece.text is not None and piece.chunk != chunk:
                     if chunk is None:
                         await self._send(AudioStart(utterance=utterance.index))
@@ -272,7 +283,7 @@ class StreamSession:
                 if piece.data and chunk is not None:
                     await self._socket.send_bytes(piece.data)
 
-    async def _send(self, event: BaseModel) -> None:
+    async def _send(self, event: ServerEvent) -> None:
         await self._socket.send_text(event.model_dump_json())
 
 

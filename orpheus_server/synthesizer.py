@@ -10,7 +10,7 @@ from orpheus_server.audio import Samples
 from orpheus_server.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
-from orpheus_server.planning import SpeechLimits, SpeechPlan, plan_speech
+from orpheus_server.planning import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
 from orpheus_server.playback import Playback
 from orpheus_server.rendering import Renderer
 from orpheus_server.sampling import SamplingOptions
@@ -111,11 +111,12 @@ class Synthesizer:
         sample_rate: int,
         limits: SpeechLimits,
         expected_sec: Callable[[str], float],
-        load: Callable[[], float],
+        num_slots: int,
     ) -> None:
-        """`load` is the share of the engine's slots in use."""
+        """`num_slots` is how many generations the engine makes at once."""
         self._speaker = speaker
-        self._load = load
+        self._num_slots = num_slots
+        self._num_speaking = 0
         self._pool = pool
         self._sample_rate = sample_rate
         self._limits = limits
@@ -151,12 +152,15 @@ class Synthesizer:
         `stats` are kept up to date.
         """
         renderer = await self._open_renderer(job, is_streamed=True)
+        num_spoken = 0
         async with aclosing(self._speak(job, stats, is_live=True)) as pieces:
             async for piece in pieces:
                 start = renderer.num_samples
                 data = await self._pool.run(renderer.feed, piece.samples)
                 stats.num_samples = renderer.num_samples
+                num_spoken += piece.samples.size
                 yield AudioPiece(data, start, piece.chunk, piece.text)
+        _check_sound(num_spoken)
         start = renderer.num_samples
         data = await self._pool.run(renderer.flush)
         stats.num_samples = renderer.num_samples
@@ -165,10 +169,13 @@ class Synthesizer:
     async def collect(self, job: SpeechJob, stats: SpeechStats) -> bytes:
         """The whole answer as one file."""
         renderer = await self._open_renderer(job, is_streamed=False)
+        num_spoken = 0
         parts = []
         async with aclosing(self._speak(job, stats, is_live=False)) as pieces:
             async for piece in pieces:
                 parts.append(await self._pool.run(renderer.feed, piece.samples))
+                num_spoken += piece.samples.size
+        _check_sound(num_spoken)
         parts.append(await self._pool.run(renderer.flush))
         stats.num_samples = renderer.num_samples
         return b"".join(parts)
@@ -201,14 +208,18 @@ class Synthesizer:
             chunk = ChunkJob(
                 job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
             )
-            if outlet.may_begin is not None and self._load() > max_load:
+            is_busy = self._num_speaking > max_load * self._num_slots
+            if outlet.may_begin is not None and is_busy:
                 await outlet.may_begin.wait()
             early_sec = estimate_duration_sec(text) - LEAD_SEC
             outlet.num_expected = max(0.0, early_sec) * self._sample_rate
+            self._num_speaking += 1
             try:
                 outlet.close(await self._speaker.speak(chunk, outlet))
             except Exception as error:  # a task's edge: whoever takes the samples raises it
                 outlet.fail(error)
+            finally:
+                self._num_speaking -= 1
 
         look_ahead = LIVE_LOOK_AHEAD if is_live else LOOK_AHEAD
         ahead = run_ahead(job.texts, speak, open_outlet, look_ahead=look_ahead)
@@ -220,3 +231,9 @@ class Synthesizer:
                         playback.give(samples.size)
                         yield SpokenPiece(index, text, samples)
                 stats.add(outlet.report)
+
+
+def _check_sound(num_samples: int) -> None:
+    """An answer without a sample would be taken for one."""
+    if num_samples == 0:
+        raise nothing_to_speak()

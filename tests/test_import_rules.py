@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "conductor": ("synthesizer",),
     "chunks": ("chunk_speaker",),
     "attempts": ("attempt",),
-    "sound on its way": ("voicing", "outlet", "playback", "rendering"),
+    "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
         *("choice", "logs", "tasks", "workers", "schemas"),

@@ -514,12 +514,13 @@ class Call:
     sent: list[Message] = field(default_factory=list)
     messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
     reads: asyncio.Event = field(default_factory=asyncio.Event)
+    http_version: str = "1.1"
 
     async def run(self) -> None:
         self.reads.set()
         body = json.dumps({"response_format": "pcm", **self.fields}).encode()
         self.messages.put_nowait({"type": "http.request", "body": body})
-        await call_by_hand(self._watched, self.messages)
+        await call_by_hand(self._watched, self.messages, http_version=self.http_version)
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def note(message: Message) -> None:
@@ -911,3 +912,18 @@ async def count_tasks() -> int:
 
 def test_the_pocket_voice_is_what_the_fake_serves() -> None:
     assert POCKET.default_voice.name == "rms"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("fields", "is_streamed"),
+    [({}, False), ({"stream": True}, False), ({"stream_format": "sse"}, True)],
+)
+async def test_http_1_0_gets_a_file(fields: dict[str, Any], is_streamed: bool) -> None:
+    """It has no chunks: an answer that was cut off looked whole to nginx, which asks so."""
+    async with open_stage() as stage:
+        call = Call(stage.app, {"input": SENTENCE, **fields}, http_version="1.0")
+        await call.run()
+    headers = dict(call.sent[0]["headers"])
+    assert call.is_whole
+    assert (b"content-length" in headers) is not is_streamed

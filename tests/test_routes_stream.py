@@ -26,6 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 from orpheus_server.cli import MAX_MESSAGE_BYTES
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script
+from orpheus_server.planning import nothing_to_speak
 from orpheus_server.settings import Settings
 from orpheus_server.stream_session import MAX_WAITING_UTTERANCES
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
@@ -179,6 +180,7 @@ class TestSequence:
                 "voice": "rms",
                 "response_format": "pcm",
                 "sample_rate": 24_000,
+                "ignored_fields": [],
             }
             received = session.speak(
                 "Hello you, ", "my friend. How", " are you to", "day? I am fine."
@@ -477,6 +479,11 @@ class TestMistakes:
         session.start()
         session.check_alive()
 
+    def test_fields_without_effect_are_told_back(self, session: Session) -> None:
+        """A typo in `temperature` was taken, and nobody was told."""
+        started = session.start(instructions="Softly.", temprature=0.1, speed=1.0)
+        assert started["ignored_fields"] == ["instructions", "temprature"]
+
     @pytest.mark.parametrize("name", FORMATS)
     @pytest.mark.parametrize("text", ["", "... ?!", "😀", "<laugh>"])
     def test_nothing_to_speak(self, session: Session, text: str, name: str) -> None:
@@ -487,9 +494,9 @@ class TestMistakes:
                 "type": "error",
                 "utterance": 0,
                 "error": {
-                    "message": "The text has nothing to speak.",
+                    "message": str(nothing_to_speak()),
                     "type": "invalid_request_error",
-                    "param": "text",
+                    "param": "input",
                     "code": "nothing_to_speak",
                 },
             }

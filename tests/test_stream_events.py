@@ -85,10 +85,14 @@ def test_events_that_are_not(message: str) -> None:
         ),
         (
             SessionStarted(
-                session_id="req_1", voice="leo", response_format="pcm", sample_rate=24_000
+                session_id="req_1",
+                voice="leo",
+                response_format="pcm",
+                sample_rate=24_000,
+                ignored_fields=["instructions"],
             ),
             '{"type":"session.started","session_id":"req_1","voice":"leo",'
-            '"response_format":"pcm","sample_rate":24000}',
+            '"response_format":"pcm","sample_rate":24000,"ignored_fields":["instructions"]}',
         ),
         (AudioStart(utterance=3), '{"type":"audio.start","utterance":3}'),
         (

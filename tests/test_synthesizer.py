@@ -20,9 +20,7 @@ from orpheus_server.sampling import RetryPolicy, derive_seed
 from orpheus_server.synthesizer import (
     LEAD_SEC,
     LIVE_LOOK_AHEAD,
-    LIVE_MAX_LOAD_AHEAD,
     LOOK_AHEAD,
-    MAX_LOAD_AHEAD,
     AudioPiece,
     SpeechJob,
     SpeechStats,
@@ -53,7 +51,7 @@ CHUNK = "Abcdefg hijklmno."  # 16 frames where a test does not say how many
 LONG_CHUNK = "Some letters of a text, which take a good while to be said."
 
 
-def build(bench: Bench, *, may_be_degraded: bool = True, load: float = 0.0) -> Synthesizer:
+def build(bench: Bench, *, may_be_degraded: bool = True, num_slots: int = 256) -> Synthesizer:
     retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
     speaker = ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
     return Synthesizer(
@@ -62,7 +60,7 @@ def build(bench: Bench, *, may_be_degraded: bool = True, load: float = 0.0) -> S
         sample_rate=RATE,
         limits=LIMITS,
         expected_sec=estimate_duration_sec,
-        load=lambda: load,
+        num_slots=num_slots,
     )
 
 
@@ -180,22 +178,17 @@ class TestLookAhead:
                 await check_begun(bench, num_taken + LIVE_LOOK_AHEAD)
 
     @pytest.mark.parametrize(
-        ("is_live", "load", "num_at_once"),
-        [
-            (True, LIVE_MAX_LOAD_AHEAD, LIVE_LOOK_AHEAD),
-            (True, LIVE_MAX_LOAD_AHEAD + 0.01, 1),
-            (False, MAX_LOAD_AHEAD, LOOK_AHEAD),
-            (False, MAX_LOAD_AHEAD + 0.01, 1),
-        ],
+        ("is_live", "num_slots", "num_at_once"),
+        [(True, 12, 3), (True, 4, 2), (True, 3, 1), (False, 16, 8), (False, 4, 3), (False, 1, 1)],
     )
     async def test_a_loaded_engine_makes_one_chunk_after_the_other(
-        self, bench: Bench, is_live: bool, load: float, num_at_once: int
+        self, bench: Bench, is_live: bool, num_slots: int, num_at_once: int
     ) -> None:
         """Chunks that nobody heard yet took the slots of callers who waited for their first."""
         gate = asyncio.Event()
         name_lengths(bench, [16] * 9, gate)
         job = job_of(texts_of(*[LONG_CHUNK] * 9))
-        task = asyncio.create_task(answer(build(bench, load=load), job, is_live=is_live))
+        task = asyncio.create_task(answer(build(bench, num_slots=num_slots), job, is_live=is_live))
         await check_begun(bench, num_at_once)
         gate.set()
         await task
@@ -211,7 +204,7 @@ class TestLookAhead:
             bench.engine.requests.clear()
             bench.scripts["r-0-1"] = held_script(short_script(60), gate, num_free_frames=num_free)
             job = job_of(texts_of(LONG_CHUNK, CHUNK))
-            async with aclosing(build(bench, load=1.0).stream(job, SpeechStats())) as pieces:
+            async with aclosing(build(bench, num_slots=1).stream(job, SpeechStats())) as pieces:
                 await anext(pieces)
                 await check_begun(bench, 1 + (num_free == num_frames))
 
@@ -350,8 +343,10 @@ class TestLateText:
         assert steps == ["closed"]
 
     @pytest.mark.parametrize("is_live", [True, False])
-    async def test_no_text_is_no_sound(self, bench: Bench, is_live: bool) -> None:
-        assert await answer(build(bench), job_of(0), is_live=is_live) == b""
+    async def test_no_text_is_no_answer(self, bench: Bench, is_live: bool) -> None:
+        """An empty body with status 200 would be taken for one."""
+        with pytest.raises(RequestError, match="nothing to speak"):
+            await answer(build(bench), job_of(0), is_live=is_live)
 
 
 @pytest.mark.anyio
@@ -443,7 +438,7 @@ class TestEnding:
             sample_rate=12_345,
             limits=LIMITS,
             expected_sec=estimate_duration_sec,
-            load=lambda: 0.0,
+            num_slots=256,
         )
         with pytest.raises(ValueError, match="Invalid argument"):
             await collect(synthesizer, replace(job_of(), response_format="opus"))

@@ -244,7 +244,7 @@ async def _open_front_end(
                     sample_rate=decoder.sample_rate,
                     limits=limits,
                     expected_sec=prompts.expected_sec,
-                    load=lambda: 0.0,
+                    num_slots=8 * pace.num_streams,
                 ),
             )
     finally:

@@ -17,7 +17,12 @@ from orpheus_server.http_errors import error_body
 from orpheus_server.live_response import LiveResponse, Outcome
 from orpheus_server.planning import SpeechPlan
 from orpheus_server.routes.dependencies import CurrentRuntime, RequestId
-from orpheus_server.routes.speech_options import check_options, resolve_sampling, too_long
+from orpheus_server.routes.speech_options import (
+    check_options,
+    ignored_fields,
+    resolve_sampling,
+    too_long,
+)
 from orpheus_server.runtime import Runtime
 from orpheus_server.schemas import ErrorResponse, SpeechRequest
 from orpheus_server.stream_events import SpeechAudioDelta, SpeechAudioDone, usage_of
@@ -26,7 +31,6 @@ from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["speech"])
 
-_MAX_NAMED_FIELDS = 10
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a caller who has left; nobody reads it."""
 
@@ -52,7 +56,9 @@ async def create_speech(
 ) -> Response:
     """Speaks the input."""
     started = time.perf_counter()
-    is_streamed = _is_streamed(body, runtime)
+    is_sse = body.stream_format == "sse"
+    # HTTP/1.0 cannot tell the end of a body from a connection that was cut; events tell it.
+    is_streamed = _is_streamed(body, runtime) and (is_sse or request.scope["http_version"] != "1.0")
     plan, job = await plan_job(body, runtime, request_id)
     answer = _Answer(job, runtime.synthesizer, started)
     if not is_streamed:
@@ -64,7 +70,6 @@ async def create_speech(
         headers = _ignored_fields(body) | _counts(plan, answer.stats)
         return Response(data, media_type=FORMATS[job.response_format].media_type, headers=headers)
 
-    is_sse = body.stream_format == "sse"
     pieces = answer.events() if is_sse else answer.pieces()
     # Until the first bytes are there a failure has a status of its own.
     first = await until_disconnect(request.receive, _next(pieces))
@@ -207,10 +212,8 @@ async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes:
 
 
 def _ignored_fields(body: SpeechRequest) -> dict[str, str]:
-    ignored = list(body.model_extra or {})[:_MAX_NAMED_FIELDS]
-    if body.instructions:
-        ignored.insert(0, "instructions")
-    names = [name[:40] for name in ignored if name.isascii() and name.isidentifier()]
+    names = ["instructions"] if body.instructions else []
+    names += ignored_fields(body)
     return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}
 
 

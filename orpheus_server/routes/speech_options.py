@@ -10,6 +10,8 @@ from orpheus_server.runtime import Runtime
 from orpheus_server.sampling import SamplingOptions
 from orpheus_server.schemas import SpeechOptions, VoiceReference
 
+_MAX_NAMED_FIELDS = 10
+
 
 def check_options(options: SpeechOptions, runtime: Runtime) -> Voice:
     """The voice; raises `RequestError` for a model, voice or format that is not there."""
@@ -32,6 +34,12 @@ def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> Sampli
     names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
     asked = {name: getattr(options, name) for name in names}
     return replace(default, **{name: value for name, value in asked.items() if value is not None})
+
+
+def ignored_fields(options: SpeechOptions) -> list[str]:
+    """Names of fields that have no effect, as far as they can be told back."""
+    names = list(options.model_extra or {})[:_MAX_NAMED_FIELDS]
+    return [name[:40] for name in names if name.isascii() and name.isidentifier()]
 
 
 def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:

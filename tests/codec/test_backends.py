@@ -49,7 +49,7 @@ def test_eager_takes_sixteen_frames_a_call() -> None:
 
 @pytest.mark.parametrize("hop", HOPS)
 def test_eager_gives_what_each_window_wants(model: CroppedDecoder, hop: int) -> None:
-    windows = cut(build_cutter(model), random_frames(31))
+    windows = cut(build_cutter(model), random_frames(51))
     windows = [each for each in windows if each.hop == hop]
     seeds = list(range(len(windows)))
     samples = EagerBackend(model).decode(windows, seeds)

@@ -1,0 +1,33 @@
+"""Sound goes out no more than so far ahead of when it is due."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+MAX_AHEAD_SEC = 10.0
+"""A caller who reads as it plays answers a ping only behind all that was sent before it, and one
+who cancels throws all of it away. Less, and a short gap of the network is heard."""
+
+
+class Pacer:
+    """The clock of one utterance, which starts with the first sample that is waited for."""
+
+    def __init__(
+        self,
+        sample_rate: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._sample_rate = sample_rate
+        self._clock = clock
+        self._sleep = sleep
+        self._started_at: float | None = None
+
+    async def wait_for(self, sample: int) -> None:
+        """Returns when this sample is not too early to be sent."""
+        if self._started_at is None:
+            self._started_at = self._clock()
+        ahead_sec = self._started_at + sample / self._sample_rate - self._clock()
+        if ahead_sec > MAX_AHEAD_SEC:
+            await self._sleep(ahead_sec - MAX_AHEAD_SEC)

@@ -1,0 +1,45 @@
+"""Sound goes out no more than so far ahead of when it is due."""
+
+import pytest
+
+from orpheus_server.pacing import MAX_AHEAD_SEC, Pacer
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    """Time that passes by sleeping only."""
+
+    def __init__(self) -> None:
+        self.now_sec = 100.0
+        self.slept_sec: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now_sec
+
+    async def sleep(self, duration_sec: float) -> None:
+        self.slept_sec.append(duration_sec)
+        self.now_sec += duration_sec
+
+
+async def test_nothing_waits_within_the_bound() -> None:
+    """A caller who read as it played was taken for gone after 40 s: the ping was behind it all."""
+    clock = Clock()
+    pacer = Pacer(1000, clock=clock, sleep=clock.sleep)
+    for sample in (0, 5000, int(MAX_AHEAD_SEC * 1000)):
+        await pacer.wait_for(sample)
+    assert clock.slept_sec == []
+    await pacer.wait_for(10_500)
+    await pacer.wait_for(12_000)
+    assert clock.slept_sec == [0.5, 1.5]
+
+
+async def test_a_late_sample_does_not_wait() -> None:
+    clock = Clock()
+    pacer = Pacer(1000, clock=clock, sleep=clock.sleep)
+    await pacer.wait_for(0)
+    clock.now_sec += 60
+    await pacer.wait_for(70_000)
+    assert clock.slept_sec == []
+    await pacer.wait_for(70_250)
+    assert clock.slept_sec == [0.25]
