@@ -5,6 +5,7 @@ Voices, tags and layout: canopyai/Orpheus-TTS (README, `engine_class.py`, `decod
 """
 
 from dataclasses import replace
+from typing import Any
 
 from orpheus_server.checkpoint import (
     Checkpoint,
@@ -14,6 +15,21 @@ from orpheus_server.checkpoint import (
     openai_voice_aliases,
 )
 from orpheus_server.sampling import SamplingOptions
+
+SNAC_24KHZ: dict[str, Any] = {
+    "sampling_rate": 24000,
+    "encoder_dim": 48,
+    "encoder_rates": [2, 4, 8, 8],
+    "decoder_dim": 1024,
+    "decoder_rates": [8, 8, 4, 2],
+    "attn_window_size": None,
+    "codebook_size": 4096,
+    "codebook_dim": 8,
+    "vq_strides": [4, 2, 1],
+    "noise": True,
+    "depthwise": True,
+}
+"""The codec that Orpheus speaks with (hubertsiuzdak/snac_24khz, `config.json`)."""
 
 _LAYOUT = TokenLayout(
     audio_token_base=128_266,

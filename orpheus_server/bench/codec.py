@@ -28,22 +28,8 @@ from orpheus_server.codec.backends import Backend, EagerBackend, GraphBackend
 from orpheus_server.codec.cropped import CroppedDecoder, fold_weight_norm
 from orpheus_server.codec.schedule import NO_END, Window
 from orpheus_server.frames import Frame
-from orpheus_server.published import ENGLISH
+from orpheus_server.published import ENGLISH, SNAC_24KHZ
 
-# hubertsiuzdak/snac_24khz, config.json. Weights are random: they change neither work nor reach.
-SNAC_24KHZ: dict[str, Any] = {
-    "sampling_rate": 24000,
-    "encoder_dim": 48,
-    "encoder_rates": [2, 4, 8, 8],
-    "decoder_dim": 1024,
-    "decoder_rates": [8, 8, 4, 2],
-    "attn_window_size": None,
-    "codebook_size": 4096,
-    "codebook_dim": 8,
-    "vq_strides": [4, 2, 1],
-    "noise": True,
-    "depthwise": True,
-}
 FRAMES_PER_SEC = 24_000 / 2048
 _CPU = torch.device("cpu")
 _THREADS = (1, 2)

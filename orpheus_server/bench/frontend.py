@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from orpheus_server.attempt import AttemptRunner
 from orpheus_server.audio import Samples
-from orpheus_server.bench.codec import FRAMES_PER_SEC, SNAC_24KHZ
+from orpheus_server.bench.codec import FRAMES_PER_SEC
 from orpheus_server.bench.machine_card import ServerFacts, read_card
 from orpheus_server.bench.player import Piece, play
 from orpheus_server.bench.report import card_text, json_line
@@ -32,7 +32,7 @@ from orpheus_server.fakes import PacedEngine
 from orpheus_server.interfaces import Deadline, TokenRequest
 from orpheus_server.planning import limits_for
 from orpheus_server.prompts import PromptBuilder
-from orpheus_server.published import ENGLISH
+from orpheus_server.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.sampling import RetryPolicy
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
 from orpheus_server.workers import WorkerPool

@@ -8,11 +8,12 @@ import pytest
 
 from orpheus_server.bench import codec
 from orpheus_server.bench.codec import CodecLevel
+from orpheus_server.published import SNAC_24KHZ
 
 
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = codec.SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2}
+    narrow = SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2}
     monkeypatch.setattr(codec, "SNAC_24KHZ", narrow)
     # Two threads wait for each other at every layer where the cores are busy.
     monkeypatch.setattr(codec, "_THREADS", (1,))
@@ -50,7 +51,7 @@ def test_how_much_less_a_level_takes() -> None:
 def test_what_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    narrow = codec.SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2}
+    narrow = SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2}
     monkeypatch.setattr(codec, "SNAC_24KHZ", narrow)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert codec.run(argparse.Namespace(rounds=1, json=None)) == 1

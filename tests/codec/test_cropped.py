@@ -21,6 +21,7 @@ from orpheus_server.codec.layers import Conv, LastConv, Noise, Residual, Transpo
 from orpheus_server.codec.schedule import HOPS, Window
 from orpheus_server.codec.snac_decoder import load_codec
 from orpheus_server.codec.spans import Span
+from orpheus_server.published import SNAC_24KHZ
 from tests.codec.codecs import (
     Floats,
     build_cutter,
@@ -32,7 +33,7 @@ from tests.codec.codecs import (
     random_codec,
     random_frames,
 )
-from tests.shapes import FRAME_LEVELS, SNAC_24KHZ, SNAC_NARROW
+from tests.shapes import FRAME_LEVELS, SNAC_NARROW
 
 POCKET_CODEC = Path(__file__).parents[2] / "models" / "pocket" / "codec"
 FIFTEEN_LEVELS = (0, 1, 2, 3, 3, 2, 3, 3, 1, 2, 3, 3, 2, 3, 3)

@@ -2,9 +2,8 @@
 
 import asyncio
 import gc
-import importlib.util
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -20,16 +19,17 @@ from safetensors.torch import save_file
 from snac import SNAC
 
 from orpheus_server.audio import Samples
+from orpheus_server.bench.reference_window import load_reference, play_all
 from orpheus_server.checkpoint import TokenLayout
 from orpheus_server.codec.backends import EagerBackend
 from orpheus_server.codec.schedule import Window
 from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
 from orpheus_server.errors import EngineNotReady, GenerationFailed, StartError
 from orpheus_server.frames import Frame
-from orpheus_server.published import ENGLISH
+from orpheus_server.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.workers import WorkerPool
 from tests.codec.codecs import decode_with_snac, random_codec, random_frames
-from tests.shapes import FRAME_LEVELS, SNAC_24KHZ, SNAC_NARROW
+from tests.shapes import FRAME_LEVELS, SNAC_NARROW
 
 POCKET_CODEC = Path(__file__).parents[2] / "models" / "pocket" / "codec"
 POCKET = TokenLayout(
@@ -274,39 +274,9 @@ def published() -> SNAC:
 
 
 @pytest.fixture
-def reference(monkeypatch: pytest.MonkeyPatch, published: SNAC) -> ModuleType:
-    """`orpheus_tts.decoder`, whose import loads the published weights: that call is replaced.
-
-    Loaded from its file, because the package's `__init__` imports vLLM; on the CPU, because the
-    module names "cuda".
-    """
-    monkeypatch.setattr(published, "to", lambda device: published)
-    monkeypatch.setattr(SNAC, "from_pretrained", lambda name: published)
-    package = importlib.util.find_spec("orpheus_tts")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    path = Path(package.submodule_search_locations[0]) / "decoder.py"
-    spec = importlib.util.spec_from_file_location("reference_decoder", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "snac_device", "cpu")
-    return module
-
-
-async def reference_frames(module: ModuleType, frames: list[Frame]) -> list[np.ndarray[Any, Any]]:
-    """What the reference plays, one array a frame, from the token strings that it reads."""
-
-    async def tokens() -> AsyncIterator[str]:
-        for frame in frames:
-            for slot, code in enumerate(frame):
-                yield f"<custom_token_{10 + slot * 4096 + code}>"
-
-    return [
-        np.frombuffer(chunk, dtype=np.int16) / 32767.0
-        async for chunk in module.tokens_decoder(tokens())
-    ]
+def reference(published: SNAC) -> ModuleType:
+    """`orpheus_tts.decoder` with this codec."""
+    return load_reference(published, CPU)
 
 
 @pytest.mark.anyio
@@ -315,7 +285,7 @@ async def test_conforms_to_the_reference_and_has_three_more_frames(
 ) -> None:
     """It plays frames 1 to N-3 from windows of 4: one frame of context before, two after."""
     frames = random_frames(9, lowest=1)
-    played = await reference_frames(reference, frames)
+    played = await play_all(reference, frames)
     ours = (await speak(build(published), frames)).reshape(9, 2048)
     assert len(ours) == len(played) + 3
     for index, theirs in enumerate(played, start=1):
@@ -331,7 +301,7 @@ async def test_the_reference_loses_a_frame_to_a_legal_code_0_and_ours_does_not(
     """`token > 0` in the reference drops code 0, and every later token is one slot off."""
     frames = random_frames(9, lowest=1)
     frames[4] = (*frames[4][:3], 0, *frames[4][4:])
-    played = await reference_frames(reference, frames)
+    played = await play_all(reference, frames)
     assert len(played) < 6
     assert (await speak(build(published), frames)).shape == (9 * 2048,)
 
