@@ -84,9 +84,3 @@ class SeamFilter:
 
 def _ramp(length: int) -> Samples:
     return np.linspace(0.0, 1.0, length, endpoint=False, dtype=np.float32)
-
-
-def smooth_chunk(samples: Samples, *, sample_rate: int) -> Samples:
-    """All samples of a chunk at once."""
-    seam = SeamFilter(sample_rate=sample_rate)
-    return np.concatenate([seam.feed(samples), seam.flush()])

@@ -260,6 +260,19 @@ class StreamSession:
                 utterance.has_all_text = self._is_dropping_text = True
             await self._send(ErrorEvent(utterance=utterance.index, error=error_body(error)))
             return
+        stats = utterance.stats
+        logger.info(
+            "request=%s outcome=done voice=%s format=%s chunks=%d attempts=%d degraded=%d "
+            "tokens=%d samples=%d",
+            job.request_id,
+            job.voice.name,
+            job.response_format,
+            stats.num_chunks,
+            stats.num_attempts,
+            len(stats.degraded_chunks),
+            stats.num_output_tokens,
+            stats.num_samples,
+        )
         await self._send(_done(utterance, is_cancelled=False))
 
     async def _play(self, utterance: Utterance, job: SpeechJob) -> None:

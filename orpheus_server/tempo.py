@@ -91,11 +91,3 @@ def tempo_factors(speed: float) -> list[float]:
         factors.append(_MIN_FACTOR)
         speed /= _MIN_FACTOR
     return [*factors, speed]
-
-
-def change_tempo(samples: Samples, *, speed: float, sample_rate: int) -> Samples:
-    """All samples at once at `speed` times the pace."""
-    if speed == 1.0:
-        return samples
-    tempo = TempoFilter(speed=speed, sample_rate=sample_rate)
-    return np.concatenate([tempo.feed(samples), tempo.flush()])

@@ -25,9 +25,10 @@ from orpheus_server.outlet import ChunkOutlet
 from orpheus_server.parts import Parts
 from orpheus_server.prompts import Phonemizer, PromptBuilder, load_tokenizer
 from orpheus_server.runtime import Runtime
-from orpheus_server.seams import smooth_chunk
+from orpheus_server.seams import SeamFilter
 from orpheus_server.settings import Settings
 from orpheus_server.speech_json import load_speech_json
+from orpheus_server.tempo import TempoFilter
 from orpheus_server.workers import WorkerPool
 
 POCKET = load_speech_json(POCKET_FOLDER)
@@ -89,6 +90,20 @@ async def tones_of(script: Script, *, num_frames: int | None = None) -> Samples:
     frames = FrameAssembler(_LAYOUT).feed(script.token_ids)[:num_frames]
     utterance = ToneDecoder().open_utterance(noise_seed=0, deadline=no_deadline)
     return np.concatenate([await utterance.feed(frames), await utterance.flush()])
+
+
+def smooth_chunk(samples: Samples, *, sample_rate: int) -> Samples:
+    """All samples of a chunk through the seam at once."""
+    seam = SeamFilter(sample_rate=sample_rate)
+    return np.concatenate([seam.feed(samples), seam.flush()])
+
+
+def change_tempo(samples: Samples, *, speed: float, sample_rate: int) -> Samples:
+    """All samples at once at `speed` times the pace."""
+    if speed == 1.0:
+        return samples
+    tempo = TempoFilter(speed=speed, sample_rate=sample_rate)
+    return np.concatenate([tempo.feed(samples), tempo.flush()])
 
 
 async def heard_of(script: Script, *, num_frames: int | None = None) -> Samples:

@@ -26,11 +26,11 @@ from orpheus_server.synthesizer import (
     SpeechStats,
     Synthesizer,
 )
-from orpheus_server.tempo import change_tempo
 from orpheus_server.text import estimate_duration_sec
 from tests.support import (
     POCKET,
     Bench,
+    change_tempo,
     endless_script,
     heard_of,
     held_script,

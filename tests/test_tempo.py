@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpheus_server.audio import Samples, empty
-from orpheus_server.tempo import TempoFilter, change_tempo, tempo_factors
+from orpheus_server.tempo import TempoFilter, tempo_factors
+from tests.support import change_tempo
 
 RATE = 24_000
 SPEEDS = [0.25, 0.5, 0.7, 1.3, 2.0, 4.0]

@@ -11,10 +11,9 @@ from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.frames import Frame
 from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Finish, as_decoded
-from orpheus_server.seams import smooth_chunk
 from orpheus_server.voicing import Voicing
 from orpheus_server.workers import WorkerPool
-from tests.support import join_pieces
+from tests.support import join_pieces, smooth_chunk
 
 pytestmark = pytest.mark.anyio
 
