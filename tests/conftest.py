@@ -73,4 +73,4 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LiveServer"]:
         live = LiveServer(settings)
         live.__enter__()
     yield live
-    live.__exit__()
+    live.__exit__(None, None, None)

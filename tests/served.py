@@ -1,4 +1,4 @@
-"""The app over the fakes behind a real uvicorn, in a thread of the test process."""
+"""Real servers on a free port of 127.0.0.1, in a thread of the test process."""
 
 import asyncio
 import concurrent.futures
@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import uvicorn
 
@@ -16,17 +17,10 @@ from tests.support import WAIT_LIMIT_SEC, FakeServer
 T = TypeVar("T")
 
 
-class ServedFakes:
-    """`with ServedFakes(server) as served`: on a free port of 127.0.0.1.
+class UvicornThread:
+    """`with UvicornThread(config) as served`: uvicorn with a loop of its own."""
 
-    `ping_sec` replaces both uvicorn's interval of pings and its patience for their answers.
-    """
-
-    def __init__(self, server: FakeServer, *, ping_sec: float | None = None) -> None:
-        self.fakes = server
-        config = server_config(server.build_app(), server.settings, port=0)
-        if ping_sec is not None:
-            config.ws_ping_interval = config.ws_ping_timeout = ping_sec
+    def __init__(self, config: uvicorn.Config) -> None:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -38,12 +32,17 @@ class ServedFakes:
 
         asyncio.run(serve())
 
-    def __enter__(self) -> "ServedFakes":
+    def __enter__(self) -> Self:
         self._thread.start()
         wait_until(lambda: self._server.started)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
         self._thread.join()
 
@@ -69,11 +68,25 @@ class ServedFakes:
         host, port = self.address
         return f"ws://{host}:{port}/v1/audio/stream"
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, T], *, limit_sec: float = WAIT_LIMIT_SEC) -> T:
         """The result of a coroutine on the server's own loop."""
         assert self._loop is not None
         future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(WAIT_LIMIT_SEC)
+        return future.result(limit_sec)
+
+
+class ServedFakes(UvicornThread):
+    """The app over the fakes.
+
+    `ping_sec` replaces both uvicorn's interval of pings and its patience for their answers.
+    """
+
+    def __init__(self, server: FakeServer, *, ping_sec: float | None = None) -> None:
+        self.fakes = server
+        config = server_config(server.build_app(), server.settings, port=0)
+        if ping_sec is not None:
+            config.ws_ping_interval = config.ws_ping_timeout = ping_sec
+        super().__init__(config)
 
     def connect(self) -> socket.socket:
         """A bare connection of a caller who takes as little at once as the system allows."""
@@ -84,9 +97,9 @@ class ServedFakes:
         return connection
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool], *, limit_sec: float = WAIT_LIMIT_SEC) -> None:
     """Returns when the condition holds; fails the test after the limit."""
-    end = time.monotonic() + WAIT_LIMIT_SEC
+    end = time.monotonic() + limit_sec
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < end, "the condition did not become true in time"

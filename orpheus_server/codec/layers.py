@@ -17,7 +17,11 @@ _ROUND_COLUMNS = 8
 
 
 class Layer(nn.Module):
-    """Output for a span of positions, from the input's values on `needs(span)`."""
+    """Output for a span of positions, from the input's values on `needs(span)`.
+
+    Called with values [batch, needs(span).length, in], the span and the windows' `Place`; gives
+    [batch, span.length, out].
+    """
 
     rate: int = 1
     """Positions per latent at the output."""
@@ -25,10 +29,6 @@ class Layer(nn.Module):
     def needs(self, span: Span) -> Span:
         """Positions of the input that these of the output depend on."""
         return span
-
-    def forward(self, values: torch.Tensor, span: Span, place: "Place") -> torch.Tensor:
-        """[batch, needs(span).length, in] to [batch, span.length, out]."""
-        raise NotImplementedError
 
     def count_macs(self, before: Span, after: Span) -> int:
         """Multiply-accumulates of convolutions for one window: input span, output span."""

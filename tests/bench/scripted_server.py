@@ -1,16 +1,15 @@
 """A server that answers from a script, behind a real uvicorn: it breaks off like a real one."""
 
-import asyncio
 import json
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.live import wait_until
+from tests.served import UvicornThread
 
 SILENCE = bytes(480)
 """10 ms."""
@@ -76,22 +75,11 @@ async def answer(send: Send, script: Script) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-class ScriptedServer:
-    """`with ScriptedServer(app) as url`: serves on a free port of 127.0.0.1."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        config = uvicorn.Config(
-            app, host="127.0.0.1", port=0, lifespan="off", log_config=None, log_level=100
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()))
-
-    def __enter__(self) -> str:
-        self._thread.start()
-        wait_until(lambda: self._server.started)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join()
+@contextmanager
+def serve_script(app: ASGIApp) -> Iterator[str]:
+    """The URL at which the app is served."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, lifespan="off", log_config=None, log_level=100
+    )
+    with UvicornThread(config) as served:
+        yield served.url

@@ -18,7 +18,7 @@ from tests.bench.scripted_server import (
     SOUND,
     Script,
     ScriptedApp,
-    ScriptedServer,
+    serve_script,
 )
 
 pytestmark = pytest.mark.anyio
@@ -124,7 +124,7 @@ async def speak_to(
     """The answer to one request over a real connection."""
     app = app or ScriptedApp()
     app.script = script
-    with ScriptedServer(app) as url:
+    with serve_script(app) as url:
         async with SpeechClient(Target(url, **target), api_key="secret") as client:
             return await client.speak("Hello there.", seed=42)
 
@@ -179,7 +179,7 @@ class TestConnection:
         assert answer.failure == "no answer: RemoteProtocolError"
 
     async def test_nobody_there(self) -> None:
-        with ScriptedServer(ScriptedApp()) as url:
+        with serve_script(ScriptedApp()) as url:
             pass
         async with SpeechClient(Target(url)) as client:
             answer = await client.speak("Hello.", seed=1)
@@ -199,7 +199,7 @@ async def test_timeout() -> None:
 
 @pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/"])
 async def test_facts(ending: str) -> None:
-    with ScriptedServer(ScriptedApp()) as url:
+    with serve_script(ScriptedApp()) as url:
         async with SpeechClient(Target(url + ending)) as client:
             assert await client.facts() == ServerFacts(model="a scripted model", version="7.8.9")
             assert (await client.speak("Hello.", seed=1)).failure is None

@@ -12,7 +12,7 @@ import pytest
 from orpheus_server.bench import command
 from orpheus_server.bench.client import SpeechClient
 from orpheus_server.bench.texts import SHORT, text_for
-from tests.bench.scripted_server import OVERLOADED, Script, ScriptedApp, ScriptedServer
+from tests.bench.scripted_server import OVERLOADED, Script, ScriptedApp, serve_script
 
 
 def bench(url: str, *arguments: str) -> int:
@@ -29,7 +29,7 @@ class TestSweep:
     def test_a_clean_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         app = ScriptedApp()
         plot, copy = tmp_path / "b.png", tmp_path / "b.json"
-        with ScriptedServer(app) as url:
+        with serve_script(app) as url:
             status = bench(
                 *(url, "--concurrency=1,3", "--texts=short,long", "--rounds=2", "--requests=4"),
                 *("--seed=100", "--warmup=1", "--api-key=secret"),
@@ -75,7 +75,7 @@ class TestSweep:
         assert app.bodies[0]["input"] == SHORT[0]
 
     def test_rounds_begin_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with ScriptedServer(ScriptedApp()) as url:
+        with serve_script(ScriptedApp()) as url:
             arguments = ("--concurrency=1,2", "--texts=short,long", "--rounds=2", "--requests=2")
             assert bench(url, *arguments, "--no-plot") == 0
         places = [
@@ -95,7 +95,7 @@ class TestSweep:
 
     def test_number_of_requests_by_default(self) -> None:
         app = ScriptedApp()
-        with ScriptedServer(app) as url:
+        with serve_script(app) as url:
             arguments = ("--concurrency=5", "--texts=short", "--rounds=1", "--warmup=0")
             assert bench(url, *arguments, "--no-plot") == 0
         assert len(app.bodies) == 10
@@ -103,7 +103,7 @@ class TestSweep:
     def test_failures_are_told_and_end_with_1(self, capsys: pytest.CaptureFixture[str]) -> None:
         """The first sentence is answered; so the warm-up succeeds."""
         app = ScriptedApp(lambda body: Script() if body["input"] == SHORT[0] else refusal(body))
-        with ScriptedServer(app) as url:
+        with serve_script(app) as url:
             arguments = ("--concurrency=1", "--texts=short", "--rounds=1", "--requests=3")
             assert bench(url, *arguments, "--no-plot", "--warmup=1") == 1
         captured = capsys.readouterr()
@@ -116,7 +116,7 @@ class TestSweep:
 class TestBurst:
     def test_users_at_once(self, capsys: pytest.CaptureFixture[str]) -> None:
         app = ScriptedApp()
-        with ScriptedServer(app) as url:
+        with serve_script(app) as url:
             assert bench(url, "--burst=3,2", "--repeats=2", "--warmup=0") == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[3] == "2 bursts of 3 users, sentences each: 2"
@@ -128,13 +128,13 @@ class TestBurst:
         assert f"{SHORT[0]} {SHORT[1]}" in [body["input"] for body in app.bodies]
 
     def test_failures_end_with_1(self) -> None:
-        with ScriptedServer(ScriptedApp(refusal)) as url:
+        with serve_script(ScriptedApp(refusal)) as url:
             assert bench(url, "--burst=2,1", "--repeats=1", "--warmup=0") == 1
 
 
 class TestOneClearLine:
     def test_nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with ScriptedServer(ScriptedApp()) as url:
+        with serve_script(ScriptedApp()) as url:
             pass
         assert bench(url, "--no-plot") == 1
         captured = capsys.readouterr()
@@ -143,7 +143,7 @@ class TestOneClearLine:
         assert len(captured.err.splitlines()) == 1
 
     def test_a_server_that_does_not_speak(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with ScriptedServer(ScriptedApp(refusal)) as url:
+        with serve_script(ScriptedApp(refusal)) as url:
             assert bench(url, "--no-plot") == 1
         captured = capsys.readouterr()
         assert captured.err == (
