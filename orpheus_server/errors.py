@@ -4,11 +4,15 @@ OrpheusError
 ├── StartError            the server cannot start: a setting, a checkpoint, the environment
 ├── RequestError          the caller's mistake; names the field and a machine-readable code
 │   └── UnknownModel      the model that was asked for is not served here
+├── RateLimited           this caller has used up a limit of its own
+├── RequestTimedOut       the server took longer than a request may take
 ├── GenerationFailed      this request failed; others are not affected
 │   └── ChunkFailed       every attempt at a chunk failed and the caller wants no second best
 └── EngineUnavailable     nobody can be served now
     ├── EngineNotReady    still loading, or closing
-    └── EngineDead        the engine died; it does not come back by itself
+    ├── EngineDead        the engine died or hangs; it is being started again
+    ├── Overloaded        more callers than can be served in real time
+    └── ShuttingDown      what runs is finished, nothing new begins
 """
 
 
@@ -33,6 +37,16 @@ class UnknownModel(RequestError):
     """The model that was asked for is not served here."""
 
 
+class RateLimited(OrpheusError):
+    """This caller has used up a limit of its own; others are not affected."""
+
+    retry_after_sec = 5
+
+
+class RequestTimedOut(OrpheusError):
+    """The server took longer than a request may take."""
+
+
 class GenerationFailed(OrpheusError):
     """This request failed inside the server; others are not affected."""
 
@@ -42,12 +56,32 @@ class ChunkFailed(GenerationFailed):
 
 
 class EngineUnavailable(OrpheusError):
-    """Nobody can be served at the moment."""
+    """Nobody can be served at the moment; it is worth trying again after `retry_after_sec`."""
+
+    retry_after_sec = 10
 
 
 class EngineNotReady(EngineUnavailable):
     """The engine is still loading, or the server is closing."""
 
+    retry_after_sec = 5
+
 
 class EngineDead(EngineUnavailable):
-    """The engine died and does not come back by itself."""
+    """The engine died or hangs; it is being started again."""
+
+    retry_after_sec = 30
+
+
+class Overloaded(EngineUnavailable):
+    """More callers than can be served in real time."""
+
+    def __init__(self, message: str, *, retry_after_sec: int) -> None:
+        super().__init__(message)
+        self.retry_after_sec = retry_after_sec
+
+
+class ShuttingDown(EngineUnavailable):
+    """What runs is finished and nothing new begins; another server may take it."""
+
+    retry_after_sec = 10

@@ -11,18 +11,21 @@ from starlette.exceptions import HTTPException
 
 from orpheus_server.errors import (
     ChunkFailed,
-    EngineDead,
-    EngineNotReady,
     EngineUnavailable,
     GenerationFailed,
     OrpheusError,
+    Overloaded,
+    RateLimited,
     RequestError,
+    RequestTimedOut,
+    ShuttingDown,
     UnknownModel,
 )
 from orpheus_server.schemas import ErrorBody, ErrorResponse
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
+UNAVAILABLE = "service_unavailable_error"
 
 # The SDK repeats every 5xx twice: for what would fail again, that is two generations for nothing.
 _DO_NOT_RETRY = {"x-should-retry": "false"}
@@ -45,15 +48,12 @@ _TABLE: dict[type[OrpheusError], Answer] = {
     RequestError: Answer(400, INVALID_REQUEST, "invalid_value", {}),
     ChunkFailed: Answer(500, SERVER_ERROR, "generation_failed", _DO_NOT_RETRY),
     GenerationFailed: Answer(500, SERVER_ERROR, "generation_failed", {}),
-    EngineNotReady: Answer(
-        503, "service_unavailable_error", "engine_unavailable", {"retry-after": "5"}
-    ),
-    EngineDead: Answer(
-        503, "service_unavailable_error", "engine_unavailable", {"retry-after": "30"}
-    ),
-    EngineUnavailable: Answer(
-        503, "service_unavailable_error", "engine_unavailable", {"retry-after": "10"}
-    ),
+    RateLimited: Answer(429, "rate_limit_error", "rate_limit_exceeded", {}),
+    RequestTimedOut: Answer(504, SERVER_ERROR, "timeout", _DO_NOT_RETRY),
+    Overloaded: Answer(503, UNAVAILABLE, "server_is_overloaded", {}),
+    # The connection leads to a server that is about to end.
+    ShuttingDown: Answer(503, UNAVAILABLE, "shutting_down", {"connection": "close"}),
+    EngineUnavailable: Answer(503, UNAVAILABLE, "engine_unavailable", {}),
     OrpheusError: Answer(500, SERVER_ERROR, "internal_error", {}),
 }
 
@@ -61,6 +61,7 @@ _HTTP_CODES = {
     400: "invalid_json",  # FastAPI's for a body that no parser takes
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "request_too_large",
     415: "unsupported_media_type",
 }
@@ -130,13 +131,16 @@ async def _on_orpheus_error(request: Request, error: Exception) -> JSONResponse:
 def orpheus_error_response(error: OrpheusError) -> JSONResponse:
     """What the table says of this exception."""
     answer, body = answer_for(error), error_body(error)
+    headers = dict(answer.headers)
+    if isinstance(error, EngineUnavailable | RateLimited):
+        headers["retry-after"] = str(error.retry_after_sec)
     return error_response(
         answer.status,
         body.message,
         type_=body.type,
         param=body.param,
         code=body.code,
-        headers=answer.headers,
+        headers=headers,
     )
 
 

@@ -16,6 +16,7 @@ from orpheus_server.errors import StartError
 ENV_FILE = Path(".env")
 _PREFIXES = ("TTS_", "SNAC_")
 
+Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
@@ -101,6 +102,57 @@ class Settings(BaseSettings):
     tts_first_audio_frames: Annotated[int, Field(ge=2, le=3)] = 3
     """Frames of 85 ms before the first sound. 2 starts a third sooner, and the first 58 ms of each
     chunk are not exact."""
+
+    tts_max_streams: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Requests that are spoken at once, at most. Not set: what the machine was measured to carry
+    in real time, at the start and ever since."""
+
+    tts_queue_wait_sec: Annotated[float, Field(ge=0.0, le=3600.0)] = 30.0
+    """Longest wait of a request for its turn; after that it is told when to come back."""
+
+    tts_request_timeout_sec: Seconds = 600.0
+    """Longest time that the server works on one request; what a slow reader takes is not in it."""
+
+    tts_client_stall_sec: Seconds = 60.0
+    """A caller who takes not one byte of its answer for so long is cut off."""
+
+    tts_receive_timeout_sec: Seconds = 20.0
+    """Longest time that the headers, and then the body, of a request may take to arrive."""
+
+    tts_drain_sec: Annotated[float, Field(ge=0.0, le=3600.0)] = 30.0
+    """Time that running requests have to end when the server is asked to stop."""
+
+    tts_engine_stall_sec: Annotated[float, Field(ge=1.0, le=3600.0)] = 30.0
+    """An engine that should write and has written nothing for so long is started again."""
+
+    tts_max_restarts: Annotated[int, Field(ge=0, le=100)] = 5
+    """Restarts of the engine within ten minutes; one more, and the process ends."""
+
+    tts_max_requests_per_key: Annotated[int, Field(ge=1)] | None = None
+    """Requests of one key (without keys: of one address) that wait or are spoken at once; beyond
+    it 429. Not set: no limit."""
+
+    tts_max_sessions_per_key: Annotated[int, Field(ge=1)] = 256
+    """WebSocket sessions of one key (without keys: of one address) at once."""
+
+    tts_max_session_sec: Seconds = 3600.0
+    """Longest time that a WebSocket session lasts."""
+
+    api_keys: SecretStr | None = None
+    """Keys that callers must show as `Authorization: Bearer`, separated by commas, each with a name
+    for the log if wanted: `anna:key1,ben:key2`. Not set: only this machine is served."""
+
+    allow_unauthenticated: bool = False
+    """Serve every caller without a key, from any address."""
+
+    cors_origins: str | None = None
+    """Origins whose pages may call this server, separated by commas: `https://a.example`."""
+
+    enable_metrics: bool = True
+    """Serve `/metrics`."""
+
+    enable_docs: bool = True
+    """Serve `/docs` and `/openapi.json`."""
 
     snac_device: str | None = None
     """Device of the codec: cpu, cuda, cuda:1. Not set: the engine's GPU, else cpu."""

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from orpheus_server import errors
-from orpheus_server.errors import OrpheusError, RequestError
+from orpheus_server.errors import OrpheusError, Overloaded, RequestError
 from orpheus_server.http_errors import (
     Answer,
     answer_for,
@@ -20,17 +20,29 @@ from orpheus_server.http_errors import (
 )
 
 NO_RETRY = {"x-should-retry": "false"}
-UNAVAILABLE = ("service_unavailable_error", "engine_unavailable")
+UNAVAILABLE = "service_unavailable_error"
 TABLE = {
     "OrpheusError": Answer(500, "server_error", "internal_error", {}),
     "StartError": Answer(500, "server_error", "internal_error", {}),
     "RequestError": Answer(400, "invalid_request_error", "invalid_value", {}),
     "UnknownModel": Answer(404, "invalid_request_error", "model_not_found", {}),
+    "RateLimited": Answer(429, "rate_limit_error", "rate_limit_exceeded", {}),
+    "RequestTimedOut": Answer(504, "server_error", "timeout", NO_RETRY),
     "GenerationFailed": Answer(500, "server_error", "generation_failed", {}),
     "ChunkFailed": Answer(500, "server_error", "generation_failed", NO_RETRY),
-    "EngineUnavailable": Answer(503, *UNAVAILABLE, {"retry-after": "10"}),
-    "EngineNotReady": Answer(503, *UNAVAILABLE, {"retry-after": "5"}),
-    "EngineDead": Answer(503, *UNAVAILABLE, {"retry-after": "30"}),
+    "EngineUnavailable": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
+    "EngineNotReady": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
+    "EngineDead": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
+    "Overloaded": Answer(503, UNAVAILABLE, "server_is_overloaded", {}),
+    "ShuttingDown": Answer(503, UNAVAILABLE, "shutting_down", {"connection": "close"}),
+}
+RETRY_AFTER = {
+    "RateLimited": "5",
+    "EngineUnavailable": "10",
+    "EngineNotReady": "5",
+    "EngineDead": "30",
+    "Overloaded": "7",
+    "ShuttingDown": "10",
 }
 
 
@@ -38,6 +50,8 @@ def make(name: str) -> OrpheusError:
     kind: type[OrpheusError] = getattr(errors, name)
     if issubclass(kind, RequestError):
         return kind("the message", param="voice", code="own_code")
+    if issubclass(kind, Overloaded):
+        return kind("the message", retry_after_sec=7)
     return kind("the message")
 
 
@@ -102,8 +116,9 @@ def test_answer(client: TestClient, name: str) -> None:
     }
     # The same in an event of a stream.
     assert error_body(make(name)).model_dump() == error_of(response)
-    assert response.headers.get("retry-after") == expected.headers.get("retry-after")
-    may_retry = expected.status >= 500 and name != "ChunkFailed"
+    assert response.headers.get("retry-after") == RETRY_AFTER.get(name)
+    assert response.headers.items() >= expected.headers.items()
+    may_retry = expected.status in range(500, 504) and name != "ChunkFailed" or name in RETRY_AFTER
     assert response.headers.get("x-should-retry") == (None if may_retry else "false")
 
 
