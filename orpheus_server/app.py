@@ -12,7 +12,7 @@ from orpheus_server import __version__
 from orpheus_server.choice import check_start
 from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.middleware import BodyLimit, RequestScope
-from orpheus_server.routes import health, models, root, speech, stream
+from orpheus_server.routes import health, metrics, models, root, speech, stream
 from orpheus_server.runtime import Runtime, open_runtime
 from orpheus_server.schemas import ErrorResponse
 from orpheus_server.settings import Settings, load_settings
@@ -34,6 +34,11 @@ def create_app(
     settings = settings or load_settings()
     check_start(settings)
     opener = open_runtime or _open_real_runtime
+
+    def count_request(route: str, status: int) -> None:
+        runtime: Runtime | None = getattr(app.state, "runtime", None)
+        if runtime is not None:
+            runtime.metrics.count_request(route, status)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,8 +72,10 @@ def create_app(
         # Clients differ in whether their base URL ends in /v1.
         app.include_router(part.router, prefix="/v1")
         app.include_router(part.router, include_in_schema=False)
+    if settings.enable_metrics:
+        app.include_router(metrics.router)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes(settings))
-    app.add_middleware(RequestScope)
+    app.add_middleware(RequestScope, count=count_request)
     return app
 
 

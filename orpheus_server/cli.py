@@ -1,7 +1,7 @@
 """The console script `orpheus-server`."""
 
 import argparse
-import contextlib
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +15,7 @@ from orpheus_server.bench import command as bench_command
 from orpheus_server.errors import StartError
 from orpheus_server.logs import configure_logging
 from orpheus_server.runtime import open_runtime
+from orpheus_server.server import DrainingServer, run_until_stopped
 from orpheus_server.settings import Settings, load_settings, warnings_for
 from orpheus_server.websocket_protocol import WebSocketProtocol
 
@@ -24,9 +25,6 @@ MAX_HEADER_BYTES = 32 * 1024
 MAX_MESSAGE_BYTES = 1 << 20
 """Of a WebSocket's message. Text comes in a few words at a time; the longest input that is allowed,
 escaped and sent at once, is 0.4 MB. uvicorn's own limit is 16 MiB for every caller."""
-
-GRACE_SEC = 30
-"""Answers that are being sent may end in this time when the server is asked to stop."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +62,7 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
         # Audio hardly shrinks, and compressing it would hold up the event loop.
         ws_per_message_deflate=False,
         # A reader who has stopped reading must not keep the process.
-        timeout_graceful_shutdown=GRACE_SEC,
+        timeout_graceful_shutdown=math.ceil(settings.tts_drain_sec),
         # `configure_logging` has done it, in one format for all lines.
         log_config=None,
         access_log=False,
@@ -72,17 +70,19 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
 
 
 def serve(settings: Settings) -> int:
-    """Serves until Ctrl-C; 0, or 1 if it could not start. SIGTERM ends the process as such."""
+    """Serves until Ctrl-C or SIGTERM; 0, or 1 if it could not start or has lost its engine."""
 
     def stop() -> None:
         server.should_exit = True
 
+    def begin_drain() -> None:
+        app.state.runtime.begin_drain()
+
     app = create_app(settings, open_runtime=partial(open_runtime, on_start_failure=stop))
     config = server_config(app, settings, port=settings.port)
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec)
     # Bound before anything is loaded: a port that is taken ends the start at once.
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[config.bind_socket()])
+    run_until_stopped(server, [config.bind_socket()])
     runtime = getattr(app.state, "runtime", None)
     has_served = server.started and runtime is not None and runtime.start_error is None
     return 0 if has_served else 1

@@ -3,6 +3,7 @@
 import logging
 import secrets
 import time
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -19,10 +20,14 @@ def new_request_id() -> str:
 
 
 class RequestScope:
-    """Gives each request an id (`x-request-id`), and an answer if nothing else does."""
+    """Gives each request an id (`x-request-id`), and an answer if nothing else does.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `count` is told the route and the status of each answer that was begun.
+    """
+
+    def __init__(self, app: ASGIApp, *, count: Callable[[str, int], None]) -> None:
         self._app = app
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -38,6 +43,8 @@ class RequestScope:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
+                # Paths that nobody serves are whatever a stranger likes: one name for them all.
+                self._count(getattr(scope.get("route"), "path", "unknown"), message["status"])
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 elapsed_ms = round((time.perf_counter() - started) * 1000)

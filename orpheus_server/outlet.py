@@ -75,6 +75,11 @@ class ChunkOutlet:
         self._changed.set()
 
     @property
+    def num_samples(self) -> int:
+        """Samples that were made, taken or not."""
+        return self._num_samples
+
+    @property
     def report(self) -> ChunkReport:
         """What it cost, once `take` has ended."""
         assert self._report is not None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orpheus_server.choice import Choice
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine
+from orpheus_server.metrics import GpuMemory
 from orpheus_server.phonemes import build_phonemizer
 from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.settings import Settings
@@ -94,3 +95,14 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     )
     engine = build_vllm_engine(checkpoint, options)
     return Parts(prompts, engine, decoder, pool)
+
+
+def gpu_memory(codec_device: str) -> tuple[GpuMemory, ...]:
+    """Of the codec's GPU, which is the engine's too unless the settings part them; none on CPU."""
+    if not codec_device.startswith("cuda"):
+        return ()
+    import torch
+
+    device = torch.device(codec_device)
+    free, total = torch.cuda.mem_get_info(device)
+    return (GpuMemory(device.index or 0, used_bytes=total - free, free_bytes=free),)

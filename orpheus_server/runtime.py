@@ -9,21 +9,35 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Literal
 
+from orpheus_server.admission import Admission
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
+from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice, choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
-from orpheus_server.errors import EngineDead, EngineNotReady, OrpheusError, StartError
+from orpheus_server.errors import (
+    EngineDead,
+    EngineNotReady,
+    OrpheusError,
+    Overloaded,
+    ShuttingDown,
+    StartError,
+)
 from orpheus_server.interfaces import TokenEngine
-from orpheus_server.parts import Parts, build_parts
+from orpheus_server.metrics import Metrics, Snapshot
+from orpheus_server.parts import Parts, build_parts, gpu_memory
 from orpheus_server.planning import limits_for
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
-from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
+from orpheus_server.synthesizer import Synthesizer
+from orpheus_server.warm_up import measure_capacity, warm_up
 
 logger = logging.getLogger(__name__)
 
 Status = Literal["healthy", "starting", "degraded"]
+
+PROBE_STREAMS, CUDA_PROBE_STREAMS = 16, 64
+"""Sentences at once when the capacity is measured: about as many as such a machine carries."""
 
 
 class Runtime:
@@ -35,6 +49,15 @@ class Runtime:
         self.started_at = time.time()
         self.start_error: StartError | None = None
         self.is_closing = False
+        self.draining = asyncio.Event()
+        self.num_sessions = 0
+        self.capacity = Capacity(ceiling=settings.tts_max_streams or choice.max_num_seqs)
+        self.admission = Admission(
+            lambda: self.capacity.num_streams,
+            max_wait_sec=settings.tts_queue_wait_sec,
+            max_per_caller=settings.tts_max_requests_per_key,
+        )
+        self.metrics = Metrics(self)
         self._engine: TokenEngine | None = None
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None
@@ -57,12 +80,25 @@ class Runtime:
 
     @property
     def synthesizer(self) -> Synthesizer:
-        """Raises `EngineNotReady` while it loads and `EngineDead` when it is lost."""
+        """Raises `EngineNotReady` while it loads, `EngineDead` when it is lost, `ShuttingDown`."""
+        if self.draining.is_set():
+            raise ShuttingDown("The server is stopping; another one may take the request.")
         if self._synthesizer is None or self._engine is None:
             raise EngineNotReady("The speech model is still loading; try again in a moment.")
         if not self._engine.is_alive:
             raise EngineDead("The speech engine has died; the server must be restarted.")
         return self._synthesizer
+
+    def check_ready(self) -> None:
+        """Raises what a caller who came now would be told."""
+        _ = self.synthesizer
+        if not self.admission.is_open:
+            raise Overloaded("More speech is asked for than can be made.", retry_after_sec=5)
+
+    def begin_drain(self) -> None:
+        """Nothing new begins; what runs goes on."""
+        self.draining.set()
+        self.admission.close()
 
     @property
     def engine(self) -> TokenEngine | None:
@@ -85,6 +121,27 @@ class Runtime:
     def counts(self) -> AttemptCounts:
         """Attempts and faults since the start."""
         return self._speaker.counts if self._speaker else AttemptCounts()
+
+    def snapshot(self) -> Snapshot:
+        """For the metrics."""
+        counts = self.counts
+        return Snapshot(
+            num_queued=self.admission.num_waiting,
+            num_generating=self.admission.num_running,
+            num_draining=self.admission.num_delivering,
+            num_sessions=self.num_sessions,
+            num_generations=self.num_active_generations,
+            num_streams_capacity=self.capacity.num_streams,
+            is_engine_up=self.status == "healthy",
+            num_engine_restarts=0,
+            kv_cache_share=0.0,
+            rejections={**self.admission.rejections},
+            attempt_faults={str(fault): count for fault, count in counts.faults.items()},
+            rollbacks={},
+            num_chunks=counts.num_chunks,
+            num_degraded_chunks=counts.num_degraded_chunks,
+            gpu_memory=gpu_memory(self.choice.codec_device) if self._engine else (),
+        )
 
     def assemble(self, parts: Parts) -> Synthesizer:
         """The synthesizer of these parts; requests do not see it before `open_for_requests`."""
@@ -119,7 +176,7 @@ class Runtime:
             sample_rate=decoder.sample_rate,
             limits=limits,
             expected_sec=parts.prompts.expected_sec,
-            num_slots=self.choice.max_num_seqs,
+            capacity=self.capacity,
         )
 
     def open_for_requests(self, engine: TokenEngine, synthesizer: Synthesizer) -> None:
@@ -166,7 +223,7 @@ async def _load(
         stack.push_async_callback(parts.decoder.close)
         stack.push_async_callback(parts.engine.close)
         synthesizer = runtime.assemble(parts)
-        await _warm_up(runtime, synthesizer)
+        await _prepare(runtime, synthesizer)
         # What is loaded now stays: a collection that walks all of it stops every stream at once.
         gc.collect()
         gc.freeze()
@@ -178,6 +235,22 @@ async def _load(
     else:
         runtime.open_for_requests(parts.engine, synthesizer)
         logger.info("ready after %.1f s", time.monotonic() - started)
+
+
+async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
+    voice, sampling = runtime.checkpoint.default_voice, runtime.default_sampling
+    await warm_up(synthesizer, voice, sampling)
+    if runtime.settings.tts_max_streams is not None:
+        return
+    choice = runtime.choice
+    num_at_once = CUDA_PROBE_STREAMS if choice.is_cuda else PROBE_STREAMS
+    await measure_capacity(
+        synthesizer,
+        runtime.capacity,
+        voice,
+        sampling,
+        num_at_once=min(num_at_once, choice.max_num_seqs),
+    )
 
 
 def _fail(runtime: Runtime, error: Exception, on_start_failure: Callable[[], None]) -> None:
@@ -197,20 +270,6 @@ def _log_counts(counts: AttemptCounts) -> None:
         counts.num_degraded_chunks,
         {str(fault): count for fault, count in counts.faults.items()},
     )
-
-
-async def _warm_up(runtime: Runtime, synthesizer: Synthesizer) -> None:
-    """One word through everything, so that the first caller waits no longer than the second."""
-    job = SpeechJob(
-        request_id="warm-up",
-        texts=synthesizer.texts_of(await synthesizer.plan("Hello.", tags=frozenset())),
-        voice=runtime.checkpoint.default_voice,
-        sampling=replace(runtime.default_sampling, max_tokens=140),
-        seed=1,
-        speed=1.0,
-        response_format="pcm",
-    )
-    await synthesizer.collect(job, SpeechStats())
 
 
 def _first(value: float | None, default: float) -> float:

@@ -1,12 +1,14 @@
 """The conductor: text to chunks, chunks ahead of each other, audio in order."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
 from orpheus_server.audio import Samples
+from orpheus_server.capacity import MIN_MEASURED_SEC, Capacity, LoadMeter, Measurement
 from orpheus_server.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
@@ -26,10 +28,10 @@ LIVE_LOOK_AHEAD = 3
 """The same of a stream: enough for retries to be over before their chunk is due, and no more,
 because a reader who does not read keeps them in memory (at most 5 MB each)."""
 
-MAX_LOAD_AHEAD, LIVE_MAX_LOAD_AHEAD = 0.5, 0.25
-"""Share of the engine's slots in use above which a chunk waits for the end of the one before it.
-More, and chunks that nobody hears yet hold up the first words of others (20 streams of 10 s on two
-cores: first audio after 1.2 s, not 0.5); less, and a lone long text takes longer as a whole."""
+MAX_LOAD_AHEAD, LIVE_MAX_LOAD_AHEAD = 1.0, 0.65
+"""Share of the capacity in use from which on a chunk waits for the end of the one before it. More,
+and chunks that nobody hears yet hold up the first words of others (20 streams of 10 s on two cores:
+first audio after 1.2 s, not 0.5); less, and a lone long text takes longer as a whole."""
 
 LEAD_SEC = 1.0
 """Audio that is still to be made of a chunk when the next one begins at such a load. Less, and the
@@ -111,12 +113,12 @@ class Synthesizer:
         sample_rate: int,
         limits: SpeechLimits,
         expected_sec: Callable[[str], float],
-        num_slots: int,
+        capacity: Capacity,
     ) -> None:
-        """`num_slots` is how many generations the engine makes at once."""
+        """`capacity` is asked how much may be made at once, and told how quickly it was."""
         self._speaker = speaker
-        self._num_slots = num_slots
-        self._num_speaking = 0
+        self._capacity = capacity
+        self._load = LoadMeter(time.monotonic)
         self._pool = pool
         self._sample_rate = sample_rate
         self._limits = limits
@@ -146,14 +148,17 @@ class Synthesizer:
         """A step of a text stream off the event loop."""
         return await self._pool.run(function)
 
-    async def stream(self, job: SpeechJob, stats: SpeechStats) -> AsyncGenerator[AudioPiece, None]:
+    async def stream(
+        self, job: SpeechJob, stats: SpeechStats, *, on_made: Callable[[], None] = lambda: None
+    ) -> AsyncGenerator[AudioPiece, None]:
         """The answer as it is made. Close it to stop everything behind it.
 
-        `stats` are kept up to date.
+        `stats` are kept up to date. `on_made` is called once its last chunk has been made, which
+        may be long before somebody has taken it.
         """
         renderer = await self._open_renderer(job, is_streamed=True)
         num_spoken = 0
-        async with aclosing(self._speak(job, stats, is_live=True)) as pieces:
+        async with aclosing(self._speak(job, stats, on_made, is_live=True)) as pieces:
             async for piece in pieces:
                 start = renderer.num_samples
                 data = await self._pool.run(renderer.feed, piece.samples)
@@ -166,12 +171,14 @@ class Synthesizer:
         stats.num_samples = renderer.num_samples
         yield AudioPiece(data, start, None, None)
 
-    async def collect(self, job: SpeechJob, stats: SpeechStats) -> bytes:
-        """The whole answer as one file."""
+    async def collect(
+        self, job: SpeechJob, stats: SpeechStats, *, on_made: Callable[[], None] = lambda: None
+    ) -> bytes:
+        """The whole answer as one file; `on_made` as in `stream`."""
         renderer = await self._open_renderer(job, is_streamed=False)
         num_spoken = 0
         parts = []
-        async with aclosing(self._speak(job, stats, is_live=False)) as pieces:
+        async with aclosing(self._speak(job, stats, on_made, is_live=False)) as pieces:
             async for piece in pieces:
                 parts.append(await self._pool.run(renderer.feed, piece.samples))
                 num_spoken += piece.samples.size
@@ -190,12 +197,27 @@ class Synthesizer:
         )
 
     async def _speak(
-        self, job: SpeechJob, stats: SpeechStats, *, is_live: bool
+        self, job: SpeechJob, stats: SpeechStats, on_made: Callable[[], None], *, is_live: bool
     ) -> AsyncGenerator[SpokenPiece, None]:
         """Samples in order, the next chunks being made meanwhile."""
         playback = Playback(sample_rate=self._sample_rate, speed=job.speed, is_live=is_live)
         max_load = LIVE_MAX_LOAD_AHEAD if is_live else MAX_LOAD_AHEAD
         may_begin: asyncio.Event | None = None
+        num_unmade = 1  # the text itself, until its last chunk is known
+
+        def count_down() -> None:
+            nonlocal num_unmade
+            num_unmade -= 1
+            if num_unmade == 0:
+                on_made()
+
+        async def texts() -> AsyncGenerator[str, None]:
+            nonlocal num_unmade
+            async with aclosing(job.texts) as all_texts:
+                async for text in all_texts:
+                    num_unmade += 1
+                    yield text
+            count_down()
 
         def open_outlet() -> ChunkOutlet:
             nonlocal may_begin
@@ -208,21 +230,28 @@ class Synthesizer:
             chunk = ChunkJob(
                 job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
             )
-            is_busy = self._num_speaking > max_load * self._num_slots
+            is_busy = self._load.num_now >= max_load * self._capacity.num_streams
             if outlet.may_begin is not None and is_busy:
                 await outlet.may_begin.wait()
             early_sec = estimate_duration_sec(text) - LEAD_SEC
             outlet.num_expected = max(0.0, early_sec) * self._sample_rate
-            self._num_speaking += 1
+            begun = self._load.begin()
+            report = None
             try:
-                outlet.close(await self._speaker.speak(chunk, outlet))
+                report = await self._speaker.speak(chunk, outlet)
+                outlet.close(report)
             except Exception as error:  # a task's edge: whoever takes the samples raises it
                 outlet.fail(error)
             finally:
-                self._num_speaking -= 1
+                elapsed_sec, num_at_once = self._load.end(begun)
+                count_down()
+            audio_sec = outlet.num_samples / self._sample_rate
+            # Attempts that failed take time and leave no sound.
+            if report and report.num_attempts == 1 and audio_sec >= MIN_MEASURED_SEC:
+                self._capacity.observe(Measurement(num_at_once, elapsed_sec / audio_sec))
 
         look_ahead = LIVE_LOOK_AHEAD if is_live else LOOK_AHEAD
-        ahead = run_ahead(job.texts, speak, open_outlet, look_ahead=look_ahead)
+        ahead = run_ahead(texts(), speak, open_outlet, look_ahead=look_ahead)
         async with aclosing(ahead) as chunks:
             async for index, text, outlet in chunks:
                 playback.turn_to(index)

@@ -15,26 +15,36 @@ PACKAGE = "orpheus_server"
 
 # From the top down. A module imports from its own layer or from one below it, never from above.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "entry points": ("cli", "fastapi_app", "websocket_protocol", "bench"),
+    "entry points": ("cli", "server", "fastapi_app", "websocket_protocol", "bench"),
     "application": ("app",),
     "HTTP": (
         *("routes", "stream_session", "stream_events", "live_response", "disconnect"),
         *("middleware", "http_errors"),
     ),
-    "composition root": ("runtime", "parts"),
+    "composition root": ("runtime", "parts", "warm_up"),
     "conductor": ("synthesizer",),
     "chunks": ("chunk_speaker",),
     "attempts": ("attempt",),
     "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
-        *("choice", "logs", "tasks", "workers", "schemas"),
+        *("choice", "logs", "tasks", "workers", "schemas", "admission", "metrics", "time_limit"),
     ),
     "seams": ("interfaces",),
     "pure": (
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
-        *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
+        *(
+            "capacity",
+            "fair_queue",
+            "prompts",
+            "frames",
+            "guard",
+            "sampling",
+            "audio",
+            "seams",
+            "__init__",
+        ),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
@@ -52,8 +62,9 @@ OWNERS = {
     "gruut": {"phonemes"},
     "huggingface_hub": {"weights"},
     "tokenizers": {"prompts", "bench"},
-    "uvicorn": {"cli", "websocket_protocol", "bench"},
+    "uvicorn": {"cli", "server", "websocket_protocol", "bench"},
     "matplotlib": {"bench"},
+    "prometheus_client": {"metrics", "routes"},
     "httpx2": {"bench"},
     "fastapi": HTTP_MODULES,
     "starlette": HTTP_MODULES,

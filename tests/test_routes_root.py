@@ -65,6 +65,7 @@ class TestOpenApi:
     def test_each_route_once(self, client: TestClient) -> None:
         assert sorted(operations(client)) == [
             "get /",
+            "get /metrics",
             "get /v1/audio/models",
             "get /v1/audio/voices",
             "get /v1/health",

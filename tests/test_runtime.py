@@ -69,7 +69,10 @@ async def test_serves_once_it_is_loaded_and_warm(monkeypatch: pytest.MonkeyPatch
         expect(runtime, EngineNotReady)
         loader.may_go_on.set()
         await wait_for(lambda: status_of(runtime) == "healthy")
-        assert [request.request_id for request in loader.engine.requests] == ["warm-up-0-1"]
+        alone = ["warm-up-0-1", "alone-0-0-1", "alone-1-0-1"]
+        beside = {f"beside-{index}-0-1" for index in range(16)}
+        ids = [request.request_id for request in loader.engine.requests]
+        assert (ids[:3], set(ids[3:]), len(ids)) == (alone, beside, 19)
         assert runtime.synthesizer is runtime.synthesizer
         loader.engine.is_alive = False
         assert status_of(runtime) == "degraded"

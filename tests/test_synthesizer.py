@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from orpheus_server.audio import Samples
+from orpheus_server.capacity import Capacity
 from orpheus_server.chunk_speaker import ChunkSpeaker
 from orpheus_server.encoders import PcmEncoder, wav_header
 from orpheus_server.errors import ChunkFailed, EngineDead, RequestError
@@ -51,7 +52,7 @@ CHUNK = "Abcdefg hijklmno."  # 16 frames where a test does not say how many
 LONG_CHUNK = "Some letters of a text, which take a good while to be said."
 
 
-def build(bench: Bench, *, may_be_degraded: bool = True, num_slots: int = 256) -> Synthesizer:
+def build(bench: Bench, *, may_be_degraded: bool = True, num_streams: int = 256) -> Synthesizer:
     retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
     speaker = ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
     return Synthesizer(
@@ -60,7 +61,7 @@ def build(bench: Bench, *, may_be_degraded: bool = True, num_slots: int = 256) -
         sample_rate=RATE,
         limits=LIMITS,
         expected_sec=estimate_duration_sec,
-        num_slots=num_slots,
+        capacity=Capacity(ceiling=num_streams),
     )
 
 
@@ -178,17 +179,19 @@ class TestLookAhead:
                 await check_begun(bench, num_taken + LIVE_LOOK_AHEAD)
 
     @pytest.mark.parametrize(
-        ("is_live", "num_slots", "num_at_once"),
-        [(True, 12, 3), (True, 4, 2), (True, 3, 1), (False, 16, 8), (False, 4, 3), (False, 1, 1)],
+        ("is_live", "num_streams", "num_at_once"),
+        [(True, 12, 3), (True, 3, 2), (True, 1, 1), (False, 16, 8), (False, 3, 3), (False, 1, 1)],
     )
     async def test_a_loaded_engine_makes_one_chunk_after_the_other(
-        self, bench: Bench, is_live: bool, num_slots: int, num_at_once: int
+        self, bench: Bench, is_live: bool, num_streams: int, num_at_once: int
     ) -> None:
         """Chunks that nobody heard yet took the slots of callers who waited for their first."""
         gate = asyncio.Event()
         name_lengths(bench, [16] * 9, gate)
         job = job_of(texts_of(*[LONG_CHUNK] * 9))
-        task = asyncio.create_task(answer(build(bench, num_slots=num_slots), job, is_live=is_live))
+        task = asyncio.create_task(
+            answer(build(bench, num_streams=num_streams), job, is_live=is_live)
+        )
         await check_begun(bench, num_at_once)
         gate.set()
         await task
@@ -204,7 +207,7 @@ class TestLookAhead:
             bench.engine.requests.clear()
             bench.scripts["r-0-1"] = held_script(short_script(60), gate, num_free_frames=num_free)
             job = job_of(texts_of(LONG_CHUNK, CHUNK))
-            async with aclosing(build(bench, num_slots=1).stream(job, SpeechStats())) as pieces:
+            async with aclosing(build(bench, num_streams=1).stream(job, SpeechStats())) as pieces:
                 await anext(pieces)
                 await check_begun(bench, 1 + (num_free == num_frames))
 
@@ -438,7 +441,7 @@ class TestEnding:
             sample_rate=12_345,
             limits=LIMITS,
             expected_sec=estimate_duration_sec,
-            num_slots=256,
+            capacity=Capacity(ceiling=256),
         )
         with pytest.raises(ValueError, match="Invalid argument"):
             await collect(synthesizer, replace(job_of(), response_format="opus"))

@@ -23,6 +23,7 @@ from orpheus_server.bench.codec import FRAMES_PER_SEC
 from orpheus_server.bench.machine_card import ServerFacts, read_card
 from orpheus_server.bench.player import Piece, play
 from orpheus_server.bench.report import card_text, json_line
+from orpheus_server.capacity import Capacity
 from orpheus_server.chunk_speaker import ChunkSpeaker
 from orpheus_server.codec.batcher import Batcher
 from orpheus_server.codec.cropped import CroppedDecoder, WindowShape
@@ -244,7 +245,7 @@ async def _open_front_end(
                     sample_rate=decoder.sample_rate,
                     limits=limits,
                     expected_sec=prompts.expected_sec,
-                    num_slots=8 * pace.num_streams,
+                    capacity=Capacity(ceiling=4 * pace.num_streams),
                 ),
             )
     finally:

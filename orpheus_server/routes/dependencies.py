@@ -15,5 +15,10 @@ def _request_id(request: Request) -> str:
     return cast(str, request.state.request_id)
 
 
+def _caller(request: Request) -> str:
+    return cast(str, getattr(request.state, "caller", "local"))
+
+
+Caller = Annotated[str, Depends(_caller)]
 CurrentRuntime = Annotated[Runtime, Depends(_runtime)]
 RequestId = Annotated[str, Depends(_request_id)]

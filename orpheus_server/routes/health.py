@@ -31,5 +31,5 @@ async def get_health(runtime: CurrentRuntime) -> Health:
 @router.get("/ready")
 async def get_ready(runtime: CurrentRuntime) -> Ready:
     """200 only if a request would be served now, else 503."""
-    _ = runtime.synthesizer  # raises what the caller is told
+    runtime.check_ready()
     return Ready()

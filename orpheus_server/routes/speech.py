@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from orpheus_server.checkpoint import Voice
 from orpheus_server.disconnect import until_disconnect
 from orpheus_server.encoders import FORMATS
-from orpheus_server.errors import OrpheusError, RequestError
+from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
+from orpheus_server.fair_queue import Lane
 from orpheus_server.http_errors import error_body
 from orpheus_server.live_response import LiveResponse, Outcome
 from orpheus_server.planning import SpeechPlan
-from orpheus_server.routes.dependencies import CurrentRuntime, RequestId
+from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.speech_options import (
     check_options,
     ignored_fields,
@@ -26,11 +28,13 @@ from orpheus_server.routes.speech_options import (
 from orpheus_server.runtime import Runtime
 from orpheus_server.schemas import ErrorResponse, SpeechRequest
 from orpheus_server.stream_events import SpeechAudioDelta, SpeechAudioDone, usage_of
-from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
+from orpheus_server.synthesizer import SpeechJob, SpeechStats
+from orpheus_server.time_limit import pieces_within, within
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["speech"])
 
+_ROUTE = "/v1/audio/speech"
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a caller who has left; nobody reads it."""
 
@@ -52,15 +56,23 @@ _CLIENT_CLOSED_REQUEST = 499
     },
 )
 async def create_speech(
-    body: SpeechRequest, request: Request, runtime: CurrentRuntime, request_id: RequestId
+    body: SpeechRequest,
+    request: Request,
+    runtime: CurrentRuntime,
+    request_id: RequestId,
+    caller: Caller,
 ) -> Response:
     """Speaks the input."""
     started = time.perf_counter()
     is_sse = body.stream_format == "sse"
     # HTTP/1.0 cannot tell the end of a body from a connection that was cut; events tell it.
     is_streamed = _is_streamed(body, runtime) and (is_sse or request.scope["http_version"] != "1.0")
-    plan, job = await plan_job(body, runtime, request_id)
-    answer = _Answer(job, runtime.synthesizer, started)
+    lane: Lane = "interactive" if is_streamed else "bulk"
+    voice = check_request(body, runtime)
+    # Before any work on its text: a caller who must come back later learns it at once.
+    runtime.admission.check(caller, lane)
+    plan, job = await plan_job(body, voice, runtime, request_id)
+    answer = _Answer(job, runtime, caller, lane, started)
     if not is_streamed:
         data = await until_disconnect(request.receive, answer.whole())
         if data is None:
@@ -85,14 +97,19 @@ async def create_speech(
     )
 
 
-async def plan_job(
-    body: SpeechRequest, runtime: Runtime, request_id: str
-) -> tuple[SpeechPlan, SpeechJob]:
-    """Everything that can be wrong with a request is found here, before any generation."""
+def check_request(body: SpeechRequest, runtime: Runtime) -> Voice:
+    """The voice; raises `RequestError` for what can be told without looking at the text."""
     voice = check_options(body, runtime)
     limit = runtime.settings.tts_max_input_chars
     if limit and len(body.input) > limit:
         raise too_long(len(body.input), limit, param="input")
+    return voice
+
+
+async def plan_job(
+    body: SpeechRequest, voice: Voice, runtime: Runtime, request_id: str
+) -> tuple[SpeechPlan, SpeechJob]:
+    """Everything else that can be wrong with a request is found here, before any generation."""
     synthesizer = runtime.synthesizer
     plan = await synthesizer.plan(body.input, tags=runtime.checkpoint.tags_of(voice))
     return plan, SpeechJob(
@@ -129,7 +146,9 @@ class _Answer:
     """An answer while it is made, and the one line that the log tells of it."""
 
     job: SpeechJob
-    synthesizer: Synthesizer
+    runtime: Runtime
+    caller: str
+    lane: Lane
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)
     _first_sec: float = field(default=0.0, init=False)
@@ -138,7 +157,11 @@ class _Answer:
     async def whole(self) -> bytes:
         """The answer as one file."""
         try:
-            data = await self.synthesizer.collect(self.job, self.stats)
+            async with self.runtime.admission.admit(self.caller, self.lane) as ticket:
+                work = self.runtime.synthesizer.collect(
+                    self.job, self.stats, on_made=ticket.release
+                )
+                data = await within(self._limit_sec, work)
         except OrpheusError as error:
             self._fail(error)
             raise
@@ -148,14 +171,20 @@ class _Answer:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Its bytes as they are made."""
         try:
-            async with aclosing(self.synthesizer.stream(self.job, self.stats)) as pieces:
-                async for piece in pieces:
-                    if piece.data:
-                        self._first_sec = self._first_sec or time.perf_counter() - self.started
-                        yield piece.data
+            async with self.runtime.admission.admit(self.caller, self.lane) as ticket:
+                made = self.runtime.synthesizer.stream(self.job, self.stats, on_made=ticket.release)
+                async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
+                    async for piece in pieces:
+                        if piece.data:
+                            self._first_sec = self._first_sec or time.perf_counter() - self.started
+                            yield piece.data
         except OrpheusError as error:
             self._fail(error)
             raise
+
+    @property
+    def _limit_sec(self) -> float:
+        return self.runtime.settings.tts_request_timeout_sec
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The same in server-sent events; a failure after the first one is an event too."""
@@ -178,9 +207,10 @@ class _Answer:
         if self._is_ended:
             return
         self._is_ended = True
+        self.runtime.metrics.count_utterance(_ROUTE, outcome)
         job, stats = self.job, self.stats
         elapsed_sec = time.perf_counter() - self.started
-        audio_sec = stats.num_samples / self.synthesizer.sample_rate
+        audio_sec = stats.num_samples / self.runtime.checkpoint.sample_rate
         logger.info(
             "request=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
             "tokens=%d audio_sec=%.2f first_bytes_sec=%.3f total_sec=%.2f rtf=%.3f",
@@ -199,7 +229,10 @@ class _Answer:
         )
 
     def _fail(self, error: OrpheusError) -> None:
-        logger.warning("request=%s failed: %s", self.job.request_id, error)
+        # Nothing is wrong with a server that is full.
+        is_refusal = isinstance(error, EngineUnavailable | RateLimited)
+        level = logging.INFO if is_refusal else logging.WARNING
+        logger.log(level, "request=%s failed: %s", self.job.request_id, error)
         self.end("failed")
 
 

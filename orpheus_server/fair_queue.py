@@ -1,0 +1,94 @@
+"""Who is next: streams before files, then the caller with the least in hand, then the oldest."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+Lane = Literal["interactive", "bulk"]
+"""Somebody listens while it is made, or takes a whole file."""
+
+LANES: tuple[Lane, ...] = ("interactive", "bulk")
+
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True, eq=False)
+class Place(Generic[Item]):
+    """One that waits."""
+
+    caller: str
+    lane: Lane
+    item: Item
+
+
+class FairQueue(Generic[Item]):
+    """Those who wait, in the order in which they came."""
+
+    def __init__(self) -> None:
+        # Dictionaries keep the order of arrival, and forget quickly.
+        self._lanes: dict[Lane, dict[Place[Item], None]] = {lane: {} for lane in LANES}
+
+    def __len__(self) -> int:
+        return sum(len(places) for places in self._lanes.values())
+
+    def num_in(self, lane: Lane) -> int:
+        """How many wait in this lane."""
+        return len(self._lanes[lane])
+
+    def num_of(self, caller: str) -> int:
+        """How many of this caller wait."""
+        return self._counts()[caller]
+
+    def push(self, place: Place[Item]) -> None:
+        """The newest."""
+        self._lanes[place.lane][place] = None
+
+    def remove(self, place: Place[Item]) -> None:
+        """Takes one out, if it is still there."""
+        self._lanes[place.lane].pop(place, None)
+
+    def pop(self, in_hand: Mapping[str, int], *, is_bulk_allowed: bool) -> Place[Item] | None:
+        """Takes the next one out; `in_hand` is how many of each caller are served now."""
+        for lane in LANES:
+            places = self._lanes[lane]
+            if places and (lane == "interactive" or is_bulk_allowed):
+                # The first of equals is the oldest.
+                place = min(places, key=lambda place: in_hand.get(place.caller, 0))
+                del places[place]
+                return place
+        return None
+
+    def num_before(self, caller: str, lane: Lane) -> int:
+        """How many would be served before a newcomer, if nobody else came.
+
+        In each lane the callers take turns, so of the others no more count than this one has.
+        """
+        before = self._num_in_turn(caller, lane)
+        return before if lane == "interactive" else before + len(self._lanes["interactive"])
+
+    def newest_of_largest(self) -> Place[Item] | None:
+        """The last one to come of whoever has the most here, files first."""
+        if not len(self):
+            return None
+        (largest, _), *_ = self._counts().most_common(1)
+        for lane in reversed(LANES):
+            for place in reversed(self._lanes[lane]):
+                if place.caller == largest:
+                    return place
+        return None
+
+    def take_all(self) -> list[Place[Item]]:
+        """Everybody; nobody waits any more."""
+        everybody = [place for lane in LANES for place in self._lanes[lane]]
+        for places in self._lanes.values():
+            places.clear()
+        return everybody
+
+    def _num_in_turn(self, caller: str, lane: Lane) -> int:
+        counts = self._counts(lane)
+        return sum(min(num, counts[caller] + 1) for num in counts.values())
+
+    def _counts(self, lane: Lane | None = None) -> Counter[str]:
+        lanes = LANES if lane is None else (lane,)
+        return Counter(place.caller for name in lanes for place in self._lanes[name])

@@ -1,0 +1,157 @@
+"""What Prometheus is told. https://prometheus.io/docs/practices/naming/"""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """Bytes of one device."""
+
+    device: int
+    used_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The server at the moment of a scrape; counts are since the start."""
+
+    num_queued: int
+    num_generating: int
+    num_draining: int
+    num_sessions: int
+    num_generations: int
+    num_streams_capacity: int
+    is_engine_up: bool
+    num_engine_restarts: int
+    kv_cache_share: float
+    rejections: Mapping[str, int]
+    attempt_faults: Mapping[str, int]
+    rollbacks: Mapping[str, int]
+    num_chunks: int
+    num_degraded_chunks: int
+    gpu_memory: tuple[GpuMemory, ...] = ()
+
+
+class Source(Protocol):
+    """Whoever knows."""
+
+    def snapshot(self) -> Snapshot:
+        """How it is now."""
+
+
+class Metrics:
+    """One for each app: the counters that handlers raise, and what is read when asked for."""
+
+    def __init__(self, source: Source) -> None:
+        self._registry = registry = CollectorRegistry(auto_describe=False)
+        registry.register(_SnapshotCollector(source))
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._requests = Counter(
+            "orpheus_requests_finished",
+            "HTTP requests that were answered, by route and status.",
+            ("route", "status"),
+            registry=registry,
+        )
+        self._utterances = Counter(
+            "orpheus_utterances",
+            "Speech that was asked for over HTTP or WebSocket, by how it ended.",
+            ("route", "outcome"),
+            registry=registry,
+        )
+        self._disconnects = Counter(
+            "orpheus_disconnects",
+            "Callers who left before their answer was whole, by route.",
+            ("route",),
+            registry=registry,
+        )
+
+    def count_request(self, route: str, status: int) -> None:
+        """An HTTP request was answered."""
+        self._requests.labels(route, str(status)).inc()
+
+    def count_utterance(self, route: str, outcome: str) -> None:
+        """Speech ended: `done`, `failed` or `caller left`."""
+        self._utterances.labels(route, outcome.replace(" ", "_")).inc()
+        if outcome == "caller left":
+            self._disconnects.labels(route).inc()
+
+    def render(self) -> bytes:
+        """The text format, version 0.0.4."""
+        return generate_latest(self._registry)
+
+
+class _SnapshotCollector:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._source.snapshot()
+        states = GaugeMetricFamily(
+            "orpheus_requests_active",
+            "Requests by state: waiting for their turn, being made, made and being sent.",
+            labels=("state",),
+        )
+        states.add_metric(("queued",), now.num_queued)
+        states.add_metric(("generating",), now.num_generating)
+        states.add_metric(("draining",), now.num_draining)
+        yield states
+        for name, text, value in (
+            ("sessions_active", "WebSocket sessions that are open.", now.num_sessions),
+            ("generations_active", "Generations in the engine.", now.num_generations),
+            ("capacity_streams", "Streams in real time, as measured.", now.num_streams_capacity),
+            ("engine_up", "1 while the engine serves.", now.is_engine_up),
+            ("kv_cache_usage_ratio", "Share of the key-value cache in use.", now.kv_cache_share),
+            ("threads", "Threads of the server's process.", threading.active_count()),
+            ("tasks", "Tasks on the server's event loop.", _num_tasks()),
+        ):
+            yield GaugeMetricFamily(f"orpheus_{name}", text, value=float(value))
+        for name, text, number in (
+            (
+                "engine_restarts",
+                "Times that the engine was started again.",
+                now.num_engine_restarts,
+            ),
+            ("chunks", "Chunks of text that were begun.", now.num_chunks),
+            ("degraded_chunks", "Chunks whose audio is second best.", now.num_degraded_chunks),
+        ):
+            yield CounterMetricFamily(f"orpheus_{name}", text, value=number)
+        for name, text, label, counts in (
+            ("admission_rejections", "Requests that were refused.", "reason", now.rejections),
+            ("attempt_faults", "Attempts that failed.", "cause", now.attempt_faults),
+            ("rollbacks", "Streams resumed from a good frame.", "cause", now.rollbacks),
+        ):
+            family = CounterMetricFamily(f"orpheus_{name}", text, labels=(label,))
+            for name_of_one, count in counts.items():
+                family.add_metric((name_of_one,), count)
+            yield family
+        memory = GaugeMetricFamily(
+            "orpheus_gpu_memory_bytes", "Memory of the GPUs.", labels=("device", "state")
+        )
+        for gpu in now.gpu_memory:
+            memory.add_metric((str(gpu.device), "used"), gpu.used_bytes)
+            memory.add_metric((str(gpu.device), "free"), gpu.free_bytes)
+        yield memory
+
+
+def _num_tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # outside of the event loop
+        return 0
