@@ -135,7 +135,7 @@ class Runtime:
             is_engine_up=self.status == "healthy",
             num_engine_restarts=0,
             kv_cache_share=0.0,
-            rejections={**self.admission.rejections},
+            rejections={str(why): num for why, num in self.admission.rejections.items()},
             attempt_faults={str(fault): count for fault, count in counts.faults.items()},
             rollbacks={},
             num_chunks=counts.num_chunks,

@@ -15,7 +15,7 @@ PACKAGE = "orpheus_server"
 
 # From the top down. A module imports from its own layer or from one below it, never from above.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "entry points": ("cli", "server", "fastapi_app", "websocket_protocol", "bench"),
+    "entry points": ("cli", "draining_server", "fastapi_app", "websocket_protocol", "bench"),
     "application": ("app",),
     "HTTP": (
         *("routes", "stream_session", "stream_events", "live_response", "disconnect"),
@@ -62,7 +62,7 @@ OWNERS = {
     "gruut": {"phonemes"},
     "huggingface_hub": {"weights"},
     "tokenizers": {"prompts", "bench"},
-    "uvicorn": {"cli", "server", "websocket_protocol", "bench"},
+    "uvicorn": {"cli", "draining_server", "websocket_protocol", "bench"},
     "matplotlib": {"bench"},
     "prometheus_client": {"metrics", "routes"},
     "httpx2": {"bench"},

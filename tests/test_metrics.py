@@ -1,0 +1,134 @@
+"""What Prometheus reads."""
+
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from orpheus_server.metrics import GpuMemory, Metrics, Snapshot
+from orpheus_server.settings import load_settings
+from tests.support import FakeServer
+
+CALM = Snapshot(
+    num_queued=0,
+    num_generating=0,
+    num_draining=0,
+    num_sessions=0,
+    num_generations=0,
+    num_streams_capacity=12,
+    is_engine_up=True,
+    num_engine_restarts=0,
+    kv_cache_share=0.0,
+    rejections={},
+    attempt_faults={},
+    rollbacks={},
+    num_chunks=0,
+    num_degraded_chunks=0,
+)
+
+
+class Still:
+    """A server of which nothing moves."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+
+def samples_of(body: bytes) -> dict[str, float]:
+    """Name with labels, as written, to value; of our own metrics only."""
+    found = {}
+    for family in text_string_to_metric_families(body.decode()):
+        for sample in family.samples:
+            if sample.name.startswith("orpheus_") and not sample.name.endswith("_created"):
+                labels = [f" {label}={value}" for label, value in sorted(sample.labels.items())]
+                found["".join([sample.name, *labels])] = sample.value
+    return found
+
+
+def test_every_figure_has_its_name() -> None:
+    busy = replace(
+        CALM,
+        num_queued=1,
+        num_generating=2,
+        num_draining=3,
+        num_sessions=4,
+        num_generations=5,
+        is_engine_up=False,
+        num_engine_restarts=6,
+        kv_cache_share=0.25,
+        rejections={"overloaded": 7},
+        attempt_faults={"loop": 8},
+        rollbacks={"stall": 9},
+        num_chunks=10,
+        num_degraded_chunks=11,
+        gpu_memory=(GpuMemory(1, used_bytes=13, free_bytes=14),),
+    )
+    metrics = Metrics(Still(busy))
+    metrics.count_request("/health", 200)
+    metrics.count_request("/health", 200)
+    metrics.count_utterance("/v1/audio/speech", "done")
+    metrics.count_utterance("/v1/audio/speech", "caller left")
+    found = samples_of(metrics.render())
+    assert found.pop("orpheus_threads") >= 1
+    assert found.pop("orpheus_tasks") == 0  # no event loop here
+    assert found == {
+        "orpheus_requests_active state=queued": 1,
+        "orpheus_requests_active state=generating": 2,
+        "orpheus_requests_active state=draining": 3,
+        "orpheus_sessions_active": 4,
+        "orpheus_generations_active": 5,
+        "orpheus_capacity_streams": 12,
+        "orpheus_engine_up": 0,
+        "orpheus_engine_restarts_total": 6,
+        "orpheus_kv_cache_usage_ratio": 0.25,
+        "orpheus_admission_rejections_total reason=overloaded": 7,
+        "orpheus_attempt_faults_total cause=loop": 8,
+        "orpheus_rollbacks_total cause=stall": 9,
+        "orpheus_chunks_total": 10,
+        "orpheus_degraded_chunks_total": 11,
+        "orpheus_gpu_memory_bytes device=1 state=used": 13,
+        "orpheus_gpu_memory_bytes device=1 state=free": 14,
+        "orpheus_requests_finished_total route=/health status=200": 2,
+        "orpheus_utterances_total outcome=done route=/v1/audio/speech": 1,
+        "orpheus_utterances_total outcome=caller_left route=/v1/audio/speech": 1,
+        "orpheus_disconnects_total route=/v1/audio/speech": 1,
+    }
+
+
+def test_the_process_is_there_too() -> None:
+    text = Metrics(Still(CALM)).render().decode()
+    assert "process_open_fds" in text
+    assert "process_resident_memory_bytes" in text
+    assert "python_gc_collections_total" in text
+
+
+class TestRoute:
+    def test_requests_are_counted_by_route_and_status(self) -> None:
+        server = FakeServer()
+        with server.client() as client:
+            client.get("/health")
+            client.get("/v1/models/orpheus")
+            client.get("/v1/models/none")
+            client.get("/what/a/stranger/likes")
+            client.post("/v1/audio/speech", json={"input": "One letter after another."})
+            answer = client.get("/metrics")
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        found = samples_of(answer.content)
+        assert {name: value for name, value in found.items() if "finished" in name} == {
+            "orpheus_requests_finished_total route=/health status=200": 1,
+            "orpheus_requests_finished_total route=/v1/models/{model:path} status=200": 1,
+            "orpheus_requests_finished_total route=/v1/models/{model:path} status=404": 1,
+            "orpheus_requests_finished_total route=unknown status=404": 1,
+            "orpheus_requests_finished_total route=/v1/audio/speech status=200": 1,
+        }
+        assert found["orpheus_utterances_total outcome=done route=/v1/audio/speech"] == 1
+        assert found["orpheus_engine_up"] == 1
+        assert found["orpheus_requests_active state=generating"] == 0
+
+    def test_it_can_be_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ENABLE_METRICS", "false")
+        with FakeServer(settings=load_settings()).client() as client:
+            assert client.get("/metrics").status_code == 404
