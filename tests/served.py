@@ -20,8 +20,8 @@ T = TypeVar("T")
 class UvicornThread:
     """`with UvicornThread(config) as served`: uvicorn with a loop of its own."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        self._server = uvicorn.Server(config)
+    def __init__(self, server: uvicorn.Config | uvicorn.Server) -> None:
+        self._server = uvicorn.Server(server) if isinstance(server, uvicorn.Config) else server
         self._thread = threading.Thread(target=self._run)
         self._loop: asyncio.AbstractEventLoop | None = None
 

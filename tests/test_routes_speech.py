@@ -8,9 +8,8 @@ import logging
 import socket
 import struct
 import wave
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import av
@@ -22,7 +21,6 @@ from httpx2 import Response
 from openai import APIError, InternalServerError, OpenAI
 from openai._streaming import Stream
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orpheus_server.checkpoint import OPENAI_VOICES
 from orpheus_server.errors import EngineDead, GenerationFailed
@@ -33,11 +31,10 @@ from orpheus_server.sampling import SamplingOptions, derive_seed
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
 from tests.served import ServedFakes, wait_until
+from tests.stage import SENTENCE, Call, open_stage, whole_script
 from tests.support import (
     POCKET,
-    WAIT_LIMIT_SEC,
     FakeServer,
-    call_by_hand,
     endless_script,
     held_script,
     pcm_samples,
@@ -57,8 +54,6 @@ MEDIA_TYPES = {
 LOSSLESS = ["wav", "pcm", "flac"]
 # Four chunks.
 LONG_TEXT = "Abcdefg hijklmno pqrstuv. " * 12
-# One chunk of 30 frames.
-SENTENCE = "Abcdefg hijklmno pqrstuv wxyz abcd."
 NO_SPEECH = Script((), error=GenerationFailed("no speech"))
 
 
@@ -297,7 +292,8 @@ class TestHeaders:
         speaker.server.engine.enqueue(short_script(0))
         answer = speaker.post()
         assert answer.status_code == 200
-        assert [name for name in answer.headers if name.startswith("x-orpheus")] == []
+        own = [name for name in answer.headers if name.startswith("x-orpheus")]
+        assert own == ["x-orpheus-queue-ms"]
 
 
 class TestFailures:
@@ -500,76 +496,6 @@ def decode(name: str, body: bytes) -> npt.NDArray[np.int16]:
             for part in resampler.resample(frame)
         ]
     return np.concatenate(parts)
-
-
-@dataclass
-class Call:
-    """A request that is made by hand, whose answer can be watched while it is sent.
-
-    The caller reads as long as `reads` is set.
-    """
-
-    app: ASGIApp
-    fields: dict[str, Any]
-    sent: list[Message] = field(default_factory=list)
-    messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
-    reads: asyncio.Event = field(default_factory=asyncio.Event)
-    http_version: str = "1.1"
-
-    async def run(self) -> None:
-        self.reads.set()
-        body = json.dumps({"response_format": "pcm", **self.fields}).encode()
-        self.messages.put_nowait({"type": "http.request", "body": body})
-        await call_by_hand(self._watched, self.messages, http_version=self.http_version)
-
-    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def note(message: Message) -> None:
-            self.sent.append(message)
-            await self.reads.wait()
-
-        await self.app(scope, receive, note)
-
-    def leave(self) -> None:
-        self.messages.put_nowait({"type": "http.disconnect"})
-
-    @property
-    def body(self) -> bytes:
-        """What was sent of the body so far."""
-        return b"".join(each["body"] for each in self.sent[1:])
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the body was ended."""
-        return not self.sent[-1].get("more_body", False)
-
-
-@dataclass
-class Stage:
-    """A running app over the fakes, and the tasks it has while nothing goes on."""
-
-    server: FakeServer
-    app: ASGIApp
-
-    def begin(self, **fields: Any) -> tuple[Call, asyncio.Task[None]]:
-        call = Call(self.app, {"input": SENTENCE, **fields})
-        return call, asyncio.create_task(call.run())
-
-
-@asynccontextmanager
-async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
-    """Afterwards nothing is left in the engine, and no task."""
-    server = FakeServer(settings=settings or Settings())
-    app = server.build_app()
-    async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
-        before = asyncio.all_tasks()
-        yield Stage(server, app)
-        assert server.engine.num_active == 0
-        assert asyncio.all_tasks() == before
-
-
-def whole_script() -> Script:
-    """What `SENTENCE` is spoken by."""
-    return Script((*speech_ids(30), POCKET.layout.stop_token_ids[0]))
 
 
 @pytest.mark.anyio

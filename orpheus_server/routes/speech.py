@@ -79,7 +79,7 @@ async def create_speech(
             answer.end("caller left")
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
         answer.end("done")
-        headers = _ignored_fields(body) | _counts(plan, answer.stats)
+        headers = _ignored_fields(body) | answer.headers(plan)
         return Response(data, media_type=FORMATS[job.response_format].media_type, headers=headers)
 
     pieces = answer.events() if is_sse else answer.pieces()
@@ -92,7 +92,7 @@ async def create_speech(
         first,
         pieces,
         media_type="text/event-stream" if is_sse else FORMATS[job.response_format].media_type,
-        headers=_ignored_fields(body) | _counts(plan, answer.stats),
+        headers=_ignored_fields(body) | answer.headers(plan),
         on_end=answer.end,
     )
 
@@ -151,13 +151,16 @@ class _Answer:
     lane: Lane
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)
+    _queue_sec: float = field(default=0.0, init=False)
     _first_sec: float = field(default=0.0, init=False)
     _is_ended: bool = field(default=False, init=False)
 
     async def whole(self) -> bytes:
         """The answer as one file."""
+        asked = time.perf_counter()
         try:
             async with self.runtime.admission.admit(self.caller, self.lane) as ticket:
+                self._queue_sec = time.perf_counter() - asked
                 work = self.runtime.synthesizer.collect(
                     self.job, self.stats, on_made=ticket.release
                 )
@@ -170,8 +173,10 @@ class _Answer:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Its bytes as they are made."""
+        asked = time.perf_counter()
         try:
             async with self.runtime.admission.admit(self.caller, self.lane) as ticket:
+                self._queue_sec = time.perf_counter() - asked
                 made = self.runtime.synthesizer.stream(self.job, self.stats, on_made=ticket.release)
                 async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
                     async for piece in pieces:
@@ -202,6 +207,17 @@ class _Answer:
         usage, degraded_chunks = usage_of(self.stats), self.stats.degraded_chunks
         yield _event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
 
+    def headers(self, plan: SpeechPlan) -> dict[str, str]:
+        """What is known by now: all of it for a file, what the text alone tells for a stream."""
+        stats = self.stats
+        counts = {
+            "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
+            "x-orpheus-dropped-symbols": stats.num_dropped_symbols + plan.num_dropped_symbols,
+            "x-orpheus-dropped-tags": plan.num_dropped_tags,
+        }
+        told = {name: str(count) for name, count in counts.items() if count}
+        return {"x-orpheus-queue-ms": str(round(self._queue_sec * 1000)), **told}
+
     def end(self, outcome: Outcome) -> None:
         """Logs the line; a failure has done so by itself."""
         if self._is_ended:
@@ -213,7 +229,7 @@ class _Answer:
         audio_sec = stats.num_samples / self.runtime.checkpoint.sample_rate
         logger.info(
             "request=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
-            "tokens=%d audio_sec=%.2f first_bytes_sec=%.3f total_sec=%.2f rtf=%.3f",
+            "tokens=%d audio_sec=%.2f queue_sec=%.3f first_bytes_sec=%.3f total_sec=%.2f rtf=%.3f",
             job.request_id,
             outcome.replace(" ", "_"),
             job.voice.name,
@@ -223,6 +239,7 @@ class _Answer:
             len(stats.degraded_chunks),
             stats.num_output_tokens,
             audio_sec,
+            self._queue_sec,
             self._first_sec,
             elapsed_sec,
             elapsed_sec / audio_sec if audio_sec else 0.0,
@@ -248,13 +265,3 @@ def _ignored_fields(body: SpeechRequest) -> dict[str, str]:
     names = ["instructions"] if body.instructions else []
     names += ignored_fields(body)
     return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}
-
-
-def _counts(plan: SpeechPlan, stats: SpeechStats) -> dict[str, str]:
-    """What is known by now: all of it for a file, what the text alone tells for a stream."""
-    counts = {
-        "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
-        "x-orpheus-dropped-symbols": stats.num_dropped_symbols + plan.num_dropped_symbols,
-        "x-orpheus-dropped-tags": plan.num_dropped_tags,
-    }
-    return {name: str(count) for name, count in counts.items() if count}

@@ -1,0 +1,87 @@
+"""Requests made by hand to a running app over the fakes, watched while they are answered."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orpheus_server.fakes import Script
+from orpheus_server.settings import Settings
+from tests.support import POCKET, WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids
+
+# One chunk of 30 frames.
+SENTENCE = "Abcdefg hijklmno pqrstuv wxyz abcd."
+
+
+@dataclass
+class Call:
+    """A request that is made by hand, whose answer can be watched while it is sent.
+
+    The caller reads as long as `reads` is set.
+    """
+
+    app: ASGIApp
+    fields: dict[str, Any]
+    sent: list[Message] = field(default_factory=list)
+    messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
+    http_version: str = "1.1"
+
+    async def run(self) -> None:
+        self.reads.set()
+        body = json.dumps({"response_format": "pcm", **self.fields}).encode()
+        self.messages.put_nowait({"type": "http.request", "body": body})
+        await call_by_hand(self._watched, self.messages, http_version=self.http_version)
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def note(message: Message) -> None:
+            self.sent.append(message)
+            await self.reads.wait()
+
+        await self.app(scope, receive, note)
+
+    def leave(self) -> None:
+        self.messages.put_nowait({"type": "http.disconnect"})
+
+    @property
+    def body(self) -> bytes:
+        """What was sent of the body so far."""
+        return b"".join(each["body"] for each in self.sent[1:])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body was ended."""
+        return not self.sent[-1].get("more_body", False)
+
+
+@dataclass
+class Stage:
+    """A running app over the fakes, and the tasks it has while nothing goes on."""
+
+    server: FakeServer
+    app: ASGIApp
+
+    def begin(self, **fields: Any) -> tuple[Call, asyncio.Task[None]]:
+        call = Call(self.app, {"input": SENTENCE, **fields})
+        return call, asyncio.create_task(call.run())
+
+
+@asynccontextmanager
+async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
+    """Afterwards nothing is left in the engine, and no task."""
+    server = FakeServer(settings=settings or Settings())
+    app = server.build_app()
+    async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+        before = asyncio.all_tasks()
+        yield Stage(server, app)
+        assert server.engine.num_active == 0
+        assert asyncio.all_tasks() == before
+
+
+def whole_script() -> Script:
+    """What `SENTENCE` is spoken by."""
+    return Script((*speech_ids(30), POCKET.layout.stop_token_ids[0]))

@@ -1,0 +1,241 @@
+"""More callers than can be served, and requests that take too long."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from orpheus_server.errors import EngineDead
+from orpheus_server.fakes import Script
+from orpheus_server.sampling import derive_seed
+from orpheus_server.settings import load_settings
+from tests.stage import SENTENCE, Call, Stage, open_stage, whole_script
+from tests.support import held_script, settle, wait_for
+
+pytestmark = pytest.mark.anyio
+
+Environment = Callable[..., None]
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Sets settings by name."""
+
+    def set_all(**values: object) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, str(value))
+
+    return set_all
+
+
+@asynccontextmanager
+async def open_held() -> AsyncIterator[tuple[Stage, asyncio.Event]]:
+    """A stage whose speech goes on after ten frames when the gate is opened."""
+    async with open_stage(load_settings()) as stage:
+        gate = asyncio.Event()
+        held = held_script(whole_script(), gate, num_free_frames=10)
+        stage.server.engine.enqueue(*[held] * 100)
+        yield stage, gate
+        admission = stage.server.runtime.admission
+        assert (admission.num_running, admission.num_waiting, admission.num_delivering) == (0, 0, 0)
+
+
+def begin(stage: Stage, num: int, **fields: Any) -> tuple[list[Call], list[asyncio.Task[None]]]:
+    calls, tasks = zip(*(stage.begin(**fields) for _ in range(num)), strict=True)
+    return list(calls), list(tasks)
+
+
+def status_of(call: Call) -> int:
+    status: int = call.sent[0]["status"]
+    return status
+
+
+def headers_of(call: Call) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in call.sent[0]["headers"]}
+
+
+def error_of(call: Call) -> dict[str, Any]:
+    error: dict[str, Any] = json.loads(call.body)["error"]
+    return error
+
+
+class TestTooMany:
+    async def test_ten_times_as_many(self, environment: Environment) -> None:
+        environment(TTS_MAX_STREAMS=2, TTS_QUEUE_WAIT_SEC=0)
+        async with open_held() as (stage, gate):
+            calls, tasks = begin(stage, 20)
+            await wait_for(lambda: sum(bool(call.sent) for call in calls) == 20)
+            refused = [call for call in calls if status_of(call) != 200]
+            assert [status_of(call) for call in refused] == [503] * 18
+            for call in refused:
+                error = error_of(call)
+                assert error["type"] == "service_unavailable_error"
+                assert (error["code"], error["param"]) == ("server_is_overloaded", None)
+                assert headers_of(call)["retry-after"] == "1"
+                assert headers_of(call)["x-request-id"].startswith("req_")
+            assert stage.server.engine.num_active == 2
+            gate.set()
+            await asyncio.gather(*tasks)
+            assert all(call.is_whole for call in calls)
+            assert stage.server.runtime.admission.rejections == {"overloaded": 18}
+            again, task = stage.begin()
+            await task
+            assert status_of(again) == 200
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_one_who_waits_is_served(self, environment: Environment, stream: bool) -> None:
+        environment(TTS_MAX_STREAMS=1)
+        async with open_held() as (stage, gate):
+            calls, tasks = begin(stage, 3, stream=stream)
+            await wait_for(lambda: stage.server.engine.num_active == 1)
+            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 2)
+            gate.set()
+            await asyncio.gather(*tasks)
+            assert [status_of(call) for call in calls] == [200] * 3
+            assert stage.server.engine.max_active == 1
+            assert int(headers_of(calls[2])["x-orpheus-queue-ms"]) >= 0
+
+    async def test_streams_before_files(self, environment: Environment) -> None:
+        environment(TTS_MAX_STREAMS=1)
+        async with open_held() as (stage, gate):
+            _, first = stage.begin()
+            await wait_for(lambda: stage.server.engine.num_active == 1)
+            _, file = stage.begin(stream=False, seed=1)
+            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 1)
+            _, sse = stage.begin(stream_format="sse", seed=2)
+            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 2)
+            gate.set()
+            await asyncio.gather(first, file, sse)
+            seeds = [request.seed for request in stage.server.engine.requests]
+            assert seeds[1:] == [derive_seed(2, 0, 1), derive_seed(1, 0, 1)]
+
+    async def test_leaving_while_it_waits(self, environment: Environment) -> None:
+        """It never reaches the engine."""
+        environment(TTS_MAX_STREAMS=1)
+        async with open_held() as (stage, gate):
+            _, first = stage.begin()
+            call, task = stage.begin(input=SENTENCE)
+            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 1)
+            call.leave()
+            await task
+            assert stage.server.runtime.admission.num_waiting == 0
+            gate.set()
+            await first
+            assert len(stage.server.engine.requests) == 1
+
+    async def test_a_limit_of_its_own(self, environment: Environment) -> None:
+        environment(TTS_MAX_STREAMS=4, TTS_MAX_REQUESTS_PER_KEY=2)
+        async with open_held() as (stage, gate):
+            calls, tasks = begin(stage, 3)
+            await wait_for(lambda: any(call.sent and status_of(call) == 429 for call in calls))
+            refused = next(call for call in calls if call.sent and status_of(call) == 429)
+            error = error_of(refused)
+            assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
+            assert headers_of(refused)["retry-after"] == "5"
+            gate.set()
+            await asyncio.gather(*tasks)
+
+    async def test_the_place_is_free_once_all_is_made(self, environment: Environment) -> None:
+        """A reader who takes its time kept others waiting although the engine had nothing to do."""
+        environment(TTS_MAX_STREAMS=1)
+        async with open_held() as (stage, gate):
+            gate.set()
+            slow, task = stage.begin()
+            await wait_for(lambda: bool(slow.sent))
+            slow.reads.clear()
+            await wait_for(lambda: stage.server.runtime.admission.num_delivering == 1)
+            assert stage.server.runtime.admission.num_running == 0
+            quick, other = stage.begin()
+            await other
+            assert status_of(quick) == 200
+            assert not task.done()
+            slow.reads.set()
+            await task
+
+    async def test_ready_tells_a_balancer(self, environment: Environment) -> None:
+        environment(TTS_MAX_STREAMS=1, TTS_QUEUE_WAIT_SEC=0)
+        async with open_held() as (stage, gate):
+            _, task = stage.begin()
+            await wait_for(lambda: stage.server.engine.num_active == 1)
+            assert not stage.server.runtime.admission.is_open
+            gate.set()
+            await task
+            stage.server.runtime.check_ready()
+
+    async def test_the_engine_dies_while_they_wait(self, environment: Environment) -> None:
+        environment(TTS_MAX_STREAMS=1)
+        async with open_stage(load_settings()) as stage:
+            gate = asyncio.Event()
+            dying = Script((), error=EngineDead("it died"), gate=gate)
+            stage.server.engine.enqueue(dying)
+            calls, tasks = begin(stage, 3)
+            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 2)
+            gate.set()
+            await asyncio.gather(*tasks)
+            assert [status_of(call) for call in calls] == [503] * 3
+            assert {error_of(call)["code"] for call in calls} == {"engine_unavailable"}
+
+
+class TestTooLong:
+    @pytest.mark.parametrize(
+        "fields", [{"stream": False}, {}, {"stream_format": "sse"}], ids=["file", "raw", "sse"]
+    )
+    async def test_before_the_first_byte(
+        self, environment: Environment, fields: dict[str, Any]
+    ) -> None:
+        environment(TTS_REQUEST_TIMEOUT_SEC=0.02)
+        async with open_stage(load_settings()) as stage:
+            stage.server.engine.enqueue(held_script(whole_script(), asyncio.Event()))
+            call, task = stage.begin(**fields)
+            await task
+            assert status_of(call) == 504
+            error = error_of(call)
+            assert (error["type"], error["code"]) == ("server_error", "timeout")
+            assert "0.02 s" in error["message"]
+            assert headers_of(call)["x-should-retry"] == "false"
+
+    async def test_in_the_middle_of_events(self, environment: Environment) -> None:
+        environment(TTS_REQUEST_TIMEOUT_SEC=0.2)
+        async with open_held() as (stage, _):
+            call, task = stage.begin(stream_format="sse")
+            await task
+            assert status_of(call) == 200
+            assert call.is_whole
+            last = json.loads(call.body.decode().rstrip().rpartition("data: ")[2])
+            assert last["error"]["code"] == "timeout"
+
+    async def test_in_the_middle_of_a_raw_body(self, environment: Environment) -> None:
+        """Ended as if it were whole it would be taken for whole."""
+        environment(TTS_REQUEST_TIMEOUT_SEC=0.2)
+        async with open_held() as (stage, _):
+            call, task = stage.begin()
+            await task
+            assert status_of(call) == 200
+            assert len(call.body) > 4096
+            assert not call.is_whole
+
+
+class TestDraining:
+    async def test_what_runs_ends_and_nothing_begins(self, environment: Environment) -> None:
+        environment(TTS_MAX_STREAMS=1)
+        async with open_held() as (stage, gate):
+            runs, first = stage.begin()
+            await wait_for(lambda: stage.server.engine.num_active == 1)
+            waits, second = stage.begin()
+            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 1)
+            stage.server.runtime.begin_drain()
+            await second
+            comes, third = stage.begin()
+            await third
+            for call in (waits, comes):
+                assert status_of(call) == 503
+                assert error_of(call)["code"] == "shutting_down"
+                assert headers_of(call)["connection"] == "close"
+            gate.set()
+            await first
+            assert status_of(runs) == 200
+            assert runs.is_whole
+            await settle()
