@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
+from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice, choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
@@ -35,6 +36,9 @@ class Runtime:
         self.started_at = time.time()
         self.start_error: StartError | None = None
         self.is_closing = False
+        self.session_slots = CallerSlots(
+            settings.tts_max_sessions_per_key, what="WebSocket sessions"
+        )
         self._engine: TokenEngine | None = None
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None

@@ -1,10 +1,17 @@
 """uvicorn's WebSocket, letting go of peers who are gone."""
 
+from typing import Any
+
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Pings every 20 seconds, and cuts the connection of a peer who does not answer in 20."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # At DEBUG it would log every header, the caller's key among them.
+        self.conn.debug = False
 
     def keepalive_timeout(self) -> None:
         """A ping was not answered."""

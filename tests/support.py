@@ -293,7 +293,14 @@ class FakeServer:
     @contextmanager
     def client(self) -> Iterator[TestClient]:
         """A client of the running app; afterwards nothing is left in the engine."""
-        with TestClient(self.build_app()) as client:
+        # Without keys only this machine is served, and only by an address or as localhost.
+        local = TestClient(
+            self.build_app(),
+            base_url="http://127.0.0.1",
+            headers={"host": "127.0.0.1"},
+            client=("127.0.0.1", 50_000),
+        )
+        with local as client:
             yield client
             assert self.engine.num_active == 0
 

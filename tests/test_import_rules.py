@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "application": ("app",),
     "HTTP": (
         *("routes", "stream_session", "stream_events", "live_response", "disconnect"),
-        *("middleware", "http_errors"),
+        *("middleware", "access", "security_headers", "http_errors"),
     ),
     "composition root": ("runtime", "parts"),
     "conductor": ("synthesizer",),
@@ -35,12 +35,13 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
+        *("api_keys", "origins", "caller_slots"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
 HTTP_MODULES = {
     *("app", "cli", "fastapi_app", "routes", "stream_session", "live_response", "disconnect"),
-    *("middleware", "http_errors"),
+    *("middleware", "access", "security_headers", "http_errors"),
 }
 
 # Foreign library: the modules that may import it, anywhere in them.

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, WebSocket
 
+from orpheus_server.access import SUBPROTOCOL, caller_of, deny_handshake
 from orpheus_server.errors import OrpheusError
 from orpheus_server.http_errors import orpheus_error_response
 from orpheus_server.middleware import new_request_id
@@ -13,12 +14,19 @@ router = APIRouter(tags=["speech"])
 
 @router.websocket("/audio/stream")
 async def stream_speech(socket: WebSocket) -> None:
-    """A session; the handshake is refused with an ordinary error while nobody can be served."""
+    """A session; the handshake is refused with an ordinary error while nobody can be served, and
+    to a caller who has enough sessions.
+    """
     runtime: Runtime = socket.app.state.runtime
+    caller = caller_of(socket.scope)
     try:
         session = StreamSession(socket, runtime, new_request_id())
+        runtime.session_slots.check(caller)
     except OrpheusError as error:
-        await socket.send_denial_response(orpheus_error_response(error))
+        response = orpheus_error_response(error)
+        await deny_handshake(response, socket.scope, socket.receive, socket.send)
         return
-    await socket.accept()
-    await session.run()
+    with runtime.session_slots.taken(caller):
+        is_offered = SUBPROTOCOL in socket.scope.get("subprotocols", ())
+        await socket.accept(subprotocol=SUBPROTOCOL if is_offered else None)
+        await session.run()
