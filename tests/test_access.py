@@ -663,6 +663,14 @@ class TestLogs:
                     connection.recv(WAIT_LIMIT_SEC)
             except InvalidStatus:
                 assert key != KEY
+        # No subprotocol may hold such characters.
+        headers = {"Sec-WebSocket-Protocol": f"orpheus, bearer.{ODD_KEY}"}
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            connect(served.socket_url, additional_headers=headers),
+        ):
+            pass
+        assert refused.value.response.status_code == 400
 
     @staticmethod
     def of_the_server(caplog: pytest.LogCaptureFixture) -> str:
@@ -680,8 +688,10 @@ class TestLogs:
         caplog.set_level(logging.DEBUG)
         self.use(served)
         text = self.of_the_server(caplog)
-        assert "outcome=done" in text
+        assert " caller=anna outcome=done " in text
+        assert " caller=anna began" in text
         assert KEY not in text
+        assert ODD_KEY not in text
 
     def test_nor_in_the_log_of_another_uvicorn(self, loggers: list[logging.Logger]) -> None:
         """`uvicorn --log-level debug` has set its own levels before the app is imported."""

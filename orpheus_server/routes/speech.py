@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from orpheus_server.access import caller_of
 from orpheus_server.disconnect import until_disconnect
 from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import OrpheusError, RequestError
@@ -60,7 +61,7 @@ async def create_speech(
     # HTTP/1.0 cannot tell the end of a body from a connection that was cut; events tell it.
     is_streamed = _is_streamed(body, runtime) and (is_sse or request.scope["http_version"] != "1.0")
     plan, job = await plan_job(body, runtime, request_id)
-    answer = _Answer(job, runtime.synthesizer, started)
+    answer = _Answer(job, runtime.synthesizer, caller_of(request.scope), started)
     if not is_streamed:
         data = await until_disconnect(request.receive, answer.whole())
         if data is None:
@@ -130,6 +131,7 @@ class _Answer:
 
     job: SpeechJob
     synthesizer: Synthesizer
+    caller: str
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)
     _first_sec: float = field(default=0.0, init=False)
@@ -182,9 +184,10 @@ class _Answer:
         elapsed_sec = time.perf_counter() - self.started
         audio_sec = stats.num_samples / self.synthesizer.sample_rate
         logger.info(
-            "request=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
+            "request=%s caller=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
             "tokens=%d audio_sec=%.2f first_bytes_sec=%.3f total_sec=%.2f rtf=%.3f",
             job.request_id,
+            self.caller,
             outcome.replace(" ", "_"),
             job.voice.name,
             job.response_format,
