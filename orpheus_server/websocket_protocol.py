@@ -19,3 +19,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         # Closing waits until the peer has taken all that was written; one who is gone, or reads no
         # more, never does, and what speaks to it would wait as long.
         self.transport.abort()
+
+    async def send(self, message: Any) -> None:
+        """A refusal is the end of a handshake; to uvicorn each would be an error of the app."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True

@@ -693,6 +693,18 @@ class TestLogs:
         assert KEY not in text
         assert ODD_KEY not in text
 
+    def test_a_refused_socket_is_no_error_of_the_server(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """uvicorn logged one for each, which anybody could have it do."""
+        with (
+            ServedFakes(keyed()) as served,
+            pytest.raises(InvalidStatus),
+            connect(served.socket_url),
+        ):
+            pass
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
     def test_nor_in_the_log_of_another_uvicorn(self, loggers: list[logging.Logger]) -> None:
         """`uvicorn --log-level debug` has set its own levels before the app is imported."""
         logging.getLogger("uvicorn.error").setLevel(logging.DEBUG)
