@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import http.client
 import json
 import logging
 import re
@@ -645,6 +646,18 @@ class TestServed:
         assert response.status_code == status
         assert json.loads(response.body or b"")["error"]["code"] == code
         assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_who_comes_through_a_proxy_on_this_machine_is_not_this_machine() -> None:
+    """To the server the proxy is its peer; uvicorn believes it who the caller is."""
+    with ServedFakes(FakeServer()) as served:
+        answers = []
+        for headers in ({}, {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "x, 10.0.0.1"}):
+            connection = http.client.HTTPConnection(*served.address, timeout=WAIT_LIMIT_SEC)
+            connection.request("GET", "/v1/models", headers=headers)
+            answers.append(connection.getresponse().status)
+            connection.close()
+    assert answers == [200, 401, 401]
 
 
 class TestLogs:
