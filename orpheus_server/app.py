@@ -6,20 +6,50 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
-from fastapi_swagger import patch_fastapi
+from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
+from orpheus_server.access import Access
+from orpheus_server.api_keys import KeyRing, parse_api_keys
 from orpheus_server.choice import check_start
 from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.middleware import BodyLimit, RequestScope
-from orpheus_server.routes import health, metrics, models, root, speech, stream
+from orpheus_server.origins import parse_origins
+from orpheus_server.routes import docs, health, metrics, models, root, speech, stream
 from orpheus_server.runtime import Runtime, open_runtime
 from orpheus_server.schemas import ErrorResponse
+from orpheus_server.security_headers import SecurityHeaders
 from orpheus_server.settings import Settings, load_settings
 
 OpenRuntime = Callable[[Settings], AbstractAsyncContextManager[Runtime]]
 
 _MIB = 1 << 20
+# Besides the key, what OpenAI's JavaScript SDK sends by itself.
+_CORS_HEADERS = [
+    *("authorization", "content-type", "user-agent"),
+    *(
+        f"x-stainless-{name}"
+        for name in (
+            *("arch", "async", "custom-poll-interval", "helper-method", "lang", "os"),
+            *("package-version", "poll-helper", "read-timeout", "retry-count", "runtime"),
+            *("runtime-version", "stream-helper", "timeout"),
+        )
+    ),
+]
+_CORS_EXPOSED = [
+    *("x-request-id", "openai-processing-ms", "retry-after", "x-should-retry"),
+    *(
+        f"x-orpheus-{name}"
+        for name in (
+            "degraded-chunks",
+            "dropped-symbols",
+            "dropped-tags",
+            "ignored-fields",
+            "queue-ms",
+        )
+    ),
+]
+
 _BYTES_PER_CHAR = 12
 """A character outside of the basic plane, escaped in JSON, is two times six bytes."""
 
@@ -33,6 +63,7 @@ def create_app(
     """
     settings = settings or load_settings()
     check_start(settings)
+    keys, origins = read_access(settings)
     opener = open_runtime or _open_real_runtime
 
     def count_request(route: str, status: int) -> None:
@@ -53,6 +84,7 @@ def create_app(
         lifespan=lifespan,
         # The built-in page loads its scripts from a CDN; this one carries them.
         docs_url=None,
+        openapi_url="/openapi.json" if settings.enable_docs else None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         # A redirect is neither an answer nor an error in the envelope: it is a 404 like others.
@@ -65,18 +97,38 @@ def create_app(
             "default": {"model": ErrorResponse, "description": "Any other failure"},
         },
     )
-    patch_fastapi(app, docs_url="/docs", redirect_from_root_to_docs=False)
     install_error_handlers(app)
     app.include_router(root.router)
     for part in (speech, stream, models, health):
         # Clients differ in whether their base URL ends in /v1.
         app.include_router(part.router, prefix="/v1")
         app.include_router(part.router, include_in_schema=False)
+    if settings.enable_docs:
+        app.include_router(docs.router)
     if settings.enable_metrics:
         app.include_router(metrics.router)
+    # The last one added is the first that a request meets.
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes(settings))
+    app.add_middleware(Access, keys=keys, is_open=settings.allow_unauthenticated, origins=origins)
+    if origins:
+        # Before keys are asked for: a preflight has none, and a page must be able to read a 401.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
+            allow_headers=_CORS_HEADERS,
+            expose_headers=_CORS_EXPOSED,
+        )
     app.add_middleware(RequestScope, count=count_request)
+    app.add_middleware(SecurityHeaders, is_shared=bool(origins))
     return app
+
+
+def read_access(settings: Settings) -> tuple[KeyRing | None, tuple[str, ...]]:
+    """Keys and origins of the settings. Raises `StartError`."""
+    keys = settings.api_keys
+    ring = None if keys is None else parse_api_keys(keys.get_secret_value())
+    return ring, parse_origins(settings.cors_origins) if settings.cors_origins else ()
 
 
 def max_body_bytes(settings: Settings) -> int:

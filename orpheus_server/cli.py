@@ -1,6 +1,7 @@
 """The console script `orpheus-server`."""
 
 import argparse
+import ipaddress
 import math
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def check_address(settings: Settings) -> None:
+    """Raises `StartError` if others could reach a server that has no keys."""
+    if settings.api_keys or settings.allow_unauthenticated or _is_loopback(settings.host):
+        return
+    raise StartError(
+        f"HOST={settings.host!r} can be reached from other machines. Set API_KEYS to the keys that "
+        "callers must show, or ALLOW_UNAUTHENTICATED=true to serve everybody."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # Where another name leads is known only when it is looked up.
+        return host.lower() == "localhost"
+
+
 def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Config:
     """How uvicorn serves the app; port 0 takes a free one."""
     return uvicorn.Config(
@@ -70,7 +89,11 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
 
 
 def serve(settings: Settings) -> int:
-    """Serves until Ctrl-C or SIGTERM; 0, or 1 if it could not start or has lost its engine."""
+    """Serves until Ctrl-C or SIGTERM; 0, or 1 if it could not start or has lost its engine.
+
+    Raises `StartError` before anything is loaded.
+    """
+    check_address(settings)
 
     def stop() -> None:
         server.should_exit = True

@@ -4,6 +4,10 @@ OrpheusError
 ├── StartError            the server cannot start: a setting, a checkpoint, the environment
 ├── RequestError          the caller's mistake; names the field and a machine-readable code
 │   └── UnknownModel      the model that was asked for is not served here
+├── AccessDenied          the caller may not use this server
+│   ├── KeyRefused        no key, or none of this server's
+│   ├── HostRefused       a name that anybody can point at this machine
+│   └── OriginRefused     a web page that was not allowed
 ├── RateLimited           this caller has used up a limit of its own
 ├── RequestTimedOut       the server took longer than a request may take
 ├── GenerationFailed      this request failed; others are not affected
@@ -35,6 +39,22 @@ class RequestError(OrpheusError):
 
 class UnknownModel(RequestError):
     """The model that was asked for is not served here."""
+
+
+class AccessDenied(OrpheusError):
+    """The caller may not use this server."""
+
+
+class KeyRefused(AccessDenied):
+    """No key was shown, or none of this server's."""
+
+
+class HostRefused(AccessDenied):
+    """The server was asked for by a name that anybody can point at this machine."""
+
+
+class OriginRefused(AccessDenied):
+    """A web page asks that was not allowed to."""
 
 
 class RateLimited(OrpheusError):

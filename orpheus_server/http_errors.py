@@ -10,9 +10,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from orpheus_server.errors import (
+    AccessDenied,
     ChunkFailed,
     EngineUnavailable,
     GenerationFailed,
+    HostRefused,
+    KeyRefused,
+    OriginRefused,
     OrpheusError,
     Overloaded,
     RateLimited,
@@ -26,10 +30,14 @@ from orpheus_server.schemas import ErrorBody, ErrorResponse
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 UNAVAILABLE = "service_unavailable_error"
+NOT_PERMITTED = "permission_error"
 
 # The SDK repeats every 5xx twice: for what would fail again, that is two generations for nothing.
 _DO_NOT_RETRY = {"x-should-retry": "false"}
 _WORTH_A_RETRY = {408, 409, 429}
+
+# Nothing is read of a request that is refused, so nothing can follow it.
+_CLOSE = {"connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,17 @@ _TABLE: dict[type[OrpheusError], Answer] = {
     RequestError: Answer(400, INVALID_REQUEST, "invalid_value", {}),
     ChunkFailed: Answer(500, SERVER_ERROR, "generation_failed", _DO_NOT_RETRY),
     GenerationFailed: Answer(500, SERVER_ERROR, "generation_failed", {}),
+    AccessDenied: Answer(403, NOT_PERMITTED, "access_denied", _CLOSE),
+    KeyRefused: Answer(
+        401, INVALID_REQUEST, "invalid_api_key", {"www-authenticate": "Bearer", **_CLOSE}
+    ),
+    HostRefused: Answer(403, NOT_PERMITTED, "host_not_allowed", _CLOSE),
+    OriginRefused: Answer(403, NOT_PERMITTED, "origin_not_allowed", _CLOSE),
     RateLimited: Answer(429, "rate_limit_error", "rate_limit_exceeded", {}),
     RequestTimedOut: Answer(504, SERVER_ERROR, "timeout", _DO_NOT_RETRY),
     Overloaded: Answer(503, UNAVAILABLE, "server_is_overloaded", {}),
     # The connection leads to a server that is about to end.
-    ShuttingDown: Answer(503, UNAVAILABLE, "shutting_down", {"connection": "close"}),
+    ShuttingDown: Answer(503, UNAVAILABLE, "shutting_down", _CLOSE),
     EngineUnavailable: Answer(503, UNAVAILABLE, "engine_unavailable", {}),
     OrpheusError: Answer(500, SERVER_ERROR, "internal_error", {}),
 }

@@ -36,5 +36,8 @@ def configure_logging(settings: Settings, *, warnings: Sequence[str] = ()) -> No
         logger.handlers[:] = [handler]
         logger.setLevel(settings.log_level)
         logger.propagate = False
+    # Below INFO, the library behind its WebSockets logs every header, keys among them.
+    least = max(logging.INFO, logging.getLogger("uvicorn").level)
+    logging.getLogger("uvicorn.error").setLevel(least)
     for line in warnings:
         logging.getLogger("orpheus_server").warning("%s", line)

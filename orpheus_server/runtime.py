@@ -11,6 +11,7 @@ from typing import Literal
 
 from orpheus_server.admission import Admission
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
+from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice, choose, has_cuda
@@ -50,7 +51,6 @@ class Runtime:
         self.start_error: StartError | None = None
         self.is_closing = False
         self.draining = asyncio.Event()
-        self.num_sessions = 0
         self.capacity = Capacity(ceiling=settings.tts_max_streams or choice.max_num_seqs)
         self.admission = Admission(
             lambda: self.capacity.num_streams,
@@ -58,6 +58,9 @@ class Runtime:
             max_per_caller=settings.tts_max_requests_per_key,
         )
         self.metrics = Metrics(self)
+        self.session_slots = CallerSlots(
+            settings.tts_max_sessions_per_key, what="WebSocket sessions"
+        )
         self._engine: TokenEngine | None = None
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None
@@ -129,7 +132,7 @@ class Runtime:
             num_queued=self.admission.num_waiting,
             num_generating=self.admission.num_running,
             num_draining=self.admission.num_delivering,
-            num_sessions=self.num_sessions,
+            num_sessions=self.session_slots.num_taken,
             num_generations=self.num_active_generations,
             num_streams_capacity=self.capacity.num_streams,
             is_engine_up=self.status == "healthy",

@@ -211,6 +211,8 @@ def warnings_for(settings: Settings) -> list[str]:
     lines = []
     if settings.vllm_use_v1 == "0":
         lines.append("VLLM_USE_V1=0 has no effect: vLLM's first engine no longer exists.")
+    if settings.api_keys is not None and settings.allow_unauthenticated:
+        lines.append("ALLOW_UNAUTHENTICATED=true has no effect: API_KEYS is set, a key is needed.")
     known = [name.upper() for name in Settings.model_fields]
     env_file = Settings.model_config.get("env_file")
     in_file = dotenv_values(env_file) if isinstance(env_file, Path) else {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import WebSocket
 from pydantic import BaseModel, ValidationError
+from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from orpheus_server.checkpoint import Voice
@@ -22,6 +23,7 @@ from orpheus_server.routes.speech_options import (
     too_long,
 )
 from orpheus_server.runtime import Runtime
+from orpheus_server.settings import Settings
 from orpheus_server.stream_events import (
     CLIENT_EVENT,
     AudioDone,
@@ -86,6 +88,10 @@ class Utterance:
 class StreamSession:
     """Reads events, speaks one utterance after the other, and tells what it does.
 
+    After `tts_max_session_sec` the utterance that is being spoken gets no more text and comes to
+    its end, or is cancelled; those that wait are dropped. Then an error with the code
+    `session_expired`, and the connection is closed with 1000: the session has ended in order.
+
     Raises `EngineUnavailable` when it is made and nobody can be served.
     """
 
@@ -101,14 +107,19 @@ class StreamSession:
         self._utterances: list[Utterance] = []
         self._has_utterance = asyncio.Event()
         self._is_dropping_text = False
+        self._is_expired = False
         self._speaker: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until the caller leaves; afterwards nothing of it is left in the engine."""
         self._speaker = asyncio.create_task(self._speak_all())
+        end = asyncio.get_running_loop().time() + self._runtime.settings.tts_max_session_sec
         try:
             while True:
-                message = await self._socket.receive()
+                message = await self._receive_until(end)
+                if message is None:
+                    await self._expire()
+                    continue
                 if message["type"] == "websocket.disconnect" or self._speaker.done():
                     return
                 await self._answer(message.get("text"))
@@ -121,6 +132,23 @@ class StreamSession:
             await cancel_all([self._speaker])
             logger.info("session=%s ended utterances=%d", self._id, self._num_utterances)
 
+    async def _receive_until(self, end: float) -> Message | None:
+        if self._is_expired:
+            return await self._socket.receive()
+        # A caller whose messages are all there already never lets the time-out happen.
+        if asyncio.get_running_loop().time() < end:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(end):
+                    return await self._socket.receive()
+        return None
+
+    async def _expire(self) -> None:
+        self._is_expired = True
+        del self._utterances[1:]
+        if self._utterances and not self._utterances[0].has_all_text:
+            await self._end_text(self._utterances[0])
+        self._has_utterance.set()
+
     async def _answer(self, text: str | None) -> None:
         try:
             await self._handle(_parse(text))
@@ -129,6 +157,10 @@ class StreamSession:
 
     async def _handle(self, event: BaseModel) -> None:
         match event:
+            case Cancel():
+                await self._cancel()
+            case _ if self._is_expired:
+                pass
             case SessionStart():
                 await self._start(event)
             case TextDelta() | TextFlush() | TextDone() if self._is_dropping_text:
@@ -140,8 +172,6 @@ class StreamSession:
                 utterance.put(await self._run_text(utterance.stream.flush))
             case TextDone():
                 await self._end_text(self._open_utterance("text.done"))
-            case Cancel():
-                await self._cancel()
 
     async def _start(self, options: SessionStart) -> None:
         if self._utterances:
@@ -212,6 +242,8 @@ class StreamSession:
 
     async def _cancel(self) -> None:
         assert self._speaker is not None
+        if self._is_expired and not self._utterances:
+            return
         await cancel_all([self._speaker])
         utterances, self._utterances = self._utterances, []
         self._has_utterance.clear()
@@ -219,19 +251,28 @@ class StreamSession:
         self._speaker = asyncio.create_task(self._speak_all())
         for utterance in utterances:
             await self._send(_done(utterance, is_cancelled=True))
+        if self._is_expired:
+            self._has_utterance.set()
 
     async def _speak_all(self) -> None:
         try:
             while True:
                 await self._has_utterance.wait()
-                await self._speak(self._utterances[0])
-                del self._utterances[0]
+                if self._utterances:
+                    await self._speak(self._utterances[0])
+                    del self._utterances[0]
+                if self._is_expired:
+                    return await self._end()
                 if not self._utterances:
                     self._has_utterance.clear()
         except WebSocketDisconnect:
             pass  # the reader is told too
         except Exception:  # a task's edge: a bug of ours must not leave a session without sound
             await self._break_off()
+
+    async def _end(self) -> None:
+        await self._send(ErrorEvent(error=error_body(_session_expired(self._runtime.settings))))
+        await self._socket.close()
 
     async def _break_off(self) -> None:
         logger.exception("session=%s failed unexpectedly", self._id)
@@ -324,6 +365,14 @@ def _parse(text: str | None) -> Any:
 def _out_of_order(event: str, reason: str) -> RequestError:
     return RequestError(
         f"{event!r} is out of order: {reason}.", param="type", code="event_out_of_order"
+    )
+
+
+def _session_expired(settings: Settings) -> RequestError:
+    return RequestError(
+        f"A session lasts {settings.tts_max_session_sec:g} seconds here; open another one.",
+        param=None,
+        code="session_expired",
     )
 
 

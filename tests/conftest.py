@@ -37,7 +37,8 @@ def loggers() -> Iterator[list[logging.Logger]]:
 
     A handler that stays writes to the captured stream of a test that is over.
     """
-    loggers = [logging.getLogger(name) for name in ("orpheus_server", "uvicorn")]
+    names = ("orpheus_server", "uvicorn", "uvicorn.error")
+    loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     yield loggers
     for logger, (handlers, level, propagates) in zip(loggers, before, strict=True):

@@ -291,9 +291,18 @@ class FakeServer:
         return create_app(self.settings, open_runtime=self.open_runtime)
 
     @contextmanager
-    def client(self) -> Iterator[TestClient]:
-        """A client of the running app; afterwards nothing is left in the engine."""
-        with TestClient(self.build_app()) as client:
+    def client(self, *, peer: str = "127.0.0.1", host: str = "127.0.0.1") -> Iterator[TestClient]:
+        """A client of the running app at the address `peer`, which asks for the name `host`;
+        afterwards nothing is left in the engine.
+        """
+        client = TestClient(
+            self.build_app(),
+            base_url="http://127.0.0.1",
+            # A WebSocket of this client would ask for "testserver".
+            headers={"host": host},
+            client=(peer, 50_000),
+        )
+        with client:
             yield client
             assert self.engine.num_active == 0
 

@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from orpheus_server import __version__
 from orpheus_server.choice import POCKET_FOLDER
-from orpheus_server.cli import main
+from orpheus_server.cli import check_address, main
+from orpheus_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,6 +64,40 @@ class TestCli:
         monkeypatch.setenv("TTS_MODEL_NAME", "/no/such")
         assert main(["serve"]) == 2
         assert "TTS_MODEL_NAME='/no/such': allowed is a folder" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "tts.example", "127.0.0.1.evil"])
+    def test_others_could_reach_a_server_without_keys(
+        self, capsys: pytest.CaptureFixture[str], host: str
+    ) -> None:
+        """It would have spoken for everybody in the network, and said nothing of it."""
+        assert main(["serve", f"--host={host}"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"orpheus-server: HOST={host!r} can be reached from other machines.")
+        assert "API_KEYS" in line
+        assert "ALLOW_UNAUTHENTICATED=true" in line
+
+    def test_a_bad_key_is_not_printed(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("API_KEYS", "anna:SECRET-1,SECRET")
+        assert main(["serve"]) == 2
+        assert capsys.readouterr() == (
+            "",
+            "orpheus-server: API_KEYS=(hidden), entry 2: a key has at least 8 characters, this "
+            "one 6.\n",
+        )
+
+
+class TestAddress:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost", "LOCALHOST"])
+    def test_this_machine_needs_no_keys(self, host: str) -> None:
+        check_address(Settings(host=host))
+
+    @pytest.mark.parametrize(
+        "settings", [{"api_keys": SecretStr("abcdefgh")}, {"allow_unauthenticated": True}]
+    )
+    def test_a_public_one_with_keys_or_on_purpose(self, settings: dict[str, Any]) -> None:
+        check_address(Settings(host="0.0.0.0", **settings))
 
 
 class TestEntry:

@@ -21,11 +21,18 @@ from orpheus_server.http_errors import (
 
 NO_RETRY = {"x-should-retry": "false"}
 UNAVAILABLE = "service_unavailable_error"
+CLOSE = {"connection": "close"}
 TABLE = {
     "OrpheusError": Answer(500, "server_error", "internal_error", {}),
     "StartError": Answer(500, "server_error", "internal_error", {}),
     "RequestError": Answer(400, "invalid_request_error", "invalid_value", {}),
     "UnknownModel": Answer(404, "invalid_request_error", "model_not_found", {}),
+    "AccessDenied": Answer(403, "permission_error", "access_denied", CLOSE),
+    "KeyRefused": Answer(
+        401, "invalid_request_error", "invalid_api_key", {"www-authenticate": "Bearer", **CLOSE}
+    ),
+    "HostRefused": Answer(403, "permission_error", "host_not_allowed", CLOSE),
+    "OriginRefused": Answer(403, "permission_error", "origin_not_allowed", CLOSE),
     "RateLimited": Answer(429, "rate_limit_error", "rate_limit_exceeded", {}),
     "RequestTimedOut": Answer(504, "server_error", "timeout", NO_RETRY),
     "GenerationFailed": Answer(500, "server_error", "generation_failed", {}),
@@ -34,7 +41,7 @@ TABLE = {
     "EngineNotReady": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
     "EngineDead": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
     "Overloaded": Answer(503, UNAVAILABLE, "server_is_overloaded", {}),
-    "ShuttingDown": Answer(503, UNAVAILABLE, "shutting_down", {"connection": "close"}),
+    "ShuttingDown": Answer(503, UNAVAILABLE, "shutting_down", CLOSE),
 }
 RETRY_AFTER = {
     "RateLimited": "5",

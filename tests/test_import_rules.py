@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "application": ("app",),
     "HTTP": (
         *("routes", "stream_session", "stream_events", "live_response", "disconnect"),
-        *("middleware", "http_errors"),
+        *("middleware", "access", "security_headers", "http_errors"),
     ),
     "composition root": ("runtime", "parts", "warm_up"),
     "conductor": ("synthesizer",),
@@ -34,23 +34,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "pure": (
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
-        *(
-            "capacity",
-            "fair_queue",
-            "prompts",
-            "frames",
-            "guard",
-            "sampling",
-            "audio",
-            "seams",
-            "__init__",
-        ),
+        *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
+        *("api_keys", "origins", "caller_slots", "capacity", "fair_queue"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
 HTTP_MODULES = {
     *("app", "cli", "fastapi_app", "routes", "stream_session", "live_response", "disconnect"),
-    *("middleware", "http_errors"),
+    *("middleware", "access", "security_headers", "http_errors"),
 }
 
 # Foreign library: the modules that may import it, anywhere in them.

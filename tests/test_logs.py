@@ -56,4 +56,4 @@ def test_others_are_left_alone(loggers: list[logging.Logger]) -> None:
     before = root.handlers[:], root.level
     configure_logging(load_settings(log_level="ERROR"))
     assert (root.handlers, root.level) == before
-    assert [logger.level for logger in loggers] == [logging.ERROR] * 2
+    assert [logger.level for logger in loggers] == [logging.ERROR] * 3

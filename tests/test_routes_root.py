@@ -31,6 +31,7 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
             "GET /v1/models/{model}",
             "GET /health",
             "GET /ready",
+            "GET /metrics",
             "GET /docs",
         ],
     }

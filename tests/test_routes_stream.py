@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,9 +19,11 @@ from typing import Any
 
 import av
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient, WebSocketDenialResponse, WebSocketTestSession
+from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from orpheus_server.cli import MAX_MESSAGE_BYTES
@@ -28,7 +31,7 @@ from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script
 from orpheus_server.planning import nothing_to_speak
 from orpheus_server.settings import Settings
-from orpheus_server.stream_session import MAX_WAITING_UTTERANCES
+from orpheus_server.stream_session import MAX_WAITING_UTTERANCES, StreamSession
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
 from tests.served import ServedFakes, wait_until
 from tests.support import (
@@ -719,6 +722,137 @@ class TestFailures:
             session.socket.close()
             wait_until(lambda: engine.num_active == 0)
             assert engine.num_aborted == LIVE_LOOK_AHEAD
+
+
+class TestSessionsOfACaller:
+    def test_one_more_is_refused_and_a_closed_one_makes_room(self) -> None:
+        server = FakeServer(settings=Settings(tts_max_sessions_per_key=2))
+        with server.client() as client:
+            with client.websocket_connect(PATH), client.websocket_connect("/audio/stream"):
+                with (
+                    pytest.raises(WebSocketDenialResponse) as denied,
+                    client.websocket_connect(PATH),
+                ):
+                    pass
+                assert (denied.value.status_code, denied.value.headers["retry-after"]) == (429, "5")
+                assert denied.value.json()["error"] == {
+                    "message": "You have 2 WebSocket sessions open, as many as one caller may "
+                    "have; close one first.",
+                    "type": "rate_limit_error",
+                    "param": None,
+                    "code": "rate_limit_exceeded",
+                }
+            with client.websocket_connect(PATH), client.websocket_connect(PATH):
+                pass
+
+    def test_each_key_has_its_own(self) -> None:
+        settings = Settings(api_keys=SecretStr("abcdefgh,ijklmnop"), tts_max_sessions_per_key=1)
+        with FakeServer(settings=settings).client() as client:
+            first, second = ({"authorization": f"Bearer {key}"} for key in ("abcdefgh", "ijklmnop"))
+            with (
+                client.websocket_connect(PATH, headers={**first}),
+                client.websocket_connect(PATH, headers={**second}),
+                pytest.raises(WebSocketDenialResponse),
+                client.websocket_connect(PATH, headers={**first}),
+            ):
+                pass
+
+
+def expired_event(limit_sec: str) -> Received:
+    message = f"A session lasts {limit_sec} seconds here; open another one."
+    return error_event(message, None, "session_expired")
+
+
+class Clock:
+    """Lets a session's time be over when a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._is_over = threading.Event()
+        self._has_expired = threading.Event()
+        receive_until, expire = StreamSession._receive_until, StreamSession._expire
+
+        async def receive(session: StreamSession, end: float) -> Message | None:
+            return await receive_until(session, 0.0 if self._is_over.is_set() else end)
+
+        async def expire_and_tell(session: StreamSession) -> None:
+            await expire(session)
+            self._has_expired.set()
+
+        monkeypatch.setattr(StreamSession, "_receive_until", receive)
+        monkeypatch.setattr(StreamSession, "_expire", expire_and_tell)
+
+    def run_out(self, session: Session) -> None:
+        """Returns when the session has expired, and what is spoken has all of its text."""
+        self._is_over.set()
+        # It looks at its clock before each message.
+        session.send({"type": "nothing"})
+        (answer,) = session.until("error")
+        assert not isinstance(answer, bytes)
+        assert answer["error"]["code"] == "invalid_event"
+        assert self._has_expired.wait(WAIT_LIMIT_SEC)
+
+
+class TestExpiry:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        return Clock(monkeypatch)
+
+    def hold(self, session: Session, *events: dict[str, Any]) -> asyncio.Event:
+        """An utterance that is being spoken until the gate opens."""
+        gate = asyncio.Event()
+        session.server.engine.enqueue(held_script(short_script(30), gate))
+        session.start()
+        session.send(*events)
+        wait_until(lambda: session.server.engine.num_active == 1)
+        return gate
+
+    def check_end(self, session: Session) -> None:
+        assert session.receive() == expired_event("3600")
+        with pytest.raises(WebSocketDisconnect) as closed:
+            session.receive()
+        assert closed.value.code == 1000
+
+    @pytest.mark.parametrize("is_started", [False, True])
+    def test_when_nothing_is_spoken(self, session: Session, clock: Clock, is_started: bool) -> None:
+        if is_started:
+            session.start()
+            session.check_alive()
+        clock.run_out(session)
+        self.check_end(session)
+
+    def test_what_is_spoken_comes_to_its_end(self, session: Session, clock: Clock) -> None:
+        gate = self.hold(session, delta(SENTENCE), DONE, delta("Not this one."), DONE)
+        clock.run_out(session)
+        session.send(delta("Nor this."), DONE, START)
+        session.open_gate(gate)
+        assert session.until("audio.done", "error")[-1] == done_event(0, 32, 211, 30 * 2048)
+        self.check_end(session)
+
+    def test_text_that_never_ends(self, session: Session, clock: Clock) -> None:
+        """A session whose text stays open would last as long as its caller likes."""
+        gate = self.hold(session, delta(f"{SENTENCE} "), FLUSH)
+        clock.run_out(session)
+        session.open_gate(gate)
+        assert session.until("audio.done", "error")[-1] == done_event(0, 32, 211, 30 * 2048)
+        self.check_end(session)
+
+    def test_it_can_be_cancelled_still(self, session: Session, clock: Clock) -> None:
+        self.hold(session, delta(SENTENCE), DONE)
+        clock.run_out(session)
+        session.send(CANCEL)
+        (done,) = session.until("audio.done")
+        assert not isinstance(done, bytes)
+        assert done["is_cancelled"]
+        self.check_end(session)
+
+    def test_over_a_real_connection(self) -> None:
+        server = FakeServer(settings=Settings(tts_max_session_sec=0.05))
+        with ServedFakes(server) as served, connect(served.socket_url) as connection:
+            assert listen(connection, "error") == [expired_event("0.05")]
+            with pytest.raises(ConnectionClosedOK) as closed:
+                connection.recv(WAIT_LIMIT_SEC)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1000
 
 
 ENDLESS = Script(speech_ids(12), hangs_at_end=True)

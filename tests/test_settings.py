@@ -197,3 +197,11 @@ def test_the_first_engine_of_vllm(
     lines = warnings_for(load_settings())
     assert len(lines) == num_warnings
     assert all(line.startswith("VLLM_USE_V1=0 has no effect") for line in lines)
+
+
+def test_both_keys_and_everybody_is_said_to_mean_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", "abcdefgh")
+    monkeypatch.setenv("ALLOW_UNAUTHENTICATED", "true")
+    assert warnings_for(load_settings()) == [
+        "ALLOW_UNAUTHENTICATED=true has no effect: API_KEYS is set, a key is needed."
+    ]

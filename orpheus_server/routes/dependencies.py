@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from orpheus_server.access import caller_of
 from orpheus_server.runtime import Runtime
 
 
@@ -16,7 +17,7 @@ def _request_id(request: Request) -> str:
 
 
 def _caller(request: Request) -> str:
-    return cast(str, getattr(request.state, "caller", "local"))
+    return caller_of(request.scope)
 
 
 Caller = Annotated[str, Depends(_caller)]

@@ -1,9 +1,9 @@
 """`GET /`: what there is."""
 
 from fastapi import APIRouter
-from fastapi.responses import RedirectResponse
 
 from orpheus_server import __version__
+from orpheus_server.routes.dependencies import CurrentRuntime
 from orpheus_server.schemas import ServerInfo
 
 router = APIRouter()
@@ -12,8 +12,13 @@ router = APIRouter()
 @router.get("/v1", include_in_schema=False)
 @router.get("/v1/", include_in_schema=False)
 @router.get("/")
-async def get_server_info() -> ServerInfo:
+async def get_server_info(runtime: CurrentRuntime) -> ServerInfo:
     """Name, version and endpoints."""
+    # Those that a setting can take away.
+    optional = {
+        "GET /metrics": runtime.settings.enable_metrics,
+        "GET /docs": runtime.settings.enable_docs,
+    }
     return ServerInfo(
         name="Orpheus Server",
         version=__version__,
@@ -26,12 +31,6 @@ async def get_server_info() -> ServerInfo:
             "GET /v1/models/{model}",
             "GET /health",
             "GET /ready",
-            "GET /docs",
+            *(endpoint for endpoint, is_there in optional.items() if is_there),
         ],
     )
-
-
-@router.get("/v1/docs", include_in_schema=False)
-async def go_to_docs() -> RedirectResponse:
-    """The page is at `/docs` whatever the base URL ends in."""
-    return RedirectResponse("/docs")

@@ -228,9 +228,10 @@ class _Answer:
         elapsed_sec = time.perf_counter() - self.started
         audio_sec = stats.num_samples / self.runtime.checkpoint.sample_rate
         logger.info(
-            "request=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
+            "request=%s caller=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
             "tokens=%d audio_sec=%.2f queue_sec=%.3f first_bytes_sec=%.3f total_sec=%.2f rtf=%.3f",
             job.request_id,
+            self.caller,
             outcome.replace(" ", "_"),
             job.voice.name,
             job.response_format,

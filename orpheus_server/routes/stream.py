@@ -1,24 +1,38 @@
 """`WS /v1/audio/stream`: text in as it is written, sound out as it is made."""
 
+import logging
+
 from fastapi import APIRouter, WebSocket
 
+from orpheus_server.access import SUBPROTOCOL, caller_of, deny_handshake
 from orpheus_server.errors import OrpheusError
 from orpheus_server.http_errors import orpheus_error_response
 from orpheus_server.middleware import new_request_id
 from orpheus_server.runtime import Runtime
 from orpheus_server.stream_session import StreamSession
 
+logger = logging.getLogger(__name__)
+
 router = APIRouter(tags=["speech"])
 
 
 @router.websocket("/audio/stream")
 async def stream_speech(socket: WebSocket) -> None:
-    """A session; the handshake is refused with an ordinary error while nobody can be served."""
+    """A session; the handshake is refused with an ordinary error while nobody can be served, and
+    to a caller who has enough sessions.
+    """
     runtime: Runtime = socket.app.state.runtime
+    caller = caller_of(socket.scope)
+    session_id = new_request_id()
     try:
-        session = StreamSession(socket, runtime, new_request_id())
+        session = StreamSession(socket, runtime, session_id)
+        runtime.session_slots.check(caller)
     except OrpheusError as error:
-        await socket.send_denial_response(orpheus_error_response(error))
+        response = orpheus_error_response(error)
+        await deny_handshake(response, socket.scope, socket.receive, socket.send)
         return
-    await socket.accept()
-    await session.run()
+    with runtime.session_slots.taken(caller):
+        is_offered = SUBPROTOCOL in socket.scope.get("subprotocols", ())
+        await socket.accept(subprotocol=SUBPROTOCOL if is_offered else None)
+        logger.info("session=%s caller=%s began", session_id, caller)
+        await session.run()

@@ -1,0 +1,70 @@
+"""`API_KEYS`: which keys there are and whose; each is kept as its digest only."""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+
+from orpheus_server.errors import StartError
+
+MIN_KEY_CHARS = 8
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_KEY = re.compile(r"[!-+\--~]+")  # printable ASCII without space and comma
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """Names of keys and their SHA-256 digests."""
+
+    entries: tuple[tuple[str, bytes], ...] = field(repr=False)
+
+    def name_of(self, token: str) -> str | None:
+        """Whose key it is; takes the same time whichever key it resembles."""
+        digest = _digest(token)
+        found = None
+        for name, own in self.entries:
+            if hmac.compare_digest(own, digest):
+                found = name
+        return found
+
+
+def parse_api_keys(text: str) -> KeyRing:
+    """The ring of `key` or `name:key`, several separated by commas; without a name it is `key1`,
+    `key2`, ... by its place.
+
+    Raises `StartError`, whose message names the place and never holds any of the text.
+    """
+    digests: dict[str, bytes] = {}
+    for place, part in enumerate(text.split(","), start=1):
+        name, key = _split(part.strip(), place)
+        digest = _digest(key)
+        if name in digests:
+            raise _bad(place, "its name is taken by an earlier one")
+        if digest in digests.values():
+            raise _bad(place, "the same key stands there before")
+        digests[name] = digest
+    return KeyRing(tuple(digests.items()))
+
+
+def _split(entry: str, place: int) -> tuple[str, str]:
+    name, colon, key = entry.partition(":")
+    if not colon:
+        name, key = f"key{place}", entry
+    if not entry:
+        raise _bad(place, "it is empty; write 'key' or 'name:key', separated by commas")
+    if _NAME.fullmatch(name) is None:
+        raise _bad(place, "what stands before ':' is its name: letters, digits and '_.-' only")
+    if key and _KEY.fullmatch(key) is None:
+        raise _bad(place, "a key is printable ASCII without spaces")
+    if len(key) < MIN_KEY_CHARS:
+        raise _bad(place, f"a key has at least {MIN_KEY_CHARS} characters, this one {len(key)}")
+    return name, key
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _bad(place: int, reason: str) -> StartError:
+    return StartError(f"API_KEYS=(hidden), entry {place}: {reason}.")

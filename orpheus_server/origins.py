@@ -1,0 +1,79 @@
+"""Origins of web pages: `CORS_ORIGINS`, and which page comes from this server itself."""
+
+import ipaddress
+import re
+
+from orpheus_server.errors import StartError
+
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)(?::([0-9]{1,5}))?")
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Origins as browsers write them, from `scheme://host[:port]` separated by commas.
+
+    Raises `StartError`.
+    """
+    origins = []
+    for entry in (part.strip() for part in text.split(",")):
+        if entry == "*":
+            raise StartError(
+                "CORS_ORIGINS='*': name the origins; with it every page that somebody opens could "
+                "use this server."
+            )
+        origin = normal_origin(entry)
+        if origin is None:
+            raise StartError(
+                f"CORS_ORIGINS={entry!r}: allowed are origins like https://a.example or "
+                "http://127.0.0.1:3000, without a path, separated by commas."
+            )
+        origins.append(origin)
+    return tuple(dict.fromkeys(origins))
+
+
+def normal_origin(origin: str) -> str | None:
+    """In small letters and without the port that is meant anyway; None if it is no origin."""
+    scheme, _, authority = origin.lower().partition("://")
+    if scheme not in _DEFAULT_PORTS:
+        return None
+    place = _normal_authority(authority, scheme)
+    return None if place is None else f"{scheme}://{place}"
+
+
+def is_same_origin(origin: str, host: str, *, is_secure: bool) -> bool:
+    """Whether the page came from the host that it now asks for.
+
+    A page over TLS may ask a server that knows nothing of TLS: a proxy in front of it does.
+    """
+    scheme = origin.partition("://")[0].lower()
+    own = normal_origin(origin)
+    if own is None or (is_secure and scheme != "https"):
+        return False
+    return own == normal_origin(f"{scheme}://{host}")
+
+
+def is_local_host(host: str) -> bool:
+    """Whether a `Host` header names an address or this machine: no name that others can point
+    here.
+    """
+    found = _AUTHORITY.fullmatch(host.lower())
+    if found is None:
+        return False
+    name = found[1]
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _normal_authority(authority: str, scheme: str) -> str | None:
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        return None
+    name, port = found[1], found[3]
+    if port is not None and not 1 <= int(port) <= 65_535:
+        return None
+    return name if port is None or port == _DEFAULT_PORTS[scheme] else f"{name}:{port}"

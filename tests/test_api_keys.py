@@ -1,0 +1,100 @@
+"""`API_KEYS`: names, digests, and messages that never hold a key."""
+
+import hashlib
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orpheus_server.api_keys import KeyRing, parse_api_keys
+from orpheus_server.errors import StartError
+
+
+def names(ring: KeyRing) -> list[str]:
+    return [name for name, _ in ring.entries]
+
+
+class TestParse:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("abcdefgh", {"key1": "abcdefgh"}),
+            ("anna:abcdefgh", {"anna": "abcdefgh"}),
+            (" anna:abcdefgh , ijklmnop ", {"anna": "abcdefgh", "key2": "ijklmnop"}),
+            ("abcdefgh,A_b.c-9:a:b:c:d:e", {"key1": "abcdefgh", "A_b.c-9": "a:b:c:d:e"}),
+            ("x:!\"#$%&'()*+-./:;<=>?@[]^_`{|}~\\", {"x": "!\"#$%&'()*+-./:;<=>?@[]^_`{|}~\\"}),
+        ],
+    )
+    def test_names_and_keys(self, text: str, expected: dict[str, str]) -> None:
+        ring = parse_api_keys(text)
+        assert names(ring) == list(expected)
+        for name, key in expected.items():
+            assert ring.name_of(key) == name
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "entry 1: it is empty"),
+            (" ", "entry 1: it is empty"),
+            ("SECRET-1,", "entry 2: it is empty"),
+            (",SECRET-1", "entry 1: it is empty"),
+            ("SECRET1", "entry 1: a key has at least 8 characters, this one 7"),
+            ("anna:", "entry 1: a key has at least 8 characters, this one 0"),
+            ("SECRET 12", "entry 1: a key is printable ASCII without spaces"),
+            ("SECRET-1,SECRÉT-2", "entry 2: a key is printable ASCII"),
+            ("SECRET\x7f12", "entry 1: a key is printable ASCII"),
+            (":SECRET-1", "entry 1: what stands before ':' is its name"),
+            ("SE CRET:SECRET-1", "entry 1: what stands before ':' is its name"),
+            ("a:SECRET-1,a:SECRET-2", "entry 2: its name is taken"),
+            ("key2:SECRET-1,SECRET-2", "entry 2: its name is taken"),
+            ("a:SECRET-1,b:SECRET-1", "entry 2: the same key"),
+        ],
+    )
+    def test_what_is_refused(self, text: str, message: str) -> None:
+        with pytest.raises(StartError) as refused:
+            parse_api_keys(text)
+        assert str(refused.value).startswith(f"API_KEYS=(hidden), {message}")
+        assert "SECR" not in str(refused.value)
+
+    def test_a_ring_holds_no_key(self) -> None:
+        ring = parse_api_keys("anna:SECRET-1")
+        assert ring.entries == (("anna", hashlib.sha256(b"SECRET-1").digest()),)
+        assert repr(ring) == "KeyRing()"
+
+
+class TestNameOf:
+    RING = parse_api_keys("anna:abcdefgh,ben:ijklmnop")
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            "",
+            "abcdefg",
+            "abcdefghi",
+            "ABCDEFGH",
+            "abcdefgh ",
+            "anna",
+            "abcdefgh,ijklmnop",
+            "\udcff",
+        ],
+    )
+    def test_what_is_no_key(self, token: str) -> None:
+        assert self.RING.name_of(token) is None
+
+    @given(st.text())
+    def test_nothing_else_is_a_key(self, token: str) -> None:
+        expected = {"abcdefgh": "anna", "ijklmnop": "ben"}.get(token)
+        assert self.RING.name_of(token) == expected
+
+
+@given(
+    st.lists(
+        st.text(string.ascii_letters + string.digits + "!:/+=~", min_size=8),
+        min_size=1,
+        unique=True,
+    )
+)
+def test_each_key_has_its_own_name(keys: list[str]) -> None:
+    ring = parse_api_keys(",".join(f"n{index}:{key}" for index, key in enumerate(keys)))
+    assert [ring.name_of(key) for key in keys] == [f"n{index}" for index in range(len(keys))]

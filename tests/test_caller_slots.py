@@ -1,0 +1,25 @@
+"""A limit for each caller."""
+
+import pytest
+
+from orpheus_server.caller_slots import CallerSlots
+from orpheus_server.errors import RateLimited
+
+
+def test_each_caller_has_its_own_and_gets_it_back() -> None:
+    slots = CallerSlots(2, what="things")
+    with slots.taken("anna"), slots.taken("anna"):
+        with pytest.raises(RateLimited, match="You have 2 things open, as many as one caller may"):
+            slots.check("anna")
+        with pytest.raises(RateLimited), slots.taken("anna"):
+            pass
+        slots.check("ben")
+    slots.check("anna")
+
+
+def test_a_slot_comes_back_after_a_failure_and_callers_are_forgotten() -> None:
+    slots = CallerSlots(1, what="things")
+    for address in range(9):
+        with pytest.raises(ValueError, match="broken"), slots.taken(f"10.0.0.{address}"):
+            raise ValueError("broken")
+    assert slots._num_taken == {}

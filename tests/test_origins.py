@@ -1,0 +1,81 @@
+"""Origins of pages, and hosts that nobody else can name."""
+
+import pytest
+
+from orpheus_server.errors import StartError
+from orpheus_server.origins import is_local_host, is_same_origin, parse_origins
+
+
+class TestParse:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("https://a.example", ("https://a.example",)),
+            ("https://A.Example:443 , http://b:80", ("https://a.example", "http://b")),
+            ("http://127.0.0.1:3000", ("http://127.0.0.1:3000",)),
+            ("http://[::1]:3000,https://a:80", ("http://[::1]:3000", "https://a:80")),
+            ("https://a.example,https://a.example:443", ("https://a.example",)),
+        ],
+    )
+    def test_as_browsers_write_them(self, text: str, expected: tuple[str, ...]) -> None:
+        assert parse_origins(text) == expected
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            *("", "null", "a.example", "//a.example", "ws://a.example", "file://", "https://"),
+            *("https://a.example/", "https://a.example/x", "https://a.example?x", "https://a b"),
+            *("https://*.example", "https://anna@a.example", "https://a.example:", "https://a:0"),
+            *("https://a:65536", "https://ä.example", "https://a.example#x", "https://-a.example"),
+        ],
+    )
+    def test_what_is_no_origin(self, entry: str) -> None:
+        with pytest.raises(StartError) as refused:
+            parse_origins(f"https://b.example,{entry}")
+        assert str(refused.value).startswith(f"CORS_ORIGINS={entry!r}: allowed are origins like ")
+
+    def test_everybody_is_refused_with_a_reason(self) -> None:
+        with pytest.raises(StartError, match=r"CORS_ORIGINS='\*': name the origins; with it every"):
+            parse_origins("*")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_secure", "expected"),
+    [
+        ("http://a.example", "a.example", False, True),
+        ("http://a.example", "A.example:80", False, True),
+        ("http://a.example:8880", "a.example:8880", False, True),
+        ("http://[::1]:8880", "[::1]:8880", False, True),
+        # A proxy in front of the server has ended the TLS.
+        ("https://a.example", "a.example", False, True),
+        ("https://a.example", "a.example", True, True),
+        ("https://a.example", "a.example:443", True, True),
+        ("http://a.example", "a.example", True, False),
+        ("http://a.example", "a.example:8880", False, False),
+        ("http://a.example:8880", "a.example", False, False),
+        ("http://a.example.evil", "a.example", False, False),
+        ("http://evil", "a.example", False, False),
+        ("http://a.example/", "a.example", False, False),
+        ("ws://a.example", "a.example", False, False),
+        *((origin, "a.example", False, False) for origin in ("null", "", "file://", "http://")),
+        ("http://", "", False, False),
+        ("http://a.example", "a.example@evil", False, False),
+    ],
+)
+def test_same_origin(origin: str, host: str, is_secure: bool, expected: bool) -> None:
+    assert is_same_origin(origin, host, is_secure=is_secure) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *((host, True) for host in ("localhost", "localhost:8880", "LOCALHOST", "a.b.localhost:1")),
+        *((host, True) for host in ("127.0.0.1", "127.0.0.1:8880", "10.1.2.3", "[::1]:80")),
+        *((host, False) for host in ("", "a.example", "localhost.evil", "notlocalhost", "[]")),
+        *((host, False) for host in ("127.0.0.1.evil", "127.1", "2130706433", "0x7f000001", ":80")),
+        *((host, False) for host in ("localhost:x", "localhost:1:2", "::1", "a@localhost")),
+        *((host, False) for host in ("localhost/", " localhost", "localhost,evil", ".localhost")),
+    ],
+)
+def test_local_host(host: str, expected: bool) -> None:
+    assert is_local_host(host) == expected

@@ -1,0 +1,77 @@
+"""Headers of every answer, whoever gave it."""
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient, WebSocketDenialResponse
+
+from orpheus_server.fakes import Script
+from orpheus_server.settings import Settings
+from tests.support import FakeServer
+
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def client(server: FakeServer) -> Iterator[TestClient]:
+    with server.client() as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        *(("GET", path, 200) for path in ("/", "/health", "/docs", "/openapi.json", "/v1/models")),
+        ("GET", "/nothing", 404),
+        ("PUT", "/health", 405),
+        ("OPTIONS", "/v1/models", 405),
+    ],
+)
+def test_every_answer(client: TestClient, method: str, path: str, status: int) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers.items() >= HEADERS.items()
+    assert answer.headers.get("cache-control") == ("no-store" if status >= 400 else None)
+    assert ("content-security-policy" in answer.headers) == (path == "/docs")
+
+
+def test_a_stream_keeps_its_own(client: TestClient) -> None:
+    answer = client.post("/v1/audio/speech", json={"input": "Hi.", "response_format": "pcm"})
+    assert answer.headers.items() >= {**HEADERS, "cache-control": "no-cache"}.items()
+
+
+def test_a_bug_of_ours(server: FakeServer, client: TestClient) -> None:
+    server.engine.enqueue(Script((), error=ValueError("broken")))
+    answer = client.post("/v1/audio/speech", json={"input": "Hi."})
+    assert answer.status_code == 500
+    assert answer.headers.items() >= HEADERS.items()
+
+
+def test_a_refused_handshake() -> None:
+    server = FakeServer(settings=Settings(api_keys=SecretStr("abcdefgh")))
+    with (
+        server.client() as client,
+        pytest.raises(WebSocketDenialResponse) as denied,
+        client.websocket_connect("/v1/audio/stream"),
+    ):
+        pass
+    expected = {**HEADERS, "cache-control": "no-store"}
+    assert denied.value.headers.items() >= expected.items()
+
+
+def test_pages_of_allowed_origins_may_read_answers() -> None:
+    server = FakeServer(settings=Settings(cors_origins="https://a.example"))
+    with server.client() as client:
+        answer = client.get("/health")
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
