@@ -4,12 +4,14 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
 from orpheus_server import __version__
 from orpheus_server.choice import check_start
+from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
 from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.middleware import BodyLimit, RequestScope
 from orpheus_server.routes import health, models, root, speech, stream
@@ -34,12 +36,17 @@ def create_app(
     settings = settings or load_settings()
     check_start(settings)
     opener = open_runtime or _open_real_runtime
+    limits = ConnectionLimits(
+        receive_timeout_sec=settings.tts_receive_timeout_sec,
+        client_stall_sec=settings.tts_client_stall_sec,
+    )
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with opener(settings) as runtime:
             app.state.runtime = runtime
-            yield
+            # The server copies it to each connection, where the limits count.
+            yield {LIMITS_STATE_KEY: limits}
 
     app = FastAPI(
         title="Orpheus Server",
@@ -67,7 +74,11 @@ def create_app(
         # Clients differ in whether their base URL ends in /v1.
         app.include_router(part.router, prefix="/v1")
         app.include_router(part.router, include_in_schema=False)
-    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes(settings))
+    app.add_middleware(
+        BodyLimit,
+        max_body_bytes=max_body_bytes(settings),
+        timeout_sec=settings.tts_receive_timeout_sec,
+    )
     app.add_middleware(RequestScope)
     return app
 

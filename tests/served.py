@@ -68,6 +68,11 @@ class UvicornThread:
         host, port = self.address
         return f"ws://{host}:{port}/v1/audio/stream"
 
+    @property
+    def num_connections(self) -> int:
+        """Those that the server still has, WebSockets and lingering ones among them."""
+        return len(self._server.server_state.connections)
+
     def run(self, work: Coroutine[Any, Any, T], *, limit_sec: float = WAIT_LIMIT_SEC) -> T:
         """The result of a coroutine on the server's own loop."""
         assert self._loop is not None

@@ -15,11 +15,11 @@ PACKAGE = "orpheus_server"
 
 # From the top down. A module imports from its own layer or from one below it, never from above.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "entry points": ("cli", "fastapi_app", "websocket_protocol", "bench"),
+    "entry points": ("cli", "fastapi_app", "http_protocol", "websocket_protocol", "bench"),
     "application": ("app",),
     "HTTP": (
         *("routes", "stream_session", "stream_events", "live_response", "disconnect"),
-        *("middleware", "http_errors"),
+        *("middleware", "http_errors", "refusal", "write_stall", "peer_transport"),
     ),
     "composition root": ("runtime", "parts"),
     "conductor": ("synthesizer",),
@@ -35,6 +35,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
+        "connection_limits",
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
@@ -52,7 +53,9 @@ OWNERS = {
     "gruut": {"phonemes"},
     "huggingface_hub": {"weights"},
     "tokenizers": {"prompts", "bench"},
-    "uvicorn": {"cli", "websocket_protocol", "bench"},
+    "uvicorn": {"cli", "http_protocol", "websocket_protocol", "bench"},
+    "h11": {"http_protocol"},
+    "websockets": {"websocket_protocol", "bench"},
     "matplotlib": {"bench"},
     "httpx2": {"bench"},
     "fastapi": HTTP_MODULES,
