@@ -1,8 +1,11 @@
 """The end of a connection whose peer takes nothing of what it is sent."""
 
 import asyncio
+import logging
 
 from orpheus_server.peer_transport import PeerTransport
+
+logger = logging.getLogger(__name__)
 
 _LOOKS_PER_STALL = 4
 
@@ -33,6 +36,8 @@ class WriteStall:
 
     def _look(self) -> None:
         if self._has_stalled():
+            peer = self._transport.get_extra_info("peername")
+            logger.info("peer=%s cut off: took nothing for %g s", peer, self._stall_sec)
             self._transport.abort()
             return
         self._timer = self._schedule()

@@ -30,7 +30,8 @@ class UvicornThread:
             self._loop = asyncio.get_running_loop()
             await self._server.serve()
 
-        asyncio.run(serve())
+        with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
+            runner.run(serve())
 
     def __enter__(self) -> Self:
         self._thread.start()

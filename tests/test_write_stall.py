@@ -7,15 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
+from orpheus_server.http_protocol import HttpProtocol
 from orpheus_server.peer_transport import PeerTransport
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
+from orpheus_server.websocket_protocol import WebSocketProtocol
 from orpheus_server.write_stall import WriteStall
-from tests.served import ServedFakes, wait_until
+from tests.served import ServedFakes, UvicornThread, wait_until
 from tests.support import WAIT_LIMIT_SEC, FakeServer, settle, wait_for
 from tests.test_http_protocol import upgrade
-from tests.test_routes_stream import SENTENCE, START, delta, text_frame
+from tests.test_routes_stream import SENTENCE
 
 STALL_SEC = 0.2
 PIECE = bytes(1 << 20)
@@ -186,14 +191,14 @@ class TestServer:
     def test_a_file_that_nobody_reads(self) -> None:
         """It was complete, and its connection stayed with megabytes in memory."""
         with ServedFakes(stalling_server()) as served, served.connect() as connection:
-            post(connection, f"{SENTENCE} " * 100)
+            post(connection, f"{SENTENCE} " * 100, stream=False)
             assert connection.recv(12) == b"HTTP/1.1 200"
             wait_until(lambda: served.num_connections == 0)
             assert served.fakes.engine.num_active == 0
 
     def test_a_slow_reader_gets_all_of_a_file(self) -> None:
         with ServedFakes(stalling_server()) as served, served.connect() as connection:
-            post(connection, f"{SENTENCE} " * 60)
+            post(connection, f"{SENTENCE} " * 60, stream=False)
             data = b""
             while b"\r\n\r\n" not in data:
                 data += connection.recv(1)
@@ -213,11 +218,34 @@ class TestServer:
             assert (num_read, num_rests) == (length, 20)
 
     def test_a_websocket_that_nobody_reads(self) -> None:
-        with ServedFakes(stalling_server()) as served, served.connect() as connection:
-            connection.sendall(upgrade())
-            assert connection.recv(12) == b"HTTP/1.1 101"
-            connection.sendall(text_frame(START))
-            connection.sendall(text_frame(delta(f"{SENTENCE} " * 10)) * 90)
-            wait_until(lambda: served.num_connections == 0)
-            wait_until(lambda: served.fakes.engine.num_active == 0)
-            assert len(served.fakes.engine.requests) < 300
+        """Speech is sent as it is heard, and pings end its peer first: this is for what is not."""
+        flood = Flood()
+        config = uvicorn.Config(
+            flood, port=0, http=HttpProtocol, ws=WebSocketProtocol, log_config=None
+        )
+        with UvicornThread(config) as served, socket.create_connection(served.address) as other:
+            other.sendall(upgrade())
+            assert other.recv(12) == b"HTTP/1.1 101"
+            wait_until(lambda: flood.has_ended and served.num_connections == 0)
+
+
+class Flood:
+    """An app whose WebSocket sends as much as is taken, until its peer is gone."""
+
+    has_ended = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            scope["state"][LIMITS_STATE_KEY] = ConnectionLimits(client_stall_sec=STALL_SEC)
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": PIECE})
+        finally:
+            self.has_ended = True
