@@ -17,8 +17,7 @@ MASK = bytes(4)
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    settings = Settings.model_construct(tts_receive_timeout_sec=1.0)
-    with ServedFakes(FakeServer(settings=settings)) as served:
+    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
         yield served
 
 
