@@ -19,6 +19,7 @@ from orpheus_server.settings import Settings
 from orpheus_server.websocket_protocol import WebSocketProtocol
 from tests.served import ServedFakes
 from tests.support import FakeServer
+from tests.test_peer_transport import some
 
 REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -67,9 +68,7 @@ def read_one(connection: socket.socket) -> Answer:
     while b"\r\n\r\n" not in data or len(parse(data).body) < int(
         parse(data).headers["content-length"]
     ):
-        part = connection.recv(65_536)
-        assert part, data
-        data += part
+        data += some(connection.recv(65_536))
     return parse(data)
 
 
@@ -325,7 +324,7 @@ class TestUpgrade:
         connection.sendall(b"\x89\x80\0\0\0\0")
         data = b""
         while not data.endswith(b"\x8a\x00"):
-            data += connection.recv(4096)
+            data += some(connection.recv(4096))
 
     def test_half_of_it(self, connection: socket.socket) -> None:
         connection.sendall(upgrade()[:-2])

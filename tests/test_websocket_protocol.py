@@ -10,6 +10,7 @@ from orpheus_server.settings import Settings
 from tests.served import ServedFakes, wait_until
 from tests.support import FakeServer
 from tests.test_http_protocol import check_refusal, read_all, upgrade
+from tests.test_peer_transport import some
 
 PIECE = bytes(1 << 20)
 MASK = bytes(4)
@@ -28,7 +29,7 @@ def connection(served: ServedFakes) -> Iterator[socket.socket]:
         connection.sendall(upgrade())
         data = b""
         while not data.endswith(b"\r\n\r\n"):
-            data += connection.recv(1)
+            data += some(connection.recv(1))
         assert data.startswith(b"HTTP/1.1 101")
         yield connection
     wait_until(lambda: served.num_connections == 0)

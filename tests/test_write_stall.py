@@ -20,7 +20,7 @@ from orpheus_server.write_stall import WriteStall
 from tests.served import ServedFakes, UvicornThread, wait_until
 from tests.support import FakeServer
 from tests.test_http_protocol import upgrade
-from tests.test_peer_transport import NUM_PIECES, PIECE, Peer, open_peer
+from tests.test_peer_transport import NUM_PIECES, PIECE, Peer, open_peer, some
 from tests.test_routes_stream import SENTENCE
 
 STALL_SEC = 0.2
@@ -131,7 +131,7 @@ class TestServer:
             post(connection, f"{SENTENCE} " * 60, stream=False)
             data = b""
             while b"\r\n\r\n" not in data:
-                data += connection.recv(1)
+                data += some(connection.recv(1))
             (length,) = map(int, re.findall(rb"\r\ncontent-length: (\d+)\r\n", data))
             assert length > 60 * 30 * 4096 * 0.9
             num_read = num_rests = 0
@@ -139,7 +139,7 @@ class TestServer:
                 if num_rests < 12 and num_read > num_rests * 65_536:
                     num_rests += 1
                     served.run(outlast(0.15))
-                num_read += len(connection.recv(65_536))
+                num_read += len(some(connection.recv(65_536)))
             assert (num_read, num_rests) == (length, 12)
 
     def test_a_websocket_that_nobody_reads(self) -> None:
