@@ -4,6 +4,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -12,6 +13,7 @@ from orpheus_server import __version__
 from orpheus_server.access import Access
 from orpheus_server.api_keys import KeyRing, parse_api_keys
 from orpheus_server.choice import check_start
+from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
 from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.middleware import BodyLimit, RequestScope
 from orpheus_server.origins import parse_origins
@@ -65,6 +67,10 @@ def create_app(
     check_start(settings)
     keys, origins = read_access(settings)
     opener = open_runtime or _open_real_runtime
+    limits = ConnectionLimits(
+        receive_timeout_sec=settings.tts_receive_timeout_sec,
+        client_stall_sec=settings.tts_client_stall_sec,
+    )
 
     def count_request(route: str, status: int) -> None:
         runtime: Runtime | None = getattr(app.state, "runtime", None)
@@ -72,10 +78,11 @@ def create_app(
             runtime.metrics.count_request(route, status)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with opener(settings) as runtime:
             app.state.runtime = runtime
-            yield
+            # The server copies it to each connection, where the limits count.
+            yield {LIMITS_STATE_KEY: limits}
 
     app = FastAPI(
         title="Orpheus Server",
@@ -108,7 +115,11 @@ def create_app(
     if settings.enable_metrics:
         app.include_router(metrics.router)
     # The last one added is the first that a request meets.
-    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes(settings))
+    app.add_middleware(
+        BodyLimit,
+        max_body_bytes=max_body_bytes(settings),
+        timeout_sec=settings.tts_receive_timeout_sec,
+    )
     app.add_middleware(Access, keys=keys, is_open=settings.allow_unauthenticated, origins=origins)
     if origins:
         # Before keys are asked for: a preflight has none, and a page must be able to read a 401.

@@ -15,13 +15,14 @@ from orpheus_server.app import create_app
 from orpheus_server.bench import command as bench_command
 from orpheus_server.draining_server import DrainingServer, run_until_stopped
 from orpheus_server.errors import StartError
+from orpheus_server.http_protocol import HttpProtocol
 from orpheus_server.logs import configure_logging
 from orpheus_server.runtime import open_runtime
 from orpheus_server.settings import Settings, load_settings, warnings_for
 from orpheus_server.websocket_protocol import WebSocketProtocol
 
 MAX_HEADER_BYTES = 32 * 1024
-"""h11 refuses more; httptools, uvicorn's other parser, accepts headers of any size."""
+"""Of a request's first line and headers; more is refused."""
 
 MAX_MESSAGE_BYTES = 1 << 20
 """Of a WebSocket's message. Text comes in a few words at a time; the longest input that is allowed,
@@ -74,7 +75,7 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
         app,
         host=settings.host,
         port=port,
-        http="h11",
+        http=HttpProtocol,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,

@@ -1,5 +1,6 @@
 """Plain ASGI around every request: its id, a bound on its body, the last net for our own bugs."""
 
+import asyncio
 import logging
 import secrets
 import time
@@ -61,11 +62,12 @@ class RequestScope:
 
 
 class BodyLimit:
-    """Refuses bodies over a limit, declared or counted, and bodies in an encoding."""
+    """Refuses bodies over a limit, declared or counted, late ones, and those in an encoding."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, timeout_sec: float) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._timeout_sec = timeout_sec
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -87,10 +89,28 @@ class BodyLimit:
             await response(scope, receive, send)
             return
         num_bytes = 0
+        end_sec: float | None = None
+        is_whole = False
+
+        async def receive_in_time() -> Message:
+            nonlocal end_sec, is_whole
+            if is_whole:
+                # What comes now is the caller's leaving, at any time.
+                return await receive()
+            if end_sec is None:
+                end_sec = asyncio.get_running_loop().time() + self._timeout_sec
+            try:
+                async with asyncio.timeout_at(end_sec):
+                    message = await receive()
+            except TimeoutError as error:
+                text = f"The body did not arrive within {self._timeout_sec:g} seconds."
+                raise HTTPException(408, text, headers={"connection": "close"}) from error
+            is_whole = not message.get("more_body", False)
+            return message
 
         async def receive_counted() -> Message:
             nonlocal num_bytes
-            message = await receive()
+            message = await receive_in_time()
             num_bytes += len(message.get("body", b""))
             if num_bytes > self._max_body_bytes:
                 raise HTTPException(413, self._message(), headers={"connection": "close"})

@@ -1,17 +1,73 @@
 """uvicorn's WebSocket, letting go of peers who are gone."""
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
+from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.exceptions import SecurityError
+
+from orpheus_server.connection_limits import limits_of
+from orpheus_server.peer_transport import PeerTransport
+from orpheus_server.refusal import refusal
+from orpheus_server.write_stall import WriteStall
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Pings every 20 seconds, and cuts the connection of a peer who does not answer in 20."""
+    """Pings every 20 seconds, and cuts the connection of a peer who does not answer in 20.
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    One that answers and takes nothing of what it is sent is cut after `client_stall_sec`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
         # At DEBUG it would log every header, the caller's key among them.
         self.conn.debug = False
+        self._limits = limits_of(app_state)
+        self._is_refused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake's head is complete, and follows."""
+        self._peer = PeerTransport(
+            cast(asyncio.Transport, transport),
+            self,
+            has_input_left=lambda: self._is_refused,
+            linger_sec=self._limits.receive_timeout_sec,
+        )
+        self._stall = WriteStall(self._peer, stall_sec=self._limits.client_stall_sec)
+        super().connection_made(cast(asyncio.Transport, self._peer))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing of it stays."""
+        self._stall.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """A head that h11 takes and websockets does not is answered too."""
+        super().data_received(data)
+        error = self.conn.handshake_exc
+        if error is None or self.handshake_initiated or self._peer.is_closing():
+            return
+        # uvicorn waits for a handshake that is over.
+        if isinstance(error, SecurityError):
+            status, code = 431, "request_header_fields_too_large"
+        else:
+            status, code = 400, "invalid_request"
+        message = f"This is no WebSocket handshake: {error}."
+        self._peer.write(refusal(status, message, code=code, headers=self.default_headers))
+        self._peer.close()
+
+    def handle_parser_exception(self) -> None:
+        """The code says what is wrong; the rest of a message that is too long still comes."""
+        self._is_refused = True
+        super().handle_parser_exception()
 
     def keepalive_timeout(self) -> None:
         """A ping was not answered."""
@@ -25,3 +81,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
+
+    def shutdown(self) -> None:
+        """A server that ends waits for no peer's leftovers."""
+        super().shutdown()
+        self._peer.inner.close()

@@ -30,7 +30,8 @@ class UvicornThread:
             self._loop = asyncio.get_running_loop()
             await self._server.serve()
 
-        asyncio.run(serve())
+        with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
+            runner.run(serve())
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -67,6 +68,11 @@ class UvicornThread:
         """Of the WebSocket route."""
         host, port = self.address
         return f"ws://{host}:{port}/v1/audio/stream"
+
+    @property
+    def num_connections(self) -> int:
+        """Those that the server still has, WebSockets and lingering ones among them."""
+        return len(self._server.server_state.connections)
 
     def run(self, work: Coroutine[Any, Any, T], *, limit_sec: float = WAIT_LIMIT_SEC) -> T:
         """The result of a coroutine on the server's own loop."""

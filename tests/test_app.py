@@ -12,10 +12,19 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from orpheus_server.app import create_app, max_body_bytes
+from orpheus_server.connection_limits import ConnectionLimits, limits_of
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.settings import Settings
-from tests.support import WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids, wait_for
+from tests.support import (
+    WAIT_LIMIT_SEC,
+    FakeServer,
+    call_by_hand,
+    held_script,
+    short_script,
+    speech_ids,
+    wait_for,
+)
 
 REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 
@@ -195,23 +204,59 @@ class TestBodyLimit:
             check_too_large(await call_by_hand(app, messages))
         assert 800 - messages.qsize() == limit // 65_536 + 1
 
+    async def test_a_late_one_is_refused(self) -> None:
+        """Neither uvicorn nor FastAPI ends the wait; a part of it is no reason to wait longer."""
+        server = FakeServer(settings=Settings(tts_receive_timeout_sec=0.1))
+        app = server.build_app()
+        for parts in ([], [b'{"input"', b': "Hello'], [b""] * 50):
+            messages = asyncio.Queue[Message]()
+            for part in parts:
+                messages.put_nowait({"type": "http.request", "body": part, "more_body": True})
+            async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+                check_refused(await call_by_hand(app, messages), 408, "request_timeout")
+        assert server.engine.requests == []
+
+    async def test_a_whole_one_has_all_the_time(self) -> None:
+        """What is waited for then is the caller's leaving."""
+        server = FakeServer(settings=Settings(tts_receive_timeout_sec=0.1))
+        gate = asyncio.Event()
+        server.engine.enqueue(held_script(short_script(5), gate))
+        messages = asyncio.Queue[Message]()
+        body = b'{"input": "Hello.", "stream": false}'
+        messages.put_nowait({"type": "http.request", "body": body, "more_body": False})
+        app = server.build_app()
+        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+            asyncio.get_running_loop().call_later(0.3, gate.set)
+            sent = await call_by_hand(app, messages)
+        assert sent[0]["status"] == 200
+
     async def test_no_limit_of_characters_is_still_one_of_bytes(self) -> None:
         assert max_body_bytes(Settings(tts_max_input_chars=0)) == 64 << 20
 
 
 def check_too_large(sent: list[Message]) -> None:
+    check_refused(sent, 413, "request_too_large")
+
+
+def check_refused(sent: list[Message], status: int, code: str) -> None:
     headers: dict[bytes, bytes] = dict(sent[0]["headers"])
-    assert sent[0]["status"] == 413
+    assert sent[0]["status"] == status
     assert headers[b"connection"] == b"close"
     assert REQUEST_ID.fullmatch(headers[b"x-request-id"].decode())
     error: dict[str, Any] = json.loads(sent[1]["body"])["error"]
-    assert error["code"] == "request_too_large"
+    assert error["code"] == code
 
 
 class TestStart:
     def test_a_model_that_nobody_knows_stops_it_before_anything_is_loaded(self) -> None:
         with pytest.raises(StartError, match=r"TTS_MODEL_NAME='/no/such'.*canopylabs/orpheus"):
             create_app(Settings(tts_model_name="/no/such"))
+
+    def test_the_limits_of_connections_reach_the_server(self) -> None:
+        settings = Settings(tts_receive_timeout_sec=3, tts_client_stall_sec=4)
+        with FakeServer(settings=settings).client() as client:
+            limits = limits_of(client.app_state)
+        assert limits == ConnectionLimits(receive_timeout_sec=3, client_stall_sec=4)
 
     def test_building_the_app_opens_nothing(self, server: FakeServer) -> None:
         server.build_app()

@@ -15,11 +15,19 @@ PACKAGE = "orpheus_server"
 
 # From the top down. A module imports from its own layer or from one below it, never from above.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "entry points": ("cli", "draining_server", "fastapi_app", "websocket_protocol", "bench"),
+    "entry points": (
+        "cli",
+        "draining_server",
+        "fastapi_app",
+        "http_protocol",
+        "websocket_protocol",
+        "bench",
+    ),
     "application": ("app",),
     "HTTP": (
         *("routes", "stream_session", "stream_events", "live_response", "disconnect"),
         *("middleware", "access", "security_headers", "http_errors"),
+        *("refusal", "write_stall", "peer_transport"),
     ),
     "composition root": ("runtime", "parts", "warm_up"),
     "conductor": ("synthesizer",),
@@ -36,6 +44,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
         *("api_keys", "origins", "caller_slots", "capacity", "fair_queue"),
+        "connection_limits",
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
@@ -53,7 +62,9 @@ OWNERS = {
     "gruut": {"phonemes"},
     "huggingface_hub": {"weights"},
     "tokenizers": {"prompts", "bench"},
-    "uvicorn": {"cli", "draining_server", "websocket_protocol", "bench"},
+    "uvicorn": {"cli", "draining_server", "http_protocol", "websocket_protocol", "bench"},
+    "h11": {"http_protocol"},
+    "websockets": {"websocket_protocol", "bench"},
     "matplotlib": {"bench"},
     "prometheus_client": {"metrics", "routes"},
     "httpx2": {"bench"},

@@ -1,0 +1,170 @@
+"""uvicorn's HTTP/1.1, letting go of peers who hang and answering all of them in one form."""
+
+import asyncio
+import sys
+from typing import Any, cast
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from orpheus_server.connection_limits import limits_of
+from orpheus_server.peer_transport import PeerTransport
+from orpheus_server.refusal import refusal
+from orpheus_server.write_stall import WriteStall
+
+
+class HeadLimit(h11.Connection):
+    """A server's side that takes no head above a size.
+
+    h11 looks at the size of what it cannot read yet: a head that comes in one piece may be larger.
+    """
+
+    def __init__(self, max_head_bytes: int) -> None:
+        super().__init__(h11.SERVER, max_incomplete_event_size=max_head_bytes)
+        self._max_head_bytes = max_head_bytes
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Raises `RemoteProtocolError` as for any other head that is not taken."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            num_bytes = len(event.target) + sum(len(a) + len(b) for a, b in event.headers)
+            if num_bytes > self._max_head_bytes:
+                raise h11.RemoteProtocolError("head too large", error_status_hint=431)
+        return event
+
+
+class HttpProtocol(H11Protocol):
+    """Bounds the time in which a head must come, and the time in which nothing is taken.
+
+    The bounds are those that the app's lifespan yields. A body that does not come is the
+    application's to answer (`BodyLimit`); the rest of one that it does not want is bounded here.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = HeadLimit(config.h11_max_incomplete_event_size or _H11_MAX_HEAD_BYTES)
+        self._limits = limits_of(app_state)
+        self._arrival_timer: asyncio.TimerHandle | None = None
+        self._is_refused = False
+
+    def connection_made(  # type: ignore[override]  # as uvicorn's own
+        self, transport: asyncio.Transport
+    ) -> None:
+        """The time for the first head begins."""
+        self._peer = PeerTransport(
+            transport,
+            self,
+            has_input_left=self._has_input_left,
+            linger_sec=self._limits.receive_timeout_sec,
+        )
+        self._stall = WriteStall(self._peer, stall_sec=self._limits.client_stall_sec)
+        super().connection_made(cast(asyncio.Transport, self._peer))
+        self._watch_arrival()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing of it stays."""
+        self._stop_timers()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """The time for a head begins with its first byte and ends with its last."""
+        super().data_received(data)
+        self._watch_arrival()
+
+    def on_response_complete(self) -> None:
+        """The head of the next request may be there already, in part or whole."""
+        super().on_response_complete()
+        self._watch_arrival()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """From here on the connection is another protocol's."""
+        self._stop_timers()
+        self.transport = self._peer.inner
+        super().handle_websocket_upgrade(event)
+
+    def shutdown(self) -> None:
+        """A server that ends waits for no peer's leftovers."""
+        if self.cycle is None or self.cycle.response_complete or self._peer.is_closing():
+            self._peer.inner.close()
+        else:
+            super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn while it handles h11's refusal."""
+        error = sys.exception()
+        if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431:
+            message = "The head of the request is too large."
+            self._refuse(431, message, code="request_header_fields_too_large")
+        else:
+            self._refuse(400, "The request is not valid HTTP.", code="invalid_request")
+
+    def _refuse(self, status: int, message: str, *, code: str) -> None:
+        self._is_refused = True
+        cycle = self.cycle if self.cycle and not self.cycle.response_complete else None
+        # An answer that has begun cannot become another one.
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            is_head = cycle is not None and cycle.scope["method"] == "HEAD"
+            headers = self.server_state.default_headers
+            answer = refusal(status, message, code=code, headers=headers, has_body=not is_head)
+            self._peer.write(answer)
+        self._peer.close()
+        if cycle is not None:
+            # The connection lingers; whoever waits for the rest of the body must not.
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _has_input_left(self) -> bool:
+        return self._is_refused or self.conn.their_state is h11.SEND_BODY
+
+    def _watch_arrival(self) -> None:
+        if not self._is_something_due():
+            self._stop_arrival_timer()
+        elif self._arrival_timer is None:
+            self._unset_keepalive_if_required()
+            timeout_sec = self._limits.receive_timeout_sec
+            self._arrival_timer = self.loop.call_later(timeout_sec, self._on_late)
+
+    def _is_something_due(self) -> bool:
+        if self._peer.is_closing():
+            return False
+        if self.conn.their_state is h11.SEND_BODY:
+            # A body that nobody wants any more: each byte of it puts off uvicorn's keep-alive.
+            return self.conn.our_state is h11.DONE
+        has_begun = self._arrival_timer is not None or self.cycle is None or self._has_partial_head
+        return self.conn.their_state is h11.IDLE and has_begun
+
+    @property
+    def _has_partial_head(self) -> bool:
+        return bool(self.conn.trailing_data[0])
+
+    def _on_late(self) -> None:
+        self._arrival_timer = None
+        if self.conn.their_state is h11.IDLE and self._has_partial_head:
+            timeout_sec = self._limits.receive_timeout_sec
+            message = f"The head of the request did not arrive within {timeout_sec:g} seconds."
+            self._refuse(408, message, code="request_timeout")
+        else:
+            # Without waiting for what has been late already.
+            self._peer.inner.close()
+
+    def _stop_arrival_timer(self) -> None:
+        if self._arrival_timer is not None:
+            self._arrival_timer.cancel()
+            self._arrival_timer = None
+
+    def _stop_timers(self) -> None:
+        self._stall.stop()
+        self._stop_arrival_timer()
+        self._unset_keepalive_if_required()
+
+
+_H11_MAX_HEAD_BYTES = 16 * 1024
+"""h11's own limit, for a server that was told none."""

@@ -1,0 +1,27 @@
+"""Answers of a connection itself, to what never becomes a request of the app."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from orpheus_server.http_errors import error_response
+from orpheus_server.middleware import new_request_id
+
+
+def refusal(
+    status: int,
+    message: str,
+    *,
+    code: str,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    has_body: bool = True,
+) -> bytes:
+    """A whole HTTP/1.1 answer in OpenAI's envelope, after which the connection closes.
+
+    `headers` are the server's own; `has_body` is False for HEAD.
+    """
+    own = {"connection": "close", "x-request-id": new_request_id()}
+    response = error_response(status, message, code=code, headers=own)
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
+    lines += [name + b": " + value for name, value in (*headers, *response.raw_headers)]
+    body = bytes(response.body) if has_body else b""
+    return b"\r\n".join([*lines, b"", body])

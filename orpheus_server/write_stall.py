@@ -1,0 +1,53 @@
+"""The end of a connection whose peer takes nothing of what it is sent."""
+
+import asyncio
+import logging
+
+from orpheus_server.peer_transport import PeerTransport
+
+logger = logging.getLogger(__name__)
+
+_LOOKS_PER_STALL = 4
+
+
+class WriteStall:
+    """Aborts a transport that has bytes to send and of which not one was taken for `stall_sec`.
+
+    Looks all the time, not only while the protocol is told to pause: a connection that closes with
+    bytes unsent pauses nobody. What is taken is counted at the peer's side, because a player that
+    reads in real time may be minutes behind: the system's own buffer is megabytes, and while it is
+    full nothing moves above it. Bytes that the system holds alone hold up nothing here.
+    """
+
+    def __init__(self, transport: PeerTransport, *, stall_sec: float) -> None:
+        self._transport = transport
+        self._stall_sec = stall_sec
+        self._loop = asyncio.get_running_loop()
+        self._num_taken_bytes = 0
+        self._since_sec: float | None = None
+        self._timer = self._schedule()
+
+    def stop(self) -> None:
+        """The connection is gone, or somebody else's."""
+        self._timer.cancel()
+
+    def _schedule(self) -> asyncio.TimerHandle:
+        return self._loop.call_later(self._stall_sec / _LOOKS_PER_STALL, self._look)
+
+    def _look(self) -> None:
+        if self._has_stalled():
+            peer = self._transport.get_extra_info("peername")
+            logger.info("peer=%s cut off: took nothing for %g s", peer, self._stall_sec)
+            self._transport.abort()
+            return
+        self._timer = self._schedule()
+
+    def _has_stalled(self) -> bool:
+        if not self._transport.get_write_buffer_size():
+            self._since_sec = None
+            return False
+        now_sec = self._loop.time()
+        num_taken_bytes = self._transport.num_taken_bytes
+        if self._since_sec is None or num_taken_bytes > self._num_taken_bytes:
+            self._since_sec, self._num_taken_bytes = now_sec, num_taken_bytes
+        return now_sec - self._since_sec >= self._stall_sec

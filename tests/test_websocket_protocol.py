@@ -1,0 +1,123 @@
+"""WebSockets that break the protocol, on a real uvicorn and bare sockets."""
+
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from orpheus_server.settings import Settings
+from tests.served import ServedFakes, wait_until
+from tests.support import FakeServer
+from tests.test_http_protocol import check_refusal, read_all, upgrade
+from tests.test_peer_transport import some
+
+PIECE = bytes(1 << 20)
+MASK = bytes(4)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[ServedFakes]:
+    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+        yield served
+
+
+@pytest.fixture
+def connection(served: ServedFakes) -> Iterator[socket.socket]:
+    """Beyond its handshake, whose answer has been read."""
+    with socket.create_connection(served.address) as connection:
+        connection.sendall(upgrade())
+        data = b""
+        while not data.endswith(b"\r\n\r\n"):
+            data += some(connection.recv(1))
+        assert data.startswith(b"HTTP/1.1 101")
+        yield connection
+    wait_until(lambda: served.num_connections == 0)
+
+
+def close_code(connection: socket.socket) -> int:
+    """Of the close frame that is all that still comes."""
+    data = read_all(connection)
+    assert (data[0], data[1]) == (0x88, len(data) - 2)
+    code: int = struct.unpack("!H", data[2:4])[0]
+    return code
+
+
+class TestMessages:
+    def test_one_of_17_mb(self, connection: socket.socket) -> None:
+        """The connection was closed with most of it unread, and the code lost to a reset."""
+        connection.sendall(struct.pack("!BBQ4s", 0x81, 0xFF, 17 << 20, MASK))
+        for _ in range(17):
+            connection.sendall(PIECE)
+        connection.shutdown(socket.SHUT_WR)
+        assert close_code(connection) == 1009
+
+    def test_one_in_parts(self, connection: socket.socket) -> None:
+        """Each of them is within the limit."""
+        for index in range(20):
+            head = struct.pack("!BBQ4s", 0x00 if index else 0x01, 0xFF, 200_000, MASK)
+            connection.sendall(head + PIECE[:200_000])
+        connection.shutdown(socket.SHUT_WR)
+        assert close_code(connection) == 1009
+
+    @pytest.mark.parametrize(
+        ("frame", "code"),
+        [
+            (b"\x83\x80" + MASK, 1002),
+            (b"\xf1\x80" + MASK, 1002),
+            (b"\x81\x00", 1002),
+            (b"\x80\x80" + MASK, 1002),
+            (b"\x09\x80" + MASK, 1002),
+            (b"\x89\xfe\x00\x7e" + MASK + bytes(126), 1002),
+            (b"\x81\x81" + MASK + b"\xff", 1007),
+        ],
+        ids=["opcode", "reserved", "unmasked", "no beginning", "ping in parts", "ping", "text"],
+    )
+    def test_what_is_no_frame(self, connection: socket.socket, frame: bytes, code: int) -> None:
+        connection.sendall(frame)
+        connection.shutdown(socket.SHUT_WR)
+        assert close_code(connection) == code
+
+    def test_the_end_does_not_wait_for_the_caller(self, connection: socket.socket) -> None:
+        """Who sends what is no frame may never close."""
+        connection.sendall(b"\x83\x80" + MASK)
+        assert close_code(connection) == 1002
+
+
+class TestHandshake:
+    @pytest.mark.parametrize(
+        ("head", "status", "code"),
+        [
+            (
+                upgrade("GET", *[f"X-{index}: a" for index in range(200)]),
+                431,
+                "request_header_fields_too_large",
+            ),
+            (upgrade("GET", "X: " + "a" * 10_000), 431, "request_header_fields_too_large"),
+            (upgrade("GET", "Content-Length: 5"), 400, "invalid_request"),
+        ],
+        ids=["many headers", "a long header", "a body"],
+    )
+    def test_what_the_library_does_not_take(
+        self, served: ServedFakes, head: bytes, status: int, code: str
+    ) -> None:
+        """The head is complete for h11; uvicorn waited for a handshake that had failed."""
+        with socket.create_connection(served.address) as connection:
+            connection.sendall(head)
+            message = check_refusal(read_all(connection), status, code)
+            assert message.startswith("This is no WebSocket handshake: ")
+        wait_until(lambda: served.num_connections == 0)
+
+
+def test_the_end_of_the_server_waits_for_no_leftovers() -> None:
+    with (
+        ServedFakes(FakeServer()) as served,
+        socket.create_connection(served.address) as connection,
+    ):
+        connection.sendall(upgrade())
+        assert connection.recv(12) == b"HTTP/1.1 101"
+        connection.sendall(b"\x83\x80" + MASK)
+        while connection.recv(4096):
+            pass
+        served.stop()
+        wait_until(lambda: served.num_connections == 0)

@@ -1,0 +1,176 @@
+"""Peers who take nothing of what they are sent, and those who are only slow."""
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
+from orpheus_server.http_protocol import HttpProtocol
+from orpheus_server.settings import Settings
+from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
+from orpheus_server.websocket_protocol import WebSocketProtocol
+from orpheus_server.write_stall import WriteStall
+from tests.served import ServedFakes, UvicornThread, wait_until
+from tests.support import FakeServer
+from tests.test_http_protocol import upgrade
+from tests.test_peer_transport import NUM_PIECES, PIECE, Peer, open_peer, some
+from tests.test_routes_stream import SENTENCE
+
+STALL_SEC = 0.2
+
+
+async def outlast(sec: float) -> None:
+    """Returns when the loop's clock is past everything that was due in this time."""
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(sec, passed.set)
+    await passed.wait()
+
+
+@asynccontextmanager
+async def open_watched() -> AsyncIterator[tuple[Peer, socket.socket]]:
+    """`open_peer` under a short limit."""
+    async with open_peer() as (peer, other):
+        stall = WriteStall(peer.transport, stall_sec=STALL_SEC)
+        try:
+            yield peer, other
+        finally:
+            stall.stop()
+
+
+@pytest.mark.anyio
+class TestTransport:
+    async def test_a_peer_who_takes_nothing(self) -> None:
+        async with open_watched() as (peer, _):
+            for _ in range(NUM_PIECES):
+                peer.transport.write(PIECE)
+            await peer.lost.wait()
+
+    async def test_a_connection_that_is_closing(self) -> None:
+        """Closing waits for the peer, and no longer tells the protocol to pause."""
+        async with open_watched() as (peer, _):
+            for _ in range(NUM_PIECES):
+                peer.transport.write(PIECE)
+            peer.transport.close()
+            await peer.lost.wait()
+
+    async def test_one_who_takes_and_then_stops(self) -> None:
+        async with open_watched() as (peer, other):
+            for _ in range(NUM_PIECES):
+                peer.transport.write(PIECE)
+            for _ in range(10):
+                await outlast(STALL_SEC / 4)
+                assert not peer.lost.is_set()
+                await asyncio.get_running_loop().sock_recv(other, 65_536)
+            await peer.lost.wait()
+
+    async def test_a_slow_peer_while_more_is_written_than_it_takes(self) -> None:
+        """What waits for it only grows: by the size of the buffers it would seem to stand still."""
+        async with open_watched() as (peer, other):
+            for _ in range(NUM_PIECES):
+                peer.transport.write(PIECE)
+            sizes = []
+            for _ in range(24):
+                await asyncio.get_running_loop().sock_recv(other, 32_768)
+                peer.transport.write(PIECE)
+                await outlast(STALL_SEC / 4)
+                sizes.append(peer.transport.get_write_buffer_size())
+                assert not peer.lost.is_set()
+            assert sizes == sorted(sizes)
+
+    async def test_silence_with_nothing_to_send(self) -> None:
+        async with open_watched() as (peer, other):
+            peer.transport.write(b"little")
+            await outlast(STALL_SEC * 2)
+            assert not peer.lost.is_set()
+            assert await asyncio.get_running_loop().sock_recv(other, 100) == b"little"
+            peer.transport.close()
+            await peer.lost.wait()
+
+
+def stalling_server() -> FakeServer:
+    return FakeServer(settings=Settings(tts_client_stall_sec=STALL_SEC, tts_max_input_chars=0))
+
+
+def post(connection: socket.socket, text: str, **options: object) -> None:
+    body = json.dumps({"input": text, "response_format": "pcm", **options}).encode()
+    head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+
+
+class TestServer:
+    def test_a_stream_that_nobody_reads(self) -> None:
+        """Its session waited for ever for room in a buffer."""
+        with ServedFakes(stalling_server()) as served, served.connect() as connection:
+            engine = served.fakes.engine
+            post(connection, f"{SENTENCE} " * 400, stream=True)
+            wait_until(lambda: len(engine.requests) > LIVE_LOOK_AHEAD)
+            # Its end breaks the connection and is no end of the answer.
+            wait_until(lambda: served.num_connections == 0)
+            wait_until(lambda: engine.num_active == 0)
+            assert len(engine.requests) < 400
+
+    def test_a_file_that_nobody_reads(self) -> None:
+        """It was complete, and its connection stayed with megabytes in memory."""
+        with ServedFakes(stalling_server()) as served, served.connect() as connection:
+            post(connection, f"{SENTENCE} " * 100, stream=False)
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            wait_until(lambda: served.num_connections == 0)
+            assert served.fakes.engine.num_active == 0
+
+    def test_a_slow_reader_gets_all_of_a_file(self) -> None:
+        """Three times as long as one who takes nothing would have."""
+        settings = Settings(tts_client_stall_sec=0.6)
+        with ServedFakes(FakeServer(settings=settings)) as served, served.connect() as connection:
+            post(connection, f"{SENTENCE} " * 60, stream=False)
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += some(connection.recv(1))
+            (length,) = map(int, re.findall(rb"\r\ncontent-length: (\d+)\r\n", data))
+            assert length > 60 * 30 * 4096 * 0.9
+            num_read = num_rests = 0
+            while num_read < length:
+                if num_rests < 12 and num_read > num_rests * 65_536:
+                    num_rests += 1
+                    served.run(outlast(0.15))
+                num_read += len(some(connection.recv(65_536)))
+            assert (num_read, num_rests) == (length, 12)
+
+    def test_a_websocket_that_nobody_reads(self) -> None:
+        """Speech is sent as it is heard, and pings end its peer first: this is for what is not."""
+        flood = Flood()
+        config = uvicorn.Config(
+            flood, port=0, http=HttpProtocol, ws=WebSocketProtocol, log_config=None
+        )
+        with UvicornThread(config) as served, socket.create_connection(served.address) as other:
+            other.sendall(upgrade())
+            assert other.recv(12) == b"HTTP/1.1 101"
+            wait_until(lambda: flood.has_ended and served.num_connections == 0)
+
+
+class Flood:
+    """An app whose WebSocket sends as much as is taken, until its peer is gone."""
+
+    has_ended = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            scope["state"][LIMITS_STATE_KEY] = ConnectionLimits(client_stall_sec=STALL_SEC)
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": PIECE})
+        finally:
+            self.has_ended = True
