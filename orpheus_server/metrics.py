@@ -87,10 +87,12 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
 
     def count_utterance(self, route: str, outcome: str) -> None:
-        """Speech ended: `done`, `failed` or `caller left`."""
+        """Speech ended: `done`, `failed`, `cancelled` or `caller left`."""
         self._utterances.labels(route, outcome.replace(" ", "_")).inc()
-        if outcome == "caller left":
-            self._disconnects.labels(route).inc()
+
+    def count_disconnect(self, route: str) -> None:
+        """A caller left before its answer was whole."""
+        self._disconnects.labels(route).inc()
 
     def render(self) -> bytes:
         """The text format, version 0.0.4."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from orpheus_server.checkpoint import Voice
-from orpheus_server.errors import OrpheusError, RequestError
+from orpheus_server.errors import OrpheusError, RequestError, ShuttingDown
 from orpheus_server.http_errors import error_body
 from orpheus_server.pacing import Pacer
 from orpheus_server.routes.speech_options import (
@@ -23,7 +24,6 @@ from orpheus_server.routes.speech_options import (
     too_long,
 )
 from orpheus_server.runtime import Runtime
-from orpheus_server.settings import Settings
 from orpheus_server.stream_events import (
     CLIENT_EVENT,
     AudioDone,
@@ -39,9 +39,10 @@ from orpheus_server.stream_events import (
     TextFlush,
     usage_of,
 )
-from orpheus_server.synthesizer import SpeechJob, SpeechStats
+from orpheus_server.synthesizer import AudioPiece, SpeechJob
 from orpheus_server.tasks import cancel_all
-from orpheus_server.text_stream import TextStream
+from orpheus_server.time_limit import pieces_within
+from orpheus_server.utterance import Utterance
 
 logger = logging.getLogger(__name__)
 
@@ -57,68 +58,56 @@ _SLICE_CHARS = 500
 _MAX_PROBLEM_CHARS = 200
 """An unknown type is told back to its sender, but not a megabyte of it."""
 
-_INTERNAL_ERROR = 1011  # RFC 6455, section 7.4.1
+# RFC 6455, section 7.4.1
+_NORMAL_CLOSURE, _GOING_AWAY, _INTERNAL_ERROR = 1000, 1001, 1011
+
+_ROUTE = "/v1/audio/stream"
 
 
-class Utterance:
-    """Text of one utterance on its way to speech."""
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Why a session has to end, and the code that it is closed with."""
 
-    def __init__(self, index: int, stream: TextStream) -> None:
-        self.index = index
-        self.stream = stream
-        self.has_all_text = False
-        self.stats = SpeechStats()
-        self._chunks: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def put(self, chunks: list[str]) -> None:
-        """Chunks that are certain."""
-        for chunk in chunks:
-            self._chunks.put_nowait(chunk)
-
-    def end(self) -> None:
-        """There are no more."""
-        self._chunks.put_nowait(None)
-
-    async def texts(self) -> AsyncGenerator[str, None]:
-        """Chunks in order, each once it is there."""
-        while (chunk := await self._chunks.get()) is not None:
-            yield chunk
+    error: OrpheusError
+    code: int
 
 
 class StreamSession:
     """Reads events, speaks one utterance after the other, and tells what it does.
 
-    After `tts_max_session_sec` the utterance that is being spoken gets no more text and comes to
-    its end, or is cancelled; those that wait are dropped. Then an error with the code
-    `session_expired`, and the connection is closed with 1000: the session has ended in order.
+    After `tts_max_session_sec`, and when the server stops, the utterance that is being spoken gets
+    no more text and comes to its end, or is cancelled; those that wait are dropped. Then an error
+    with the code `session_expired` or `shutting_down`, and the connection is closed with 1000 (the
+    session has ended in order) or 1001.
 
     Raises `EngineUnavailable` when it is made and nobody can be served.
     """
 
-    def __init__(self, socket: WebSocket, runtime: Runtime, session_id: str) -> None:
+    def __init__(self, socket: WebSocket, runtime: Runtime, session_id: str, caller: str) -> None:
         self._socket = socket
         self._runtime = runtime
         # Text is cut even when the engine is lost, so that each utterance comes to its end.
         self._synthesizer = runtime.synthesizer
         self._id = session_id
+        self._caller = caller
         self._options: SessionStart | None = None
         self._voice: Voice = runtime.checkpoint.default_voice
         self._num_utterances = 0
         self._utterances: list[Utterance] = []
         self._has_utterance = asyncio.Event()
         self._is_dropping_text = False
-        self._is_expired = False
+        self._end: _End | None = None
         self._speaker: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until the caller leaves; afterwards nothing of it is left in the engine."""
         self._speaker = asyncio.create_task(self._speak_all())
-        end = asyncio.get_running_loop().time() + self._runtime.settings.tts_max_session_sec
+        ending = asyncio.create_task(self._wait_for_end())
         try:
             while True:
-                message = await self._receive_until(end)
+                message = await self._receive(ending)
                 if message is None:
-                    await self._expire()
+                    await self._begin_end(ending.result())
                     continue
                 if message["type"] == "websocket.disconnect" or self._speaker.done():
                     return
@@ -129,21 +118,36 @@ class StreamSession:
             await cancel_all([self._speaker])
             await self._break_off()
         finally:
-            await cancel_all([self._speaker])
+            if self._utterances:
+                self._runtime.metrics.count_disconnect(_ROUTE)
+            await cancel_all([self._speaker, ending])
             logger.info("session=%s ended utterances=%d", self._id, self._num_utterances)
 
-    async def _receive_until(self, end: float) -> Message | None:
-        if self._is_expired:
-            return await self._socket.receive()
-        # A caller whose messages are all there already never lets the time-out happen.
-        if asyncio.get_running_loop().time() < end:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(end):
-                    return await self._socket.receive()
-        return None
+    async def _wait_for_end(self) -> _End:
+        limit_sec = self._runtime.settings.tts_max_session_sec
+        try:
+            async with asyncio.timeout(limit_sec):
+                await self._runtime.draining.wait()
+        except TimeoutError:
+            return _End(_session_expired(limit_sec), _NORMAL_CLOSURE)
+        return _End(ShuttingDown("The server is stopping; open another session."), _GOING_AWAY)
 
-    async def _expire(self) -> None:
-        self._is_expired = True
+    async def _receive(self, ending: "asyncio.Task[_End]") -> Message | None:
+        """The next message, or None once, when the session has to end."""
+        if self._end is not None:
+            return await self._socket.receive()
+        # A caller whose messages are all there already never lets the end come.
+        if ending.done():
+            return None
+        receiving = asyncio.create_task(self._socket.receive())
+        try:
+            await asyncio.wait({receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return receiving.result() if receiving.done() else None
+        finally:
+            await cancel_all([receiving])
+
+    async def _begin_end(self, end: _End) -> None:
+        self._end = end
         del self._utterances[1:]
         if self._utterances and not self._utterances[0].has_all_text:
             await self._end_text(self._utterances[0])
@@ -159,7 +163,7 @@ class StreamSession:
         match event:
             case Cancel():
                 await self._cancel()
-            case _ if self._is_expired:
+            case _ if self._end is not None:
                 pass
             case SessionStart():
                 await self._start(event)
@@ -242,7 +246,7 @@ class StreamSession:
 
     async def _cancel(self) -> None:
         assert self._speaker is not None
-        if self._is_expired and not self._utterances:
+        if self._end is not None and not self._utterances:
             return
         await cancel_all([self._speaker])
         utterances, self._utterances = self._utterances, []
@@ -251,7 +255,7 @@ class StreamSession:
         self._speaker = asyncio.create_task(self._speak_all())
         for utterance in utterances:
             await self._send(_done(utterance, is_cancelled=True))
-        if self._is_expired:
+        if self._end is not None:
             self._has_utterance.set()
 
     async def _speak_all(self) -> None:
@@ -261,8 +265,8 @@ class StreamSession:
                 if self._utterances:
                     await self._speak(self._utterances[0])
                     del self._utterances[0]
-                if self._is_expired:
-                    return await self._end()
+                if self._end is not None:
+                    return await self._close(self._end)
                 if not self._utterances:
                     self._has_utterance.clear()
         except WebSocketDisconnect:
@@ -270,9 +274,9 @@ class StreamSession:
         except Exception:  # a task's edge: a bug of ours must not leave a session without sound
             await self._break_off()
 
-    async def _end(self) -> None:
-        await self._send(ErrorEvent(error=error_body(_session_expired(self._runtime.settings))))
-        await self._socket.close()
+    async def _close(self, end: _End) -> None:
+        await self._send(ErrorEvent(error=error_body(end.error)))
+        await self._socket.close(end.code)
 
     async def _break_off(self) -> None:
         logger.exception("session=%s failed unexpectedly", self._id)
@@ -292,15 +296,20 @@ class StreamSession:
             speed=1.0 if options.speed is None else options.speed,
             response_format=_format_of(options),
         )
+        outcome = "cancelled"
         try:
             await self._play(utterance, job)
+            outcome = "done"
         except OrpheusError as error:
+            outcome = "failed"
             logger.warning("request=%s failed: %s", job.request_id, error)
             if not utterance.has_all_text:
                 # The rest of its text must not be taken for the next utterance.
                 utterance.has_all_text = self._is_dropping_text = True
             await self._send(ErrorEvent(utterance=utterance.index, error=error_body(error)))
             return
+        finally:
+            self._runtime.metrics.count_utterance(_ROUTE, outcome)
         stats = utterance.stats
         logger.info(
             "request=%s outcome=done voice=%s format=%s chunks=%d attempts=%d degraded=%d "
@@ -317,25 +326,36 @@ class StreamSession:
         await self._send(_done(utterance, is_cancelled=False))
 
     async def _play(self, utterance: Utterance, job: SpeechJob) -> None:
+        synthesizer, limit_sec = self._synthesizer, self._runtime.settings.tts_request_timeout_sec
+        async with self._runtime.admission.admit(self._caller, "interactive") as ticket:
+            _ = self._runtime.synthesizer  # raises what has happened while it waited
+            made = synthesizer.stream(job, utterance.stats, on_made=ticket.release)
+            # Time that the server waits for text is its writer's.
+            pieces = pieces_within(limit_sec, made, counts=lambda: utterance.has_all_text)
+            async with aclosing(pieces):
+                await self._send_pieces(utterance, pieces)
+
+    async def _send_pieces(
+        self, utterance: Utterance, pieces: AsyncGenerator[AudioPiece, None]
+    ) -> None:
         chunk = None
-        pacer = Pacer(self._runtime.synthesizer.sample_rate)
-        async with aclosing(self._runtime.synthesizer.stream(job, utterance.stats)) as pieces:
-            async for piece in pieces:
-                await pacer.wait_for(piece.start_sample)
-                if piece.chunk is not None and piece.text is not None and piece.chunk != chunk:
-                    if chunk is None:
-                        await self._send(AudioStart(utterance=utterance.index))
-                    chunk = piece.chunk
-                    await self._send(
-                        ChunkStart(
-                            utterance=utterance.index,
-                            chunk=chunk,
-                            text=piece.text,
-                            start_sample=piece.start_sample,
-                        )
+        pacer = Pacer(self._synthesizer.sample_rate)
+        async for piece in pieces:
+            await pacer.wait_for(piece.start_sample)
+            if piece.chunk is not None and piece.text is not None and piece.chunk != chunk:
+                if chunk is None:
+                    await self._send(AudioStart(utterance=utterance.index))
+                chunk = piece.chunk
+                await self._send(
+                    ChunkStart(
+                        utterance=utterance.index,
+                        chunk=chunk,
+                        text=piece.text,
+                        start_sample=piece.start_sample,
                     )
-                if piece.data and chunk is not None:
-                    await self._socket.send_bytes(piece.data)
+                )
+            if piece.data and chunk is not None:
+                await self._socket.send_bytes(piece.data)
 
     async def _send(self, event: ServerEvent) -> None:
         await self._socket.send_text(event.model_dump_json())
@@ -368,9 +388,9 @@ def _out_of_order(event: str, reason: str) -> RequestError:
     )
 
 
-def _session_expired(settings: Settings) -> RequestError:
+def _session_expired(limit_sec: float) -> RequestError:
     return RequestError(
-        f"A session lasts {settings.tts_max_session_sec:g} seconds here; open another one.",
+        f"A session lasts {limit_sec:g} seconds here; open another one.",
         param=None,
         code="session_expired",
     )

@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "application": ("app",),
     "HTTP": (
-        *("routes", "stream_session", "stream_events", "live_response", "disconnect"),
+        *("routes", "stream_session", "utterance", "stream_events", "live_response", "disconnect"),
         *("middleware", "access", "security_headers", "http_errors"),
         *("refusal", "write_stall", "peer_transport"),
     ),

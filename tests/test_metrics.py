@@ -71,6 +71,7 @@ def test_every_figure_has_its_name() -> None:
     metrics.count_request("/health", 200)
     metrics.count_utterance("/v1/audio/speech", "done")
     metrics.count_utterance("/v1/audio/speech", "caller left")
+    metrics.count_disconnect("/v1/audio/speech")
     found = samples_of(metrics.render())
     assert found.pop("orpheus_threads") >= 1
     assert found.pop("orpheus_tasks") == 0  # no event loop here

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,6 @@ import av
 import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient, WebSocketDenialResponse, WebSocketTestSession
-from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -144,8 +143,12 @@ class Session:
         return self.until("audio.done", "error")
 
     def open_gate(self, gate: asyncio.Event) -> None:
+        self.call(gate.set)
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Runs it on the server's loop."""
         assert self.client.portal is not None
-        self.client.portal.call(gate.set)
+        self.client.portal.call(function)
 
     def check_alive(self) -> None:
         """An utterance of one word, with nothing before it."""
@@ -764,38 +767,55 @@ def expired_event(limit_sec: str) -> Received:
 
 
 class Clock:
-    """Lets a session's time be over when a test says so."""
+    """Lets a session's time be over, or the server stop, when a test says so."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._is_over = threading.Event()
-        self._has_expired = threading.Event()
-        receive_until, expire = StreamSession._receive_until, StreamSession._expire
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, is_stopping: bool) -> None:
+        self._is_stopping = is_stopping
+        self._is_over = asyncio.Event()
+        self._has_begun = threading.Event()
+        wait_for_end, begin_end = StreamSession._wait_for_end, StreamSession._begin_end
 
-        async def receive(session: StreamSession, end: float) -> Message | None:
-            return await receive_until(session, 0.0 if self._is_over.is_set() else end)
+        async def wait(session: StreamSession) -> Any:
+            if not is_stopping:
+                await self._is_over.wait()
+                limited = session._runtime.settings.model_copy(update={"tts_max_session_sec": 0.0})
+                session._runtime.settings = limited
+            return await wait_for_end(session)
 
-        async def expire_and_tell(session: StreamSession) -> None:
-            await expire(session)
-            self._has_expired.set()
+        async def begin_and_tell(session: StreamSession, end: Any) -> None:
+            await begin_end(session, end)
+            self._has_begun.set()
 
-        monkeypatch.setattr(StreamSession, "_receive_until", receive)
-        monkeypatch.setattr(StreamSession, "_expire", expire_and_tell)
+        monkeypatch.setattr(StreamSession, "_wait_for_end", wait)
+        monkeypatch.setattr(StreamSession, "_begin_end", begin_and_tell)
 
     def run_out(self, session: Session) -> None:
-        """Returns when the session has expired, and what is spoken has all of its text."""
-        self._is_over.set()
-        # It looks at its clock before each message.
-        session.send({"type": "nothing"})
-        (answer,) = session.until("error")
-        assert not isinstance(answer, bytes)
-        assert answer["error"]["code"] == "invalid_event"
-        assert self._has_expired.wait(WAIT_LIMIT_SEC)
+        """Returns when the end has begun, and what is spoken has all of its text."""
+        if self._is_stopping:
+            session.call(session.server.runtime.begin_drain)
+        else:
+            session.open_gate(self._is_over)
+        assert self._has_begun.wait(WAIT_LIMIT_SEC)
+
+    def check_end(self, session: Session) -> None:
+        """What its caller is told."""
+        if self._is_stopping:
+            message = "The server is stopping; open another session."
+            event = error_event(message, None, "shutting_down")
+            assert isinstance(event, dict)
+            event["error"]["type"] = "service_unavailable_error"
+        else:
+            event = expired_event("0")
+        assert session.receive() == event
+        with pytest.raises(WebSocketDisconnect) as closed:
+            session.receive()
+        assert closed.value.code == (1001 if self._is_stopping else 1000)
 
 
-class TestExpiry:
-    @pytest.fixture
-    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
-        return Clock(monkeypatch)
+class TestEnd:
+    @pytest.fixture(params=[False, True], ids=["expired", "stopping"])
+    def clock(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        return Clock(monkeypatch, is_stopping=request.param)
 
     def hold(self, session: Session, *events: dict[str, Any]) -> asyncio.Event:
         """An utterance that is being spoken until the gate opens."""
@@ -806,44 +826,38 @@ class TestExpiry:
         wait_until(lambda: session.server.engine.num_active == 1)
         return gate
 
-    def check_end(self, session: Session) -> None:
-        assert session.receive() == expired_event("3600")
-        with pytest.raises(WebSocketDisconnect) as closed:
-            session.receive()
-        assert closed.value.code == 1000
-
     @pytest.mark.parametrize("is_started", [False, True])
-    def test_when_nothing_is_spoken(self, session: Session, clock: Clock, is_started: bool) -> None:
+    def test_when_nothing_is_spoken(self, clock: Clock, session: Session, is_started: bool) -> None:
         if is_started:
             session.start()
             session.check_alive()
         clock.run_out(session)
-        self.check_end(session)
+        clock.check_end(session)
 
-    def test_what_is_spoken_comes_to_its_end(self, session: Session, clock: Clock) -> None:
+    def test_what_is_spoken_comes_to_its_end(self, clock: Clock, session: Session) -> None:
         gate = self.hold(session, delta(SENTENCE), DONE, delta("Not this one."), DONE)
         clock.run_out(session)
         session.send(delta("Nor this."), DONE, START)
         session.open_gate(gate)
         assert session.until("audio.done", "error")[-1] == done_event(0, 32, 211, 30 * 2048)
-        self.check_end(session)
+        clock.check_end(session)
 
-    def test_text_that_never_ends(self, session: Session, clock: Clock) -> None:
+    def test_text_that_never_ends(self, clock: Clock, session: Session) -> None:
         """A session whose text stays open would last as long as its caller likes."""
         gate = self.hold(session, delta(f"{SENTENCE} "), FLUSH)
         clock.run_out(session)
         session.open_gate(gate)
         assert session.until("audio.done", "error")[-1] == done_event(0, 32, 211, 30 * 2048)
-        self.check_end(session)
+        clock.check_end(session)
 
-    def test_it_can_be_cancelled_still(self, session: Session, clock: Clock) -> None:
+    def test_it_can_be_cancelled_still(self, clock: Clock, session: Session) -> None:
         self.hold(session, delta(SENTENCE), DONE)
         clock.run_out(session)
         session.send(CANCEL)
         (done,) = session.until("audio.done")
         assert not isinstance(done, bytes)
         assert done["is_cancelled"]
-        self.check_end(session)
+        clock.check_end(session)
 
     def test_over_a_real_connection(self) -> None:
         server = FakeServer(settings=Settings(tts_max_session_sec=0.05))

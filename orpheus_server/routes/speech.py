@@ -223,7 +223,10 @@ class _Answer:
         if self._is_ended:
             return
         self._is_ended = True
-        self.runtime.metrics.count_utterance(_ROUTE, outcome)
+        metrics = self.runtime.metrics
+        metrics.count_utterance(_ROUTE, outcome)
+        if outcome == "caller left":
+            metrics.count_disconnect(_ROUTE)
         job, stats = self.job, self.stats
         elapsed_sec = time.perf_counter() - self.started
         audio_sec = stats.num_samples / self.runtime.checkpoint.sample_rate

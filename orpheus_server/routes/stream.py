@@ -25,7 +25,7 @@ async def stream_speech(socket: WebSocket) -> None:
     caller = caller_of(socket.scope)
     session_id = new_request_id()
     try:
-        session = StreamSession(socket, runtime, session_id)
+        session = StreamSession(socket, runtime, session_id, caller)
         runtime.session_slots.check(caller)
     except OrpheusError as error:
         response = orpheus_error_response(error)
