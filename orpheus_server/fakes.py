@@ -131,6 +131,10 @@ class ScriptedEngine:
         if script.error is not None:
             raise script.error
 
+    def kill(self) -> None:
+        """Ends the engine; what is in it hangs on, as that of a stopped process does."""
+        self.is_alive = False
+
     async def close(self) -> None:
         """Ends the engine."""
         self.is_alive = False
@@ -200,6 +204,10 @@ class PacedEngine:
             for due in waiting:
                 if not due.done():
                     due.set_result(None)
+
+    def kill(self) -> None:
+        """Nothing of it is outside of this process."""
+        self.is_alive = False
 
     async def close(self) -> None:
         """Stops the clock."""

@@ -51,6 +51,9 @@ class TokenEngine(Protocol):
         Raises `GenerationFailed` if only this request failed, `EngineDead` if all did.
         """
 
+    def kill(self) -> None:
+        """Ends everything it started at once, whatever state that is in; blocking."""
+
     async def close(self) -> None:
         """Ends the engine and everything it started."""
 

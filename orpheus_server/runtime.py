@@ -13,10 +13,12 @@ from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice, choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
+from orpheus_server.engine_keeper import BEING_RESTARTED
 from orpheus_server.errors import EngineDead, EngineNotReady, OrpheusError, StartError
 from orpheus_server.interfaces import TokenEngine
-from orpheus_server.parts import Parts, build_parts
+from orpheus_server.parts import Parts, build_parts, keep_engine
 from orpheus_server.planning import limits_for
+from orpheus_server.reaper import Reaper
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
@@ -57,11 +59,11 @@ class Runtime:
 
     @property
     def synthesizer(self) -> Synthesizer:
-        """Raises `EngineNotReady` while it loads and `EngineDead` when it is lost."""
+        """Raises `EngineNotReady` while it loads and `EngineDead` while it is started again."""
         if self._synthesizer is None or self._engine is None:
             raise EngineNotReady("The speech model is still loading; try again in a moment.")
         if not self._engine.is_alive:
-            raise EngineDead("The speech engine has died; the server must be restarted.")
+            raise EngineDead(BEING_RESTARTED)
         return self._synthesizer
 
     @property
@@ -71,7 +73,7 @@ class Runtime:
 
     @property
     def status(self) -> Status:
-        """`starting`, `healthy`, or `degraded` once the engine is lost."""
+        """`starting`, `healthy`, or `degraded` while the engine is lost."""
         if self._engine is None:
             return "starting"
         return "healthy" if self._engine.is_alive else "degraded"
@@ -160,11 +162,20 @@ async def _load(
     runtime: Runtime, stack: AsyncExitStack, on_start_failure: Callable[[], None]
 ) -> None:
     started = time.monotonic()
+
+    def give_up() -> None:
+        runtime.start_error = StartError("the speech engine was lost too often")
+        on_start_failure()
+
     try:
+        reaper = await asyncio.to_thread(Reaper)
+        stack.push_async_callback(asyncio.to_thread, reaper.close)
         parts = await asyncio.to_thread(build_parts, runtime.choice, runtime.settings)
         stack.push_async_callback(parts.pool.close)
         stack.push_async_callback(parts.decoder.close)
-        stack.push_async_callback(parts.engine.close)
+        keeper = keep_engine(parts, runtime.checkpoint, runtime.settings, on_give_up=give_up)
+        parts = replace(parts, engine=keeper)
+        stack.push_async_callback(keeper.close)
         synthesizer = runtime.assemble(parts)
         await _warm_up(runtime, synthesizer)
         # What is loaded now stays: a collection that walks all of it stops every stream at once.
@@ -176,7 +187,9 @@ async def _load(
         logger.exception("unexpected failure while loading")
         _fail(runtime, error, on_start_failure)
     else:
-        runtime.open_for_requests(parts.engine, synthesizer)
+        # A first generation may compile for as long as a frozen engine is given.
+        keeper.open()
+        runtime.open_for_requests(keeper, synthesizer)
         logger.info("ready after %.1f s", time.monotonic() - started)
 
 

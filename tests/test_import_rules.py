@@ -28,13 +28,15 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
-        *("choice", "logs", "tasks", "workers", "schemas"),
+        *("choice", "logs", "tasks", "workers", "schemas", "engine_keeper", "engine_life"),
+        "reaper",
     ),
     "seams": ("interfaces",),
     "pure": (
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
-        *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
+        *("prompts", "frames", "guard", "sampling", "audio", "seams", "restart_budget"),
+        "__init__",
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
@@ -52,6 +54,7 @@ OWNERS = {
     "gruut": {"phonemes"},
     "huggingface_hub": {"weights"},
     "tokenizers": {"prompts", "bench"},
+    "psutil": {"engines"},
     "uvicorn": {"cli", "websocket_protocol", "bench"},
     "matplotlib": {"bench"},
     "httpx2": {"bench"},

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from vllm import SamplingParams, TokensPrompt
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.async_llm_engine import AsyncLLMEngine
@@ -16,6 +17,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from orpheus_server.checkpoint import Checkpoint, DtypeName
+from orpheus_server.engines.processes import find_processes, kill_processes
 from orpheus_server.engines.slot_mask import layout_to_config
 from orpheus_server.errors import EngineDead, EngineNotReady, GenerationFailed, StartError
 from orpheus_server.interfaces import FinishReason, TokenDelta, TokenRequest
@@ -27,6 +29,9 @@ CPU_KV_CACHE_BYTES = 1 << 30
 
 SMALLEST_TOP_P = 1e-6
 """vLLM refuses 0; this keeps the likeliest token only, which is what 0 means."""
+
+SHUTDOWN_SEC = 5.0
+"""An engine core that has not ended by itself in this time is dead or stopped."""
 
 MIN_MODEL_LEN = 2048
 """Below this a chunk of ordinary length no longer fits: 2048 tokens are 25 s of audio."""
@@ -48,8 +53,14 @@ class VllmOptions:
 class VllmEngine:
     """One engine in this process; its core runs in processes of its own."""
 
-    def __init__(self, engine: AsyncLLMEngine, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        engine: AsyncLLMEngine,
+        checkpoint: Checkpoint,
+        processes: frozenset[psutil.Process] = frozenset(),
+    ) -> None:
         self._engine: AsyncLLMEngine | None = engine
+        self._processes = processes
         self._layout = checkpoint.layout
         model_config = engine.vllm_config.model_config
         self._vocab_size = model_config.get_vocab_size()
@@ -66,6 +77,11 @@ class VllmEngine:
     def num_active(self) -> int:
         """Our own count: vLLM's stays up after its core has died."""
         return self._num_active
+
+    @property
+    def process_ids(self) -> frozenset[int]:
+        """Of its core and workers."""
+        return frozenset(process.pid for process in self._processes)
 
     @property
     def is_alive(self) -> bool:
@@ -94,15 +110,25 @@ class VllmEngine:
         finally:
             self._num_active -= 1
 
+    def kill(self) -> None:
+        """Ends its processes at once, stopped ones too; what is in it raises `EngineDead`."""
+        kill_processes(self._processes)
+
     async def close(self) -> None:
-        """Ends the engine core; blocking, so off the event loop."""
+        """Ends the engine core, which has a moment for it and is killed then."""
         engine, self._engine = self._engine, None
         if engine is None:
             return
         if engine.output_handler is not None:
             # It would take the end of its core for a crash and log one.
             engine.output_handler.cancel()
-        await asyncio.to_thread(engine.shutdown)
+        await asyncio.to_thread(self._shut_down, engine)
+
+    def _shut_down(self, engine: AsyncLLMEngine) -> None:
+        try:
+            engine.shutdown(timeout=SHUTDOWN_SEC)
+        finally:
+            self.kill()
 
     def _check(self, request: TokenRequest) -> None:
         loop = asyncio.get_running_loop()
@@ -176,12 +202,14 @@ def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngin
         args.kv_cache_memory_bytes = CPU_KV_CACHE_BYTES
         # Compiling takes longer than a laptop's first sentence and gains little on two cores.
         args.enforce_eager = True
+    others = find_processes()
     try:
         config = args.create_engine_config()
         version = "v2:SlotMaskV2" if config.use_v2_model_runner else "v1:SlotMaskV1"
         config.model_config.logits_processors = [f"orpheus_server.engines.slot_mask_{version}"]
         engine = AsyncLLMEngine.from_vllm_config(config, disable_log_stats=True)
     except (ValueError, RuntimeError, OSError) as error:
+        kill_processes(find_processes() - others)
         raise StartError(f"vLLM cannot load {options.folder}: {error}") from error
     fitted = engine.vllm_config.model_config.max_model_len
     if fitted < MIN_MODEL_LEN:
@@ -197,7 +225,7 @@ def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngin
             fitted,
             "model" if fitted == wanted else "key-value cache",
         )
-    return VllmEngine(engine, checkpoint)
+    return VllmEngine(engine, checkpoint, find_processes() - others)
 
 
 def _own_max_len(folder: Path) -> int:
