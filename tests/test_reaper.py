@@ -70,7 +70,7 @@ class Server:
 
 def ignores_sigterm(pid: int) -> bool:
     with open(f"/proc/{pid}/status") as file:
-        fields = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
+        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     return bool(int(fields["SigIgn"], 16) & 1 << (signal.SIGTERM - 1))
 
 
