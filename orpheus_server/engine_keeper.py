@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 State = Literal["serving", "restarting", "failed"]
 Death = Literal["died", "stalled"]
 
-END_LIMIT_SEC = 15.0
-"""For an old engine to end; the new one does not wait for it any longer."""
+END_LIMIT_SEC = 20.0
+"""For an old engine to end; the next one does not wait for it any longer."""
 
 CHECK_LIMIT_SEC = 120.0
 """For the first words of a new engine, which may compile kernels for them."""
@@ -217,7 +217,7 @@ class EngineKeeper:
             await self._sleep(pause_sec)
             started = self._clock()
             self._num_restarts += 1
-            logger.warning("starting the engine again, for the %d. time", self._num_restarts)
+            logger.warning("starting the engine again (restart %d)", self._num_restarts)
             try:
                 engine = await self._build_sound_engine()
             except Exception as error:
@@ -264,5 +264,5 @@ class EngineKeeper:
     def _give_up(self) -> None:
         self._state = "failed"
         self._life.lose()
-        logger.critical("the engine was started %d times again and is lost", self._num_restarts)
+        logger.critical("the engine is lost after %d restarts", self._num_restarts)
         self._on_give_up()

@@ -30,8 +30,8 @@ CPU_KV_CACHE_BYTES = 1 << 30
 SMALLEST_TOP_P = 1e-6
 """vLLM refuses 0; this keeps the likeliest token only, which is what 0 means."""
 
-SHUTDOWN_SEC = 5.0
-"""An engine core that has not ended by itself in this time is dead or stopped."""
+SHUTDOWN_SEC = 10.0
+"""A core and its workers take 4 s on two slow processors; one that takes longer is stopped."""
 
 MIN_MODEL_LEN = 2048
 """Below this a chunk of ordinary length no longer fits: 2048 tokens are 25 s of audio."""
@@ -122,13 +122,7 @@ class VllmEngine:
         if engine.output_handler is not None:
             # It would take the end of its core for a crash and log one.
             engine.output_handler.cancel()
-        await asyncio.to_thread(self._shut_down, engine)
-
-    def _shut_down(self, engine: AsyncLLMEngine) -> None:
-        try:
-            engine.shutdown(timeout=SHUTDOWN_SEC)
-        finally:
-            self.kill()
+        await asyncio.to_thread(_shut_down, engine, self._processes)
 
     def _check(self, request: TokenRequest) -> None:
         loop = asyncio.get_running_loop()
@@ -162,6 +156,14 @@ class VllmEngine:
             output_kind=RequestOutputKind.DELTA,
             stream_interval=self._layout.num_slots,
         )
+
+
+def _shut_down(engine: AsyncLLMEngine, processes: frozenset[psutil.Process]) -> None:
+    """vLLM kills a core that takes too long, and leaves its workers."""
+    try:
+        engine.shutdown(timeout=SHUTDOWN_SEC)
+    finally:
+        kill_processes(processes)
 
 
 def _finish_reason(reason: str | None) -> FinishReason | None:
@@ -211,9 +213,10 @@ def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngin
     except (ValueError, RuntimeError, OSError) as error:
         kill_processes(find_processes() - others)
         raise StartError(f"vLLM cannot load {options.folder}: {error}") from error
+    processes = find_processes() - others
     fitted = engine.vllm_config.model_config.max_model_len
     if fitted < MIN_MODEL_LEN:
-        engine.shutdown()
+        _shut_down(engine, processes)
         raise StartError(
             f"the key-value cache holds only {fitted} tokens, at least {MIN_MODEL_LEN} are needed: "
             "free memory, or raise TTS_GPU_MEMORY_UTILIZATION"
@@ -225,7 +228,7 @@ def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngin
             fitted,
             "model" if fitted == wanted else "key-value cache",
         )
-    return VllmEngine(engine, checkpoint, find_processes() - others)
+    return VllmEngine(engine, checkpoint, processes)
 
 
 def _own_max_len(folder: Path) -> int:
