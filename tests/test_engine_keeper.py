@@ -344,11 +344,10 @@ async def test_what_was_not_asked_for_before_a_loss_does_not_come_after_it() -> 
         assert kept.keeper.num_deaths["died"] == 1
 
 
-@pytest.mark.parametrize("limit_sec", [0.0])
 async def test_an_engine_that_does_not_close_holds_up_nothing(
-    monkeypatch: pytest.MonkeyPatch, limit_sec: float
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_keeper, "END_LIMIT_SEC", limit_sec)
+    monkeypatch.setattr(engine_keeper, "END_LIMIT_SEC", 0.0)
     first = HandEngine()
     first.on_close = asyncio.Event()
     async with keep(first=first) as kept:
