@@ -82,6 +82,7 @@ class ScriptedEngine:
         self.num_active = 0
         self.max_active = 0
         self.is_alive = True
+        self.kv_cache_share = 0.0
         self.requests: list[TokenRequest] = []
         self.num_aborted = 0
 
@@ -131,6 +132,10 @@ class ScriptedEngine:
         if script.error is not None:
             raise script.error
 
+    def kill(self) -> None:
+        """Ends the engine; what is in it hangs on, as that of a stopped process does."""
+        self.is_alive = False
+
     async def close(self) -> None:
         """Ends the engine."""
         self.is_alive = False
@@ -165,6 +170,7 @@ class PacedEngine:
         self.num_active = 0
         self.num_tokens = 0
         self.is_alive = True
+        self.kv_cache_share = 0.0
 
     async def __aenter__(self) -> "PacedEngine":
         self._clock = asyncio.create_task(self._run())
@@ -200,6 +206,10 @@ class PacedEngine:
             for due in waiting:
                 if not due.done():
                     due.set_result(None)
+
+    def kill(self) -> None:
+        """Nothing of it is outside of this process."""
+        self.is_alive = False
 
     async def close(self) -> None:
         """Stops the clock."""

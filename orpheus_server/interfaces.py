@@ -42,6 +42,10 @@ class TokenEngine(Protocol):
         """Generations that have started and not ended."""
 
     @property
+    def kv_cache_share(self) -> float:
+        """Share of the key-value cache that the generations in it take now."""
+
+    @property
     def is_alive(self) -> bool:
         """False once the engine cannot serve anybody any more."""
 
@@ -50,6 +54,9 @@ class TokenEngine(Protocol):
 
         Raises `GenerationFailed` if only this request failed, `EngineDead` if all did.
         """
+
+    def kill(self) -> None:
+        """Ends everything it started at once, whatever state that is in; blocking."""
 
     async def close(self) -> None:
         """Ends the engine and everything it started."""

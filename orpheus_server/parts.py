@@ -5,11 +5,17 @@ vLLM and the weights load.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from math import ceil
 
+from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
+from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.errors import StartError
-from orpheus_server.interfaces import FrameDecoder, TokenEngine
+from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.metrics import GpuMemory
 from orpheus_server.phonemes import build_phonemizer
 from orpheus_server.prompts import PromptBuilder, load_tokenizer
@@ -25,9 +31,38 @@ class Parts:
     engine: TokenEngine
     decoder: FrameDecoder
     pool: WorkerPool
+    build_engine: Callable[[], TokenEngine]
+    """Another engine like this one, which must have ended; blocking."""
 
 
-def _prepare_vllm(*, is_batch_invariant: bool) -> None:
+def keep_engine(
+    parts: Parts, checkpoint: Checkpoint, settings: Settings, *, on_give_up: Callable[[], None]
+) -> EngineKeeper:
+    """The engine of these parts, to be started again whenever it is lost."""
+    numbers = count()
+
+    async def probe() -> TokenRequest:
+        voice = checkpoint.default_voice
+        prompt = await parts.pool.run(parts.prompts.build, "Hello.", voice)
+        return TokenRequest(
+            request_id=f"probe-{next(numbers)}",
+            prompt_token_ids=prompt.token_ids,
+            sampling=checkpoint.sampling,
+            max_tokens=1,
+            seed=1,
+        )
+
+    return EngineKeeper(
+        parts.engine,
+        parts.build_engine,
+        probe=probe,
+        stall_sec=settings.tts_engine_stall_sec,
+        max_restarts=settings.tts_max_restarts,
+        on_give_up=on_give_up,
+    )
+
+
+def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
     """vLLM's own switches, before it is imported; what the user set stays.
 
     Its log is ours to sum up, nobody asked to send usage statistics anywhere, and a process that
@@ -38,13 +73,19 @@ def _prepare_vllm(*, is_batch_invariant: bool) -> None:
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     # Reaches its own processes: what its dependencies will change some day is no news for a user.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
+    # A second net below the keeper's: workers that hang end their core, after five minutes if
+    # nobody says so.
+    os.environ.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", str(ceil(2 * stall_sec) + 30))
     if is_batch_invariant:
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
 
 
 def build_parts(choice: Choice, settings: Settings) -> Parts:
     """Loads everything; tens of seconds, so call it from a thread. Raises `StartError`."""
-    _prepare_vllm(is_batch_invariant=settings.tts_deterministic and choice.is_cuda)
+    _prepare_vllm(
+        is_batch_invariant=settings.tts_deterministic and choice.is_cuda,
+        stall_sec=settings.tts_engine_stall_sec,
+    )
     # Imported here because they take ten seconds: the port answers meanwhile.
     import torch
 
@@ -93,8 +134,8 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
         gpu_memory_utilization=settings.tts_gpu_memory_utilization,
         tensor_parallel_size=settings.tts_tensor_parallel_size,
     )
-    engine = build_vllm_engine(checkpoint, options)
-    return Parts(prompts, engine, decoder, pool)
+    build_engine = partial(build_vllm_engine, checkpoint, options)
+    return Parts(prompts, build_engine(), decoder, pool, build_engine)
 
 
 def gpu_memory(codec_device: str) -> tuple[GpuMemory, ...]:

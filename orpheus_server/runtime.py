@@ -16,6 +16,7 @@ from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice, choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
+from orpheus_server.engine_keeper import BEING_RESTARTED, EngineKeeper
 from orpheus_server.errors import (
     EngineDead,
     EngineNotReady,
@@ -26,8 +27,9 @@ from orpheus_server.errors import (
 )
 from orpheus_server.interfaces import TokenEngine
 from orpheus_server.metrics import Metrics, Snapshot
-from orpheus_server.parts import Parts, build_parts, gpu_memory
+from orpheus_server.parts import Parts, build_parts, gpu_memory, keep_engine
 from orpheus_server.planning import limits_for
+from orpheus_server.reaper import Reaper
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import Synthesizer
@@ -62,6 +64,7 @@ class Runtime:
             settings.tts_max_sessions_per_key, what="WebSocket sessions"
         )
         self._engine: TokenEngine | None = None
+        self.keeper: EngineKeeper | None = None
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None
 
@@ -89,7 +92,7 @@ class Runtime:
         if self._synthesizer is None or self._engine is None:
             raise EngineNotReady("The speech model is still loading; try again in a moment.")
         if not self._engine.is_alive:
-            raise EngineDead("The speech engine has died; the server must be restarted.")
+            raise EngineDead(BEING_RESTARTED)
         return self._synthesizer
 
     def check_ready(self) -> None:
@@ -102,6 +105,8 @@ class Runtime:
         """Nothing new begins; what runs goes on."""
         self.draining.set()
         self.admission.close()
+        if self.keeper is not None:
+            self.keeper.stop_restarting()
 
     @property
     def engine(self) -> TokenEngine | None:
@@ -110,7 +115,7 @@ class Runtime:
 
     @property
     def status(self) -> Status:
-        """`starting`, `healthy`, or `degraded` once the engine is lost."""
+        """`starting`, `healthy`, or `degraded` while the engine is lost."""
         if self._engine is None:
             return "starting"
         return "healthy" if self._engine.is_alive else "degraded"
@@ -136,8 +141,8 @@ class Runtime:
             num_generations=self.num_active_generations,
             num_streams_capacity=self.capacity.num_streams,
             is_engine_up=self.status == "healthy",
-            num_engine_restarts=0,
-            kv_cache_share=0.0,
+            num_engine_restarts=self.keeper.num_restarts if self.keeper else 0,
+            kv_cache_share=self._engine.kv_cache_share if self._engine else 0.0,
             rejections={str(why): num for why, num in self.admission.rejections.items()},
             attempt_faults={str(fault): count for fault, count in counts.faults.items()},
             rollbacks={},
@@ -220,11 +225,20 @@ async def _load(
     runtime: Runtime, stack: AsyncExitStack, on_start_failure: Callable[[], None]
 ) -> None:
     started = time.monotonic()
+
+    def give_up() -> None:
+        runtime.start_error = StartError("the speech engine was lost too often")
+        on_start_failure()
+
     try:
+        reaper = await asyncio.to_thread(Reaper)
+        stack.push_async_callback(asyncio.to_thread, reaper.close)
         parts = await asyncio.to_thread(build_parts, runtime.choice, runtime.settings)
         stack.push_async_callback(parts.pool.close)
         stack.push_async_callback(parts.decoder.close)
-        stack.push_async_callback(parts.engine.close)
+        keeper = keep_engine(parts, runtime.checkpoint, runtime.settings, on_give_up=give_up)
+        parts, runtime.keeper = replace(parts, engine=keeper), keeper
+        stack.push_async_callback(keeper.close)
         synthesizer = runtime.assemble(parts)
         await _prepare(runtime, synthesizer)
         # What is loaded now stays: a collection that walks all of it stops every stream at once.
@@ -236,7 +250,9 @@ async def _load(
         logger.exception("unexpected failure while loading")
         _fail(runtime, error, on_start_failure)
     else:
-        runtime.open_for_requests(parts.engine, synthesizer)
+        # A first generation may compile for as long as a frozen engine is given.
+        keeper.open()
+        runtime.open_for_requests(keeper, synthesizer)
         logger.info("ready after %.1f s", time.monotonic() - started)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from orpheus_server.app import create_app
 from orpheus_server.cli import server_config
-from orpheus_server.engines.vllm_engine import VllmEngine
+from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings
 from tests import served
@@ -41,10 +41,10 @@ class LiveServer(UvicornThread):
         return runtime
 
     @property
-    def engine(self) -> VllmEngine:
-        """The real engine; use it through `run` only."""
+    def engine(self) -> EngineKeeper:
+        """The keeper of the real engine; use it through `run` only."""
         engine = self.runtime.engine
-        assert isinstance(engine, VllmEngine)
+        assert isinstance(engine, EngineKeeper)
         return engine
 
     def run(self, work: Coroutine[Any, Any, T], *, limit_sec: float = 120.0) -> T:

@@ -103,10 +103,12 @@ class ServedFakes(UvicornThread):
         return connection
 
 
-def wait_until(condition: Callable[[], bool], *, limit_sec: float = WAIT_LIMIT_SEC) -> None:
+def wait_until(
+    condition: Callable[[], bool], *, limit_sec: float = WAIT_LIMIT_SEC, pause_sec: float = 0.005
+) -> None:
     """Returns when the condition holds; fails the test after the limit."""
     end = time.monotonic() + limit_sec
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < end, "the condition did not become true in time"
-        pause.wait(0.005)
+        pause.wait(pause_sec)

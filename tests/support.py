@@ -276,7 +276,8 @@ class FakeServer:
         )
         self.runtime = runtime = Runtime(settings, choice)
         pool = WorkerPool(choice.max_workers)
-        parts = Parts(build_prompts(self.checkpoint), self.engine, self.decoder, pool)
+        prompts = build_prompts(self.checkpoint)
+        parts = Parts(prompts, self.engine, self.decoder, pool, lambda: self.engine)
         synthesizer = runtime.assemble(parts)
         if self.is_loaded:
             runtime.open_for_requests(self.engine, synthesizer)

@@ -37,13 +37,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
         *("choice", "logs", "tasks", "workers", "schemas", "admission", "metrics", "time_limit"),
+        *("engine_keeper", "engine_life", "reaper"),
     ),
     "seams": ("interfaces",),
     "pure": (
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
-        *("api_keys", "origins", "caller_slots", "capacity", "fair_queue"),
+        *("api_keys", "origins", "caller_slots", "capacity", "fair_queue", "restart_budget"),
         "connection_limits",
     ),
 }
@@ -62,6 +63,7 @@ OWNERS = {
     "gruut": {"phonemes"},
     "huggingface_hub": {"weights"},
     "tokenizers": {"prompts", "bench"},
+    "psutil": {"engines"},
     "uvicorn": {"cli", "draining_server", "http_protocol", "websocket_protocol", "bench"},
     "h11": {"http_protocol"},
     "websockets": {"websocket_protocol", "bench"},

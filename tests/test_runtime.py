@@ -46,7 +46,8 @@ class Loader:
         self.may_go_on.wait(10)
         if self._error is not None:
             raise self._error
-        return Parts(build_prompts(POCKET), self.engine, ToneDecoder(), WorkerPool(1))
+        prompts = build_prompts(POCKET)
+        return Parts(prompts, self.engine, ToneDecoder(), WorkerPool(1), lambda: self.engine)
 
     def on_start_failure(self) -> None:
         self.num_failures += 1
@@ -131,7 +132,8 @@ async def test_parts_are_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> N
             await super().close()
 
     def build(choice: Choice, settings: Settings) -> Parts:
-        return Parts(build_prompts(POCKET), Engine(fitting_speech(POCKET)), Decoder(), Pool(1))
+        engine = Engine(fitting_speech(POCKET))
+        return Parts(build_prompts(POCKET), engine, Decoder(), Pool(1), lambda: engine)
 
     loader = Loader(monkeypatch)
     monkeypatch.setattr(runtime_module, "build_parts", build)
@@ -167,7 +169,8 @@ async def assemble(settings: Settings, *, is_cuda: bool = False) -> AsyncIterato
     choice = replace(choose(settings, has_cuda=False), is_cuda=is_cuda)
     engine, pool = ScriptedEngine(fitting_speech(POCKET)), WorkerPool(2)
     runtime = Runtime(settings, choice)
-    synthesizer = runtime.assemble(Parts(build_prompts(POCKET), engine, ToneDecoder(), pool))
+    parts = Parts(build_prompts(POCKET), engine, ToneDecoder(), pool, lambda: engine)
+    synthesizer = runtime.assemble(parts)
     yield Assembled(runtime, engine, synthesizer)
     await pool.close()
 

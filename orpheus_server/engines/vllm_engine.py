@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from vllm import SamplingParams, TokensPrompt
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.async_llm_engine import AsyncLLMEngine
@@ -16,6 +17,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from orpheus_server.checkpoint import Checkpoint, DtypeName
+from orpheus_server.engines.processes import find_processes, kill_processes
 from orpheus_server.engines.slot_mask import layout_to_config
 from orpheus_server.errors import EngineDead, EngineNotReady, GenerationFailed, StartError
 from orpheus_server.interfaces import FinishReason, TokenDelta, TokenRequest
@@ -27,6 +29,9 @@ CPU_KV_CACHE_BYTES = 1 << 30
 
 SMALLEST_TOP_P = 1e-6
 """vLLM refuses 0; this keeps the likeliest token only, which is what 0 means."""
+
+SHUTDOWN_SEC = 10.0
+"""A core and its workers take 4 s on two slow processors; one that takes longer is stopped."""
 
 MIN_MODEL_LEN = 2048
 """Below this a chunk of ordinary length no longer fits: 2048 tokens are 25 s of audio."""
@@ -48,14 +53,23 @@ class VllmOptions:
 class VllmEngine:
     """One engine in this process; its core runs in processes of its own."""
 
-    def __init__(self, engine: AsyncLLMEngine, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        engine: AsyncLLMEngine,
+        checkpoint: Checkpoint,
+        processes: frozenset[psutil.Process] = frozenset(),
+    ) -> None:
         self._engine: AsyncLLMEngine | None = engine
+        self._processes = processes
         self._layout = checkpoint.layout
         model_config = engine.vllm_config.model_config
         self._vocab_size = model_config.get_vocab_size()
         self._max_model_len: int = model_config.max_model_len
         self._loop: asyncio.AbstractEventLoop | None = None
         self._num_active = 0
+        self._num_cached_tokens = 0
+        cache = engine.vllm_config.cache_config
+        self._cache_tokens: int = (cache.num_gpu_blocks or 0) * cache.block_size
 
     @property
     def max_model_len(self) -> int:
@@ -68,6 +82,16 @@ class VllmEngine:
         return self._num_active
 
     @property
+    def process_ids(self) -> frozenset[int]:
+        """Of its core and workers."""
+        return frozenset(process.pid for process in self._processes)
+
+    @property
+    def kv_cache_share(self) -> float:
+        """Counted here: vLLM's own figure comes with statistics that double the cost of a token."""
+        return self._num_cached_tokens / self._cache_tokens if self._cache_tokens else 0.0
+
+    @property
     def is_alive(self) -> bool:
         """False once the engine core has died."""
         return self._engine is not None and not self._engine.errored
@@ -78,6 +102,8 @@ class VllmEngine:
         if self._engine is None:
             raise EngineNotReady("the engine is closed")
         self._num_active += 1
+        num_tokens = len(request.prompt_token_ids)
+        self._num_cached_tokens += num_tokens
         try:
             prompt = TokensPrompt(prompt_token_ids=list(request.prompt_token_ids))
             sampling = self._sampling_params(request)
@@ -85,6 +111,8 @@ class VllmEngine:
             async with aclosing(outputs):
                 async for output in outputs:
                     completion = output.outputs[0]
+                    num_tokens += len(completion.token_ids)
+                    self._num_cached_tokens += len(completion.token_ids)
                     reason = _finish_reason(completion.finish_reason)
                     yield TokenDelta(tuple(completion.token_ids), reason)
         except EngineDeadError as error:
@@ -93,16 +121,21 @@ class VllmEngine:
             raise GenerationFailed(f"the engine failed on the request: {error}") from error
         finally:
             self._num_active -= 1
+            self._num_cached_tokens -= num_tokens
+
+    def kill(self) -> None:
+        """Ends its processes at once, stopped ones too; what is in it raises `EngineDead`."""
+        kill_processes(self._processes)
 
     async def close(self) -> None:
-        """Ends the engine core; blocking, so off the event loop."""
+        """Ends the engine core, which has a moment for it and is killed then."""
         engine, self._engine = self._engine, None
         if engine is None:
             return
         if engine.output_handler is not None:
             # It would take the end of its core for a crash and log one.
             engine.output_handler.cancel()
-        await asyncio.to_thread(engine.shutdown)
+        await asyncio.to_thread(_shut_down, engine, self._processes)
 
     def _check(self, request: TokenRequest) -> None:
         loop = asyncio.get_running_loop()
@@ -136,6 +169,14 @@ class VllmEngine:
             output_kind=RequestOutputKind.DELTA,
             stream_interval=self._layout.num_slots,
         )
+
+
+def _shut_down(engine: AsyncLLMEngine, processes: frozenset[psutil.Process]) -> None:
+    """vLLM kills a core that takes too long, and leaves its workers."""
+    try:
+        engine.shutdown(timeout=SHUTDOWN_SEC)
+    finally:
+        kill_processes(processes)
 
 
 def _finish_reason(reason: str | None) -> FinishReason | None:
@@ -176,16 +217,19 @@ def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngin
         args.kv_cache_memory_bytes = CPU_KV_CACHE_BYTES
         # Compiling takes longer than a laptop's first sentence and gains little on two cores.
         args.enforce_eager = True
+    others = find_processes()
     try:
         config = args.create_engine_config()
         version = "v2:SlotMaskV2" if config.use_v2_model_runner else "v1:SlotMaskV1"
         config.model_config.logits_processors = [f"orpheus_server.engines.slot_mask_{version}"]
         engine = AsyncLLMEngine.from_vllm_config(config, disable_log_stats=True)
     except (ValueError, RuntimeError, OSError) as error:
+        kill_processes(find_processes() - others)
         raise StartError(f"vLLM cannot load {options.folder}: {error}") from error
+    processes = find_processes() - others
     fitted = engine.vllm_config.model_config.max_model_len
     if fitted < MIN_MODEL_LEN:
-        engine.shutdown()
+        _shut_down(engine, processes)
         raise StartError(
             f"the key-value cache holds only {fitted} tokens, at least {MIN_MODEL_LEN} are needed: "
             "free memory, or raise TTS_GPU_MEMORY_UTILIZATION"
@@ -197,7 +241,7 @@ def build_vllm_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngin
             fitted,
             "model" if fitted == wanted else "key-value cache",
         )
-    return VllmEngine(engine, checkpoint)
+    return VllmEngine(engine, checkpoint, processes)
 
 
 def _own_max_len(folder: Path) -> int:

@@ -143,3 +143,18 @@ def test_death_is_told_apart_and_a_model_limit_is_respected(
 
     asyncio.run(work())
     assert children() == []
+
+
+def test_a_stopped_engine_is_closed_too() -> None:
+    """It lets every request hang and takes no notice of being asked to end."""
+    from orpheus_server.engines.vllm_engine import build_vllm_engine
+
+    before = set(children())
+    engine = build_vllm_engine(load_speech_json(POCKET_FOLDER), options())
+    started = [child for child in children() if child not in before]
+    assert engine.process_ids == {child.pid for child in started}
+    for child in started:
+        child.suspend()
+    asyncio.run(engine.close())
+    assert set(children()) == before
+    engine.kill()

@@ -1,0 +1,280 @@
+"""One engine for the life of the process: watched, and started again when it dies or hangs."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from typing import Literal, Self
+
+from orpheus_server.engine_life import EngineLife
+from orpheus_server.errors import EngineDead
+from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
+from orpheus_server.restart_budget import RestartBudget
+from orpheus_server.tasks import cancel_all
+
+logger = logging.getLogger(__name__)
+
+State = Literal["serving", "restarting", "failed"]
+Death = Literal["died", "stalled"]
+
+END_LIMIT_SEC = 20.0
+"""For an old engine to end; the next one does not wait for it any longer."""
+
+CHECK_LIMIT_SEC = 120.0
+"""For the first words of a new engine, which may compile kernels for them."""
+
+BEING_RESTARTED = "The speech engine is being started again; try again in half a minute."
+
+CHECK_TOKENS = 21
+"""Three frames: every slot of the mask, and a frame after the first."""
+
+NUM_FAILURES_IN_DOUBT = 3
+"""So many failures in a row may be the engine's: then a probe decides."""
+
+
+class EngineKeeper:
+    """A `TokenEngine` whose inner engine is replaced when it is lost.
+
+    `build` blocks and runs in a thread; `probe` gives a short request that any sound engine can
+    serve. Time without progress is counted in ticks, so a process that was stopped itself does not
+    blame its engine. `on_give_up` is called once, when more than `max_restarts` within ten minutes
+    would be needed.
+    """
+
+    def __init__(
+        self,
+        engine: TokenEngine,
+        build: Callable[[], TokenEngine],
+        *,
+        probe: Callable[[], Awaitable[TokenRequest]],
+        stall_sec: float,
+        max_restarts: int,
+        on_give_up: Callable[[], None],
+        tick_sec: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._life = EngineLife(engine, self._on_death)
+        self._build = build
+        self._make_probe = probe
+        self._stall_sec = stall_sec
+        self._probe_pause_sec = max(5.0, stall_sec / 2)
+        self._budget = RestartBudget(max_restarts, tick_sec)
+        self._on_give_up = on_give_up
+        self._tick_sec = tick_sec
+        self._clock = clock
+        self._sleep = sleep
+        self._state: State = "serving"
+        self._num_active = 0
+        self._num_restarts = 0
+        self._num_deaths: dict[Death, int] = {"died": 0, "stalled": 0}
+        self._stalled_sec = self._idle_sec = 0.0
+        self._was_waiting = False
+        self._may_restart = True
+        self._watching: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
+
+    @property
+    def max_model_len(self) -> int:
+        """Of the engine that serves now: another one may have found less memory for its cache."""
+        return self._life.engine.max_model_len
+
+    @property
+    def num_active(self) -> int:
+        """Generations of callers; probes are not counted."""
+        return self._num_active
+
+    @property
+    def is_alive(self) -> bool:
+        """False from the moment of a loss until another engine serves."""
+        return self._life.is_alive
+
+    @property
+    def state(self) -> State:
+        """`failed` is the end: nothing is started any more."""
+        return self._state
+
+    @property
+    def num_restarts(self) -> int:
+        """Starts after the first one, failed ones too."""
+        return self._num_restarts
+
+    @property
+    def kv_cache_share(self) -> float:
+        """Of the engine that serves now."""
+        return self._life.engine.kv_cache_share
+
+    @property
+    def num_deaths(self) -> Mapping[Death, int]:
+        """Losses by their kind; a start that failed is a death."""
+        return self._num_deaths
+
+    def open(self) -> None:
+        """Begins to watch the engine."""
+        self._watching = asyncio.create_task(self._watch())
+
+    async def __aenter__(self) -> Self:
+        self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
+        """Deltas of the engine; raises `EngineDead` as soon as it is lost, whatever it does."""
+        life = self._life
+        if not self.is_alive:
+            raise EngineDead(BEING_RESTARTED)
+        if self._probing is not None and life.num_failures_in_row < NUM_FAILURES_IN_DOUBT:
+            # It has become needless, and beside it the last bits of this one would be others.
+            self._probing.cancel()
+        self._num_active += 1
+        try:
+            async with aclosing(life.generate(request)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        finally:
+            self._num_active -= 1
+
+    def stop_restarting(self) -> None:
+        """The server ends: an engine that is lost now stays lost."""
+        self._may_restart = False
+
+    def kill(self) -> None:
+        """Ends the inner engine at once; the watch takes it for a death."""
+        self._life.engine.kill()
+
+    async def close(self) -> None:
+        """Ends the watch and the engine, in bounded time; one that is being built is awaited."""
+        self._life.lose()
+        tasks = [task for task in (self._watching, self._probing) if task is not None]
+        await cancel_all(tasks)
+        await self._end(self._life.engine, is_lost=False)
+
+    def _on_death(self, life: EngineLife) -> None:
+        self._lose(life, "died")
+
+    def _lose(self, life: EngineLife, death: Death) -> None:
+        if life.is_lost:
+            return
+        self._state = "restarting"
+        self._num_deaths[death] += 1
+        logger.error("the engine %s with %d generations in it", death, self._num_active)
+        life.lose()
+
+    async def _watch(self) -> None:
+        try:
+            while self._state != "failed":
+                await self._sleep(self._tick_sec)
+                self._look()
+                if self._state == "restarting" and self._may_restart:
+                    await self._restart()
+        except Exception:  # a watch that ends in silence would leave nobody to notice a hang
+            logger.exception("the watch over the engine failed")
+            self._give_up()
+
+    def _look(self) -> None:
+        """One tick: is it alive, does it write, does somebody have to ask it something."""
+        life, is_waiting = self._life, self._life.is_waited_for
+        if life.is_lost:
+            return
+        if not life.is_alive:
+            self._lose(life, "died")
+            return
+        if life.has_progress:
+            self._stalled_sec = self._idle_sec = 0.0
+        elif not is_waiting:
+            self._idle_sec += self._tick_sec
+        elif self._was_waiting:
+            # Not forgotten when callers lose their patience one after the other.
+            self._stalled_sec += self._tick_sec
+        life.has_progress, self._was_waiting = False, is_waiting
+        if self._stalled_sec >= self._stall_sec:
+            self._lose(life, "stalled")
+            return
+        is_in_doubt = life.num_failures_in_row >= NUM_FAILURES_IN_DOUBT
+        if is_in_doubt or (self._idle_sec >= self._probe_pause_sec and not is_waiting):
+            self._idle_sec = 0.0
+            if self._probing is None or self._probing.done():
+                self._probing = asyncio.create_task(self._probe(life))
+
+    async def _probe(self, life: EngineLife) -> None:
+        """One token. A frozen engine lets it wait, which the watch sees as it sees any wait."""
+        try:
+            request = replace(await self._make_probe(), max_tokens=1)
+        except Exception:
+            logger.exception("no probe could be made")
+            return
+        try:
+            async with aclosing(life.generate(request)) as deltas:
+                async for _ in deltas:
+                    pass
+        except EngineDead:
+            pass
+        except Exception as error:
+            logger.error("the engine fails on a sound request: %s", error)
+            self._lose(life, "died")
+
+    async def _restart(self) -> None:
+        await self._end(self._life.engine, is_lost=True)
+        while True:
+            pause_sec = self._budget.take(self._clock())
+            if pause_sec is None:
+                self._give_up()
+                return
+            await self._sleep(pause_sec)
+            if not self._may_restart:
+                return
+            started = self._clock()
+            self._num_restarts += 1
+            logger.warning("starting the engine again (restart %d)", self._num_restarts)
+            try:
+                engine = await self._build_sound_engine()
+            except Exception as error:
+                self._num_deaths["died"] += 1
+                logger.error("the engine did not start again: %s", error)
+                continue
+            if engine.max_model_len < self.max_model_len:
+                logger.warning("its context is shorter now: %d tokens", engine.max_model_len)
+            self._life, self._state = EngineLife(engine, self._on_death), "serving"
+            self._stalled_sec = self._idle_sec = 0.0
+            logger.warning("the engine serves again after %.1f s", self._clock() - started)
+            return
+
+    async def _build_sound_engine(self) -> TokenEngine:
+        building = asyncio.create_task(asyncio.to_thread(self._build))
+        try:
+            engine = await asyncio.shield(building)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it builds is closed.
+            with suppress(Exception):
+                await self._end(await building, is_lost=False)
+            raise
+        try:
+            request = replace(await self._make_probe(), max_tokens=CHECK_TOKENS)
+            async with asyncio.timeout(CHECK_LIMIT_SEC), aclosing(engine.generate(request)) as ids:
+                async for _ in ids:
+                    pass
+        except BaseException:
+            await self._end(engine, is_lost=True)
+            raise
+        return engine
+
+    async def _end(self, engine: TokenEngine, *, is_lost: bool) -> None:
+        try:
+            async with asyncio.timeout(END_LIMIT_SEC):
+                if is_lost:
+                    await asyncio.to_thread(engine.kill)
+                await engine.close()
+        except Exception as error:
+            logger.error("the old engine did not end as it should: %r", error)
+            if not is_lost:
+                await asyncio.to_thread(engine.kill)
+
+    def _give_up(self) -> None:
+        self._state = "failed"
+        self._life.lose()
+        logger.critical("the engine is lost after %d restarts", self._num_restarts)
+        self._on_give_up()

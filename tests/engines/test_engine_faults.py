@@ -1,0 +1,125 @@
+"""A real server whose engine, or which itself, is killed or stopped under load."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.served import wait_until
+from tests.server_process import ServerProcess, lives
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+NUM_USERS = 12
+STALL_SEC = 3
+PAGE = "The quick brown fox jumps over the lazy dog, and then it sleeps until noon. " * 20
+LIMIT_SEC = 240.0
+
+
+def lose_under_load(
+    server: ServerProcess, strike: Callable[[psutil.Process], None], *, limit_sec: float
+) -> None:
+    """Strikes the core while all users listen; each is told in time, and then all is well again."""
+    core = server.core()
+    with ThreadPoolExecutor(NUM_USERS) as users:
+        begun = [users.submit(server.speak, PAGE) for _ in range(NUM_USERS)]
+        wait_until(lambda: server.num_active() >= NUM_USERS, limit_sec=60, pause_sec=0.05)
+        struck_at = time.monotonic()
+        strike(core)
+        wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=limit_sec)
+        not_ready_sec = time.monotonic() - struck_at
+        assert server.status("/ready") == (503, "30")
+        assert server.status("/health")[0] == 200
+        heard = [each.result() for each in begun]
+    took_sec = sorted(each.ended_at - struck_at for each in heard)
+    recovered_sec = server.wait_ready()
+    print(
+        f"\n{strike.__name__}: /ready 503 after {not_ready_sec:.3f} s, "
+        f"requests ended after {took_sec[0]:.3f} to {took_sec[-1]:.3f} s, "
+        f"ready again {recovered_sec:.1f} s later"
+    )
+    assert took_sec[-1] <= limit_sec
+    assert {each.status for each in heard} <= {200, 503}
+    assert not any(each.status == 200 and each.is_whole for each in heard)
+    assert not lives(core)
+    again = server.speak("Good morning.")
+    assert (again.status, again.is_whole) == (200, True)
+    assert again.num_bytes > 20_000
+
+
+def kill(core: psutil.Process) -> None:
+    core.kill()
+
+
+def kill_worker(core: psutil.Process) -> None:
+    (worker,) = (each for each in core.children() if "VLLM::Worker" in " ".join(each.cmdline()))
+    worker.kill()
+
+
+def freeze(core: psutil.Process) -> None:
+    core.suspend()
+
+
+def test_an_engine_that_dies_or_freezes_comes_back(tmp_path: Path) -> None:
+    """Frozen, it let every request hang for ever; dead, the server had to be started by hand."""
+    with ServerProcess(tmp_path, TTS_ENGINE_STALL_SEC=str(STALL_SEC)) as server:
+        lose_under_load(server, kill, limit_sec=2)
+        lose_under_load(server, kill_worker, limit_sec=2)
+        lose_under_load(server, freeze, limit_sec=STALL_SEC + 2)
+        server.core().suspend()
+        started = time.monotonic()
+        wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=60, pause_sec=0.05)
+        print(f"frozen while idle: noticed after {time.monotonic() - started:.1f} s")
+        print(f"ready again {server.wait_ready():.1f} s later")
+        # As a terminal does it: to the engine's processes too.
+        os.killpg(server.process.pid, signal.SIGINT)
+        started = time.monotonic()
+        assert server.process.wait(60) == 0
+        print(f"closed after {time.monotonic() - started:.1f} s")
+        wait_until(lambda: not server.descendants(), limit_sec=5)
+
+
+@pytest.mark.parametrize("is_loading", [False, True])
+def test_a_killed_server_leaves_nothing(tmp_path: Path, is_loading: bool) -> None:
+    """Its engine ran on for minutes and held the memory that the next one needed."""
+    server = ServerProcess(tmp_path)
+    with server:
+        if is_loading:
+            server.core().kill()
+            wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=10)
+            # The next engine's process is there, and loads.
+            wait_until(lambda: has_core(server), limit_sec=60, pause_sec=0.05)
+            looked_at = time.monotonic()
+            wait_until(lambda: time.monotonic() > looked_at + 2, pause_sec=0.1)
+        left = server.descendants()
+        assert len(left) >= 2
+        server.process.kill()
+        started = time.monotonic()
+        wait_until(lambda: not any(map(lives, left)), limit_sec=10)
+        print(f"\nthe last of {len(left)} processes ended {time.monotonic() - started:.1f} s later")
+        if not is_loading:
+            with ServerProcess(tmp_path, port=server.port) as next_one:
+                assert next_one.speak("Good morning.").is_whole
+
+
+def has_core(server: ServerProcess) -> bool:
+    return any("VLLM::" in " ".join(each.cmdline()) for each in server.descendants())
+
+
+def test_an_engine_that_keeps_dying_ends_the_server(tmp_path: Path) -> None:
+    """For its supervisor: a server that can never be ready again must not stay."""
+    with ServerProcess(tmp_path, TTS_MAX_RESTARTS="1") as server:
+        server.core().kill()
+        wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=10)
+        server.wait_ready()
+        server.core().kill()
+        started = time.monotonic()
+        assert server.process.wait(LIMIT_SEC) == 1
+        print(f"\nended with status 1 after {time.monotonic() - started:.1f} s")
+        assert "the engine is lost after 1 restarts" in server.log.read_text()
+        wait_until(lambda: not server.descendants(), limit_sec=10)

@@ -1,0 +1,164 @@
+"""A real server in a process of its own, whose whole tree is ended with it."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from tests.served import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+START_LIMIT_SEC = 240.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """How a streamed answer ended, at which `time.monotonic`; `is_whole` if its body did end."""
+
+    status: int
+    num_bytes: int
+    is_whole: bool
+    ended_at: float
+
+
+class ServerProcess:
+    """`with ServerProcess(folder, **environment) as server`: ready once it is entered.
+
+    The log is `log` in the folder. However the block is left, nothing that it started stays.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, **environment: str) -> None:
+        self.port = port or free_port()
+        self.log = folder / f"log-{self.port}"
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self._environment = {
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "PORT": str(self.port),
+            "TTS_MODEL_NAME": "pocket",
+            **environment,
+        }
+        self._seen: set[psutil.Process] = set()
+
+    def __enter__(self) -> Self:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "orpheus_server.cli", "serve"],
+                cwd=self.log.parent,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.descendants()
+        self.process.kill()
+        self.process.wait()
+        for process in self._seen:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def descendants(self) -> list[psutil.Process]:
+        """All processes below the server now."""
+        with suppress(psutil.NoSuchProcess):
+            self._seen.update(psutil.Process(self.process.pid).children(recursive=True))
+        return sorted(filter(lives, self._seen), key=lambda process: int(process.pid))
+
+    def core(self) -> psutil.Process:
+        """The one engine core."""
+        cores = []
+        for process in self.descendants():
+            with suppress(psutil.Error):
+                if any("VLLM::EngineCore" in part for part in process.cmdline()):
+                    cores.append(process)
+        assert len(cores) == 1, cores
+        return cores[0]
+
+    def status(self, path: str) -> tuple[int, str | None]:
+        """Status and `retry-after` of a GET; 0 if nobody listens."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.headers["retry-after"]
+        except (OSError, http.client.HTTPException):
+            return 0, None
+        finally:
+            connection.close()
+
+    def num_active(self) -> int:
+        """Generations in the engine, as `/health` tells."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health") as answer:
+            count: int = json.load(answer)["active_generations"]
+            return count
+
+    def wait_ready(self) -> float:
+        """Seconds until `/ready` is 200."""
+        started = time.monotonic()
+
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            self.descendants()
+            return self.status("/ready")[0] == 200
+
+        wait_until(is_ready, limit_sec=START_LIMIT_SEC, pause_sec=0.1)
+        return time.monotonic() - started
+
+    def speak(self, text: str) -> Heard:
+        """A streamed answer to its end or its cut."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        status, num_bytes, is_whole = 0, 0, False
+        body = {"input": text, "voice": "leo", "response_format": "pcm"}
+        try:
+            headers = {"content-type": "application/json"}
+            connection.request("POST", "/v1/audio/speech", json.dumps(body), headers)
+            answer = connection.getresponse()
+            status = answer.status
+            while block := answer.read1(65536):
+                num_bytes += len(block)
+            is_whole = answer.isclosed()
+        except (OSError, http.client.HTTPException):
+            is_whole = False
+        finally:
+            connection.close()
+        return Heard(status, num_bytes, is_whole, time.monotonic())
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it is there and more than a zombie."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
