@@ -212,6 +212,7 @@ class HttpCaller:
                 if resets:
                     reset_on_close(writer)
                 writer.close()
+                await writer.wait_closed()
         except TimeoutError:
             broken = "timeout"
         except OSError as error:

@@ -72,6 +72,8 @@ def _decode(response_format: str, body: bytes) -> bytes:
         for frame in container.decode(audio=0):
             parts += [part.to_ndarray() for part in resampler.resample(frame)]
         parts += [part.to_ndarray() for part in resampler.resample(None)]
+    if not parts:
+        raise ValueError("not one frame")
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
