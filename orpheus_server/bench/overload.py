@@ -178,7 +178,7 @@ class Listeners:
 
     async def _use(self, wait_sec: float, end_sec: float, listened: list[Listened]) -> None:
         await self._sleep(wait_sec)
-        while self._clock() < end_sec:
+        while True:
             each = await self._ask()
             listened.append(each)
             if each.result.outcome == "ok":
@@ -188,6 +188,8 @@ class Listeners:
             pause_sec = min(next_sec, end_sec) - self._clock()
             if pause_sec > 0:
                 await self._sleep(pause_sec)
+            if self._clock() >= end_sec:
+                return
 
     async def _ask(self) -> Listened:
         index = next(self._indexes)
