@@ -1,7 +1,6 @@
 """What a soak prints: a line for each minute, then what it came to."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from orpheus_server.bench.leaks import MEGABYTE, Verdict
 from orpheus_server.bench.report import milliseconds, text_table
@@ -77,11 +76,6 @@ def verdict_text(verdict: Verdict | None) -> str:
     if not verdict.leaks:
         lines.append("no leaks")
     return "\n".join(lines)
-
-
-def minute_document(minute: MinuteStats) -> dict[str, object]:
-    """One minute for the JSON document."""
-    return asdict(minute)
 
 
 def _counts(outcomes: dict[str, int]) -> str:

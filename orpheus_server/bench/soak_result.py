@@ -39,7 +39,7 @@ def judge(ask: Ask, exchange: Exchange) -> SoakResult:
     def result(outcome: Outcome, failure: str | None = None) -> SoakResult:
         return SoakResult(ask.kind, outcome, exchange.total_sec, failure)
 
-    if exchange.is_cut and exchange.status in (None, 200):
+    if exchange.is_cut:
         return result("cut")
     if exchange.broken is not None:
         return result("failed", exchange.broken)

@@ -20,7 +20,7 @@ from orpheus_server.bench.soak_user import pause_after
 from orpheus_server.settings import Settings
 from tests.bench.scripted_server import Script, ScriptedApp, answer, serve_script
 from tests.bench.soaked import metrics, metrics_text
-from tests.served import ServedFakes
+from tests.served import ServedFakes, wait_until
 from tests.support import FakeServer
 
 TIMING = Timing(minute_sec=1.0, health_sec=0.05, rest_poll_sec=0.02, rest_limit_sec=5.0)
@@ -73,7 +73,7 @@ def test_a_clean_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     copy = tmp_path / "soak.json"
     with ServedFakes(TellingServer()) as served:
         status = run(served.url, "--api-key=secret", "--json", str(copy))
-        assert served.fakes.engine.num_active == 0
+        wait_until(lambda: served.fakes.engine.num_active == 0)
     captured = capsys.readouterr()
     assert status == 0, captured.out
     lines = captured.out.splitlines()
@@ -96,8 +96,8 @@ def test_our_own_metrics_come_to_rest() -> None:
     """The real `/metrics` of the same app: nothing of it stays active."""
     with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
         run(served.url, timing=HASTY)
-        assert served.fakes.runtime.snapshot().num_sessions == 0
-        assert served.fakes.runtime.snapshot().num_generating == 0
+        snapshot = served.fakes.runtime.snapshot
+        wait_until(lambda: snapshot().num_sessions == snapshot().num_generating == 0)
 
 
 def test_a_server_that_leaks(capsys: pytest.CaptureFixture[str]) -> None:
