@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", type=_file, metavar="FILE", help="a copy of the document")
     _add_sweep(parser.add_argument_group("load on a server"))
+    _add_modes(parser.add_argument_group("instead of levels"))
     _add_requests(parser.add_argument_group("requests to a server"))
 
 
@@ -43,6 +44,14 @@ def run(parsed: argparse.Namespace) -> int:
         from orpheus_server.bench import frontend
 
         return frontend.run(parsed)
+    if parsed.soak is not None:
+        from orpheus_server.bench import soak
+
+        return soak.run(parsed)
+    if parsed.overload:
+        from orpheus_server.bench import overload
+
+        return overload.run(parsed)
     from orpheus_server.bench import speech
 
     return speech.run(parsed)
@@ -79,18 +88,57 @@ def _add_sweep(group: argparse._ArgumentGroup) -> None:
         help="users listen: they read as it plays, one second ahead, and to the end before they "
         "ask again; the real-time factor then nears 1",
     )
-    group.add_argument(
-        "--burst",
-        type=_burst,
-        metavar="N,SENTENCES",
-        help="instead of levels: N users in the same instant with so many sentences each",
-    )
-    group.add_argument("--repeats", type=_count, default=10, metavar="N", help="of the burst (10)")
     picture = group.add_mutually_exclusive_group()
     picture.add_argument(
         "--plot", type=_png, default=Path("bench.png"), metavar="FILE.png", help="(bench.png)"
     )
     picture.add_argument("--no-plot", action="store_true", help="draw none")
+
+
+def _add_modes(group: argparse._ArgumentGroup) -> None:
+    mode = group.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--burst",
+        type=_burst,
+        metavar="N,SENTENCES",
+        help="N users in the same instant with so many sentences each",
+    )
+    mode.add_argument(
+        "--soak",
+        type=_minutes,
+        metavar="MINUTES",
+        help="mixed load with callers who hang up, read slowly or send nonsense; every answer is "
+        "checked, and a leak or a failure ends with 1",
+    )
+    mode.add_argument(
+        "--overload",
+        action="store_true",
+        help="half, all and twice as many users as the server carries, each with a player",
+    )
+    group.add_argument("--repeats", type=_count, default=10, metavar="N", help="of the burst (10)")
+    group.add_argument(
+        "--users", type=_count, metavar="N", help="of the soak (as many as the server carries)"
+    )
+    group.add_argument(
+        "--no-leak-check", action="store_true", help="soak a server whose /metrics are closed"
+    )
+    group.add_argument(
+        "--max-input-chars",
+        type=_count_or_none,
+        default=32_768,
+        metavar="N",
+        help="of the soaked server; longer texts must be refused. 0: it has no limit (32768)",
+    )
+    group.add_argument(
+        "--capacity", type=_count, metavar="N", help="of the overload (what /metrics tells)"
+    )
+    group.add_argument(
+        "--round-sec",
+        type=_seconds,
+        default=30.0,
+        metavar="S",
+        help="of each number of users of the overload, after they have come (30)",
+    )
 
 
 def _add_requests(group: argparse._ArgumentGroup) -> None:
@@ -132,13 +180,21 @@ def _number(text: str, *, at_least: int) -> int:
 
 
 def _seconds(text: str) -> float:
+    return _time(text, "seconds")
+
+
+def _minutes(text: str) -> float:
+    return _time(text, "minutes")
+
+
+def _time(text: str, unit: str) -> float:
     try:
-        seconds = float(text)
+        time = float(text)
     except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
+        time = -1.0
+    if not 0 < time < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0")
+    return time
 
 
 def _length(text: str) -> TextLength:

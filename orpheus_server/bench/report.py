@@ -65,13 +65,17 @@ def progress_line(stats: LevelStats) -> str:
 
 def table(levels: Sequence[LevelReport]) -> str:
     """A line for each level."""
-    lines = [[name for name, _ in _COLUMNS], *(_cells(level) for level in levels)]
-    widths = [width for _, width in _COLUMNS]
-    rows = [
+    return f"{text_table(_COLUMNS, [_cells(level) for level in levels])}\n{_EXPLAINED}"
+
+
+def text_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]) -> str:
+    """Names and widths of the columns, and their cells."""
+    lines = [[name for name, _ in columns], *rows]
+    widths = [width for _, width in columns]
+    return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
         for line in lines
-    ]
-    return "\n".join([*rows, _EXPLAINED])
+    )
 
 
 def _cells(level: LevelReport) -> list[str]:
@@ -80,8 +84,8 @@ def _cells(level: LevelReport) -> list[str]:
     return [
         level.texts,
         str(level.concurrency),
-        _ms(stats.first_audio_sec),
-        _ms(stats.audible_sec),
+        milliseconds(stats.first_audio_sec),
+        milliseconds(stats.audible_sec),
         "-" if rtf is None else f"{rtf.p50:.3f}/{rtf.p99:.3f}",
         f"{stats.audio_sec_per_sec:.1f}",
         f"{stats.share_without_underrun:.1%}",
@@ -91,7 +95,8 @@ def _cells(level: LevelReport) -> list[str]:
     ]
 
 
-def _ms(times: Percentiles | None) -> str:
+def milliseconds(times: Percentiles | None) -> str:
+    """The three of them."""
     if times is None:
         return "-"
     return "/".join(f"{sec * 1000:.0f}" for sec in (times.p50, times.p95, times.p99))

@@ -1,7 +1,7 @@
 """A server that answers from a script, behind a real uvicorn: it breaks off like a real one."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ class Script:
     status: int = 200
     breaks_off: bool = False
     announced_bytes: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -64,7 +65,7 @@ async def read_body(receive: Receive) -> bytes:
 
 
 async def answer(send: Send, script: Script) -> None:
-    headers = []
+    headers = [(name.encode(), value.encode()) for name, value in script.headers.items()]
     if script.announced_bytes is not None:
         headers.append((b"content-length", str(script.announced_bytes).encode()))
     await send({"type": "http.response.start", "status": script.status, "headers": headers})

@@ -32,7 +32,14 @@ def test_defaults() -> None:
         "stagger_sec": 0.0,
         "realtime_readers": False,
         "burst": None,
+        "soak": None,
+        "overload": False,
         "repeats": 10,
+        "users": None,
+        "no_leak_check": False,
+        "max_input_chars": 32768,
+        "capacity": None,
+        "round_sec": 30.0,
         "plot": Path("bench.png"),
         "no_plot": False,
         "model": "tts-1",
@@ -52,6 +59,7 @@ def test_lists_and_numbers() -> None:
     assert parsed.burst == (5, 1)
     assert parse("http://host", "--duration", "2.5").duration_sec == 2.5
     assert parse("http://host", "--warmup=0").warmup == 0
+    assert parse("http://host", "--soak", "0.5").soak == 0.5
 
 
 @pytest.mark.parametrize(
@@ -72,6 +80,9 @@ def test_lists_and_numbers() -> None:
         (["http://host", "--timeout-sec", "soon"], "'soon' is not a number of seconds"),
         (["http://host", "--burst", "5"], "'5' is not two numbers such as 5,1"),
         (["http://host", "--burst", "5,0"], "'0' is not a whole number from 1 up"),
+        (["http://host", "--soak", "0"], "'0' is not a number of minutes above 0"),
+        (["http://host", "--soak", "1", "--overload"], "not allowed with"),
+        (["http://host", "--burst", "5,1", "--overload"], "not allowed with"),
         (["http://host", "--warmup", "-1"], "'-1' is not a whole number from 0 up"),
         (["http://host", "--plot", "picture.jpg"], "'picture.jpg' does not end in .png"),
         (["http://host", "--plot", "/no/such/a.png"], "is not a file in a folder that exists"),
@@ -88,10 +99,18 @@ def test_bad_arguments(
 
 
 @pytest.mark.parametrize(
-    ("name", "argument"),
-    [("codec", "--codec"), ("frontend", "--frontend"), ("speech", "http://host")],
+    ("name", "arguments"),
+    [
+        ("codec", ["--codec"]),
+        ("frontend", ["--frontend"]),
+        ("speech", ["http://host"]),
+        ("soak", ["http://host", "--soak=1"]),
+        ("overload", ["http://host", "--overload"]),
+    ],
 )
-def test_which_benchmark_runs(monkeypatch: pytest.MonkeyPatch, name: str, argument: str) -> None:
+def test_which_benchmark_runs(
+    monkeypatch: pytest.MonkeyPatch, name: str, arguments: list[str]
+) -> None:
     started: list[argparse.Namespace] = []
 
     def run(parsed: argparse.Namespace) -> int:
@@ -102,6 +121,6 @@ def test_which_benchmark_runs(monkeypatch: pytest.MonkeyPatch, name: str, argume
     monkeypatch.setattr(module, "run", run, raising=False)
     monkeypatch.setitem(sys.modules, f"orpheus_server.bench.{name}", module)
     monkeypatch.setattr(orpheus_server.bench, name, module, raising=False)
-    parsed = parse(argument)
+    parsed = parse(*arguments)
     assert command.run(parsed) == 7
     assert started == [parsed]

@@ -1,0 +1,54 @@
+"""Whether an answer that is not 200 says what it must: OpenAI's envelope, an id, when to return."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+REFUSALS = (429, 503)
+"""Statuses that say "not now", which is no failure."""
+
+REFUSAL_TYPES = ("service_unavailable_error", "rate_limit_error")
+"""The same in an event, which has no status."""
+
+MAX_RETRY_AFTER_SEC = 120
+
+
+def defect(
+    status: int, headers: Mapping[str, str], body: bytes, *, has_id: bool = True
+) -> str | None:
+    """What is wrong with an error's answer; None for a right one. Header names in lower case."""
+    if not _is_envelope(body):
+        return f"{status} without an error in OpenAI's envelope"
+    if has_id and not headers.get("x-request-id"):
+        return f"{status} without x-request-id"
+    if status in REFUSALS and retry_after_sec(headers) is None:
+        return f"{status} with Retry-After {headers.get('retry-after', 'missing')[:20]!r}"
+    return None
+
+
+def retry_after_sec(headers: Mapping[str, str]) -> int | None:
+    """Whole seconds from 1 to MAX_RETRY_AFTER_SEC; None for anything else."""
+    text = headers.get("retry-after", "")
+    if not text.isascii() or not text.isdigit() or len(text) > 3:
+        return None
+    seconds = int(text)
+    return seconds if 1 <= seconds <= MAX_RETRY_AFTER_SEC else None
+
+
+def is_refusal_event(error: Any) -> bool:
+    """True for the error of an event that says "not now"."""
+    return isinstance(error, dict) and error.get("type") in REFUSAL_TYPES
+
+
+def _is_envelope(body: bytes) -> bool:
+    try:
+        error = json.loads(body)["error"]
+        message, kind, param, code = (error[name] for name in ("message", "type", "param", "code"))
+    except (ValueError, LookupError, TypeError):
+        return False
+    texts = isinstance(message, str) and isinstance(kind, str)
+    return texts and bool(message and kind) and _is_text_or_null(param) and _is_text_or_null(code)
+
+
+def _is_text_or_null(value: object) -> bool:
+    return value is None or isinstance(value, str)
