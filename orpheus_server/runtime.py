@@ -191,11 +191,14 @@ def _fail(runtime: Runtime, error: Exception, on_start_failure: Callable[[], Non
 
 def _log_counts(counts: AttemptCounts) -> None:
     logger.info(
-        "closed after chunks=%d attempts=%d degraded=%d faults=%s",
+        "closed after chunks=%d attempts=%d degraded=%d faults=%s rollbacks=%s",
         counts.num_chunks,
         counts.num_attempts,
         counts.num_degraded_chunks,
-        {str(fault): count for fault, count in counts.faults.items()},
+        *(
+            {str(fault): count for fault, count in each.items()}
+            for each in (counts.faults, counts.rollbacks)
+        ),
     )
 
 

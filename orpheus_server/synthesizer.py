@@ -1,6 +1,7 @@
 """The conductor: text to chunks, chunks ahead of each other, audio in order."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from functools import partial
 from orpheus_server.audio import Samples
 from orpheus_server.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
-from orpheus_server.outlet import ChunkOutlet, ChunkReport
+from orpheus_server.outlet import CallLater, ChunkOutlet, ChunkReport
 from orpheus_server.planning import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
 from orpheus_server.playback import Playback
 from orpheus_server.rendering import Renderer
@@ -112,9 +113,13 @@ class Synthesizer:
         limits: SpeechLimits,
         expected_sec: Callable[[str], float],
         num_slots: int,
+        clock: Callable[[], float] = time.monotonic,
+        call_later: CallLater | None = None,
     ) -> None:
         """`num_slots` is how many generations the engine makes at once."""
         self._speaker = speaker
+        self._clock = clock
+        self._call_later = call_later
         self._num_slots = num_slots
         self._num_speaking = 0
         self._pool = pool
@@ -193,13 +198,17 @@ class Synthesizer:
         self, job: SpeechJob, stats: SpeechStats, *, is_live: bool
     ) -> AsyncGenerator[SpokenPiece, None]:
         """Samples in order, the next chunks being made meanwhile."""
-        playback = Playback(sample_rate=self._sample_rate, speed=job.speed, is_live=is_live)
+        playback = Playback(
+            sample_rate=self._sample_rate, speed=job.speed, is_live=is_live, clock=self._clock
+        )
         max_load = LIVE_MAX_LOAD_AHEAD if is_live else MAX_LOAD_AHEAD
         may_begin: asyncio.Event | None = None
 
         def open_outlet() -> ChunkOutlet:
             nonlocal may_begin
-            outlet = ChunkOutlet(may_begin=may_begin)
+            outlet = ChunkOutlet(
+                may_begin=may_begin, hold_sec=playback.hold_sec, call_later=self._call_later
+            )
             may_begin = outlet.is_nearly_made
             return outlet
 

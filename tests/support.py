@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from orpheus_server.app import create_app
 from orpheus_server.attempt import AttemptRunner
 from orpheus_server.audio import Samples, empty
-from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.choice import POCKET_FOLDER, Choice
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
 from orpheus_server.frames import FrameAssembler
@@ -173,13 +174,25 @@ def num_expected_frames(num_phonemes: int) -> float:
     return num_phonemes * 0.08 * 24_000 / 2048
 
 
+def kept_ids_of(request: TokenRequest, layout: TokenLayout = _LAYOUT) -> tuple[int, ...]:
+    """The audio ids at the end of a prompt."""
+    first, num = layout.audio_token_base, layout.num_slots * layout.codebook_size
+    ids = reversed(request.prompt_token_ids)
+    kept = [*takewhile(lambda token_id: first <= token_id < first + num, ids)]
+    return tuple(reversed(kept))
+
+
 def fitting_speech(checkpoint: Checkpoint) -> Callable[[TokenRequest], Script]:
-    """Speech as long as the prompt asks for."""
+    """Speech as long as the prompt asks for; behind frames that were kept, the rest of it."""
+    layout, template = checkpoint.layout, checkpoint.prompt
 
     def script(request: TokenRequest) -> Script:
-        template = checkpoint.prompt
-        num_text = len(request.prompt_token_ids) - len(template.before) - len(template.after)
-        return speech_script(checkpoint.layout, max(1, round(num_expected_frames(num_text))))
+        num_kept_ids = len(kept_ids_of(request, layout))
+        num_text = len(request.prompt_token_ids) - num_kept_ids
+        num_text -= len(template.before) + len(template.after)
+        start = num_kept_ids // layout.num_slots
+        num_frames = round(num_expected_frames(num_text)) - start
+        return speech_script(layout, max(1, num_frames), start=start)
 
     return script
 

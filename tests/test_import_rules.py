@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "composition root": ("runtime", "parts"),
     "conductor": ("synthesizer",),
     "chunks": ("chunk_speaker",),
-    "attempts": ("attempt",),
+    "attempts": ("attempt", "rollback"),
     "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
@@ -34,7 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "pure": (
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
-        *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
+        *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice", "__init__"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}

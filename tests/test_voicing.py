@@ -31,10 +31,15 @@ class Utterance:
     def __init__(self, *results: Samples | Exception) -> None:
         self._results = list(results)
         self.fed: list[list[Frame]] = []
+        self.skipped: list[list[Frame]] = []
 
     async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
         self.fed.append(list(frames))
         return self._next(finish)
+
+    def skip(self, frames: Sequence[Frame]) -> int:
+        self.skipped.append(list(frames))
+        return len(frames) * FRAME
 
     async def flush(self, finish: Finish = as_decoded) -> Samples:
         return self._next(finish)
@@ -52,7 +57,13 @@ class Speech:
     def __init__(self, pool: WorkerPool, *results: Samples | Exception) -> None:
         self.utterance = Utterance(*results)
         self.pieces: list[Samples] = []
-        self.voicing = Voicing(self.utterance, pool, self.pieces.append, sample_rate=RATE)
+        self.voicing = Voicing(
+            self.utterance,
+            pool,
+            self.pieces.append,
+            sample_rate=RATE,
+            samples_per_frame=FRAME,
+        )
 
     @property
     def given(self) -> Samples:
