@@ -51,6 +51,12 @@ def loop_script(num_good_frames: int) -> Script:
     return Script((*ids, *ids[-7:] * 40), hangs_at_end=True)
 
 
+def loop_from(start: int, num_good_frames: int) -> Script:
+    """The same behind frames that were kept."""
+    script = loop_script(num_good_frames)
+    return replace(script, token_ids=script.token_ids[start * _LAYOUT.num_slots :])
+
+
 def stall_script(num_good_frames: int) -> Script:
     """Speech that falls into frames of which only the first code changes, and would never end."""
     stalled = [frame_ids(_LAYOUT, (index, 1, 1, 1, 1, 1, 1)) for index in range(40)]
@@ -66,6 +72,11 @@ def runaway_script() -> Script:
 def short_script(num_frames: int) -> Script:
     """Speech that stops after so many frames."""
     return speech_script(_LAYOUT, num_frames)
+
+
+def speech_from(start: int, end: int) -> Script:
+    """The frames of `short_script(end)` from `start` on."""
+    return speech_script(_LAYOUT, end - start, start=start)
 
 
 def endless_script(num_frames: int) -> Script:
@@ -122,6 +133,49 @@ def join_pieces(pieces: list[Samples]) -> Samples:
     """Samples that came in pieces, none of which may be empty."""
     assert all(piece.size for piece in pieces)
     return np.concatenate([empty(), *pieces])
+
+
+@dataclass
+class VirtualTimer:
+    """One call that is due at a time."""
+
+    at_sec: float
+    callback: Callable[[], None]
+    is_over: bool = False
+
+    def cancel(self) -> None:
+        """It is not called any more."""
+        self.is_over = True
+
+
+@dataclass
+class VirtualClock:
+    """Seconds that only the test moves, and the timers that wait for them."""
+
+    now_sec: float = 100.0
+    timers: list[VirtualTimer] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now_sec
+
+    def call_later(self, delay_sec: float, callback: Callable[[], None]) -> VirtualTimer:
+        """As an event loop does it."""
+        timer = VirtualTimer(self.now_sec + delay_sec, callback)
+        self.timers.append(timer)
+        return timer
+
+    @property
+    def num_waiting(self) -> int:
+        """Timers that are still to be called."""
+        return sum(not timer.is_over for timer in self.timers)
+
+    def advance(self, seconds: float) -> None:
+        """Moves on, and calls what is due."""
+        self.now_sec += seconds
+        for timer in self.timers:
+            if not timer.is_over and timer.at_sec <= self.now_sec + 1e-9:
+                timer.is_over = True
+                timer.callback()
 
 
 @dataclass
