@@ -86,7 +86,7 @@ class ChunkOutlet:
 
     def rewind(self) -> Samples:
         """Forgets what was not taken, and returns it."""
-        untaken = np.concatenate([empty(), *self._pieces])
+        untaken: Samples = np.concatenate([empty(), *self._pieces])
         self._pieces.clear()
         self._num_samples = self.num_taken
         return untaken
