@@ -82,6 +82,7 @@ class ChunkSpeaker:
                 return self._finish(attempt, attempts, flaw)
             num_taken, untaken = outlet.num_taken, outlet.rewind()
             if not outlet.is_heard:
+                attempt.voicing = None
                 continue
             if flaw is None and is_flaw_heard(attempt, num_taken=num_taken):
                 flaw = verdict
@@ -98,7 +99,7 @@ class ChunkSpeaker:
                 return self._finish(attempt, attempts, verdict)
             self.counts.rollbacks[verdict.fault] += 1
             num_rollbacks += 1
-            # It keeps the sound of the whole attempt, which the splice has taken over.
+            # It keeps the sound of the whole attempt: five of them are half a minute each.
             attempt.voicing = None
         best = None if outlet.is_heard else await self._best_of(attempts, job, outlet)
         if best is None:
