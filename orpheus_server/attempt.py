@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from orpheus_server.checkpoint import TokenLayout, Voice
 from orpheus_server.errors import GenerationFailed
-from orpheus_server.frames import Frame, FrameAssembler
+from orpheus_server.frames import Frame, FrameAssembler, to_token_ids
 from orpheus_server.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.interfaces import Deadline, FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.prompts import Prompt, PromptBuilder
 from orpheus_server.sampling import SamplingOptions
+from orpheus_server.splice import Splice
 from orpheus_server.voicing import Give, Voicing
 from orpheus_server.workers import WorkerPool
 
@@ -89,31 +90,35 @@ class AttemptRunner:
             asyncio.Semaphore(1) if one_at_a_time else nullcontext()
         )
 
-    async def run(self, job: AttemptJob, give: Give) -> Attempt:
+    async def run(self, job: AttemptJob, give: Give, splice: Splice | None = None) -> Attempt:
         """An attempt that has ended, good or with a verdict; its sound is given as it is made.
 
-        Of an attempt with a verdict the end is missing, which `conclude` gives. Raises only
-        `EngineUnavailable`.
+        With a splice it goes on behind the frames that it takes over. Of an attempt with a verdict
+        the end is missing, which `conclude` gives. Raises only `EngineUnavailable`.
         """
         attempt = Attempt()
+        attempt.voicing = self._open_voicing(job, give, splice)
         try:
+            if splice is not None:
+                attempt.frames.extend(splice.frames)
+                # Before anything else: the player has little in hand by now.
+                attempt.verdict = await attempt.voicing.resume()
+                if attempt.verdict is not None:
+                    return attempt
             prompt = await self._pool.run(self._prompts.build, job.text, job.voice)
             if prompt.expected_sec == 0.0:
                 # Half of a chunk may hold nothing that the voice can say; it is done as it is.
                 return Attempt(expected_frames=0.0, num_dropped_symbols=prompt.num_dropped_symbols)
             async with self._turn:
-                await self._generate(attempt, job, prompt, give)
+                await self._generate(attempt, attempt.voicing, job, prompt)
         except GenerationFailed as error:
             attempt.verdict = Verdict(Fault.ENGINE_ERROR, 0, str(error))
         return attempt
 
-    async def conclude(self, attempt: Attempt) -> None:
-        """Gives what is left of the good frames of a failed attempt that has been heard."""
-        voicing = attempt.voicing
-        assert voicing is not None
-        missing = attempt.frames[voicing.num_frames : attempt.num_good_frames]
-        is_whole = attempt.num_good_frames >= voicing.num_frames
-        if not is_whole or await voicing.feed(missing) or await voicing.flush():
+    async def conclude(self, job: AttemptJob, give: Give, splice: Splice) -> None:
+        """Gives what is left of the frames of a failed attempt that has been heard."""
+        voicing = self._open_voicing(job, give, splice)
+        if await voicing.resume() or await voicing.flush():
             await voicing.cut()
 
     async def decode(self, attempt: Attempt, job: AttemptJob, give: Give) -> Verdict | None:
@@ -122,30 +127,39 @@ class AttemptRunner:
         verdict = await voicing.feed(attempt.frames[: attempt.num_good_frames])
         return verdict or await voicing.flush()
 
-    def _open_voicing(self, job: AttemptJob, give: Give) -> Voicing:
-        utterance = self._decoder.open_utterance(noise_seed=job.noise_seed, deadline=job.deadline)
-        return Voicing(utterance, self._pool, give, sample_rate=self._decoder.sample_rate)
+    def _open_voicing(self, job: AttemptJob, give: Give, splice: Splice | None = None) -> Voicing:
+        decoder = self._decoder
+        return Voicing(
+            decoder.open_utterance(noise_seed=job.noise_seed, deadline=job.deadline),
+            self._pool,
+            give,
+            sample_rate=decoder.sample_rate,
+            samples_per_frame=decoder.samples_per_frame,
+            splice=splice,
+        )
 
     async def _generate(
-        self, attempt: Attempt, job: AttemptJob, prompt: Prompt, give: Give
+        self, attempt: Attempt, voicing: Voicing, job: AttemptJob, prompt: Prompt
     ) -> None:
         limits = limits_of(prompt.expected_sec, self._frame_sec)
         attempt.expected_frames = limits.expected
         attempt.num_prompt_tokens = prompt.num_text_tokens
         attempt.num_dropped_symbols = prompt.num_dropped_symbols
-        attempt.voicing = voicing = self._open_voicing(job, give)
+        frames = attempt.frames
+        kept_ids = to_token_ids(frames, self._layout)
         own_limit = job.sampling.max_tokens
         room = self._engine.max_model_len - len(prompt.token_ids)
         max_tokens = min(room, own_limit or self._token_budget(limits))
         request = TokenRequest(
             request_id=job.request_id,
-            prompt_token_ids=prompt.token_ids,
+            prompt_token_ids=(*prompt.token_ids, *kept_ids),
             sampling=job.sampling,
-            max_tokens=max_tokens,
+            max_tokens=max_tokens - len(kept_ids),
             seed=job.seed,
         )
         assembler, guard = FrameAssembler(self._layout), Guard(limits)
-        frames = attempt.frames
+        for frame in frames:
+            guard.feed(frame)
         hit_limit = False
         async with aclosing(self._engine.generate(request)) as deltas:
             async for delta in deltas:
@@ -165,7 +179,7 @@ class AttemptRunner:
         if not (hit_limit and max_tokens == own_limit):
             attempt.verdict = guard.finish(hit_token_limit=hit_limit)
         attempt.verdict = attempt.verdict or _check_slots(
-            assembler, len(frames) * self._layout.num_slots
+            assembler, len(frames) * self._layout.num_slots - len(kept_ids)
         )
         attempt.verdict = attempt.verdict or await voicing.flush()
 

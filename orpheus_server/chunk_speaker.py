@@ -9,10 +9,12 @@ from orpheus_server.attempt import Attempt, AttemptJob, AttemptRunner, join_halv
 from orpheus_server.audio import Samples
 from orpheus_server.checkpoint import Voice
 from orpheus_server.errors import ChunkFailed
-from orpheus_server.guard import Fault
+from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Deadline
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
+from orpheus_server.rollback import cut_off, is_flaw_heard, roll_back
 from orpheus_server.sampling import AttemptPlan, RetryPolicy, SamplingOptions, derive_seed
+from orpheus_server.splice import Splice
 from orpheus_server.splitting import split_in_two
 from orpheus_server.tasks import run_together
 
@@ -34,12 +36,13 @@ class ChunkJob:
 
 @dataclass(slots=True)
 class AttemptCounts:
-    """Attempts since the start, and retries by cause."""
+    """Attempts since the start, retries by cause, and those that went on in the middle."""
 
     num_chunks: int = 0
     num_attempts: int = 0
     num_degraded_chunks: int = 0
     faults: Counter[Fault] = field(default_factory=Counter)
+    rollbacks: Counter[Fault] = field(default_factory=Counter)
 
 
 class ChunkSpeaker:
@@ -56,39 +59,62 @@ class ChunkSpeaker:
     async def speak(self, job: ChunkJob, outlet: ChunkOutlet) -> ChunkReport:
         """Puts the samples of a chunk into the outlet, those of the first good attempt.
 
-        An attempt that fails after some of it was heard cannot be taken back: its good frames are
-        played to their end and marked with its verdict. If all fail before, the one whose good
-        frames (those before its fault) come closest to the length expected of the text is used and
-        marked. Raises `ChunkFailed` if the server is set to want none of that or no attempt has a
-        frame worth hearing, and `EngineUnavailable` at once.
+        An attempt that fails after some of it was heard is not taken back: the next one goes on
+        behind the last good frame that may be kept, and the chunk is marked only if the listener
+        heard what was wrong. Where that cannot be done any more, its good frames are played to
+        their end and marked with its verdict. If all fail before, the one whose good frames (those
+        before its fault) come closest to the length expected of the text is used and marked. Raises
+        `ChunkFailed` if the server is set to want none of that or no attempt has a frame worth
+        hearing, and `EngineUnavailable` at once.
         """
         self.counts.num_chunks += 1
         attempts: list[Attempt] = []
+        splice: Splice | None = None
+        flaw: Verdict | None = None
+        num_rollbacks = 0
         for number in range(1, self._retries.max_attempts + 1):
-            outlet.restart()
             plan = self._retries.plan(number, job.sampling)
-            attempt = await self._try(job, plan, outlet)
+            attempt = await self._try(job, plan, outlet, splice)
             attempts.append(attempt)
-            self._record(job, plan, attempt)
-            if attempt.verdict is None:
-                return _finished(attempt, attempts)
-            if outlet.is_heard:
-                break
-        if outlet.is_heard:
-            best = await self._conclude(attempts[-1])
-        else:
-            outlet.restart()
-            best = await self._best_of(attempts, job, outlet)
+            self._record(job, plan, attempt, splice)
+            verdict = attempt.verdict
+            if verdict is None:
+                return self._finish(attempt, attempts, flaw)
+            num_taken, untaken = outlet.num_taken, outlet.rewind()
+            if not outlet.is_heard:
+                attempt.voicing = None
+                continue
+            if flaw is None and is_flaw_heard(attempt, num_taken=num_taken):
+                flaw = verdict
+            splice = None
+            if number < self._retries.max_attempts and (flaw is None or self._may_be_degraded):
+                splice = roll_back(
+                    attempt, num_taken=num_taken, untaken=untaken, num_before=num_rollbacks
+                )
+            if splice is None:
+                if not self._may_be_degraded:
+                    break
+                end = cut_off(attempt, num_taken=num_taken, untaken=untaken)
+                await self._runner.conclude(_attempt_job(job), outlet.put, end)
+                return self._finish(attempt, attempts, verdict)
+            self.counts.rollbacks[verdict.fault] += 1
+            num_rollbacks += 1
+            # It keeps the sound of the whole attempt: five of them are half a minute each.
+            attempt.voicing = None
+        best = None if outlet.is_heard else await self._best_of(attempts, job, outlet)
         if best is None:
             raise _all_failed(job, attempts)
-        self.counts.num_degraded_chunks += 1
-        return _finished(best, attempts)
+        return self._finish(best, attempts, best.verdict)
 
-    async def _conclude(self, failed: Attempt) -> Attempt | None:
-        if not self._may_be_degraded:
-            return None
-        await self._runner.conclude(failed)
-        return failed
+    def _finish(self, used: Attempt, attempts: list[Attempt], flaw: Verdict | None) -> ChunkReport:
+        self.counts.num_degraded_chunks += flaw is not None
+        return ChunkReport(
+            num_prompt_tokens=used.num_prompt_tokens,
+            num_output_tokens=sum(attempt.num_output_tokens for attempt in attempts),
+            num_dropped_symbols=used.num_dropped_symbols,
+            num_attempts=len(attempts),
+            verdict=flaw,
+        )
 
     async def _best_of(
         self, failed: list[Attempt], job: ChunkJob, outlet: ChunkOutlet
@@ -106,16 +132,19 @@ class ChunkSpeaker:
                 return attempt
         return None
 
-    async def _try(self, job: ChunkJob, plan: AttemptPlan, outlet: ChunkOutlet) -> Attempt:
+    async def _try(
+        self, job: ChunkJob, plan: AttemptPlan, outlet: ChunkOutlet, splice: Splice | None
+    ) -> Attempt:
         whole = replace(
             _attempt_job(job),
             request_id=f"{job.request_id}-{job.index}-{plan.number}",
             sampling=plan.sampling,
             seed=None if job.seed is None else derive_seed(job.seed, job.index, plan.number),
         )
-        halves = split_in_two(job.text) if plan.is_split else None
+        # Of a text that was heard in part nobody knows where its halves meet.
+        halves = split_in_two(job.text) if plan.is_split and splice is None else None
         if halves is None:
-            return await self._runner.run(whole, outlet.put)
+            return await self._runner.run(whole, outlet.put, splice)
         pieces: tuple[list[Samples], list[Samples]] = ([], [])
         jobs = [
             replace(
@@ -138,7 +167,9 @@ class ChunkSpeaker:
                 outlet.put(samples)
         return attempt
 
-    def _record(self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt) -> None:
+    def _record(
+        self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt, splice: Splice | None
+    ) -> None:
         verdict = attempt.verdict
         self.counts.num_attempts += 1
         if verdict is not None:
@@ -146,7 +177,7 @@ class ChunkSpeaker:
         logger.log(
             logging.DEBUG if verdict is None else logging.INFO,
             "request=%s chunk=%d attempt=%d fault=%s frames=%d good=%d expected=%.0f tokens=%d "
-            "temperature=%.2f top_p=%.2f split=%s (%s)",
+            "temperature=%.2f top_p=%.2f split=%s resumed_at=%d (%s)",
             job.request_id,
             job.index,
             plan.number,
@@ -157,7 +188,8 @@ class ChunkSpeaker:
             attempt.num_output_tokens,
             plan.sampling.temperature,
             plan.sampling.top_p,
-            plan.is_split,
+            plan.is_split and splice is None,
+            len(splice.frames) if splice else 0,
             verdict.detail if verdict else "good",
         )
 
@@ -180,14 +212,4 @@ def _all_failed(job: ChunkJob, failed: list[Attempt]) -> ChunkFailed:
     return ChunkFailed(
         f"part {job.index + 1} of the text could not be spoken in {len(failed)} attempts "
         f"(last cause: {cause})"
-    )
-
-
-def _finished(used: Attempt, attempts: list[Attempt]) -> ChunkReport:
-    return ChunkReport(
-        num_prompt_tokens=used.num_prompt_tokens,
-        num_output_tokens=sum(attempt.num_output_tokens for attempt in attempts),
-        num_dropped_symbols=used.num_dropped_symbols,
-        num_attempts=len(attempts),
-        verdict=used.verdict,
     )

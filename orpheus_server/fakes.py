@@ -12,12 +12,13 @@ import numpy as np
 from orpheus_server.audio import Samples, empty
 from orpheus_server.checkpoint import TokenLayout
 from orpheus_server.errors import EngineDead, GenerationFailed
-from orpheus_server.frames import Frame
+from orpheus_server.frames import Frame, to_token_ids
 from orpheus_server.interfaces import (
     Deadline,
     Finish,
     FinishReason,
     TokenDelta,
+    TokenEngine,
     TokenRequest,
     as_decoded,
 )
@@ -48,8 +49,7 @@ class Script:
 
 def frame_ids(layout: TokenLayout, frame: Frame) -> list[int]:
     """The ids that a model writes for one frame."""
-    base, size = layout.audio_token_base, layout.codebook_size
-    return [base + slot * size + code for slot, code in enumerate(frame)]
+    return to_token_ids([frame], layout)
 
 
 def speech_script(layout: TokenLayout, num_frames: int, *, start: int = 0) -> Script:
@@ -139,6 +139,66 @@ class ScriptedEngine:
     async def close(self) -> None:
         """Ends the engine."""
         self.is_alive = False
+
+
+class LoopingEngine:
+    """Another engine whose generations fall into a loop: one frame again and again, without end.
+
+    `num_good_frames` tells how many come before it; None lets a generation be as it is.
+    """
+
+    def __init__(
+        self,
+        engine: TokenEngine,
+        layout: TokenLayout,
+        num_good_frames: Callable[[TokenRequest], int | None],
+    ) -> None:
+        self._engine = engine
+        self._num_slots = layout.num_slots
+        self._num_good_frames = num_good_frames
+        self.requests: list[TokenRequest] = []
+
+    @property
+    def max_model_len(self) -> int:
+        """The other engine's."""
+        return self._engine.max_model_len
+
+    @property
+    def num_active(self) -> int:
+        """Generations of the other engine."""
+        return self._engine.num_active
+
+    @property
+    def is_alive(self) -> bool:
+        """The other engine's."""
+        return self._engine.is_alive
+
+    async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
+        """The other engine's deltas up to the loop."""
+        self.requests.append(request)
+        num_frames = self._num_good_frames(request)
+        num_left = request.max_tokens if num_frames is None else num_frames * self._num_slots
+        last: tuple[int, ...] = ()
+        async with aclosing(self._engine.generate(request)) as deltas:
+            async for delta in deltas:
+                if num_frames is None or len(delta.token_ids) < num_left:
+                    yield delta
+                    num_left -= len(delta.token_ids)
+                    last = (last + delta.token_ids)[-self._num_slots :]
+                    continue
+                good = delta.token_ids[:num_left]
+                last = (last + good)[-self._num_slots :]
+                yield TokenDelta(good, None)
+                break
+        if num_frames is None or len(last) < self._num_slots:
+            return
+        for _ in range(num_frames, request.max_tokens // self._num_slots):
+            await asyncio.sleep(0)
+            yield TokenDelta(last, None)
+
+    async def close(self) -> None:
+        """Ends the other engine."""
+        await self._engine.close()
 
 
 class PacedEngine:
@@ -264,6 +324,11 @@ class ToneUtterance:
         time_sec = np.arange(decoder.samples_per_frame) / decoder.sample_rate
         tones = [0.3 * np.sin(2 * np.pi * (200 + frame[0]) * time_sec) for frame in frames]
         return finish(np.concatenate(tones).astype(np.float32))
+
+    def skip(self, frames: Sequence[Frame]) -> int:
+        """Takes frames whose tones somebody has; a result is of frames that are fed."""
+        self._num_frames += len(frames)
+        return len(frames) * self._decoder.samples_per_frame
 
     async def flush(self, finish: Finish = as_decoded) -> Samples:
         """Nothing, or the result."""

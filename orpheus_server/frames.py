@@ -1,4 +1,4 @@
-"""Audio token ids to frames: one code per slot, and nothing the model wrote is lost.
+"""Audio token ids to frames and back: one code per slot, and nothing the model wrote is lost.
 
 Realigning by the token's own slot rather than by a running count: one token too few, too many or
 of the wrong slot harms no frame but its own, which at worst is heard twice. The reference decoders
@@ -74,6 +74,12 @@ class FrameAssembler:
         self._previous = tuple(self._partial)
         self._partial = []
         frames.append(self._previous)
+
+
+def to_token_ids(frames: Iterable[Frame], layout: TokenLayout) -> list[int]:
+    """The ids that a model writes for these frames."""
+    base, size = layout.audio_token_base, layout.codebook_size
+    return [base + slot * size + code for frame in frames for slot, code in enumerate(frame)]
 
 
 def to_levels(frames: Sequence[Frame], slot_levels: Sequence[int]) -> list[list[int]]:

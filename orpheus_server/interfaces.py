@@ -80,6 +80,9 @@ class UtteranceDecoder(Protocol):
         `finish` is not called where none are. Raises `GenerationFailed`.
         """
 
+    def skip(self, frames: Sequence[Frame]) -> int:
+        """Takes frames as `feed` does, without their samples, which somebody has: their number."""
+
     async def flush(self, finish: Finish = as_decoded) -> Samples:
         """The rest: all of them together are `num_frames * samples_per_frame`."""
 

@@ -3,10 +3,13 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from orpheus_server.audio import Samples
+import numpy as np
+
+from orpheus_server.audio import Samples, empty
 from orpheus_server.guard import Verdict
 
 
@@ -24,26 +27,54 @@ class ChunkReport:
     verdict: Verdict | None
 
 
+class Timer(Protocol):
+    """What `call_later` returns."""
+
+    def cancel(self) -> None:
+        """It is not called any more."""
+
+
+CallLater = Callable[[float, Callable[[], None]], Timer]
+
+
+def _is_due() -> float:
+    return 0.0
+
+
 class ChunkOutlet:
-    """Holds what was made and not taken; once a sample is taken, the attempt is committed.
+    """Holds what was made and not taken; only what was taken cannot be taken back.
 
     It holds no more than one chunk, which the token limit of a generation bounds. `is_nearly_made`
     is set at its end, or before that once it has `num_expected` samples; `may_begin` is that of
-    the chunk before, None if there is none.
+    the chunk before, None if there is none. Until its end samples stay as long as `hold_sec` says
+    of the next ones: a fault is certain only some time after it began.
     """
 
     num_expected = math.inf
 
-    def __init__(self, *, may_begin: asyncio.Event | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        may_begin: asyncio.Event | None = None,
+        hold_sec: Callable[[], float] = _is_due,
+        call_later: CallLater | None = None,
+    ) -> None:
         self.may_begin = may_begin
         self.is_nearly_made = asyncio.Event()
-        self.is_heard = False
+        self.num_taken = 0
+        self._hold_sec = hold_sec
+        self._call_later = call_later
         self._num_samples = 0
         self._pieces: deque[Samples] = deque()
         self._report: ChunkReport | None = None
         self._error: Exception | None = None
         self._is_ended = False
         self._changed = asyncio.Event()
+
+    @property
+    def is_heard(self) -> bool:
+        """True once a sample was taken."""
+        return self.num_taken > 0
 
     def put(self, samples: Samples) -> None:
         """The next samples."""
@@ -53,11 +84,12 @@ class ChunkOutlet:
             self.is_nearly_made.set()
         self._changed.set()
 
-    def restart(self) -> None:
-        """Forgets an attempt of which nothing was heard."""
-        assert not self.is_heard, "what was heard cannot be taken back"
+    def rewind(self) -> Samples:
+        """Forgets what was not taken, and returns it."""
+        untaken: Samples = np.concatenate([empty(), *self._pieces])
         self._pieces.clear()
-        self._num_samples = 0
+        self._num_samples = self.num_taken
+        return untaken
 
     def close(self, report: ChunkReport) -> None:
         """There will be no more samples."""
@@ -94,11 +126,28 @@ class ChunkOutlet:
             if whole and self._error is not None:
                 raise self._error
             while self._pieces and (self._is_ended or not whole):
-                self.is_heard = True
-                yield self._pieces.popleft()
+                hold_sec = 0.0 if self._is_ended else self._hold_sec()
+                if hold_sec > 0.0:
+                    await self._wait(hold_sec)
+                    continue
+                piece = self._pieces.popleft()
+                self.num_taken += piece.size
+                yield piece
             if self._error is not None:
                 raise self._error
             if self._is_ended:
                 return
-            self._changed.clear()
+            await self._wait()
+
+    async def _wait(self, limit_sec: float | None = None) -> None:
+        """Until something has changed, or so long."""
+        self._changed.clear()
+        timer: Timer | None = None
+        if limit_sec is not None:
+            call_later = self._call_later or asyncio.get_running_loop().call_later
+            timer = call_later(limit_sec, self._changed.set)
+        try:
             await self._changed.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()

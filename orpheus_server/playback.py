@@ -4,6 +4,11 @@ import math
 import time
 from collections.abc import Callable
 
+HOLD_AHEAD_SEC = 1.0
+"""Sound of a chunk that may yet be taken back leaves no sooner before it is due. More, and more of
+a loop has left when it is certain to be one; less, and a late timer or a short gap of the network
+is heard."""
+
 
 class Playback:
     """The clock of one answer's player, which starts with the first sample and never waits.
@@ -24,6 +29,7 @@ class Playback:
         self._is_live = is_live
         self._clock = clock
         self._started_at: float | None = None
+        self._dry_at = -math.inf
         self._num_samples = 0
         self._chunk_start = 0
         self._chunk = -1
@@ -34,8 +40,10 @@ class Playback:
 
     def give(self, num_samples: int) -> None:
         """So many samples go to the player."""
+        now = self._clock()
         if self._started_at is None:
-            self._started_at = self._clock()
+            self._started_at = now
+        self._dry_at = max(self._dry_at, now) + num_samples / self._samples_per_sec
         self._num_samples += num_samples
 
     def deadline(self, chunk: int, start: int) -> float:
@@ -45,3 +53,11 @@ class Playback:
         if self._started_at is None:
             return -math.inf
         return self._started_at + (self._chunk_start + start) / self._samples_per_sec
+
+    def hold_sec(self) -> float:
+        """How long the next samples can be kept; 0 or less if it is time for them to go.
+
+        By the clock of a player that stops where it runs dry: text that came late must not make
+        all that follows overdue.
+        """
+        return self._dry_at - HOLD_AHEAD_SEC - self._clock()

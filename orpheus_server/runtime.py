@@ -145,7 +145,7 @@ class Runtime:
             kv_cache_share=self._engine.kv_cache_share if self._engine else 0.0,
             rejections={str(why): num for why, num in self.admission.rejections.items()},
             attempt_faults={str(fault): count for fault, count in counts.faults.items()},
-            rollbacks={},
+            rollbacks={str(fault): count for fault, count in counts.rollbacks.items()},
             num_chunks=counts.num_chunks,
             num_degraded_chunks=counts.num_degraded_chunks,
             gpu_memory=gpu_memory(self.choice.codec_device) if self._engine else (),
@@ -283,11 +283,14 @@ def _fail(runtime: Runtime, error: Exception, on_start_failure: Callable[[], Non
 
 def _log_counts(counts: AttemptCounts) -> None:
     logger.info(
-        "closed after chunks=%d attempts=%d degraded=%d faults=%s",
+        "closed after chunks=%d attempts=%d degraded=%d faults=%s rollbacks=%s",
         counts.num_chunks,
         counts.num_attempts,
         counts.num_degraded_chunks,
-        {str(fault): count for fault, count in counts.faults.items()},
+        *(
+            {str(fault): count for fault, count in each.items()}
+            for each in (counts.faults, counts.rollbacks)
+        ),
     )
 
 

@@ -15,7 +15,8 @@ class SeamFilter:
     """One chunk's samples in, the same without long silence at the ends and faded there out.
 
     `feed` holds back what may turn out to be silence at the end, and the length of a fade. A chunk
-    in which nothing is loud enough to be speech keeps all its samples.
+    in which nothing is loud enough to be speech keeps all its samples. `num_lead` samples went at
+    its beginning.
     """
 
     def __init__(self, *, sample_rate: int) -> None:
@@ -25,8 +26,14 @@ class SeamFilter:
         self._fade = int(EDGE_FADE_SEC * sample_rate)
         self._held = empty()
         self._num_given = 0
+        self.num_lead = 0
         self._unrated = empty()  # less than a window, of which some may be given already
         self._speech_end: int | None = None  # in the held samples; may be negative
+
+    @property
+    def held(self) -> Samples:
+        """What would follow if it went on: neither trimmed nor faded."""
+        return self._held
 
     def feed(self, samples: Samples) -> Samples:
         """The samples that are certain to be heard so far."""
@@ -62,7 +69,8 @@ class SeamFilter:
         is_first = self._speech_end is None
         self._speech_end = start + (int(loud[-1]) + 1) * self._window
         if is_first:
-            self._drop(max(0, start + int(loud[0]) * self._window - self._max_lead))
+            self.num_lead = max(0, start + int(loud[0]) * self._window - self._max_lead)
+            self._drop(self.num_lead)
 
     def _drop(self, num_samples: int) -> None:
         self._held = self._held[num_samples:]

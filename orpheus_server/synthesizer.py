@@ -11,7 +11,7 @@ from orpheus_server.audio import Samples
 from orpheus_server.capacity import MIN_MEASURED_SEC, Capacity, LoadMeter, Measurement
 from orpheus_server.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
-from orpheus_server.outlet import ChunkOutlet, ChunkReport
+from orpheus_server.outlet import CallLater, ChunkOutlet, ChunkReport
 from orpheus_server.planning import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
 from orpheus_server.playback import Playback
 from orpheus_server.rendering import Renderer
@@ -114,11 +114,15 @@ class Synthesizer:
         limits: SpeechLimits,
         expected_sec: Callable[[str], float],
         capacity: Capacity,
+        clock: Callable[[], float] = time.monotonic,
+        call_later: CallLater | None = None,
     ) -> None:
         """`capacity` is asked how much may be made at once, and told how quickly it was."""
         self._speaker = speaker
         self._capacity = capacity
-        self._load = LoadMeter(time.monotonic)
+        self._load = LoadMeter(clock)
+        self._clock = clock
+        self._call_later = call_later
         self._pool = pool
         self._sample_rate = sample_rate
         self._limits = limits
@@ -200,9 +204,12 @@ class Synthesizer:
         self, job: SpeechJob, stats: SpeechStats, on_made: Callable[[], None], *, is_live: bool
     ) -> AsyncGenerator[SpokenPiece, None]:
         """Samples in order, the next chunks being made meanwhile."""
-        playback = Playback(sample_rate=self._sample_rate, speed=job.speed, is_live=is_live)
+        playback = Playback(
+            sample_rate=self._sample_rate, speed=job.speed, is_live=is_live, clock=self._clock
+        )
         max_load = LIVE_MAX_LOAD_AHEAD if is_live else MAX_LOAD_AHEAD
         may_begin: asyncio.Event | None = None
+        num_held = 0
         num_unmade = 1  # the text itself, until its last chunk is known
 
         def count_down() -> None:
@@ -221,7 +228,9 @@ class Synthesizer:
 
         def open_outlet() -> ChunkOutlet:
             nonlocal may_begin
-            outlet = ChunkOutlet(may_begin=may_begin)
+            outlet = ChunkOutlet(
+                may_begin=may_begin, hold_sec=playback.hold_sec, call_later=self._call_later
+            )
             may_begin = outlet.is_nearly_made
             return outlet
 
@@ -230,9 +239,15 @@ class Synthesizer:
             chunk = ChunkJob(
                 job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
             )
+            nonlocal num_held
             is_busy = self._load.num_now >= max_load * self._capacity.num_streams
-            if outlet.may_begin is not None and is_busy:
-                await outlet.may_begin.wait()
+            # In the moment between the end of one and the beginning of the next nothing is spoken.
+            if outlet.may_begin is not None and (is_busy or num_held):
+                num_held += 1
+                try:
+                    await outlet.may_begin.wait()
+                finally:
+                    num_held -= 1
             early_sec = estimate_duration_sec(text) - LEAD_SEC
             outlet.num_expected = max(0.0, early_sec) * self._sample_rate
             begun = self._load.begin()

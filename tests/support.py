@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from orpheus_server.app import create_app
 from orpheus_server.attempt import AttemptRunner
 from orpheus_server.audio import Samples, empty
-from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.choice import POCKET_FOLDER, Choice
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
 from orpheus_server.frames import FrameAssembler
@@ -50,6 +51,12 @@ def loop_script(num_good_frames: int) -> Script:
     return Script((*ids, *ids[-7:] * 40), hangs_at_end=True)
 
 
+def loop_from(start: int, num_good_frames: int) -> Script:
+    """The same behind frames that were kept."""
+    script = loop_script(num_good_frames)
+    return replace(script, token_ids=script.token_ids[start * _LAYOUT.num_slots :])
+
+
 def stall_script(num_good_frames: int) -> Script:
     """Speech that falls into frames of which only the first code changes, and would never end."""
     stalled = [frame_ids(_LAYOUT, (index, 1, 1, 1, 1, 1, 1)) for index in range(40)]
@@ -65,6 +72,11 @@ def runaway_script() -> Script:
 def short_script(num_frames: int) -> Script:
     """Speech that stops after so many frames."""
     return speech_script(_LAYOUT, num_frames)
+
+
+def speech_from(start: int, end: int) -> Script:
+    """The frames of `short_script(end)` from `start` on."""
+    return speech_script(_LAYOUT, end - start, start=start)
 
 
 def endless_script(num_frames: int) -> Script:
@@ -124,6 +136,49 @@ def join_pieces(pieces: list[Samples]) -> Samples:
 
 
 @dataclass
+class VirtualTimer:
+    """One call that is due at a time."""
+
+    at_sec: float
+    callback: Callable[[], None]
+    is_over: bool = False
+
+    def cancel(self) -> None:
+        """It is not called any more."""
+        self.is_over = True
+
+
+@dataclass
+class VirtualClock:
+    """Seconds that only the test moves, and the timers that wait for them."""
+
+    now_sec: float = 100.0
+    timers: list[VirtualTimer] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now_sec
+
+    def call_later(self, delay_sec: float, callback: Callable[[], None]) -> VirtualTimer:
+        """As an event loop does it."""
+        timer = VirtualTimer(self.now_sec + delay_sec, callback)
+        self.timers.append(timer)
+        return timer
+
+    @property
+    def num_waiting(self) -> int:
+        """Timers that are still to be called."""
+        return sum(not timer.is_over for timer in self.timers)
+
+    def advance(self, seconds: float) -> None:
+        """Moves on, and calls what is due."""
+        self.now_sec += seconds
+        for timer in self.timers:
+            if not timer.is_over and timer.at_sec <= self.now_sec + 1e-9:
+                timer.is_over = True
+                timer.callback()
+
+
+@dataclass
 class Listener:
     """Takes what an outlet has as it comes, in a task of its own."""
 
@@ -173,13 +228,25 @@ def num_expected_frames(num_phonemes: int) -> float:
     return num_phonemes * 0.08 * 24_000 / 2048
 
 
+def kept_ids_of(request: TokenRequest, layout: TokenLayout = _LAYOUT) -> tuple[int, ...]:
+    """The audio ids at the end of a prompt."""
+    first, num = layout.audio_token_base, layout.num_slots * layout.codebook_size
+    ids = reversed(request.prompt_token_ids)
+    kept = [*takewhile(lambda token_id: first <= token_id < first + num, ids)]
+    return tuple(reversed(kept))
+
+
 def fitting_speech(checkpoint: Checkpoint) -> Callable[[TokenRequest], Script]:
-    """Speech as long as the prompt asks for."""
+    """Speech as long as the prompt asks for; behind frames that were kept, the rest of it."""
+    layout, template = checkpoint.layout, checkpoint.prompt
 
     def script(request: TokenRequest) -> Script:
-        template = checkpoint.prompt
-        num_text = len(request.prompt_token_ids) - len(template.before) - len(template.after)
-        return speech_script(checkpoint.layout, max(1, round(num_expected_frames(num_text))))
+        num_kept_ids = len(kept_ids_of(request, layout))
+        num_text = len(request.prompt_token_ids) - num_kept_ids
+        num_text -= len(template.before) + len(template.after)
+        start = num_kept_ids // layout.num_slots
+        num_frames = round(num_expected_frames(num_text)) - start
+        return speech_script(layout, max(1, num_frames), start=start)
 
     return script
 

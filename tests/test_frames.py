@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orpheus_server.fakes import frame_ids
-from orpheus_server.frames import Frame, FrameAssembler, to_levels
+from orpheus_server.frames import Frame, FrameAssembler, to_levels, to_token_ids
 from orpheus_server.published import ENGLISH
 
 LAYOUT = ENGLISH.layout
@@ -40,6 +40,13 @@ def test_published_ids() -> None:
     frames, assembler = assemble(ids)
     assert frames == [(0, 1, 2, 3, 4, 5, 4095)]
     assert counts(assembler) == (0, 0, 0)
+
+
+def test_frames_go_back_to_the_ids_they_came_from() -> None:
+    """A generation that goes on behind frames must be told exactly what was written."""
+    ids = [128_266, 132_363, 136_460, 140_557, 144_654, 148_751, 156_937]
+    assert to_token_ids(assemble(ids * 2)[0], LAYOUT) == ids * 2
+    assert to_token_ids([], LAYOUT) == []
 
 
 @pytest.mark.parametrize("slot", range(7))

@@ -32,7 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "composition root": ("runtime", "parts", "warm_up"),
     "conductor": ("synthesizer",),
     "chunks": ("chunk_speaker",),
-    "attempts": ("attempt",),
+    "attempts": ("attempt", "rollback"),
     "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
@@ -43,7 +43,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "pure": (
         *("settings", "errors", "checkpoint", "speech_json", "published", "text", "boundaries"),
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
-        *("prompts", "frames", "guard", "sampling", "audio", "seams", "__init__"),
+        *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice", "__init__"),
         *("api_keys", "origins", "caller_slots", "capacity", "fair_queue", "restart_budget"),
         "connection_limits",
     ),

@@ -1,6 +1,7 @@
 """Samples between who makes them and who plays them: in order, and taken back while they can be."""
 
 import asyncio
+import math
 from contextlib import aclosing
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from orpheus_server.audio import Samples
 from orpheus_server.guard import Fault, Verdict
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
-from tests.support import Listener, settle
+from tests.support import Listener, VirtualClock, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -67,24 +68,28 @@ async def test_the_end_is_seen_by_who_already_waits() -> None:
     assert (listener.pieces, outlet.is_heard) == ([], False)
 
 
-async def test_the_first_sample_taken_commits() -> None:
-    """Not the first one put: until somebody has it, a retry is free."""
+async def test_what_was_taken_stays_taken() -> None:
+    """Not what was put: until somebody has it, a retry is free."""
     outlet = ChunkOutlet()
-    outlet.put(piece(1))
-    outlet.put(piece(2))
+    outlet.put(piece(1, 2))
+    outlet.put(piece(3))
+    outlet.put(piece(4, 5))
     assert not outlet.is_heard
     async with aclosing(outlet.take(whole=False)) as pieces:
-        assert (await anext(pieces)).tolist() == [1]
-        assert outlet.is_heard
-        with pytest.raises(AssertionError, match="cannot be taken back"):
-            outlet.restart()
-        assert (await anext(pieces)).tolist() == [2]
+        assert (await anext(pieces)).tolist() == [1, 2]
+        assert (outlet.is_heard, outlet.num_taken) == (True, 2)
+        assert outlet.rewind().tolist() == [3, 4, 5]
+        assert (outlet.is_heard, outlet.num_taken) == (True, 2)
+        outlet.put(piece(6))
+        assert (await anext(pieces)).tolist() == [6]
+        assert outlet.num_taken == 3
+        assert outlet.rewind().tolist() == []
 
 
-async def test_a_restart_forgets_what_nobody_took() -> None:
+async def test_rewinding_forgets_what_nobody_took() -> None:
     outlet = ChunkOutlet()
     outlet.put(piece(1, 1, 1))
-    outlet.restart()
+    assert outlet.rewind().tolist() == [1, 1, 1]
     listener, listening = listen(outlet)
     await settle()
     assert (listener.pieces, outlet.is_heard) == ([], False)
@@ -101,7 +106,7 @@ async def test_the_whole_is_taken_only_when_it_is_finished() -> None:
         outlet.put(piece(value))
         await settle()
         assert (listener.pieces, outlet.is_heard) == ([], False)
-    outlet.restart()
+    outlet.rewind()
     outlet.put(piece(3))
     outlet.put(piece(4))
     await settle()
@@ -171,7 +176,7 @@ async def test_the_next_chunk_may_begin_when_this_one_has_what_was_expected() ->
     outlet.num_expected = 3
     outlet.put(piece(1, 2))
     assert not outlet.is_nearly_made.is_set()
-    outlet.restart()
+    outlet.rewind()
     outlet.put(piece(1, 2))
     assert not outlet.is_nearly_made.is_set()
     outlet.put(piece(3))
@@ -189,3 +194,103 @@ async def test_a_chunk_that_came_shorter_holds_up_nothing(fails: bool) -> None:
     else:
         outlet.close(REPORT)
     assert outlet.is_nearly_made.is_set()
+
+
+class TestHold:
+    """What may yet turn out to be the beginning of a loop stays until it is due."""
+
+    @pytest.fixture
+    def clock(self) -> VirtualClock:
+        return VirtualClock()
+
+    @pytest.fixture
+    def held_outlet(self, clock: VirtualClock) -> ChunkOutlet:
+        """Each sample is 1 s of sound, and 1 s ahead is allowed."""
+        start_sec = clock.now_sec
+
+        def hold_sec() -> float:
+            return start_sec + outlet.num_taken - 1.0 - clock.now_sec
+
+        outlet = ChunkOutlet(hold_sec=hold_sec, call_later=clock.call_later)
+        return outlet
+
+    async def test_it_goes_when_it_is_due(
+        self, clock: VirtualClock, held_outlet: ChunkOutlet
+    ) -> None:
+        listener, listening = listen(held_outlet)
+        for value in range(4):
+            held_outlet.put(piece(value))
+        for num_heard in (2, 3, 4):
+            await settle()
+            assert listener.samples.tolist() == list(range(num_heard))
+            clock.advance(0.5)
+            await settle()
+            assert len(listener.pieces) == num_heard
+            clock.advance(0.5)
+        held_outlet.close(REPORT)
+        await listening
+        assert clock.num_waiting == 0
+
+    async def test_all_of_it_goes_at_the_end(
+        self, clock: VirtualClock, held_outlet: ChunkOutlet
+    ) -> None:
+        """A download is as fast as the speech is made."""
+        _, listening = listen(held_outlet)
+        for value in range(9):
+            held_outlet.put(piece(value))
+        await settle()
+        assert (held_outlet.num_taken, clock.num_waiting) == (2, 1)
+        held_outlet.close(REPORT)
+        assert (await listening).tolist() == list(range(9))
+        assert (clock.now_sec, clock.num_waiting) == (100.0, 0)
+
+    async def test_what_is_due_waits_for_nothing(
+        self, clock: VirtualClock, held_outlet: ChunkOutlet
+    ) -> None:
+        listener, listening = listen(held_outlet)
+        for value in range(5):
+            clock.advance(1.0)
+            held_outlet.put(piece(value))
+            await settle()
+            assert len(listener.pieces) == value + 1
+        held_outlet.close(REPORT)
+        await listening
+        assert clock.timers == []
+
+    async def test_what_was_held_is_forgotten(
+        self, clock: VirtualClock, held_outlet: ChunkOutlet
+    ) -> None:
+        """The listener hears what took its place, when that is due."""
+        listener, listening = listen(held_outlet)
+        for value in range(4):
+            held_outlet.put(piece(value))
+        await settle()
+        assert held_outlet.rewind().tolist() == [2, 3]
+        clock.advance(5.0)
+        await settle()
+        assert len(listener.pieces) == 2
+        held_outlet.put(piece(7))
+        held_outlet.close(REPORT)
+        assert (await listening).tolist() == [0, 1, 7]
+
+    async def test_who_leaves_leaves_no_timer(
+        self, clock: VirtualClock, held_outlet: ChunkOutlet
+    ) -> None:
+        _, listening = listen(held_outlet)
+        for value in range(4):
+            held_outlet.put(piece(value))
+        await settle()
+        assert clock.num_waiting == 1
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        assert clock.num_waiting == 0
+
+    async def test_a_whole_waits_for_its_end_alone(self, clock: VirtualClock) -> None:
+        outlet = ChunkOutlet(hold_sec=lambda: math.inf, call_later=clock.call_later)
+        _, listening = listen(outlet, whole=True)
+        outlet.put(piece(1))
+        outlet.put(piece(2))
+        await settle()
+        outlet.close(REPORT)
+        assert (await listening).tolist() == [1, 2]
+        assert clock.timers == []

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from orpheus_server.playback import Playback
+from orpheus_server.playback import HOLD_AHEAD_SEC, Playback
 
 RATE = 24_000
 
@@ -89,3 +89,36 @@ def test_nobody_plays_a_file_before_it_is_whole() -> None:
     assert playback.deadline(0, 0) == math.inf
     playback.give(RATE)
     assert playback.deadline(0, RATE) == math.inf
+
+
+class TestHold:
+    """How long samples of an unfinished chunk stay where they can be taken back."""
+
+    def test_nothing_is_held_before_the_first_sound(self) -> None:
+        assert build(Clock()).hold_sec() == -math.inf
+
+    @pytest.mark.parametrize("speed", [0.5, 1.0, 2.0])
+    def test_a_second_ahead_may_go(self, speed: float) -> None:
+        clock = Clock()
+        playback = build(clock, speed=speed)
+        playback.turn_to(0)
+        playback.give(RATE // 2)
+        assert playback.hold_sec() == 0.5 / speed - HOLD_AHEAD_SEC
+        playback.give(2 * RATE)
+        playback.turn_to(1)
+        assert playback.hold_sec() == 2.5 / speed - HOLD_AHEAD_SEC
+        clock.now += 1.25
+        assert playback.hold_sec() == 2.5 / speed - HOLD_AHEAD_SEC - 1.25
+
+    def test_a_player_that_ran_dry_begins_anew(self) -> None:
+        """Text that came late made all that followed overdue: a loop left as it was made."""
+        clock = Clock()
+        playback = build(clock)
+        playback.turn_to(0)
+        playback.give(RATE)
+        clock.now += 20.0
+        assert playback.hold_sec() < 0
+        playback.turn_to(1)
+        playback.give(2 * RATE)
+        assert playback.hold_sec() == 2.0 - HOLD_AHEAD_SEC
+        assert playback.deadline(1, 2 * RATE) == 103.0

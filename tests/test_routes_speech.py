@@ -461,12 +461,21 @@ class TestEvents:
 
     def test_a_chunk_that_was_heard_before_it_failed(self, speaker: Speaker) -> None:
         """What was heard cannot be taken back: it is played to its end and named."""
-        failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=20 * 7)
-        speaker.server.engine.enqueue(failing)
+        speaker.server.engine.enqueue(endless_script(20))
         *deltas, done = read_events(speaker.post(LONG_TEXT, stream_format="sse").content)
         assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
         assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [0])
         assert len(speaker.server.engine.requests) == 4
+
+    def test_a_chunk_that_went_on_after_it_had_failed(self, speaker: Speaker) -> None:
+        """It ended where the engine had failed, and the rest of its text was missing."""
+        whole = speaker.post(LONG_TEXT, stream=False, response_format="pcm").content
+        failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=20 * 7)
+        speaker.server.engine.enqueue(failing)
+        answer = speaker.post(LONG_TEXT, stream_format="sse", response_format="pcm")
+        *deltas, done = read_events(answer.content)
+        assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == whole
+        assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [])
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -591,8 +600,7 @@ class TestWhileItIsMade:
     async def test_heard_and_then_failed_and_no_second_best_wanted(self) -> None:
         settings = Settings(tts_on_failure="error")
         async with open_stage(settings) as stage:
-            failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=140)
-            stage.server.engine.enqueue(failing, failing)
+            stage.server.engine.enqueue(endless_script(20), endless_script(20))
             call, task = stage.begin()
             await task
             assert (call.sent[0]["status"], call.is_whole) == (200, False)
@@ -698,8 +706,8 @@ def sdk(served: ServedFakes) -> Iterator[OpenAI]:
 
 
 def dying_script() -> Script:
-    """Speech that fails after its first second; the engine lives on."""
-    return Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=140)
+    """Speech without an end after its first second; the engine lives on."""
+    return endless_script(20)
 
 
 class TestSdk:

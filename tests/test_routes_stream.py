@@ -36,6 +36,7 @@ from tests.served import ServedFakes, wait_until
 from tests.support import (
     WAIT_LIMIT_SEC,
     FakeServer,
+    endless_script,
     held_script,
     short_script,
     speech_ids,
@@ -297,13 +298,22 @@ class TestSequence:
         assert session.until("audio.done")[-1] == done_event(0, 20, 128, 18 * 2048)
 
     def test_a_chunk_that_was_heard_before_it_failed(self, session: Session) -> None:
-        failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=20 * 7)
-        session.server.engine.enqueue(failing)
+        session.server.engine.enqueue(endless_script(20))
         session.start()
         *_, done = session.speak(SENTENCE, " Hello you.")
         assert isinstance(done, dict)
         assert done["degraded_chunks"] == [0]
         assert done["num_samples"] == 29 * 2048
+
+    def test_a_chunk_that_went_on_after_it_had_failed(self, session: Session) -> None:
+        """It ended where the engine had failed, and the rest of its text was missing."""
+        failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=20 * 7)
+        session.server.engine.enqueue(failing)
+        session.start()
+        *_, done = session.speak(SENTENCE, " Hello you.")
+        assert isinstance(done, dict)
+        assert done["degraded_chunks"] == []
+        assert done["num_samples"] == (30 + 9) * 2048
 
     def test_the_log(self, session: Session, caplog: pytest.LogCaptureFixture) -> None:
         """A line for each utterance and one for the session, and no text in them."""

@@ -1,6 +1,7 @@
 """The real server: uvicorn, the real vLLM engine, the bundled voice, the real OpenAI SDK."""
 
 import asyncio
+import base64
 import io
 import itertools
 import json
@@ -22,10 +23,12 @@ from openai import APIStatusError, BadRequestError, NotFoundError, OpenAI
 from websockets.sync.client import ClientConnection, connect
 
 from orpheus_server.errors import GenerationFailed
+from orpheus_server.fakes import LoopingEngine
 from orpheus_server.interfaces import TokenDelta, TokenRequest
 from orpheus_server.sampling import SamplingOptions
 from tests.ear import dictation, pick, word_error_rate, words_of
 from tests.live import LiveServer, read_wav, wait_until
+from tests.support import kept_ids_of
 
 pytestmark = pytest.mark.engine
 
@@ -184,10 +187,53 @@ class TestStreaming:
     def test_sound_comes_while_it_is_made_and_leaving_ends_it(self, server: LiveServer) -> None:
         body = {"input": " ".join(SENTENCES * 4), "response_format": "pcm"}
         with httpx2.stream("POST", f"{server.url}/v1/audio/speech", json=body) as response:
-            assert len(next(response.iter_raw())) > 1000
+            # Dropping the iterator would close the answer.
+            parts = response.iter_raw()
+            assert len(next(parts)) > 1000
             # Between two chunks there may be none.
             wait_until(lambda: server.engine.num_active > 0, limit_sec=5)
         wait_until(lambda: server.engine.num_active == 0, limit_sec=5)
+
+
+class TestRollback:
+    TEXT = "The train to the city leaves at seven in the morning, and my brother takes it."
+
+    @pytest.fixture
+    def looping(self, server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> LoopingEngine:
+        """The real engine, whose first attempts fall into a loop after two seconds."""
+        runner = server.runtime.synthesizer._speaker._runner
+        engine = LoopingEngine(
+            server.engine,
+            server.runtime.checkpoint.layout,
+            lambda request: 24 if request.request_id.endswith("-1") else None,
+        )
+        monkeypatch.setattr(runner, "_engine", engine)
+        return engine
+
+    def test_a_loop_in_the_middle_of_a_stream_is_not_heard(
+        self, server: LiveServer, client: OpenAI, looping: LoopingEngine
+    ) -> None:
+        """The rest of the text was missing."""
+        before = server.runtime.counts.rollbacks.total()
+        with client.audio.speech.with_streaming_response.create(
+            model="tts-1",
+            voice="leo",
+            input=self.TEXT,
+            response_format="pcm",
+            stream_format="sse",
+            extra_body={"seed": 5},
+        ) as response:
+            events = [json.loads(line[6:]) for line in response.iter_lines() if line]
+        assert events[-1]["degraded_chunks"] == []
+        assert server.runtime.counts.rollbacks.total() > before
+        resumed = [each for each in looping.requests if each.request_id.endswith("-2")]
+        assert [len(kept_ids_of(each)) // 7 for each in resumed][0] == 24
+        sound = b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
+        samples = np.frombuffer(sound, dtype="<i2")
+        assert pick(samples, 24_000, [self.TEXT, *SENTENCES]) == self.TEXT
+        steps = np.abs(np.diff(samples.astype(np.int32)))
+        whole = read_wav(speak(client, self.TEXT, seed=6))
+        assert steps.max() <= 1.5 * np.abs(np.diff(whole.astype(np.int32))).max()
 
 
 class TestWebSocket:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -31,15 +32,18 @@ from orpheus_server.text import estimate_duration_sec
 from tests.support import (
     POCKET,
     Bench,
+    VirtualClock,
     change_tempo,
     endless_script,
     heard_of,
     held_script,
     join_pieces,
+    kept_ids_of,
     loop_script,
     open_bench,
     other_tasks,
     short_script,
+    speech_from,
     speech_ids,
     texts_of,
     wait_for,
@@ -52,7 +56,13 @@ CHUNK = "Abcdefg hijklmno."  # 16 frames where a test does not say how many
 LONG_CHUNK = "Some letters of a text, which take a good while to be said."
 
 
-def build(bench: Bench, *, may_be_degraded: bool = True, num_streams: int = 256) -> Synthesizer:
+def build(
+    bench: Bench,
+    *,
+    may_be_degraded: bool = True,
+    num_streams: int = 256,
+    clock: VirtualClock | None = None,
+) -> Synthesizer:
     retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
     speaker = ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
     return Synthesizer(
@@ -62,6 +72,8 @@ def build(bench: Bench, *, may_be_degraded: bool = True, num_streams: int = 256)
         limits=LIMITS,
         expected_sec=estimate_duration_sec,
         capacity=Capacity(ceiling=num_streams),
+        clock=clock or time.monotonic,
+        call_later=clock.call_later if clock else None,
     )
 
 
@@ -95,6 +107,24 @@ async def pieces_of(
     """All pieces of a stream."""
     async with aclosing(synthesizer.stream(job, stats or SpeechStats())) as pieces:
         return [piece async for piece in pieces]
+
+
+async def listen(
+    synthesizer: Synthesizer, job: SpeechJob, stats: SpeechStats, heard: list[AudioPiece]
+) -> None:
+    """Keeps the pieces of a stream as they come, all but the end of its format."""
+    async with aclosing(synthesizer.stream(job, stats)) as pieces:
+        async for piece in pieces:
+            if piece.chunk is not None:
+                heard.append(piece)
+
+
+def has_size(pieces: list[AudioPiece], num_pieces: int) -> bool:
+    return len(pieces) == num_pieces
+
+
+def data_of(pieces: list[AudioPiece]) -> bytes:
+    return b"".join(piece.data for piece in pieces)
 
 
 async def take_chunk(pieces: AsyncGenerator[AudioPiece, None], num_frames: int) -> None:
@@ -482,17 +512,14 @@ class TestStreamIsTheFile:
             assert len((await anext(pieces)).data) == 44 + 2 * (FRAME - FADE)
 
     async def test_a_file_hears_no_attempt_that_failed(self, bench: Bench) -> None:
-        """Nobody listens yet: what a stream could not take back, a file retries."""
+        """Nobody listens yet: what a stream could not take back, a file retries as a whole."""
         bench.scripts["r-0-1"] = loop_script(9)
         bench.scripts["r-0-2"] = short_script(14)
-        stats = SpeechStats(), SpeechStats()
-        file = await build(bench).collect(job_of(1), stats[0])
+        stats = SpeechStats()
+        file = await build(bench).collect(job_of(1), stats)
         assert file == pcm_of(await heard_of(short_script(14)))
-        pieces = await pieces_of(build(bench), job_of(1), stats[1])
-        heard = await heard_of(loop_script(9), num_frames=19)
-        assert b"".join(piece.data for piece in pieces) == pcm_of(heard)
-        assert [each.degraded_chunks for each in stats] == [[], [0]]
-        assert [each.num_attempts for each in stats] == [2, 1]
+        assert (stats.degraded_chunks, stats.num_attempts) == ([], 2)
+        assert [kept_ids_of(request) for request in bench.engine.requests] == [(), ()]
 
     async def test_same_seed_same_requests_and_samples(self, bench: Bench) -> None:
         async def speak(seed: int | None) -> tuple[bytes, list[TokenRequest]]:
@@ -511,6 +538,113 @@ class TestStreamIsTheFile:
         ]
         _, unseeded = await speak(None)
         assert {each.seed for each in unseeded} == {None}
+
+
+@pytest.mark.anyio
+class TestRollback:
+    """A stream has begun when its generation fails, and nobody hears that it did."""
+
+    # 1 s is 11.7 frames: the piece that begins before it is the twelfth.
+    NUM_AHEAD = 12
+
+    def looping(self, bench: Bench, gate: asyncio.Event) -> None:
+        """20 frames, a loop, and its other 9 behind them when the gate opens."""
+        bench.scripts["r-0-1"] = loop_script(20)
+        bench.scripts["r-0-2"] = held_script(speech_from(20, 29), gate)
+
+    async def test_a_loop_is_not_heard(self, bench: Bench) -> None:
+        """It left as it was made: the stream ended in it, and the rest of the text was missing."""
+        clock, gate, stats = VirtualClock(), asyncio.Event(), SpeechStats()
+        self.looping(bench, gate)
+        pieces: list[AudioPiece] = []
+        task = asyncio.create_task(listen(build(bench, clock=clock), job_of(1), stats, pieces))
+        await wait_for(lambda: len(bench.engine.requests) == 2)
+        await bench.settle()
+        assert len(pieces) == self.NUM_AHEAD
+        gate.set()
+        await task
+        assert data_of(pieces) == pcm_of(await heard_of(short_script(29)))
+        assert kept_ids_of(bench.engine.requests[1]) == speech_ids(20)
+        assert (stats.num_chunks, stats.num_attempts, stats.degraded_chunks) == (1, 2, [])
+        assert stats.num_output_tokens == 31 * 7 + 9 * 7 + 1
+        assert clock.num_waiting == 0
+
+    async def test_what_is_held_goes_when_it_is_due(self, bench: Bench) -> None:
+        clock, gate = VirtualClock(), asyncio.Event()
+        bench.scripts["r-0-1"] = held_script(short_script(29), gate, num_free_frames=25)
+        pieces: list[AudioPiece] = []
+        task = asyncio.create_task(
+            listen(build(bench, clock=clock), job_of(1), SpeechStats(), pieces)
+        )
+        for num_more in range(1, 10):
+            await wait_for(lambda: clock.num_waiting == 1)
+            await bench.settle()
+            assert len(pieces) == self.NUM_AHEAD + num_more - 1
+            clock.advance(FRAME / RATE)
+            await bench.settle()
+            assert len(pieces) == self.NUM_AHEAD + num_more
+        # A download does not wait: the chunk has ended.
+        gate.set()
+        await task
+        assert data_of(pieces) == pcm_of(await heard_of(short_script(29)))
+
+    @pytest.mark.parametrize("speed", [0.5, 1.5])
+    async def test_a_second_is_one_of_the_listener(self, bench: Bench, speed: float) -> None:
+        clock, gate = VirtualClock(), asyncio.Event()
+        bench.scripts["r-0-1"] = held_script(short_script(29), gate, num_free_frames=25)
+        pieces: list[AudioPiece] = []
+        job = replace(job_of(1), speed=speed)
+        task = asyncio.create_task(listen(build(bench, clock=clock), job, SpeechStats(), pieces))
+        await wait_for(lambda: clock.num_waiting == 1)
+        await bench.settle()
+        assert len(pieces) == math.ceil((speed * RATE + FADE) / FRAME)
+        gate.set()
+        await task
+
+    async def test_speech_that_is_made_just_in_time_is_not_held(self, bench: Bench) -> None:
+        clock, gate, pieces = VirtualClock(), asyncio.Event(), list[AudioPiece]()
+        bench.scripts["r-0-1"] = StepScript(short_script(29).token_ids, gate=gate)
+        task = asyncio.create_task(
+            listen(build(bench, clock=clock), job_of(1), SpeechStats(), pieces)
+        )
+        for num_heard in range(1, 30):
+            gate.set()
+            await wait_for(partial(has_size, pieces, num_heard))
+            clock.advance(FRAME / RATE)
+        # The stop, and the end of the script.
+        for _ in range(2):
+            gate.set()
+            await bench.settle()
+        await task
+        assert clock.timers == []
+
+    async def test_a_chunk_after_late_text_is_held_too(self, bench: Bench) -> None:
+        """The player had run dry long before, and all that followed counted as overdue."""
+        clock, gate, more = VirtualClock(), asyncio.Event(), asyncio.Event()
+        bench.scripts["r-1-1"] = held_script(short_script(29), gate, num_free_frames=25)
+
+        async def texts() -> AsyncGenerator[str, None]:
+            yield CHUNK
+            await more.wait()
+            yield CHUNK
+
+        pieces: list[AudioPiece] = []
+        task = asyncio.create_task(
+            listen(build(bench, clock=clock), job_of(texts()), SpeechStats(), pieces)
+        )
+        await wait_for(lambda: len(pieces) == 17)
+        clock.advance(60.0)
+        more.set()
+        await wait_for(lambda: clock.num_waiting == 1)
+        await bench.settle()
+        assert len(pieces) == 17 + self.NUM_AHEAD
+        gate.set()
+        await task
+
+    async def test_a_file_is_not_held(self, bench: Bench) -> None:
+        clock = VirtualClock()
+        await collect(build(bench, clock=clock), job_of(3))
+        assert clock.timers == []
 
 
 @pytest.mark.anyio
@@ -572,6 +706,15 @@ class TestStats:
         pieces = await pieces_of(build(bench), job_of(), stats)
         assert stats.degraded_chunks == [0, 2]
         assert frames_by_chunk(pieces) == [20, 16, 20, 16]
+
+
+class StepScript(Script):
+    """Waits at each frame for the gate, which closes behind it."""
+
+    async def pass_gate(self) -> None:
+        assert self.gate is not None
+        await self.gate.wait()
+        self.gate.clear()
 
 
 class DeadlineDecoder(ToneDecoder):

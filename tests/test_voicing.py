@@ -31,10 +31,15 @@ class Utterance:
     def __init__(self, *results: Samples | Exception) -> None:
         self._results = list(results)
         self.fed: list[list[Frame]] = []
+        self.skipped: list[list[Frame]] = []
 
     async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
         self.fed.append(list(frames))
         return self._next(finish)
+
+    def skip(self, frames: Sequence[Frame]) -> int:
+        self.skipped.append(list(frames))
+        return len(frames) * FRAME
 
     async def flush(self, finish: Finish = as_decoded) -> Samples:
         return self._next(finish)
@@ -52,7 +57,13 @@ class Speech:
     def __init__(self, pool: WorkerPool, *results: Samples | Exception) -> None:
         self.utterance = Utterance(*results)
         self.pieces: list[Samples] = []
-        self.voicing = Voicing(self.utterance, pool, self.pieces.append, sample_rate=RATE)
+        self.voicing = Voicing(
+            self.utterance,
+            pool,
+            self.pieces.append,
+            sample_rate=RATE,
+            samples_per_frame=FRAME,
+        )
 
     @property
     def given(self) -> Samples:
@@ -203,3 +214,66 @@ class TestCut:
         await speech.voicing.cut()
         # The last loud window ends at 4,320; 0.3 s stay.
         assert speech.given.size == 4320 + 7200
+
+
+class TestSplice:
+    """What another voicing takes over."""
+
+    async def voiced(self, pool: WorkerPool) -> Speech:
+        """Three frames of which the first two are silence, and two more."""
+        speech = Speech(pool, empty(), loud(2, 0.0), loud(), loud(2, 0.4), empty())
+        for edge in (1, 3, 4, 6):
+            await speech.voicing.feed(FRAMES[speech.voicing.num_frames : edge])
+        return speech
+
+    async def test_samples_are_known_by_the_frames_they_were_made_of(
+        self, pool: WorkerPool
+    ) -> None:
+        speech = await self.voiced(pool)
+        lead, first = 4096 - 16 - 3600, 3600 + 16 + FRAME - FADE
+        assert [piece.size for piece in speech.pieces] == [first, 2 * FRAME]
+        frames_behind = {
+            num: speech.voicing.num_frames_behind(num)
+            for num in (1, first, first + 1, first + 2 * FRAME)
+        }
+        assert list(frames_behind.values()) == [4, 4, 6, 6]
+        edge = 4 * FRAME - lead
+        assert not speech.voicing.has_been_heard_beyond(4, num_taken=edge)
+        assert speech.voicing.has_been_heard_beyond(4, num_taken=edge + 1)
+
+    async def test_it_holds_what_was_made_and_what_would_have_followed(
+        self, pool: WorkerPool
+    ) -> None:
+        speech = await self.voiced(pool)
+        lead, given = 4096 - 16 - 3600, speech.given
+        splice = speech.voicing.splice(FRAMES[:4], num_taken=5000, untaken=given[5000:])
+        assert splice.decoded.size == 5 * FRAME
+        assert splice.num_decoded_frames == 6
+        assert list(splice.marks) == [(0, 1), (0, 3), (given.size - 2 * FRAME, 4)]
+        assert (splice.num_heard, splice.num_foreign) == (5000, 0)
+        np.testing.assert_array_equal(splice.tail, given[5000:5240])
+        # All that was given is taken: what would have followed lies in the seam.
+        splice = speech.voicing.splice(FRAMES[:4], num_taken=given.size, untaken=empty())
+        assert splice.num_heard == 4 * FRAME - lead
+        assert splice.num_foreign == given.size - splice.num_heard
+        np.testing.assert_array_equal(splice.tail, loud(1, 0.4)[:FADE])
+
+    async def test_it_is_neither_decoded_nor_given_again(self, pool: WorkerPool) -> None:
+        speech = await self.voiced(pool)
+        splice = speech.voicing.splice(FRAMES[:4], num_taken=5000, untaken=speech.given[5000:])
+        utterance, pieces = Utterance(loud(2, 0.4), empty()), [speech.given[:5000]]
+        voicing = Voicing(
+            utterance,
+            pool,
+            pieces.append,
+            sample_rate=RATE,
+            samples_per_frame=FRAME,
+            splice=splice,
+        )
+        assert await voicing.resume() is None
+        assert (utterance.skipped, utterance.fed) == ([FRAMES[:4]], [])
+        assert (voicing.num_frames, voicing.num_decoded_frames) == (4, 4)
+        await voicing.feed(FRAMES[4:6])
+        await voicing.flush()
+        whole = np.concatenate([loud(2, 0.0), loud(), loud(1, 0.4), loud(2, 0.4)])
+        np.testing.assert_array_equal(join_pieces(pieces), smooth_chunk(whole, sample_rate=RATE))

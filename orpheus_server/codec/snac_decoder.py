@@ -107,6 +107,11 @@ class SnacUtterance:
                 raise GenerationFailed(f"the codec has no code {max(frame)}")
         return await self._decode(self._cutter.feed(frames), finish)
 
+    def skip(self, frames: Sequence[Frame]) -> int:
+        """How many samples these frames make certain; none of them is decoded."""
+        windows = self._cutter.feed(frames)
+        return sum(window.stop - window.skip for window in windows)
+
     async def flush(self, finish: Finish = as_decoded) -> Samples:
         """The samples that are left; it takes no more frames after that."""
         return await self._decode(self._cutter.flush(), finish)

@@ -130,6 +130,29 @@ async def test_what_one_call_gives_is_finished_once_and_in_order() -> None:
     np.testing.assert_allclose(-np.concatenate(parts), await speak(decoder, frames), atol=1e-6)
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("num_kept", [0, 1, 2, 3, 9, 10, 25, 40])
+@pytest.mark.parametrize("first_frames", [2, 3])
+async def test_going_on_behind_frames_that_were_decoded_is_one_utterance(
+    first_frames: int, num_kept: int
+) -> None:
+    """Bit for bit, and none of them is decoded again: the listener has heard them."""
+    decoder = build(random_codec(SNAC_NARROW), first_frames=first_frames)
+    lost, new = random_frames(46, seed=1), random_frames(46, seed=2)
+    frames = [*lost[:num_kept], *new[num_kept:]]
+    before = await speak(decoder, lost, seed=5, cuts=range(46))
+    resumed = decoder.open_utterance(noise_seed=5, deadline=lambda start: inf)
+    num_known = resumed.skip(frames[:num_kept])
+    # What they make certain is what they gave the first time.
+    fed = decoder.open_utterance(noise_seed=5, deadline=lambda start: inf)
+    np.testing.assert_array_equal(await fed.feed(frames[:num_kept]), before[:num_known])
+    parts = [before[:num_known]]
+    parts += [await resumed.feed([frame]) for frame in frames[num_kept:]]
+    parts.append(await resumed.flush())
+    whole = await speak(decoder, frames, seed=5, cuts=range(46))
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 def test_two_frames_are_nearly_enough_for_the_first_samples() -> None:
     """Measured over 40 starts: -57 dB at the published shape (fresh weights), -60 dB here."""
     frames = random_frames(12)

@@ -1,0 +1,78 @@
+"""From which frame a chunk goes on after a fault that came when some of it had been heard."""
+
+from orpheus_server.attempt import Attempt
+from orpheus_server.audio import Samples
+from orpheus_server.guard import Fault
+from orpheus_server.splice import Splice
+
+STEP_BACK_FRAMES = 6
+"""Half a second earlier with every rollback: what led into a loop may do so again."""
+
+_REPEATS = {Fault.LOOP, Fault.STALL}
+
+
+def is_flaw_heard(attempt: Attempt, *, num_taken: int) -> bool:
+    """Tell whether the listener heard frames of a loop or a stall."""
+    verdict, voicing = attempt.verdict, attempt.voicing
+    if verdict is None or voicing is None or verdict.fault not in _REPEATS:
+        return False
+    return voicing.has_been_heard_beyond(verdict.num_good_frames, num_taken=num_taken)
+
+
+def roll_back(
+    attempt: Attempt, *, num_taken: int, untaken: Samples, num_before: int
+) -> Splice | None:
+    """The frames that the next attempt keeps; None where there is nothing to go on from.
+
+    `num_before` rollbacks of the chunk were made before this one.
+    """
+    num_kept = _num_kept(attempt, num_taken, num_before)
+    if num_kept is None:
+        return None
+    return _splice(attempt, num_kept, num_taken, untaken)
+
+
+def cut_off(attempt: Attempt, *, num_taken: int, untaken: Samples) -> Splice:
+    """The good frames of an attempt that nothing comes after."""
+    verdict, voicing = attempt.verdict, attempt.voicing
+    assert verdict is not None
+    assert voicing is not None
+    match verdict.fault:
+        case Fault.ENGINE_ERROR:
+            num_good = len(attempt.frames)
+        case Fault.BAD_TOKENS | Fault.NOT_FINITE | Fault.DECODE_ERROR:
+            # Which frames are bad is not known, and some have been heard.
+            num_good = voicing.num_decoded_frames
+        case _:
+            num_good = verdict.num_good_frames
+    return _splice(attempt, num_good, num_taken, untaken)
+
+
+def _num_kept(attempt: Attempt, num_taken: int, num_before: int) -> int | None:
+    verdict, voicing = attempt.verdict, attempt.voicing
+    assert verdict is not None
+    assert voicing is not None
+    num_good, num_heard = verdict.num_good_frames, voicing.num_frames_behind(num_taken)
+    match verdict.fault:
+        case Fault.LOOP | Fault.STALL:
+            # Never behind what was heard; if some of the fault was, the good frames tell the model
+            # where it is in the text, and new sound follows what was heard.
+            return min(num_good, max(num_heard, num_good - num_before * STEP_BACK_FRAMES))
+        case Fault.RUNAWAY:
+            # Somewhere it left the text, and the sooner it is asked again the better.
+            return min(num_good, num_heard)
+        case Fault.TOO_SHORT | Fault.NOT_FINITE | Fault.DECODE_ERROR:
+            # The end was wrong, or the codec could not say these frames: others may be right.
+            return num_heard
+        case Fault.ENGINE_ERROR:
+            # Nothing is wrong with the speech.
+            return len(attempt.frames)
+        case Fault.TOKEN_LIMIT | Fault.BAD_TOKENS | Fault.SILENT:
+            # No token is left to go on with; no frame is known to be good, so the model would go
+            # on from a text of noise; and silence is never heard before it is judged.
+            return None
+
+
+def _splice(attempt: Attempt, num_frames: int, num_taken: int, untaken: Samples) -> Splice:
+    assert attempt.voicing is not None
+    return attempt.voicing.splice(attempt.frames[:num_frames], num_taken=num_taken, untaken=untaken)

@@ -1,0 +1,128 @@
+"""Going on in the middle of a chunk, with the real codec and a scripted engine."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from orpheus_server.attempt import AttemptRunner
+from orpheus_server.audio import Samples
+from orpheus_server.choice import POCKET_FOLDER
+from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
+from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
+from orpheus_server.fakes import Script, ScriptedEngine
+from orpheus_server.frames import FrameAssembler
+from orpheus_server.outlet import ChunkOutlet
+from orpheus_server.sampling import RetryPolicy, derive_seed
+from orpheus_server.workers import WorkerPool
+from tests.support import (
+    POCKET,
+    build_prompts,
+    join_pieces,
+    kept_ids_of,
+    loop_from,
+    loop_script,
+    no_deadline,
+    short_script,
+    smooth_chunk,
+    speech_from,
+    speech_ids,
+)
+
+pytestmark = pytest.mark.anyio
+
+JOB = ChunkJob(
+    request_id="r",
+    index=0,
+    text="Abcdefg hijklmno. Pqrstuv wxyzabcd.",
+    voice=POCKET.default_voice,
+    sampling=POCKET.sampling,
+    seed=7,
+    deadline=no_deadline,
+)
+
+
+@dataclass
+class Stage:
+    """A chunk speaker over the bundled codec."""
+
+    engine: ScriptedEngine
+    decoder: SnacDecoder
+    speaker: ChunkSpeaker
+
+    async def sound_of(self, script: Script) -> Samples:
+        """What these frames sound like, decoded in one piece."""
+        utterance = self.decoder.open_utterance(noise_seed=derive_seed(7, 0), deadline=no_deadline)
+        frames = FrameAssembler(POCKET.layout).feed(script.token_ids)
+        parts = [await utterance.feed([frame]) for frame in frames]
+        samples = np.concatenate([*parts, await utterance.flush()])
+        return smooth_chunk(samples, sample_rate=self.decoder.sample_rate)
+
+    async def hear(self, *scripts: Script, num_pieces: int) -> tuple[Samples, ChunkOutlet, int]:
+        """The sound, and how much of it was heard of the first attempt."""
+        self.engine.enqueue(*scripts)
+        outlet = ChunkOutlet()
+        heard: list[Samples] = []
+        speaking = asyncio.create_task(self.speaker.speak(JOB, outlet))
+        async with aclosing(outlet.take(whole=False)) as pieces:
+            for _ in range(num_pieces):
+                heard.append(await anext(pieces))
+            num_taken = outlet.num_taken
+            outlet.close(await speaking)
+            heard += [samples async for samples in pieces]
+        return join_pieces(heard), outlet, num_taken
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    pool = WorkerPool(2, initializer=use_one_thread)
+    codec = load_codec(POCKET_FOLDER / "codec")
+    decoder = SnacDecoder(codec, POCKET.layout, torch.device("cpu"), pool)
+    engine = ScriptedEngine(lambda request: short_script(29))
+    runner = AttemptRunner(POCKET.layout, build_prompts(POCKET), engine, decoder, pool)
+    retries = RetryPolicy(max_attempts=5, default=POCKET.sampling)
+    yield Stage(engine, decoder, ChunkSpeaker(runner, retries, may_be_degraded=True))
+    await decoder.close()
+    await pool.close()
+
+
+@pytest.mark.parametrize("num_pieces", [1, 4, 9])
+async def test_it_is_one_utterance_sample_for_sample(stage: Stage, num_pieces: int) -> None:
+    """The codec looks 2.3 frames ahead: what was heard was made of frames that follow it."""
+    heard, outlet, num_taken = await stage.hear(
+        loop_script(20), loop_from(20, 30), speech_from(24, 40), num_pieces=num_pieces
+    )
+    assert [len(kept_ids_of(request)) // 7 for request in stage.engine.requests] == [0, 20, 24]
+    assert num_taken > 0
+    np.testing.assert_array_equal(heard, await stage.sound_of(short_script(40)))
+    assert outlet.report.verdict is None
+
+
+async def test_where_what_was_heard_was_made_of_the_fault_it_fades_over(stage: Stage) -> None:
+    """All samples that were heard lie in good frames, the last ones were decoded with bad ones."""
+    heard, outlet, num_taken = await stage.hear(loop_script(20), speech_from(20, 40), num_pieces=14)
+    assert kept_ids_of(stage.engine.requests[1]) == speech_ids(20)
+    assert outlet.report.verdict is None
+    whole = await stage.sound_of(short_script(40))
+    loop = await stage.sound_of(Script(loop_script(20).token_ids[: 60 * 7]))
+    np.testing.assert_array_equal(heard[:num_taken], loop[:num_taken])
+    assert heard.size == whole.size
+    assert (heard[:num_taken] != whole[:num_taken]).any()
+    np.testing.assert_array_equal(heard[num_taken + 240 :], whole[num_taken + 240 :])
+    assert np.abs(np.diff(heard)).max() <= np.abs(np.diff(whole)).max()
+
+
+async def test_new_speech_follows_a_loop_that_was_heard(stage: Stage) -> None:
+    heard, outlet, num_taken = await stage.hear(loop_script(8), speech_from(8, 40), num_pieces=12)
+    assert outlet.report.verdict is not None
+    whole = await stage.sound_of(short_script(40))
+    num_after = heard.size - num_taken
+    np.testing.assert_array_equal(heard[num_taken + 240 :], whole[-num_after + 240 :])
+    # The first of it is that of the ninth frame.
+    num_lead = 40 * 2048 - whole.size
+    assert whole.size - num_after == 8 * 2048 - num_lead
+    assert np.abs(np.diff(heard)).max() <= np.abs(np.diff(whole)).max()
