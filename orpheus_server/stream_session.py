@@ -120,7 +120,8 @@ class StreamSession:
         finally:
             if self._utterances:
                 self._runtime.metrics.count_disconnect(_ROUTE)
-            await cancel_all([self._speaker, ending])
+            ending.cancel()
+            await cancel_all([self._speaker])
             logger.info("session=%s ended utterances=%d", self._id, self._num_utterances)
 
     async def _wait_for_end(self) -> _End:
@@ -142,9 +143,14 @@ class StreamSession:
         receiving = asyncio.create_task(self._socket.receive())
         try:
             await asyncio.wait({receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
-            return receiving.result() if receiving.done() else None
-        finally:
-            await cancel_all([receiving])
+            if receiving.done():
+                return receiving.result()
+        except asyncio.CancelledError:
+            # Not awaited: to a cancel scope around, its end would look like another cancellation.
+            receiving.cancel()
+            raise
+        await cancel_all([receiving])
+        return None
 
     async def _begin_end(self, end: _End) -> None:
         self._end = end
