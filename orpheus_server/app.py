@@ -9,12 +9,12 @@ from fastapi import FastAPI
 from fastapi_swagger import patch_fastapi
 
 from orpheus_server import __version__
+from orpheus_server.api_document import COMMON_RESPONSES
 from orpheus_server.choice import check_start
 from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.middleware import BodyLimit, RequestScope
 from orpheus_server.routes import health, metrics, models, root, speech, stream
 from orpheus_server.runtime import Runtime, open_runtime
-from orpheus_server.schemas import ErrorResponse
 from orpheus_server.settings import Settings, load_settings
 
 OpenRuntime = Callable[[Settings], AbstractAsyncContextManager[Runtime]]
@@ -57,13 +57,7 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         # A redirect is neither an answer nor an error in the envelope: it is a 404 like others.
         redirect_slashes=False,
-        responses={
-            400: {"model": ErrorResponse, "description": "The caller's mistake"},
-            500: {"model": ErrorResponse, "description": "The request failed"},
-            503: {"model": ErrorResponse, "description": "Nobody can be served now"},
-            # With it, FastAPI does not document its own 422, which is never sent.
-            "default": {"model": ErrorResponse, "description": "Any other failure"},
-        },
+        responses=COMMON_RESPONSES,
     )
     patch_fastapi(app, docs_url="/docs", redirect_from_root_to_docs=False)
     install_error_handlers(app)

@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "application": ("app",),
     "HTTP": (
         *("routes", "stream_session", "stream_events", "live_response", "disconnect"),
-        *("middleware", "http_errors"),
+        *("middleware", "http_errors", "api_document"),
     ),
     "composition root": ("runtime", "parts", "warm_up"),
     "conductor": ("synthesizer",),
