@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import WebSocket
 from pydantic import BaseModel, ValidationError
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from orpheus_server.checkpoint import Voice
 from orpheus_server.errors import OrpheusError, RequestError
@@ -55,7 +55,7 @@ _SLICE_CHARS = 500
 _MAX_PROBLEM_CHARS = 200
 """An unknown type is told back to its sender, but not a megabyte of it."""
 
-_INTERNAL_ERROR = 1011  # RFC 6455, section 7.4.1
+_ABNORMAL_CLOSURE, _INTERNAL_ERROR = 1006, 1011  # RFC 6455, section 7.4.1
 
 
 class Utterance:
@@ -294,10 +294,17 @@ class StreamSession:
                         )
                     )
                 if piece.data and chunk is not None:
+                    self._check_connected()
                     await self._socket.send_bytes(piece.data)
 
     async def _send(self, event: ServerEvent) -> None:
+        self._check_connected()
         await self._socket.send_text(event.model_dump_json())
+
+    def _check_connected(self) -> None:
+        # Two tasks send, and only the first of them to do so is told that the caller is gone.
+        if self._socket.application_state is WebSocketState.DISCONNECTED:
+            raise WebSocketDisconnect(_ABNORMAL_CLOSURE)
 
 
 def _parse(text: str | None) -> Any:

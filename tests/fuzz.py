@@ -11,8 +11,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, core, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.vendor.pretty import RepresentationPrinter
 
 from tests.served import ServedFakes, wait_until
 
@@ -53,6 +54,8 @@ class Effort:
 
     def run(self, check: Callable[..., None], **strategies: st.SearchStrategy[Any]) -> None:
         """Calls `check` with examples of the strategies, its arguments' names being theirs."""
+        # schemathesis puts a printer in its place that shows no example of a test that fails.
+        core.RepresentationPrinter = RepresentationPrinter  # type: ignore[attr-defined]
         self.settings(seed(self.seed)(given(**strategies)(check)))()
 
 

@@ -102,8 +102,9 @@ def test_other_formats_last_as_long(name: str, is_streamed: bool, effort: Effort
             surplus = num_played - num_samples - LEAD_SAMPLES[name]
             assert 0 <= surplus < 2 * BLOCK_SAMPLES[name]
         else:
-            # ffmpeg plays Opus at 48 kHz.
-            assert num_played == (2 * num_samples if name == "opus" else num_samples)
+            # ffmpeg plays Opus at 48 kHz, and does not cut the last 2 ms of an mp3.
+            surplus = num_played - (2 * num_samples if name == "opus" else num_samples)
+            assert 0 <= surplus < (47 if name == "mp3" else 1)
 
     effort.run(check, pieces=PIECES)
 
