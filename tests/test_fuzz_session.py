@@ -153,6 +153,11 @@ def served() -> Iterator[ServedFakes]:
         yield served
 
 
+def open_session(served: ServedFakes) -> ClientConnection:
+    """Without a bound on what was not taken: the client does not get past that when it closes."""
+    return connect(served.socket_url, compression=None, max_queue=None)
+
+
 def send_all(served: ServedFakes, connection: ClientConnection, sequence: list[Any]) -> None:
     for message in sequence:
         if isinstance(message, tuple):
@@ -177,7 +182,7 @@ def test_every_answer_is_an_event_and_the_session_goes_on(
 ) -> None:
     def check(sequence: list[Any]) -> None:
         served.fakes.engine._queue.clear()
-        with leaves_nothing(served), connect(served.socket_url, compression=None) as connection:
+        with leaves_nothing(served), open_session(served) as connection:
             send_all(served, connection, sequence)
             hearing = hear_until_mark(connection)
             served.fakes.engine._queue.clear()
@@ -200,7 +205,7 @@ def test_leaving_at_any_moment(
     def check(sequence: list[Any], num_heard: int, is_rude: bool) -> None:
         served.fakes.engine._queue.clear()
         speech = [{"type": "session.start"}, {"type": "text.delta", "text": "Hello there. " * 9}]
-        with leaves_nothing(served), connect(served.socket_url, compression=None) as connection:
+        with leaves_nothing(served), open_session(served) as connection:
             hearing = Hearing()
             send_all(served, connection, [*sequence, *map(json.dumps, speech)])
             with suppress(TimeoutError):

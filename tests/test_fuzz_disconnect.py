@@ -1,0 +1,113 @@
+"""Callers who are cut off at any byte of what they send or hear: nothing of them is left."""
+
+import base64
+import json
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from random import Random
+
+import pytest
+
+from orpheus_server.encoders import FORMATS
+from orpheus_server.settings import Settings
+from tests.fuzz import Effort, efforts, errors_in, leaves_nothing
+from tests.served import ServedFakes
+from tests.support import FakeServer
+
+TEXT = "Abcdefg hijklmno pqrstuv wxyz abcd. " * 6
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[ServedFakes]:
+    # Before the environment of a test is cleaned, so without reading it.
+    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+        yield served
+
+
+def speech_request(random: Random) -> bytes:
+    """Any format, as a file, streamed or in events."""
+    way = random.choice([{"stream": True}, {"stream": False}, {"stream_format": "sse"}])
+    content = {"input": TEXT, "response_format": random.choice([*FORMATS]), **way}
+    body = json.dumps(content).encode()
+    head = (
+        "POST /v1/audio/speech HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def session_request(random: Random) -> bytes:
+    """A handshake and the events of an utterance, its text whole or still to be ended."""
+    key = base64.b64encode(random.randbytes(16)).decode()
+    head = (
+        "GET /v1/audio/stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+    )
+    events: list[dict[str, str]] = [
+        {"type": "session.start", "response_format": random.choice([*FORMATS])},
+        {"type": "text.delta", "text": TEXT},
+    ]
+    if random.random() < 0.5:
+        events.append({"type": "text.done"})
+    return head.encode() + b"".join(map(text_frame, events))
+
+
+def text_frame(event: dict[str, str]) -> bytes:
+    """RFC 6455, section 5.2: masked with zeros."""
+    data = json.dumps(event).encode()
+    return struct.pack("!BBH4x", 0x81, 0x80 | 126, len(data)) + data
+
+
+def cut(connection: socket.socket, *, is_reset: bool) -> None:
+    """Ends it with a goodbye or with a reset, which throws away what was not sent."""
+    if is_reset:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def call_and_leave(served: ServedFakes, random: Random) -> None:
+    is_session = random.random() < 0.3
+    request = (session_request if is_session else speech_request)(random)
+    connection = served.connect()
+    if random.random() < 0.3:
+        connection.sendall(request[: random.randrange(len(request))])
+    else:
+        connection.sendall(request)
+        # Few bytes are as likely as many. A session has so many in every format, and then waits.
+        num_bytes = int(2 ** random.uniform(0, 14 if is_session else 17)) - 1
+        with suppress(ConnectionError, TimeoutError):
+            while num_bytes > 0 and (data := connection.recv(num_bytes)):
+                num_bytes -= len(data)
+                if random.random() < 0.05:
+                    break
+    cut(connection, is_reset=random.random() < 0.5)
+
+
+@efforts(quick=20, slow=200)
+def test_nothing_is_left_of_who_was_cut_off(
+    served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
+) -> None:
+    random = effort.random
+    with leaves_nothing(served):
+        for _ in range(effort.num_examples):
+            call_and_leave(served, random)
+    assert errors_in(caplog) == []
+
+
+@efforts(quick=5, slow=40)
+def test_many_who_are_cut_off_at_once(
+    served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More than are spoken at once, so that some are cut off in the line."""
+    random = effort.random
+    for _ in range(effort.num_examples):
+        with leaves_nothing(served):
+            connections = [served.connect() for _ in range(40)]
+            for connection in connections:
+                connection.sendall(random.choice([speech_request, session_request])(random))
+            random.shuffle(connections)
+            for connection in connections:
+                cut(connection, is_reset=random.random() < 0.5)
+    assert errors_in(caplog) == []
