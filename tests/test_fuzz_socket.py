@@ -13,12 +13,13 @@ import pytest
 from orpheus_server.settings import Settings
 from tests.fuzz import Effort, efforts, errors_in, leaves_nothing
 from tests.served import ServedFakes
-from tests.support import FakeServer
+from tests.support import WAIT_LIMIT_SEC, FakeServer
 
 SPEECH = json.dumps({"input": "Yes.", "response_format": "pcm"}).encode()
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 # Nothing that a server could not know, and nothing that it does not have.
 ALLOWED = {b"501", b"505"}
+_PATIENCE_SEC = 0.02
 
 
 def post(body: bytes, *lines: bytes) -> bytes:
@@ -126,8 +127,15 @@ def send(served: ServedFakes, stream: bytes, *, num_pieces: int) -> bytes:
         with suppress(ConnectionError, OSError):
             for start in range(0, len(stream), size):
                 connection.sendall(stream[start : start + size])
-            connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionError):
+            connection.settimeout(_PATIENCE_SEC)
+            with suppress(TimeoutError):
+                while data := connection.recv(65_536):
+                    received += data
+                return bytes(received)
+            # It waits for more. A goodbye before that would take it for a caller who has left.
+            connection.settimeout(WAIT_LIMIT_SEC)
+            connection.shutdown(socket.SHUT_WR)
             while data := connection.recv(65_536):
                 received += data
     return bytes(received)
