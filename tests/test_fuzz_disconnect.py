@@ -30,8 +30,9 @@ def served() -> Iterator[ServedFakes]:
 
 def speech_request(random: Random) -> Call:
     """Any format, as a file, streamed or in events."""
-    way = random.choice([{"stream": True}, {"stream": False}, {"stream_format": "sse"}])
-    content = {"input": TEXT, "response_format": random.choice([*FORMATS]), **way}
+    ways: list[dict[str, object]] = [{"stream": True}, {"stream": False}, {"stream_format": "sse"}]
+    form = random.choice([*FORMATS])
+    content = {"input": TEXT, "response_format": form, **random.choice(ways)}
     body = json.dumps(content).encode()
     head = (
         "POST /v1/audio/speech HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"

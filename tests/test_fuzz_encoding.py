@@ -45,7 +45,7 @@ def render(pieces: Sequence[Samples], name: str, *, speed: float, is_streamed: b
 
 def decode(data: bytes, name: str) -> list[int]:
     """16-bit samples of a file as ffmpeg reads them, which does not guess what one frame is."""
-    with av.open(io.BytesIO(data), format={"opus": "ogg"}.get(name, name)) as container:
+    with av.open(io.BytesIO(data), "r", format={"opus": "ogg"}.get(name, name)) as container:
         blocks = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
     return [int(value) for block in blocks for value in block]
 
