@@ -35,7 +35,7 @@ def speech_request(random: Random) -> Call:
     content = {"input": TEXT, "response_format": form, **random.choice(ways)}
     body = json.dumps(content).encode()
     head = (
-        "POST /v1/audio/speech HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode(), body
@@ -45,7 +45,8 @@ def session_request(random: Random) -> Call:
     """A handshake and the events of an utterance, its text whole or still to be ended."""
     key = base64.b64encode(random.randbytes(16)).decode()
     head = (
-        "GET /v1/audio/stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "GET /v1/audio/stream HTTP/1.1\r\nHost: localhost\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
     )
     events: list[dict[str, str]] = [
@@ -100,10 +101,13 @@ def call_and_leave(served: ServedFakes, random: Random) -> None:
 def test_nothing_is_left_of_who_was_cut_off(
     served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
 ) -> None:
-    random = effort.random
+    random, engine = effort.random, served.fakes.engine
+    engine.requests.clear()
     with leaves_nothing(served):
         for _ in range(effort.num_examples):
             call_and_leave(served, random)
+    # Most of them were spoken to.
+    assert len(engine.requests) > effort.num_examples / 2
     assert errors_in(caplog) == []
 
 

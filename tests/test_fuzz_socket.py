@@ -23,12 +23,16 @@ _PATIENCE_SEC = 0.02
 
 
 def post(body: bytes, *lines: bytes) -> bytes:
-    head = [b"POST /v1/audio/speech HTTP/1.1", b"Host: a", b"Content-Type: application/json"]
+    head = [
+        b"POST /v1/audio/speech HTTP/1.1",
+        b"Host: localhost",
+        b"Content-Type: application/json",
+    ]
     return b"\r\n".join([*head, *lines, b"", body])
 
 
 def get(path: bytes, *lines: bytes) -> bytes:
-    return b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: a", *lines, b"", b""])
+    return b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"Host: localhost", *lines, b"", b""])
 
 
 def chunked(body: bytes, size: int) -> bytes:
@@ -54,10 +58,10 @@ REQUESTS = [
     get(b"http://a/v1/models"),
     get(b"/metrics", b"Accept-Encoding: gzip"),
     get(b"/%00%ff/..%2f..%2fetc/passwd"),
-    b"HEAD /ready HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"HEAD /ready HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET / HTTP/1.0\r\n\r\n",
-    b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"CONNECT a:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     post(SPEECH, b"Content-Length: %d" % len(SPEECH)),
     post(SPEECH, b"Content-Length: %d" % len(SPEECH), b"Expect: 100-continue"),
@@ -153,7 +157,8 @@ def served() -> Iterator[ServedFakes]:
 @efforts(quick=150, slow=2000)
 def test_nearly_http(served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    random = effort.random
+    random, engine = effort.random, served.fakes.engine
+    engine.requests.clear()
     num_answers = 0
     with leaves_nothing(served):
         for _ in range(effort.num_examples):
@@ -167,3 +172,4 @@ def test_nearly_http(served: ServedFakes, effort: Effort, caplog: pytest.LogCapt
         assert health.startswith(b"HTTP/1.1 200 ")
     # Not everything was refused before it was a request.
     assert num_answers > effort.num_examples / 2
+    assert len(engine.requests) > effort.num_examples / 20
