@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
 from orpheus_server.access import Access
+from orpheus_server.api_document import COMMON_RESPONSES
 from orpheus_server.api_keys import KeyRing, parse_api_keys
 from orpheus_server.choice import check_start
 from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
@@ -19,7 +20,6 @@ from orpheus_server.middleware import BodyLimit, RequestScope
 from orpheus_server.origins import parse_origins
 from orpheus_server.routes import docs, health, metrics, models, root, speech, stream
 from orpheus_server.runtime import Runtime, open_runtime
-from orpheus_server.schemas import ErrorResponse
 from orpheus_server.security_headers import SecurityHeaders
 from orpheus_server.settings import Settings, load_settings
 
@@ -96,13 +96,7 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         # A redirect is neither an answer nor an error in the envelope: it is a 404 like others.
         redirect_slashes=False,
-        responses={
-            400: {"model": ErrorResponse, "description": "The caller's mistake"},
-            500: {"model": ErrorResponse, "description": "The request failed"},
-            503: {"model": ErrorResponse, "description": "Nobody can be served now"},
-            # With it, FastAPI does not document its own 422, which is never sent.
-            "default": {"model": ErrorResponse, "description": "Any other failure"},
-        },
+        responses=COMMON_RESPONSES,
     )
     install_error_handlers(app)
     app.include_router(root.router)

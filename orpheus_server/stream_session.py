@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import WebSocket
 from pydantic import BaseModel, ValidationError
 from starlette.types import Message
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from orpheus_server.checkpoint import Voice
 from orpheus_server.errors import OrpheusError, RequestError, ShuttingDown
@@ -59,7 +59,7 @@ _MAX_PROBLEM_CHARS = 200
 """An unknown type is told back to its sender, but not a megabyte of it."""
 
 # RFC 6455, section 7.4.1
-_NORMAL_CLOSURE, _GOING_AWAY, _INTERNAL_ERROR = 1000, 1001, 1011
+_NORMAL_CLOSURE, _GOING_AWAY, _ABNORMAL_CLOSURE, _INTERNAL_ERROR = 1000, 1001, 1006, 1011
 
 _ROUTE = "/v1/audio/stream"
 
@@ -120,8 +120,7 @@ class StreamSession:
         finally:
             if self._utterances:
                 self._runtime.metrics.count_disconnect(_ROUTE)
-            ending.cancel()
-            await cancel_all([self._speaker])
+            await cancel_all([self._speaker, ending])
             logger.info("session=%s ended utterances=%d", self._id, self._num_utterances)
 
     async def _wait_for_end(self) -> _End:
@@ -143,14 +142,9 @@ class StreamSession:
         receiving = asyncio.create_task(self._socket.receive())
         try:
             await asyncio.wait({receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done():
-                return receiving.result()
-        except asyncio.CancelledError:
-            # Not awaited: to a cancel scope around, its end would look like another cancellation.
-            receiving.cancel()
-            raise
-        await cancel_all([receiving])
-        return None
+            return receiving.result() if receiving.done() else None
+        finally:
+            await cancel_all([receiving])
 
     async def _begin_end(self, end: _End) -> None:
         self._end = end
@@ -361,10 +355,17 @@ class StreamSession:
                     )
                 )
             if piece.data and chunk is not None:
+                self._check_connected()
                 await self._socket.send_bytes(piece.data)
 
     async def _send(self, event: ServerEvent) -> None:
+        self._check_connected()
         await self._socket.send_text(event.model_dump_json())
+
+    def _check_connected(self) -> None:
+        # Two tasks send, and only the first of them to do so is told that the caller is gone.
+        if self._socket.application_state is WebSocketState.DISCONNECTED:
+            raise WebSocketDisconnect(_ABNORMAL_CLOSURE)
 
 
 def _parse(text: str | None) -> Any:

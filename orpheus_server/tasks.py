@@ -71,4 +71,11 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     tasks = list(tasks)
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    if not tasks:
+        return
+    # Unlike `gather`, it passes on a cancellation of its caller as it came: a cancel scope around
+    # does not know one that was made here for its own.
+    done, _ = await asyncio.wait(tasks)
+    for task in done:
+        if not task.cancelled():
+            task.exception()

@@ -27,7 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "HTTP": (
         *("routes", "stream_session", "utterance", "stream_events", "live_response", "disconnect"),
         *("middleware", "access", "security_headers", "http_errors"),
-        *("refusal", "write_stall", "peer_transport"),
+        *("refusal", "write_stall", "peer_transport", "api_document"),
     ),
     "composition root": ("runtime", "parts", "warm_up"),
     "conductor": ("synthesizer",),

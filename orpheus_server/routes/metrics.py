@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
+from orpheus_server.api_document import HEADERS
 from orpheus_server.routes.dependencies import CurrentRuntime
 
 router = APIRouter(tags=["health"])
@@ -11,7 +12,13 @@ router = APIRouter(tags=["health"])
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "The text format"}},
+    responses={
+        200: {
+            "content": {"text/plain": {}},
+            "description": "The text format",
+            "headers": HEADERS,
+        }
+    },
 )
 async def get_metrics(runtime: CurrentRuntime) -> Response:
     """Counters and gauges of this process."""

@@ -1,16 +1,16 @@
 """Models and voices, for the SDK and for the clients that each ask in their own way."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Query
 
+from orpheus_server.api_document import UNKNOWN_MODEL
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.errors import UnknownModel
 from orpheus_server.routes.dependencies import CurrentRuntime
 from orpheus_server.runtime import Runtime
 from orpheus_server.schemas import (
     AudioModelList,
-    ErrorResponse,
     Model,
     ModelInfo,
     ModelList,
@@ -20,10 +20,6 @@ from orpheus_server.schemas import (
 )
 
 router = APIRouter(tags=["models"])
-
-UNKNOWN_MODEL: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorResponse, "description": "Unknown model"}
-}
 
 MODEL_ALIASES = (
     "orpheus",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from orpheus_server.api_document import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.checkpoint import Voice
 from orpheus_server.disconnect import until_disconnect
 from orpheus_server.encoders import FORMATS
@@ -49,10 +50,9 @@ _CLIENT_CLOSED_REQUEST = 499
                 **{form.media_type: {} for form in FORMATS.values()},
                 "text/event-stream": {},
             },
+            "headers": {**HEADERS, **COUNT_HEADERS},
         },
-        404: {"model": ErrorResponse, "description": "Unknown model"},
-        413: {"model": ErrorResponse, "description": "The body is too large"},
-        415: {"model": ErrorResponse, "description": "The body is not JSON"},
+        **SPEECH_RESPONSES,
     },
 )
 async def create_speech(

@@ -1,0 +1,78 @@
+"""Ten thousand requests in a row: the process is as large after them as before."""
+
+import asyncio
+import gc
+import itertools
+import threading
+import time
+
+import httpx2
+import psutil
+import pytest
+
+from orpheus_server.encoders import FORMATS
+from tests.fuzz import leaves_nothing, num_open_files, num_tasks
+from tests.served import ServedFakes, wait_until
+from tests.support import FakeServer
+
+NUM_WARM_UP, NUM_REQUESTS, NUM_CALLERS = 500, 10_000, 8
+MAX_GROWTH = 0.05
+
+# One of each kind in turn.
+BODIES = [
+    {"input": "A.", "response_format": name, **way}
+    for name in FORMATS
+    for way in ({"stream": True}, {"stream": False}, {"stream_format": "sse"})
+] + [{"input": "..."}]
+
+
+async def call_many(url: str, num_requests: int) -> None:
+    """Over connections that stay, so many at once."""
+    bodies = itertools.islice(itertools.cycle(BODIES), num_requests)
+
+    async def call(client: httpx2.AsyncClient) -> None:
+        for body in bodies:
+            answer = await client.post("/v1/audio/speech", json=body)
+            assert answer.status_code == (400 if body["input"] == "..." else 200), answer.text
+            assert answer.content
+
+    limits = httpx2.Limits(max_connections=NUM_CALLERS)
+    async with httpx2.AsyncClient(base_url=url, limits=limits, trust_env=False) as client:
+        await asyncio.gather(*(call(client) for _ in range(NUM_CALLERS)))
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+@pytest.mark.slow
+def test_ten_thousand_short_requests() -> None:
+    server = FakeServer()
+    with ServedFakes(server) as served:
+        with leaves_nothing(served):
+            asyncio.run(call_many(served.url, NUM_WARM_UP))
+            server.engine.requests.clear()
+            server.decoder.calls.clear()
+        before = resident_bytes()
+        tasks, files, threads = num_tasks(served), num_open_files(), threading.active_count()
+        started_cpu_sec, started = time.process_time(), time.perf_counter()
+        asyncio.run(call_many(served.url, NUM_REQUESTS))
+        cpu_sec, elapsed_sec = time.process_time() - started_cpu_sec, time.perf_counter() - started
+        wait_until(lambda: num_tasks(served) <= tasks)
+        wait_until(lambda: num_open_files() <= files)
+        wait_until(lambda: threading.active_count() <= threads)
+        num_engine_requests = len(server.engine.requests)
+        # What the fakes keep of every request is not the server's.
+        server.engine.requests.clear()
+        server.decoder.calls.clear()
+        after = resident_bytes()
+        print(
+            f"{NUM_REQUESTS} requests in {elapsed_sec:.0f} s, {cpu_sec:.0f} s of CPU with the "
+            f"callers; memory {before / 2**20:.1f} to {after / 2**20:.1f} MiB "
+            f"({after / before - 1:+.1%}), tasks {tasks}, files {files}, threads {threads} to "
+            f"{threading.active_count()}"
+        )
+        assert num_engine_requests == NUM_REQUESTS - NUM_REQUESTS // len(BODIES)
+        assert after / before - 1 < MAX_GROWTH
+        assert server.engine.num_active == 0

@@ -1,0 +1,218 @@
+"""Any messages in any order over the WebSocket: every answer is an event, and nothing is left."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter
+from websockets.sync.client import ClientConnection, connect
+
+from orpheus_server.encoders import FORMATS
+from orpheus_server.errors import GenerationFailed
+from orpheus_server.fakes import Script
+from orpheus_server.settings import Settings
+from orpheus_server.stream_events import (
+    AudioDone,
+    AudioStart,
+    ChunkStart,
+    ErrorEvent,
+    ServerEvent,
+    SessionStarted,
+)
+from tests.fuzz import Effort, efforts, errors_in, leaves_nothing
+from tests.served import ServedFakes
+from tests.support import WAIT_LIMIT_SEC, FakeServer, loop_script, short_script
+
+SERVER_EVENT: TypeAdapter[ServerEvent] = TypeAdapter(
+    Annotated[ServerEvent, Field(discriminator="type")]
+)
+MARK = "a_mark"
+
+TEXTS = st.sampled_from(
+    [
+        "Hello there, my friend. ",
+        "Yes.",
+        "a",
+        "",
+        " ",
+        "<laugh>",
+        "<custom_token_5>",
+        "... ",
+        "\n\n",
+    ]
+    + ["\ud800", "\x00", "你好。", "e" + "\u0301" * 40, "word " * 30, "w" * 200, "7" * 60]
+) | st.text(st.characters(exclude_categories=()), max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "voice": st.sampled_from(["rms", "slt", "alloy", "nobody", None, 7, {"id": "rms"}]),
+        "model": st.sampled_from(["tts-1", "gpt-4", None]),
+        "response_format": st.sampled_from([*FORMATS, "ogg", None, 1]),
+        "speed": st.sampled_from([0.25, 1, 4.0, 5, "1"]),
+        "seed": st.integers(),
+        "temperature": st.floats(),
+        "max_tokens": st.integers(0, 9000),
+        "unknown": JSON,
+    },
+)
+EVENTS = st.one_of(
+    OPTIONS.map(lambda options: {"type": "session.start", **options}),
+    st.just({"type": "session.start"}),
+    TEXTS.map(lambda text: {"type": "text.delta", "text": text}),
+    TEXTS.map(lambda text: {"type": "text.delta", "text": text}),
+    st.sampled_from([{"type": name} for name in ("text.flush", "text.done", "cancel")]),
+    st.dictionaries(st.sampled_from(["type", "text", "x"]), JSON | TEXTS, max_size=3),
+    JSON,
+)
+MESSAGES = st.one_of(
+    EVENTS.map(json.dumps),
+    EVENTS.map(json.dumps),
+    EVENTS.map(json.dumps),
+    # Not JSON; text that is nearly an event; nothing that the server reads.
+    st.sampled_from(["", "{", "[" * 5000, '{"type": "cancel"', "NaN", '"\\ud800"', "\x00"]),
+    st.text(st.characters(codec="utf-8"), max_size=10),
+    st.binary(max_size=20),
+)
+SEQUENCES = st.lists(
+    MESSAGES | st.sampled_from(["fail", "loop", "short"]).map(lambda name: ("engine", name)),
+    max_size=25,
+) | st.lists(
+    # Right ones in a hurry.
+    st.sampled_from(
+        [*[{"type": "text.delta", "text": "Hello there, my friend. "}] * 4]
+        + [{"type": "cancel"}, {"type": "cancel"}, {"type": "text.done"}, {"type": "text.flush"}]
+    ).map(json.dumps),
+    max_size=60,
+).map(lambda events: [json.dumps({"type": "session.start"}), *events])
+SCRIPTS = {
+    "fail": Script((), error=GenerationFailed("the engine says no")),
+    "loop": loop_script(12),
+    "short": short_script(1),
+}
+
+
+class Hearing:
+    """The order of events, as docs/streaming.md tells it."""
+
+    def __init__(self) -> None:
+        self.last_ended = -1
+        self.speaking: int | None = None
+        self.chunk = -1
+        self.sample = 0
+        self.is_marked = False
+
+    def take(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            assert message
+            assert self.speaking is not None
+            return
+        event = SERVER_EVENT.validate_json(message)
+        # Nothing but what the type has, and all of it.
+        assert json.loads(message) == event.model_dump(mode="json")
+        match event:
+            case SessionStarted():
+                assert self.speaking is None
+                self.is_marked = MARK in event.ignored_fields
+            case AudioStart():
+                assert self.speaking is None
+                assert event.utterance > self.last_ended
+                self.speaking, self.chunk, self.sample = event.utterance, -1, 0
+            case ChunkStart():
+                assert event.utterance == self.speaking
+                assert event.chunk > self.chunk
+                assert event.start_sample >= self.sample
+                self.chunk, self.sample = event.chunk, event.start_sample
+            case AudioDone():
+                assert event.is_cancelled or event.utterance == self.speaking
+                assert event.num_samples >= self.sample or event.is_cancelled
+                self._end(event.utterance)
+            case ErrorEvent():
+                assert event.error.message
+                if event.utterance is not None:
+                    self._end(event.utterance)
+
+    def _end(self, utterance: int) -> None:
+        assert self.speaking in (None, utterance)
+        assert utterance == self.last_ended + 1
+        self.speaking, self.last_ended = None, utterance
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[ServedFakes]:
+    # Before the environment of a test is cleaned, so without reading it.
+    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+        yield served
+
+
+def open_session(served: ServedFakes) -> ClientConnection:
+    """Without a bound on what was not taken: the client does not get past that when it closes."""
+    return connect(served.socket_url, compression=None, max_queue=None)
+
+
+def send_all(served: ServedFakes, connection: ClientConnection, sequence: list[Any]) -> None:
+    for message in sequence:
+        if isinstance(message, tuple):
+            served.fakes.engine.enqueue(SCRIPTS[message[1]])
+        else:
+            connection.send(message)
+
+
+def hear_until_mark(connection: ClientConnection) -> Hearing:
+    """Everything up to the answer to a start that nothing before it can be taken for."""
+    hearing = Hearing()
+    connection.send(json.dumps({"type": "cancel"}))
+    connection.send(json.dumps({"type": "session.start", MARK: 1}))
+    while not hearing.is_marked:
+        hearing.take(connection.recv(WAIT_LIMIT_SEC))
+    return hearing
+
+
+@efforts(quick=50, slow=1000)
+def test_every_answer_is_an_event_and_the_session_goes_on(
+    served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
+) -> None:
+    def check(sequence: list[Any]) -> None:
+        served.fakes.engine._queue.clear()
+        with leaves_nothing(served), open_session(served) as connection:
+            send_all(served, connection, sequence)
+            hearing = hear_until_mark(connection)
+            served.fakes.engine._queue.clear()
+            num_ended = hearing.last_ended
+            connection.send(json.dumps({"type": "text.delta", "text": "Yes."}))
+            connection.send(json.dumps({"type": "text.done"}))
+            while hearing.last_ended == num_ended:
+                message = connection.recv(WAIT_LIMIT_SEC)
+                hearing.take(message)
+            assert json.loads(message)["type"] == "audio.done"
+        assert errors_in(caplog) == []
+
+    effort.run(check, sequence=SEQUENCES)
+
+
+@efforts(quick=50, slow=1000)
+def test_leaving_at_any_moment(
+    served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
+) -> None:
+    def check(sequence: list[Any], num_heard: int, is_rude: bool) -> None:
+        served.fakes.engine._queue.clear()
+        speech = [{"type": "session.start"}, {"type": "text.delta", "text": "Hello there. " * 9}]
+        with leaves_nothing(served), open_session(served) as connection:
+            hearing = Hearing()
+            send_all(served, connection, [*sequence, *map(json.dumps, speech)])
+            with suppress(TimeoutError):
+                for _ in range(num_heard):
+                    hearing.take(connection.recv(0.01))
+            if is_rude:
+                connection.socket.shutdown(socket.SHUT_RDWR)
+        assert errors_in(caplog) == []
+
+    effort.run(check, sequence=SEQUENCES, num_heard=st.integers(0, 6), is_rude=st.booleans())

@@ -1,0 +1,210 @@
+"""Any text: planned or streamed it is spoken or refused, and what is left out is counted."""
+
+import unicodedata
+
+import pytest
+from hypothesis import strategies as st
+
+from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.errors import RequestError
+from orpheus_server.planning import SpeechLimits, plan_speech
+from orpheus_server.prompts import PromptBuilder
+from orpheus_server.published import ALL_EMOTION_TAGS, ENGLISH
+from orpheus_server.text import clean_text, estimate_duration_sec
+from orpheus_server.text_stream import TextStream
+from tests.fuzz import Effort, efforts
+from tests.support import POCKET, build_prompts
+
+TAGS = frozenset({"laugh", "sigh", "작은 웃음"})
+LIMITS = st.builds(
+    SpeechLimits,
+    chunk_max_chars=st.integers(1, 12) | st.integers(13, 500),
+    chunk_max_sec=st.floats(0.3, 50.0),
+)
+
+# Every code point, the halves of surrogate pairs that JSON can escape too.
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+# Where the rules meet: tags, tokens, marks, joiners, directions, stops, scripts, long words.
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            "<",
+            ">",
+            "|",
+            "<laugh>",
+            "<happy>",
+            "<|eot_id|>",
+            "<custom_token_5>",
+            "<br/>",
+            "<작은 웃음>",
+        ]
+        + [
+            "\u0301",
+            "\u0338" * 9,
+            "\u200d",
+            "\u200b",
+            "\ufe0f",
+            "\u202e",
+            "\u2066",
+            "\ud800",
+            "\udc00",
+        ]
+        + [
+            "שלום ",
+            "مرحبا، ",
+            "क्षि ",
+            "\u094d",
+            "\u1100",
+            "\u1161",
+            "你好。",
+            "「好！」",
+            "ありがと",
+            "กข",
+        ]
+        + [
+            "Hello ",
+            "there, ",
+            "friend. ",
+            "Dr. ",
+            "3.14 ",
+            "1,000",
+            "NASA ",
+            "…",
+            "— ",
+            "\n",
+            "\n\n",
+        ]
+        + ["\x00", "\x85", "\u2028", "\u3000", "😀", "👩\u200d👩", "🇩🇪", "½", "𝟙", "€"]
+    )
+    | ANY_TEXT,
+    max_size=30,
+).map("".join)
+LONG = st.builds(
+    lambda unit, before, after: f"{before}{unit * (4096 // len(unit))}{after}",
+    st.text(st.characters(exclude_categories=()), min_size=1, max_size=3),
+    PIECES,
+    PIECES,
+)
+TEXTS = PIECES | ANY_TEXT | LONG
+
+
+def num_symbols(text: str) -> int:
+    """Letters and digits, which are spoken or counted; marks belong to them."""
+    return sum(map(str.isalnum, text))
+
+
+def says_ascii(text: str) -> float:
+    """The length of a text to a voice that knows no other letters."""
+    return sum(char.isascii() and char.isalnum() for char in text) / 15
+
+
+@efforts(quick=150, slow=3000)
+def test_a_plan_says_or_counts_everything(effort: Effort) -> None:
+    def check(text: str, limits: SpeechLimits) -> None:
+        clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS)
+        if says_ascii(clean.text) == 0.0:
+            with pytest.raises(RequestError, match="nothing to speak"):
+                plan_speech(text, tags=TAGS, limits=limits, expected_sec=says_ascii)
+            return
+        plan = plan_speech(text, tags=TAGS, limits=limits, expected_sec=says_ascii)
+        chunks = list(iter(plan.next_chunk, None))
+        assert chunks
+        assert plan.next_chunk() is None
+        # One more for the stop at an end that has none.
+        assert max(map(len, chunks)) <= limits.chunk_max_chars + 1
+        assert all(says_ascii(chunk) > 0.0 for chunk in chunks)
+        num_spoken = sum(map(num_symbols, chunks))
+        assert num_spoken + plan.num_dropped_symbols == num_symbols(clean.text)
+        assert plan.num_dropped_tags == clean.num_dropped_tags + clean.num_dropped_control_tokens
+        for chunk in chunks:
+            chunk.encode()
+            assert len(chunk) == 1 or says_ascii(chunk) <= limits.chunk_max_sec
+
+    effort.run(check, text=TEXTS, limits=LIMITS)
+
+
+@efforts(quick=100, slow=2000)
+def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) -> None:
+    def open_stream(limits: SpeechLimits) -> TextStream:
+        return TextStream(tags=TAGS, limits=limits, expected_sec=says_ascii)
+
+    def check(text: str, limits: SpeechLimits, places: list[int]) -> None:
+        whole = open_stream(limits)
+        chunks = [*whole.feed(text), *whole.flush()]
+        assert all(len(chunk) <= limits.chunk_max_chars + 1 for chunk in chunks)
+        assert all(says_ascii(chunk) > 0.0 for chunk in chunks)
+        # A bracket that was never closed is given up after a while, and what is in it is spoken.
+        if "<" not in text:
+            clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS)
+            num_spoken = sum(map(num_symbols, chunks))
+            assert num_spoken + whole.num_dropped_symbols == num_symbols(clean.text)
+        pieces = open_stream(limits)
+        edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
+        out: list[str] = []
+        for start, end in zip(edges, edges[1:], strict=False):
+            out += pieces.feed(text[start:end])
+        assert [*out, *pieces.flush()] == chunks
+        assert pieces.num_dropped_symbols == whole.num_dropped_symbols
+        assert pieces.num_dropped_tags == whole.num_dropped_tags
+        assert pieces.num_chars == len(text)
+
+    effort.run(check, text=TEXTS, limits=LIMITS, places=st.lists(st.integers(0, 5000), max_size=8))
+
+
+@efforts(quick=100, slow=2000)
+def test_flushes_anywhere_lose_nothing(effort: Effort) -> None:
+    def check(deltas: list[str]) -> None:
+        stream = TextStream(tags=TAGS, limits=SpeechLimits(60, 10.0), expected_sec=says_ascii)
+        chunks: list[str] = []
+        for delta in deltas:
+            chunks += [*stream.feed(delta), *stream.flush()]
+        assert stream.flush() == []
+        cleaned = [clean_text(each, tags=TAGS, all_tags=ALL_EMOTION_TAGS).text for each in deltas]
+        num_given = sum(map(num_symbols, cleaned))
+        if not any("<" in delta for delta in deltas):
+            assert sum(map(num_symbols, chunks)) + stream.num_dropped_symbols == num_given
+
+    effort.run(check, deltas=st.lists(PIECES, max_size=5))
+
+
+def check_prompt(builder: PromptBuilder, checkpoint: Checkpoint, text: str) -> None:
+    template, layout = checkpoint.prompt, checkpoint.layout
+    prompt = builder.build(text, checkpoint.default_voice)
+    assert prompt.token_ids[: len(template.before)] == template.before
+    assert prompt.token_ids[-len(template.after) :] == template.after
+    ids = prompt.token_ids[len(template.before) : -len(template.after)]
+    assert len(ids) == prompt.num_text_tokens
+    forbidden = {*layout.stop_token_ids, *template.before, *template.after}
+    assert not forbidden & set(ids)
+    assert all(not layout.audio_token_base <= each < layout.audio_token_end for each in ids)
+    assert all(each >= 0 for each in ids)
+    assert 0.0 <= prompt.expected_sec < len(text) + 1
+    assert prompt.num_dropped_symbols >= 0
+
+
+@efforts(quick=60, slow=1000)
+def test_every_chunk_becomes_a_prompt(effort: Effort) -> None:
+    builders = [(build_prompts(checkpoint), checkpoint) for checkpoint in (POCKET, ENGLISH)]
+
+    def check(text: str) -> None:
+        for builder, checkpoint in builders:
+            tags = checkpoint.tags_of(checkpoint.default_voice)
+            try:
+                plan = plan_speech(text, tags=tags, limits=SpeechLimits(120, 10.0))
+            except RequestError:
+                continue
+            for chunk in iter(plan.next_chunk, None):
+                check_prompt(builder, checkpoint, chunk)
+
+    effort.run(check, text=TEXTS)
+
+
+@efforts(quick=150, slow=3000)
+def test_the_expected_length_is_a_length(effort: Effort) -> None:
+    def check(text: str) -> None:
+        clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS).text
+        length_sec = estimate_duration_sec(clean)
+        assert 0.0 <= length_sec <= 1.5 * len(clean)
+        assert unicodedata.is_normalized("NFC", clean)
+
+    effort.run(check, text=TEXTS)
