@@ -21,9 +21,9 @@ _FIXED_SHARE = 0.3
 _LEAST_SLOPE_SHARE = 0.01
 """Of the factor alone: noise may measure a second generation as free, but it is not."""
 
-_FOLLOW_SHARE = 0.05
+_FOLLOW_SHARE = 0.1
 _MOST_AT_ONCE = 4.0
-"""One chunk moves the line by a twentieth of what it differs, and counts as no more than so many
+"""One chunk moves the line by a tenth of what it differs, and counts as no more than so many
 times slower or faster: a neighbour's burst on the machine is not its capacity."""
 
 

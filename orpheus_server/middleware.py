@@ -20,10 +20,14 @@ def new_request_id() -> str:
     return f"req_{secrets.token_hex(12)}"
 
 
+_STARTS = {"http.response.start", "websocket.http.response.start"}
+
+
 class RequestScope:
     """Gives each request an id (`x-request-id`), and an answer if nothing else does.
 
-    `count` is told the route and the status of each answer that was begun.
+    A WebSocket's handshake is one too, of which only a refusal is an answer. `count` is told the
+    route and the status of each answer that was begun.
     """
 
     def __init__(self, app: ASGIApp, *, count: Callable[[str, int], None]) -> None:
@@ -32,7 +36,7 @@ class RequestScope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -42,7 +46,7 @@ class RequestScope:
 
         async def send_with_id(message: Message) -> None:
             nonlocal has_started
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 has_started = True
                 # Paths that nobody serves are whatever a stranger likes: one name for them all.
                 self._count(getattr(scope.get("route"), "path", "unknown"), message["status"])
@@ -56,7 +60,7 @@ class RequestScope:
             await self._app(scope, receive, send_with_id)
         except Exception:  # an edge of the process: whatever it is, the caller gets an answer
             logger.exception("request=%s failed unexpectedly", request_id)
-            if has_started:
+            if has_started or scope["type"] == "websocket":
                 raise
             await internal_error()(scope, receive, send_with_id)
 

@@ -72,7 +72,7 @@ def test_it_follows_what_is_measured_under_load() -> None:
 def test_a_single_stumble_is_no_capacity() -> None:
     capacity = measured((1, 0.24), (16, 0.84))
     capacity.observe(Measurement(10, 60.0))
-    assert capacity.num_streams == 8  # the line 1.15 times as high
+    assert capacity.num_streams == 6  # the line 1.3 times as high
 
 
 def test_one_alone_tells_less() -> None:
@@ -80,7 +80,7 @@ def test_one_alone_tells_less() -> None:
     for _ in range(20):
         alone.observe(Measurement(1, 0.48))
         many.observe(Measurement(10, 1.2))
-    assert (alone.num_streams, many.num_streams) == (8, 4)
+    assert (alone.num_streams, many.num_streams) == (7, 2)
 
 
 @given(

@@ -708,6 +708,7 @@ class TestFailures:
         ):
             pass
         assert (denied.value.status_code, denied.value.headers["retry-after"]) == (503, "5")
+        assert denied.value.headers["x-request-id"].startswith("req_")
         assert denied.value.json()["error"]["code"] == "engine_unavailable"
 
     def test_the_engine_is_dead(self) -> None:
@@ -1099,3 +1100,54 @@ class TestTransport:
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         assert (server.engine.num_active, server.engine.num_aborted) == (0, 1)
+
+
+class TestTurns:
+    """Of utterances, beside those of everybody else."""
+
+    def test_an_utterance_waits_for_its_turn(self) -> None:
+        server = FakeServer(settings=Settings(tts_max_streams=1))
+        gate = asyncio.Event()
+        server.engine.enqueue(held_script(short_script(9), gate))
+        with server.client() as client, client.websocket_connect(PATH) as first_socket:
+            first = Session(server, client, first_socket)
+            first.start()
+            first.send(delta("Hello you."), DONE)
+            wait_until(lambda: server.engine.num_active == 1)
+            with client.websocket_connect(PATH) as second_socket:
+                second = Session(server, client, second_socket)
+                second.start()
+                second.send(delta("Hello you."), DONE)
+                wait_until(lambda: server.runtime.admission.num_waiting == 1)
+                assert len(server.engine.requests) == 1
+                first.open_gate(gate)
+                for session in (first, second):
+                    (*_, done) = session.until("audio.done")
+                    assert not isinstance(done, bytes)
+                    assert done["num_samples"] == 9 * 2048
+            wait_until(lambda: server.runtime.admission.num_running == 0)
+        assert server.engine.max_active == 1
+
+    def test_one_that_is_refused_and_the_next_that_is_not(self) -> None:
+        server = FakeServer(settings=Settings(tts_max_streams=1, tts_queue_wait_sec=0.0))
+        gate = asyncio.Event()
+        server.engine.enqueue(held_script(short_script(9), gate))
+        with server.client() as client, client.websocket_connect(PATH) as first_socket:
+            first = Session(server, client, first_socket)
+            first.start()
+            first.send(delta("Hello you."), DONE)
+            wait_until(lambda: server.engine.num_active == 1)
+            with client.websocket_connect(PATH) as second_socket:
+                second = Session(server, client, second_socket)
+                second.start()
+                second.send(delta("Hello you."), DONE)
+                (*_, refused) = second.until("error")
+                assert not isinstance(refused, bytes)
+                assert refused["error"]["code"] == "server_is_overloaded"
+                assert refused["utterance"] == 0
+                first.open_gate(gate)
+                first.until("audio.done")
+                second.send(delta("Hello you."), DONE)
+                (*_, done) = second.until("audio.done")
+                assert not isinstance(done, bytes)
+                assert done["utterance"] == 1

@@ -13,13 +13,11 @@ REFUSAL_TYPES = ("service_unavailable_error", "rate_limit_error")
 MAX_RETRY_AFTER_SEC = 120
 
 
-def defect(
-    status: int, headers: Mapping[str, str], body: bytes, *, has_id: bool = True
-) -> str | None:
+def defect(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
     """What is wrong with an error's answer; None for a right one. Header names in lower case."""
     if not _is_envelope(body):
         return f"{status} without an error in OpenAI's envelope"
-    if has_id and not headers.get("x-request-id"):
+    if not headers.get("x-request-id"):
         return f"{status} without x-request-id"
     if status in REFUSALS and retry_after_sec(headers) is None:
         return f"{status} with Retry-After {headers.get('retry-after', 'missing')[:20]!r}"

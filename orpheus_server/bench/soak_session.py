@@ -83,7 +83,7 @@ class SocketCaller:
             headers = {name.lower(): value for name, value in answer.headers.raw_items()}
             body = bytes(answer.body or b"")
             # A handshake has no id: it is the session that has one.
-            failure = refusal.defect(answer.status_code, headers, body, has_id=False)
+            failure = refusal.defect(answer.status_code, headers, body)
             if failure is None and answer.status_code in refusal.REFUSALS:
                 outcome, retry_after_sec = "refused", refusal.retry_after_sec(headers)
             else:

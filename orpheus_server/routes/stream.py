@@ -7,7 +7,6 @@ from fastapi import APIRouter, WebSocket
 from orpheus_server.access import SUBPROTOCOL, caller_of, deny_handshake
 from orpheus_server.errors import OrpheusError
 from orpheus_server.http_errors import orpheus_error_response
-from orpheus_server.middleware import new_request_id
 from orpheus_server.runtime import Runtime
 from orpheus_server.stream_session import StreamSession
 
@@ -23,7 +22,7 @@ async def stream_speech(socket: WebSocket) -> None:
     """
     runtime: Runtime = socket.app.state.runtime
     caller = caller_of(socket.scope)
-    session_id = new_request_id()
+    session_id: str = socket.scope["state"]["request_id"]
     try:
         session = StreamSession(socket, runtime, session_id, caller)
         runtime.session_slots.check(caller)

@@ -1,0 +1,84 @@
+"""What a server says to itself before the first caller."""
+
+import asyncio
+import logging
+
+import pytest
+
+from orpheus_server import warm_up as warm_up_module
+from orpheus_server.capacity import Capacity
+from orpheus_server.chunk_speaker import ChunkSpeaker
+from orpheus_server.errors import GenerationFailed
+from orpheus_server.fakes import Script
+from orpheus_server.planning import SpeechLimits
+from orpheus_server.sampling import RetryPolicy
+from orpheus_server.synthesizer import Synthesizer
+from orpheus_server.text import estimate_duration_sec
+from orpheus_server.warm_up import PROBE_TEXT, measure_capacity, warm_up
+from tests.support import POCKET, Bench, short_script
+
+pytestmark = pytest.mark.anyio
+
+CEILING = 32
+
+
+def build(bench: Bench, capacity: Capacity) -> Synthesizer:
+    return Synthesizer(
+        ChunkSpeaker(
+            bench.runner,
+            RetryPolicy(max_attempts=1, default=POCKET.sampling),
+            may_be_degraded=False,
+        ),
+        bench.pool,
+        sample_rate=24_000,
+        limits=SpeechLimits(chunk_max_chars=80, chunk_max_sec=60.0),
+        expected_sec=estimate_duration_sec,
+        capacity=capacity,
+    )
+
+
+async def measure(bench: Bench, capacity: Capacity, *, num_at_once: int = 4) -> None:
+    await measure_capacity(
+        build(bench, capacity),
+        capacity,
+        POCKET.default_voice,
+        POCKET.sampling,
+        num_at_once=num_at_once,
+    )
+
+
+async def test_one_word(bench: Bench) -> None:
+    await warm_up(build(bench, Capacity(ceiling=1)), POCKET.default_voice, POCKET.sampling)
+    (request,) = bench.engine.requests
+    assert (request.request_id, request.max_tokens) == ("warm-up-0-1", 140)
+
+
+async def test_alone_and_beside_others(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    capacity = Capacity(ceiling=CEILING)
+    await measure(bench, capacity)
+    names = [request.request_id for request in bench.engine.requests]
+    assert names[:2] == ["alone-0-0-1", "alone-1-0-1"]
+    assert sorted(names[2:]) == [f"beside-{index}-0-1" for index in range(4)]
+    assert f"carries {capacity.num_streams} streams in real time" in caplog.text
+    assert bench.engine.num_active == 0
+
+
+async def test_its_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine so slow, or a model that never ends, did not keep the server from starting."""
+    monkeypatch.setattr(warm_up_module, "PROBE_LIMIT_SEC", 0.05)
+    never = asyncio.Event()
+    bench.scripts["alone-1-0-1"] = Script(short_script(9).token_ids, gate=never)
+    capacity = Capacity(ceiling=CEILING)
+    await measure(bench, capacity)
+    assert bench.engine.num_active == 0
+    assert 1 <= capacity.num_streams <= CEILING
+
+
+async def test_a_model_that_cannot_say_it(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.scripts["alone-0-0-1"] = Script((), error=GenerationFailed("no speech"))
+    capacity = Capacity(ceiling=CEILING)
+    await measure(bench, capacity)
+    assert capacity.num_streams == CEILING
+    assert "the capacity could not be measured" in caplog.text
+    assert PROBE_TEXT not in caplog.text
