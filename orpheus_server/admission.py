@@ -4,8 +4,8 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from orpheus_server.errors import EngineUnavailable, Overloaded, RateLimited, ShuttingDown
@@ -20,31 +20,75 @@ MAX_WAITING = 1000
 MAX_RETRY_AFTER_SEC = 120
 """OpenAI's SDK does not try again at all if it is told a longer time."""
 
+LOOK_SEC = 1.0
+"""The capacity grows without telling: those who wait look so often whether it has."""
+
 _FIRST_HOLD_SEC = 2.0
+_MAX_HOLD_SEC = 60.0
 _HOLD_FOLLOW_SHARE = 0.1
-"""Time that a request is spoken: what is believed at first, and how quickly it follows."""
+"""Time that a place is held: what is believed at first, the most that one of them teaches, and how
+quickly it follows."""
 
 RejectionReason = Literal["overloaded", "waited_too_long", "rate_limited", "shutting_down"]
 
 
-class Ticket:
-    """The right to be spoken now; given back once, when all is made or nobody wants it."""
+class Turn:
+    """One request's place in the engine, held while a chunk of it is to be made.
 
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self._give_back: Callable[[], None] | None = give_back
+    Whose reader or writer is slow has none at times, and gives the place back until it goes on;
+    it then goes before all newcomers and is not refused. Raises where it waits for the first time.
+    """
 
-    def release(self) -> None:
-        """The next one's turn; a second time does nothing."""
-        give_back, self._give_back = self._give_back, None
-        if give_back is not None:
-            give_back()
+    def __init__(self, admission: "Admission", caller: str, lane: Lane) -> None:
+        self.caller = caller
+        self.lane: Lane = lane
+        self.waited_sec = 0.0
+        self.held_since: float | None = None
+        self.has_begun = False
+        self._admission = admission
+        self._num_chunks = 0
+        self._entering = asyncio.Lock()
+        self._refusal: Exception | None = None
+
+    def add_chunk(self) -> None:
+        """One more chunk is to be made."""
+        self._num_chunks += 1
+
+    async def wait(self) -> None:
+        """Until it has its place. Raises `Overloaded` and `ShuttingDown` for a newcomer."""
+        async with self._entering:
+            if self.held_since is not None:
+                return
+            if self._refusal is not None:
+                raise self._refusal
+            try:
+                await self._admission.enter(self)
+            except EngineUnavailable as error:
+                self._refusal = error
+                raise
+
+    def end_chunk(self) -> None:
+        """One less; with the last one the place is given back."""
+        self._num_chunks -= 1
+        if self._num_chunks == 0:
+            self.give_back()
+
+    @property
+    def is_paused(self) -> bool:
+        """True while all that is known of it is made, and not all was taken."""
+        return self.has_begun and self.held_since is None and not self._entering.locked()
+
+    def give_back(self) -> None:
+        """Without a place this does nothing."""
+        if self.held_since is not None:
+            self._admission.leave(self)
 
 
 class Admission:
     """Bounds who is spoken and who waits; used from one event loop.
 
     `num_streams` tells the capacity at any moment. With `max_per_caller` a caller has no more than
-    that many requests, spoken and waiting together.
+    that many requests at once.
     """
 
     def __init__(
@@ -60,22 +104,32 @@ class Admission:
         self._max_per_caller = max_per_caller
         self._clock = clock
         self._queue: FairQueue[asyncio.Future[None]] = FairQueue()
-        self._in_hand: Counter[str] = Counter()
-        self._num_bulk = 0
-        self._hold_sec = _FIRST_HOLD_SEC
+        self._open: Counter[str] = Counter()
+        self._turns: set[Turn] = set()
+        self._running: dict[Turn, None] = {}
+        self._called: Counter[str] = Counter()
+        self._num_called_bulk = 0
+        self._hold_sec: dict[Lane, float] = {
+            "interactive": _FIRST_HOLD_SEC,
+            "bulk": _FIRST_HOLD_SEC,
+        }
         self._is_closed = False
-        self.num_delivering = 0
         self.rejections: Counter[RejectionReason] = Counter()
 
     @property
     def num_running(self) -> int:
         """Requests that are spoken now."""
-        return self._in_hand.total()
+        return len(self._running) + self._called.total()
 
     @property
     def num_waiting(self) -> int:
         """Requests whose turn has not come."""
         return len(self._queue)
+
+    @property
+    def num_delivering(self) -> int:
+        """Requests of which all that is known is made, and not all was taken yet."""
+        return sum(turn.is_paused for turn in self._turns)
 
     @property
     def is_open(self) -> bool:
@@ -84,65 +138,86 @@ class Admission:
 
     def check(self, caller: str, lane: Lane) -> None:
         """Raises what a newcomer would be told at once; one who would wait is told nothing."""
+        self._call_next()
         refusal = self._refusal(caller, lane)
         if refusal is not None:
             raise self._reject(*refusal)
 
-    @asynccontextmanager
-    async def admit(self, caller: str, lane: Lane) -> AsyncIterator[Ticket]:
-        """A ticket once it is the caller's turn, given back at the latest when the block ends.
-
-        Raises `Overloaded`, `RateLimited` and `ShuttingDown`; leaving while it waits is free.
-        """
-        # The capacity may have grown since anybody left.
-        self._call_next()
+    @contextmanager
+    def open_turn(self, caller: str, lane: Lane) -> Iterator[Turn]:
+        """For one request. Raises as `check` does."""
         self.check(caller, lane)
-        if self._must_wait(lane):
-            await self._wait(caller, lane)
-        else:
-            self._take(caller, lane)
-        started = self._clock()
-
-        def give_back() -> None:
-            held_sec = self._clock() - started
-            self._hold_sec += _HOLD_FOLLOW_SHARE * (held_sec - self._hold_sec)
-            self._put_back(caller, lane)
-            self.num_delivering += 1
-
-        ticket = Ticket(give_back)
+        turn = Turn(self, caller, lane)
+        self._open[caller] += 1
+        self._turns.add(turn)
         try:
-            yield ticket
+            yield turn
         finally:
-            ticket.release()
-            self.num_delivering -= 1
+            turn.give_back()
+            self._turns.remove(turn)
+            _count_down(self._open, caller)
 
     def close(self) -> None:
-        """Nobody is admitted any more, and those who wait are told."""
+        """Nobody new is admitted any more, and those who wait are told."""
         self._is_closed = True
-        for place in self._queue.take_all():
+        for place in self._queue.take_newcomers():
             self._refuse(place, self._reject("shutting_down"))
 
-    async def _wait(self, caller: str, lane: Lane) -> None:
-        if len(self._queue) >= MAX_WAITING:
+    async def enter(self, turn: Turn) -> None:
+        """Gives the turn its place, now or later; leaving while it waits is free."""
+        lane: Lane = "resumed" if turn.has_begun else turn.lane
+        self._call_next()
+        asked = self._clock()
+        if lane != "resumed" and self._is_closed:
+            raise self._reject("shutting_down")
+        if self._must_wait(lane):
+            place = await self._wait(turn.caller, lane)
+            self._settle(place)
+        if not turn.has_begun:
+            turn.waited_sec = self._clock() - asked
+        turn.has_begun = True
+        turn.held_since = self._clock()
+        self._running[turn] = None
+
+    def leave(self, turn: Turn) -> None:
+        """The next one's place."""
+        assert turn.held_since is not None
+        held_sec = min(_MAX_HOLD_SEC, self._clock() - turn.held_since)
+        self._hold_sec[turn.lane] += _HOLD_FOLLOW_SHARE * (held_sec - self._hold_sec[turn.lane])
+        turn.held_since = None
+        del self._running[turn]
+        self._call_next()
+
+    async def _wait(self, caller: str, lane: Lane) -> Place[asyncio.Future[None]]:
+        if lane != "resumed" and len(self._queue) >= MAX_WAITING:
             self._make_room(caller, lane)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = Place(caller, lane, turn)
+        place = Place(caller, lane, asyncio.get_running_loop().create_future())
         self._queue.push(place)
         try:
-            async with asyncio.timeout(self._max_wait_sec):
-                await turn
+            async with asyncio.timeout(None if lane == "resumed" else self._max_wait_sec):
+                while not place.item.done():
+                    await asyncio.wait({place.item}, timeout=LOOK_SEC)
+                    self._call_next()
         except TimeoutError:
-            self._leave(place)
-            raise self._reject("waited_too_long", self._expected_wait_sec(caller, lane)) from None
+            self._give_up(place)
+            wait_sec = max(_FIRST_HOLD_SEC, self._expected_wait_sec(caller, lane))
+            raise self._reject("waited_too_long", wait_sec) from None
         except asyncio.CancelledError:
-            self._leave(place)
+            self._give_up(place)
             raise
+        await place.item
+        return place
 
-    def _leave(self, place: Place[asyncio.Future[None]]) -> None:
+    def _give_up(self, place: Place[asyncio.Future[None]]) -> None:
         self._queue.remove(place)
-        if place.item.done() and not place.item.cancelled() and not place.item.exception():
+        if place.item.done() and not place.item.exception():
             # Its turn came in the same moment.
-            self._put_back(place.caller, place.lane)
+            self._settle(place)
+            self._call_next()
+
+    def _settle(self, place: Place[asyncio.Future[None]]) -> None:
+        _count_down(self._called, place.caller)
+        self._num_called_bulk -= place.lane == "bulk"
 
     def _make_room(self, caller: str, lane: Lane) -> None:
         """Whoever has the most in the line leaves it for one who has less."""
@@ -161,8 +236,7 @@ class Admission:
         """Why a newcomer would be refused, and in how many seconds it may try again."""
         if self._is_closed:
             return "shutting_down", 0.0
-        own = self._in_hand.get(caller, 0) + self._queue.num_of(caller)
-        if self._max_per_caller is not None and own >= self._max_per_caller:
+        if self._max_per_caller is not None and self._open[caller] >= self._max_per_caller:
             return "rate_limited", 0.0
         too_long_sec = self._expected_wait_sec(caller, lane) - self._max_wait_sec
         if self._must_wait(lane) and too_long_sec > 0:
@@ -173,37 +247,38 @@ class Admission:
         if lane == "bulk":
             return self.num_waiting > 0 or not self._has_bulk_room()
         # Files that wait for their share do not hold up a stream.
+        is_passed = lane == "interactive" and self._queue.num_in("interactive") > 0
         is_full = self.num_running >= self._num_streams()
-        return is_full or self._queue.num_in("interactive") > 0
+        return is_full or is_passed or self._queue.num_in("resumed") > 0
 
     def _has_bulk_room(self) -> bool:
         num_streams = self._num_streams()
+        num_bulk = sum(turn.lane == "bulk" for turn in self._running) + self._num_called_bulk
         is_free = self.num_running < num_streams
-        return is_free and self._num_bulk < max(1, int(BULK_SHARE * num_streams))
-
-    def _take(self, caller: str, lane: Lane) -> None:
-        self._in_hand[caller] += 1
-        self._num_bulk += lane == "bulk"
-
-    def _put_back(self, caller: str, lane: Lane) -> None:
-        self._in_hand[caller] -= 1
-        if not self._in_hand[caller]:
-            del self._in_hand[caller]
-        self._num_bulk -= lane == "bulk"
-        self._call_next()
+        return is_free and num_bulk < max(1, int(BULK_SHARE * num_streams))
 
     def _call_next(self) -> None:
-        while self.num_running < self._num_streams():
-            place = self._queue.pop(self._in_hand, is_bulk_allowed=self._has_bulk_room())
+        while len(self._queue) and self.num_running < self._num_streams():
+            in_hand = self._called + Counter(turn.caller for turn in self._running)
+            place = self._queue.pop(in_hand, is_bulk_allowed=self._has_bulk_room())
             if place is None:
                 return
             if not place.item.done():
-                self._take(place.caller, place.lane)
+                self._called[place.caller] += 1
+                self._num_called_bulk += place.lane == "bulk"
                 place.item.set_result(None)
 
     def _expected_wait_sec(self, caller: str, lane: Lane) -> float:
         num_before = self._queue.num_before(caller, lane)
-        return (num_before + 1) * self._hold_sec / self._num_streams()
+        return (num_before + 1) * self._place_sec() / self._num_streams()
+
+    def _place_sec(self) -> float:
+        """How long a place is held: of those held now no less than they have been."""
+        now = self._clock()
+        held = [
+            max(self._hold_sec[turn.lane], now - (turn.held_since or now)) for turn in self._running
+        ]
+        return sum(held) / len(held) if held else self._hold_sec["interactive"]
 
     def _reject(
         self, reason: RejectionReason, wait_sec: float = 0.0
@@ -221,3 +296,10 @@ class Admission:
             f"{seconds} s.",
             retry_after_sec=seconds,
         )
+
+
+def _count_down(counts: Counter[str], caller: str) -> None:
+    counts[caller] -= 1
+    if not counts[caller]:
+        # Callers come and go; those that are gone are not kept.
+        del counts[caller]

@@ -15,16 +15,25 @@ two are made at once at times, has its player run dry; lower, and callers wait w
 MIN_MEASURED_SEC = 1.0
 """Shorter chunks take most of their time to begin."""
 
+MIN_UNFINISHED_SEC = 3.0
+"""A chunk that nobody waited for any longer tells something once it has taken so long."""
+
+_FIRST_AUDIO_SEC = 0.1
+"""Taken for what was made where nothing was."""
+
 _FIXED_SHARE = 0.3
 """Of the real-time factor at full load, where nothing was measured: 0.25 of 0.69 on two cores."""
 
 _LEAST_SLOPE_SHARE = 0.01
 """Of the factor alone: noise may measure a second generation as free, but it is not."""
 
-_FOLLOW_SHARE = 0.1
-_MOST_AT_ONCE = 4.0
-"""One chunk moves the line by a tenth of what it differs, and counts as no more than so many
-times slower or faster: a neighbour's burst on the machine is not its capacity."""
+_FOLLOW_SHARE = 0.3
+_MIN_CHUNKS = 4
+_LEAST_LOAD = 0.25
+_MOST_AT_ONCE = 2.0
+"""All chunks that are spoken at once move the line together by this share of what they differ (a
+few alone by less), and each counts as no more than twice slower or faster: a neighbour's burst on
+the machine, which all of them feel, is not its capacity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +86,35 @@ class Capacity:
         self._fixed = max(0.0, mean_factor - self._slope * mean_num)
         self._scale = 1.0
 
-    def observe(self, measurement: Measurement) -> None:
-        """A chunk was spoken."""
+    def observe_finished(self, elapsed_sec: float, audio_sec: float, num_at_once: float) -> None:
+        """A chunk was spoken in one attempt, beside so many on average, itself included."""
+        if audio_sec >= MIN_MEASURED_SEC:
+            self._observe(Measurement(num_at_once, elapsed_sec / audio_sec))
+
+    def observe_unfinished(self, elapsed_sec: float, audio_sec: float, num_at_once: float) -> None:
+        """One was given up: it tells something if it was slower than speech already.
+
+        Without these a machine on which no chunk is ever finished in time would never be known.
+        """
+        if elapsed_sec < MIN_UNFINISHED_SEC:
+            return
+        least = Measurement(num_at_once, elapsed_sec / max(audio_sec, _FIRST_AUDIO_SEC))
+        if least.real_time_factor > max(1.0, self._expected(num_at_once)):
+            self._observe(least)
+
+    def _observe(self, measurement: Measurement) -> None:
         if self._probe is not None:
             self._probe.append(measurement)
             return
-        expected = self._scale * (self._fixed + self._slope * measurement.num_at_once)
-        ratio = measurement.real_time_factor / expected
+        ratio = measurement.real_time_factor / self._expected(measurement.num_at_once)
         ratio = min(_MOST_AT_ONCE, max(1 / _MOST_AT_ONCE, ratio))
         # At little load the fixed part alone is seen: it tells less.
-        weight = _FOLLOW_SHARE * min(1.0, measurement.num_at_once / self.num_streams)
+        load = max(_LEAST_LOAD, min(1.0, measurement.num_at_once / self.num_streams))
+        weight = load * _FOLLOW_SHARE / max(_MIN_CHUNKS, measurement.num_at_once)
         self._scale *= 1 + weight * (ratio - 1)
+
+    def _expected(self, num_at_once: float) -> float:
+        return self._scale * (self._fixed + self._slope * num_at_once)
 
 
 class LoadMeter:

@@ -38,6 +38,9 @@ class EngineLife:
 
     def lose(self) -> None:
         """Ends the wait of everybody with `EngineDead`, whatever the engine does."""
+        if self.is_lost:
+            # A scope that has fired already, and is cleaning up, cannot be set again.
+            return
         self.is_lost = True
         now = asyncio.get_running_loop().time()
         for scope in self._waits:

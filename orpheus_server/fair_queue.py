@@ -1,14 +1,19 @@
-"""Who is next: streams before files, then the caller with the least in hand, then the oldest."""
+"""Who is next: who goes on, then streams before files, in turn between callers, oldest first."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-Lane = Literal["interactive", "bulk"]
-"""Somebody listens while it is made, or takes a whole file."""
+Lane = Literal["resumed", "interactive", "bulk"]
+"""Goes on after a pause; somebody listens while it is made; takes a whole file."""
 
-LANES: tuple[Lane, ...] = ("interactive", "bulk")
+LANES: tuple[Lane, ...] = ("resumed", "interactive", "bulk")
+
+_FILES_TURN: tuple[Lane, ...] = ("resumed", "bulk", "interactive")
+
+BULK_TURN = 8
+"""Every eighth call is a file's, if one waits: streams that keep coming would starve them all."""
 
 Item = TypeVar("Item")
 
@@ -28,6 +33,7 @@ class FairQueue(Generic[Item]):
     def __init__(self) -> None:
         # Dictionaries keep the order of arrival, and forget quickly.
         self._lanes: dict[Lane, dict[Place[Item], None]] = {lane: {} for lane in LANES}
+        self._num_calls = 0
 
     def __len__(self) -> int:
         return sum(len(places) for places in self._lanes.values())
@@ -50,9 +56,11 @@ class FairQueue(Generic[Item]):
 
     def pop(self, in_hand: Mapping[str, int], *, is_bulk_allowed: bool) -> Place[Item] | None:
         """Takes the next one out; `in_hand` is how many of each caller are served now."""
-        for lane in LANES:
+        self._num_calls += 1
+        is_files_turn = self._num_calls % BULK_TURN == 0
+        for lane in _FILES_TURN if is_files_turn else LANES:
             places = self._lanes[lane]
-            if places and (lane == "interactive" or is_bulk_allowed):
+            if places and (lane != "bulk" or is_bulk_allowed):
                 # The first of equals is the oldest.
                 place = min(places, key=lambda place: in_hand.get(place.caller, 0))
                 del places[place]
@@ -64,26 +72,27 @@ class FairQueue(Generic[Item]):
 
         In each lane the callers take turns, so of the others no more count than this one has.
         """
-        before = self._num_in_turn(caller, lane)
-        return before if lane == "interactive" else before + len(self._lanes["interactive"])
+        earlier = LANES[: LANES.index(lane)]
+        return self._num_in_turn(caller, lane) + sum(self.num_in(other) for other in earlier)
 
     def newest_of_largest(self) -> Place[Item] | None:
-        """The last one to come of whoever has the most here, files first."""
-        if not len(self):
+        """The last newcomer of whoever has the most of them here, files first."""
+        counts = self._counts("interactive") + self._counts("bulk")
+        if not counts:
             return None
-        (largest, _), *_ = self._counts().most_common(1)
-        for lane in reversed(LANES):
+        (largest, _), *_ = counts.most_common(1)
+        for lane in reversed(LANES[1:]):
             for place in reversed(self._lanes[lane]):
                 if place.caller == largest:
                     return place
         return None
 
-    def take_all(self) -> list[Place[Item]]:
-        """Everybody; nobody waits any more."""
-        everybody = [place for lane in LANES for place in self._lanes[lane]]
-        for places in self._lanes.values():
-            places.clear()
-        return everybody
+    def take_newcomers(self) -> list[Place[Item]]:
+        """All but those who go on."""
+        newcomers = [place for lane in LANES[1:] for place in self._lanes[lane]]
+        for lane in LANES[1:]:
+            self._lanes[lane].clear()
+        return newcomers
 
     def _num_in_turn(self, caller: str, lane: Lane) -> int:
         counts = self._counts(lane)

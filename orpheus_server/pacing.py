@@ -29,5 +29,8 @@ class Pacer:
         if self._started_at is None:
             self._started_at = self._clock()
         ahead_sec = self._started_at + sample / self._sample_rate - self._clock()
+        if ahead_sec < 0.0:
+            # The player was dry, and starts again with this sample.
+            self._started_at -= ahead_sec
         if ahead_sec > MAX_AHEAD_SEC:
             await self._sleep(ahead_sec - MAX_AHEAD_SEC)

@@ -11,7 +11,7 @@ is heard."""
 
 
 class Playback:
-    """The clock of one answer's player, which starts with the first sample and never waits.
+    """The clock of one answer's player, which starts with the first sample and waits where it is dry.
 
     Nobody plays a file before it is whole (`is_live` false), and nobody plays a later chunk yet:
     those are in no hurry.
@@ -28,7 +28,7 @@ class Playback:
         self._samples_per_sec = sample_rate * speed
         self._is_live = is_live
         self._clock = clock
-        self._started_at: float | None = None
+        self._has_started = False
         self._dry_at = -math.inf
         self._num_samples = 0
         self._chunk_start = 0
@@ -41,8 +41,7 @@ class Playback:
     def give(self, num_samples: int) -> None:
         """So many samples go to the player."""
         now = self._clock()
-        if self._started_at is None:
-            self._started_at = now
+        self._has_started = True
         self._dry_at = max(self._dry_at, now) + num_samples / self._samples_per_sec
         self._num_samples += num_samples
 
@@ -50,14 +49,12 @@ class Playback:
         """When it runs dry if it has no sample of the chunk from `start` on; see `Deadline`."""
         if not self._is_live or chunk != self._chunk:
             return math.inf
-        if self._started_at is None:
+        if not self._has_started:
             return -math.inf
-        return self._started_at + (self._chunk_start + start) / self._samples_per_sec
+        # Of a player that never waits, text that came late would make all that follows overdue.
+        num_missing = self._chunk_start + start - self._num_samples
+        return self._dry_at + num_missing / self._samples_per_sec
 
     def hold_sec(self) -> float:
-        """How long the next samples can be kept; 0 or less if it is time for them to go.
-
-        By the clock of a player that stops where it runs dry: text that came late must not make
-        all that follows overdue.
-        """
+        """How long the next samples can be kept; 0 or less if it is time for them to go."""
         return self._dry_at - HOLD_AHEAD_SEC - self._clock()

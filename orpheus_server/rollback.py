@@ -1,5 +1,7 @@
 """From which frame a chunk goes on after a fault that came when some of it had been heard."""
 
+import math
+
 from orpheus_server.attempt import Attempt
 from orpheus_server.audio import Samples
 from orpheus_server.guard import Fault
@@ -8,15 +10,26 @@ from orpheus_server.splice import Splice
 STEP_BACK_FRAMES = 6
 """Half a second earlier with every rollback: what led into a loop may do so again."""
 
-_REPEATS = {Fault.LOOP, Fault.STALL}
+SLOW_SHARE = 1.8
+"""Slow, dramatic speech takes so many times what is expected; what goes on for longer is made up."""
+
+LEAST_ROOM_FRAMES = 12
+"""Fewer left to the longest time, and the next attempt at the end is a runaway as well."""
 
 
 def is_flaw_heard(attempt: Attempt, *, num_taken: int) -> bool:
-    """Tell whether the listener heard frames of a loop or a stall."""
+    """Tell whether the listener heard frames of a loop, a stall or a runaway."""
     verdict, voicing = attempt.verdict, attempt.voicing
-    if verdict is None or voicing is None or verdict.fault not in _REPEATS:
+    if verdict is None or voicing is None:
         return False
-    return voicing.has_been_heard_beyond(verdict.num_good_frames, num_taken=num_taken)
+    match verdict.fault:
+        case Fault.LOOP | Fault.STALL:
+            num_good = verdict.num_good_frames
+        case Fault.RUNAWAY:
+            num_good = min(verdict.num_good_frames, math.ceil(SLOW_SHARE * attempt.expected_frames))
+        case _:
+            return False
+    return voicing.has_been_heard_beyond(num_good, num_taken=num_taken)
 
 
 def roll_back(
@@ -60,7 +73,7 @@ def _num_kept(attempt: Attempt, num_taken: int, num_before: int) -> int | None:
             return min(num_good, max(num_heard, num_good - num_before * STEP_BACK_FRAMES))
         case Fault.RUNAWAY:
             # Somewhere it left the text, and the sooner it is asked again the better.
-            return min(num_good, num_heard)
+            return num_heard if num_heard + LEAST_ROOM_FRAMES <= num_good else None
         case Fault.TOO_SHORT | Fault.NOT_FINITE | Fault.DECODE_ERROR:
             # The end was wrong, or the codec could not say these frames: others may be right.
             return num_heard

@@ -326,10 +326,9 @@ class StreamSession:
         await self._send(_done(utterance, is_cancelled=False))
 
     async def _play(self, utterance: Utterance, job: SpeechJob) -> None:
-        synthesizer, limit_sec = self._synthesizer, self._runtime.settings.tts_request_timeout_sec
-        async with self._runtime.admission.admit(self._caller, "interactive") as ticket:
-            _ = self._runtime.synthesizer  # raises what has happened while it waited
-            made = synthesizer.stream(job, utterance.stats, on_made=ticket.release)
+        limit_sec = self._runtime.settings.tts_request_timeout_sec
+        with self._runtime.admission.open_turn(self._caller, "interactive") as turn:
+            made = self._runtime.synthesizer.stream(job, utterance.stats, turn)
             # Time that the server waits for text is its writer's.
             pieces = pieces_within(limit_sec, made, counts=lambda: utterance.has_all_text)
             async with aclosing(pieces):

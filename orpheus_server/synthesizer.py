@@ -7,8 +7,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
+from orpheus_server.admission import Turn
 from orpheus_server.audio import Samples
-from orpheus_server.capacity import MIN_MEASURED_SEC, Capacity, LoadMeter, Measurement
+from orpheus_server.capacity import Capacity, LoadMeter
 from orpheus_server.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
 from orpheus_server.outlet import CallLater, ChunkOutlet, ChunkReport
@@ -153,16 +154,15 @@ class Synthesizer:
         return await self._pool.run(function)
 
     async def stream(
-        self, job: SpeechJob, stats: SpeechStats, *, on_made: Callable[[], None] = lambda: None
+        self, job: SpeechJob, stats: SpeechStats, turn: Turn | None = None
     ) -> AsyncGenerator[AudioPiece, None]:
         """The answer as it is made. Close it to stop everything behind it.
 
-        `stats` are kept up to date. `on_made` is called once its last chunk has been made, which
-        may be long before somebody has taken it.
+        `stats` are kept up to date. With a `turn` nothing is made before its place is there.
         """
         renderer = await self._open_renderer(job, is_streamed=True)
         num_spoken = 0
-        async with aclosing(self._speak(job, stats, on_made, is_live=True)) as pieces:
+        async with aclosing(self._speak(job, stats, turn, is_live=True)) as pieces:
             async for piece in pieces:
                 start = renderer.num_samples
                 data = await self._pool.run(renderer.feed, piece.samples)
@@ -175,14 +175,12 @@ class Synthesizer:
         stats.num_samples = renderer.num_samples
         yield AudioPiece(data, start, None, None)
 
-    async def collect(
-        self, job: SpeechJob, stats: SpeechStats, *, on_made: Callable[[], None] = lambda: None
-    ) -> bytes:
-        """The whole answer as one file; `on_made` as in `stream`."""
+    async def collect(self, job: SpeechJob, stats: SpeechStats, turn: Turn | None = None) -> bytes:
+        """The whole answer as one file; `turn` as in `stream`."""
         renderer = await self._open_renderer(job, is_streamed=False)
         num_spoken = 0
         parts = []
-        async with aclosing(self._speak(job, stats, on_made, is_live=False)) as pieces:
+        async with aclosing(self._speak(job, stats, turn, is_live=False)) as pieces:
             async for piece in pieces:
                 parts.append(await self._pool.run(renderer.feed, piece.samples))
                 num_spoken += piece.samples.size
@@ -201,7 +199,7 @@ class Synthesizer:
         )
 
     async def _speak(
-        self, job: SpeechJob, stats: SpeechStats, on_made: Callable[[], None], *, is_live: bool
+        self, job: SpeechJob, stats: SpeechStats, turn: Turn | None, *, is_live: bool
     ) -> AsyncGenerator[SpokenPiece, None]:
         """Samples in order, the next chunks being made meanwhile."""
         playback = Playback(
@@ -210,21 +208,13 @@ class Synthesizer:
         max_load = LIVE_MAX_LOAD_AHEAD if is_live else MAX_LOAD_AHEAD
         may_begin: asyncio.Event | None = None
         num_held = 0
-        num_unmade = 1  # the text itself, until its last chunk is known
-
-        def count_down() -> None:
-            nonlocal num_unmade
-            num_unmade -= 1
-            if num_unmade == 0:
-                on_made()
 
         async def texts() -> AsyncGenerator[str, None]:
-            nonlocal num_unmade
             async with aclosing(job.texts) as all_texts:
                 async for text in all_texts:
-                    num_unmade += 1
+                    if turn is not None:
+                        turn.add_chunk()
                     yield text
-            count_down()
 
         def open_outlet() -> ChunkOutlet:
             nonlocal may_begin
@@ -235,35 +225,28 @@ class Synthesizer:
             return outlet
 
         async def speak(index: int, text: str, outlet: ChunkOutlet) -> None:
-            deadline = partial(playback.deadline, index)
-            chunk = ChunkJob(
-                job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
-            )
             nonlocal num_held
-            is_busy = self._load.num_now >= max_load * self._capacity.num_streams
-            # In the moment between the end of one and the beginning of the next nothing is spoken.
-            if outlet.may_begin is not None and (is_busy or num_held):
-                num_held += 1
-                try:
-                    await outlet.may_begin.wait()
-                finally:
-                    num_held -= 1
-            early_sec = estimate_duration_sec(text) - LEAD_SEC
-            outlet.num_expected = max(0.0, early_sec) * self._sample_rate
-            begun = self._load.begin()
-            report = None
             try:
-                report = await self._speaker.speak(chunk, outlet)
-                outlet.close(report)
+                is_busy = self._load.num_now >= max_load * self._capacity.num_streams
+                # In the moment between the end of one and the start of the next, none is spoken.
+                if outlet.may_begin is not None and (is_busy or num_held):
+                    num_held += 1
+                    try:
+                        await outlet.may_begin.wait()
+                    finally:
+                        num_held -= 1
+                if turn is not None:
+                    await turn.wait()
+                deadline = partial(playback.deadline, index)
+                chunk = ChunkJob(
+                    job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
+                )
+                outlet.close(await self._measured(chunk, outlet))
             except Exception as error:  # a task's edge: whoever takes the samples raises it
                 outlet.fail(error)
             finally:
-                elapsed_sec, num_at_once = self._load.end(begun)
-                count_down()
-            audio_sec = outlet.num_samples / self._sample_rate
-            # Attempts that failed take time and leave no sound.
-            if report and report.num_attempts == 1 and audio_sec >= MIN_MEASURED_SEC:
-                self._capacity.observe(Measurement(num_at_once, elapsed_sec / audio_sec))
+                if turn is not None:
+                    turn.end_chunk()
 
         look_ahead = LIVE_LOOK_AHEAD if is_live else LOOK_AHEAD
         ahead = run_ahead(texts(), speak, open_outlet, look_ahead=look_ahead)
@@ -275,6 +258,26 @@ class Synthesizer:
                         playback.give(samples.size)
                         yield SpokenPiece(index, text, samples)
                 stats.add(outlet.report)
+
+    async def _measured(self, chunk: ChunkJob, outlet: ChunkOutlet) -> ChunkReport:
+        """Speaks a chunk, and tells the capacity how quickly that went."""
+        early_sec = estimate_duration_sec(chunk.text) - LEAD_SEC
+        outlet.num_expected = max(0.0, early_sec) * self._sample_rate
+        begun = self._load.begin()
+        observe = None
+        try:
+            report = await self._speaker.speak(chunk, outlet)
+            if report.num_attempts == 1:
+                # Attempts that failed take time and leave no sound.
+                observe = self._capacity.observe_finished
+            return report
+        except asyncio.CancelledError:
+            observe = self._capacity.observe_unfinished
+            raise
+        finally:
+            elapsed_sec, num_at_once = self._load.end(begun)
+            if observe is not None:
+                observe(elapsed_sec, outlet.num_samples / self._sample_rate, num_at_once)
 
 
 def _check_sound(num_samples: int) -> None:

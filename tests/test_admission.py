@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -60,7 +60,9 @@ class Crowd:
     async def _be(self, name: str) -> None:
         lane: Lane = "bulk" if name[0].isupper() else "interactive"
         try:
-            async with self.admission.admit(name[0].lower(), lane):
+            with self.admission.open_turn(name[0].lower(), lane) as turn:
+                turn.add_chunk()
+                await turn.wait()
                 self.running.append(name)
                 try:
                     await self._leave[name].wait()
@@ -103,16 +105,76 @@ async def test_no_more_than_the_capacity() -> None:
         assert them.running == ["a4"]
 
 
-async def test_a_ticket_goes_back_early_and_once() -> None:
-    them = Admission(lambda: 1, max_wait_sec=1)
-    async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(them.admit("a", "interactive"))
-        first.release()
-        first.release()
-        assert (them.num_running, them.num_delivering) == (0, 1)
-        await stack.enter_async_context(them.admit("a", "interactive"))
-        assert (them.num_running, them.num_delivering) == (1, 1)
-    assert (them.num_running, them.num_delivering) == (0, 0)
+class TestTurn:
+    async def test_the_place_goes_back_with_the_last_chunk(self) -> None:
+        them = Admission(lambda: 1, max_wait_sec=1)
+        with them.open_turn("a", "interactive") as turn:
+            for _ in range(2):
+                turn.add_chunk()
+                await turn.wait()
+            turn.end_chunk()
+            assert (them.num_running, them.num_delivering) == (1, 0)
+            turn.end_chunk()
+            assert (them.num_running, them.num_delivering) == (0, 1)
+            with them.open_turn("a", "interactive") as other:
+                await other.wait()
+                assert (them.num_running, them.num_delivering) == (1, 1)
+        assert (them.num_running, them.num_delivering) == (0, 0)
+
+    async def test_going_on_is_before_all_newcomers(self) -> None:
+        """One who paused for its reader or its writer is not sent to the end of the line."""
+        async with crowd(1) as them:
+            with them.admission.open_turn("z", "interactive") as turn:
+                await turn.wait()
+                turn.add_chunk()
+                turn.end_chunk()
+                await them.come("a1", "a2", "a3")
+                turn.add_chunk()
+                going_on = asyncio.create_task(turn.wait())
+                await settle()
+                assert them.admission.num_waiting == 3
+                await them.go("a1")
+                await going_on
+                assert them.running == []
+                turn.end_chunk()
+                await settle()
+                assert them.running == ["a2"]
+
+    async def test_going_on_is_never_refused(self) -> None:
+        async with crowd(1, max_wait_sec=0) as them:
+            with them.admission.open_turn("z", "interactive") as turn:
+                await turn.wait()
+                turn.add_chunk()
+                turn.end_chunk()
+                await them.come("a1")
+                turn.add_chunk()
+                going_on = asyncio.create_task(turn.wait())
+                await settle()
+                them.admission.close()
+                assert not going_on.done()
+                await them.go("a1")
+                await going_on
+
+    async def test_two_chunks_wait_for_one_place(self) -> None:
+        async with crowd(1) as them:
+            await them.come("a1")
+            with them.admission.open_turn("z", "interactive") as turn:
+                waiting = [asyncio.create_task(turn.wait()) for _ in range(2)]
+                await settle()
+                assert them.admission.num_waiting == 1
+                await them.go("a1")
+                await asyncio.gather(*waiting)
+                assert them.admission.num_running == 1
+
+    async def test_a_refusal_is_one_of_the_whole_request(self) -> None:
+        async with crowd(1, max_wait_sec=0.01) as them:
+            them.admission._hold_sec["interactive"] = 0.005
+            await them.come("a1")
+            with them.admission.open_turn("z", "interactive") as turn:
+                for _ in range(2):
+                    with pytest.raises(Overloaded):
+                        await turn.wait()
+            assert them.admission.rejections == {"waited_too_long": 1}
 
 
 async def test_streams_go_first() -> None:
@@ -173,10 +235,10 @@ async def test_leaving_in_the_moment_of_its_turn() -> None:
 
 async def test_waiting_too_long() -> None:
     async with crowd(1, max_wait_sec=0.01) as them:
-        them.admission._hold_sec = 0.005
+        them.admission._hold_sec["interactive"] = 0.005
         await them.come("a1", "a2")
         await them._tasks["a2"]
-        assert retry_after(them.refused["a2"]) == 1
+        assert retry_after(them.refused["a2"]) == 2
         assert them.admission.num_waiting == 0
         assert them.admission.rejections == {"waited_too_long": 1}
 
@@ -195,12 +257,20 @@ async def test_who_would_wait_too_long_learns_it_at_once() -> None:
 async def test_the_time_to_come_back_is_computed() -> None:
     async with crowd(1, max_wait_sec=0) as them:
         await them.come("a1")
-        for held_sec, expected in ((100, 12), (100, 21), (2000, 120)):
+        for held_sec, expected in ((100, 8), (100, 14), (2000, 18)):
             them.now += held_sec
             await them.go("a1")
             await them.come("a1", "b1")
+            # What one of them teaches is bounded: a single long one is soon forgotten.
             assert retry_after(them.refused["b1"]) == expected
             assert them.admission.num_waiting == 0
+        # It has lasted 50 s by now, and will not be gone in 18.
+        them.now += 50
+        await them.come("c1")
+        assert retry_after(them.refused["c1"]) == 50
+        them.now += 500
+        await them.come("d1")
+        assert retry_after(them.refused["d1"]) == 120
 
 
 async def test_a_fair_share_of_a_long_line() -> None:

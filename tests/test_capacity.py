@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.capacity import REAL_TIME_SHARE, Capacity, LoadMeter, Measurement
+from orpheus_server.capacity import REAL_TIME_SHARE, Capacity, LoadMeter
+
+
+def observe(capacity: Capacity, num_at_once: float, real_time_factor: float) -> None:
+    """Ten seconds of audio."""
+    capacity.observe_finished(10 * real_time_factor, 10.0, num_at_once)
 
 
 def measured(*points: tuple[float, float], ceiling: int = 256) -> Capacity:
@@ -14,7 +19,7 @@ def measured(*points: tuple[float, float], ceiling: int = 256) -> Capacity:
     capacity = Capacity(ceiling=ceiling)
     capacity.begin_probe()
     for num_at_once, factor in points:
-        capacity.observe(Measurement(num_at_once, factor))
+        observe(capacity, num_at_once, factor)
     capacity.end_probe()
     return capacity
 
@@ -62,25 +67,29 @@ def test_never_over_the_ceiling() -> None:
 def test_it_follows_what_is_measured_under_load() -> None:
     capacity = measured((1, 0.24), (16, 0.84))
     for _ in range(200):
-        capacity.observe(Measurement(10, 1.2))  # twice as slow as the line says
+        observe(capacity, 10, 1.2)  # twice as slow as the line says
     assert capacity.num_streams == 2  # 0.6 = 2 * (0.2 + 0.04 * 2.5)
     for _ in range(400):
-        capacity.observe(Measurement(capacity.num_streams, 0.2 + 0.04 * capacity.num_streams))
+        observe(capacity, capacity.num_streams, 0.2 + 0.04 * capacity.num_streams)
     assert capacity.num_streams in (9, 10)
 
 
 def test_a_single_stumble_is_no_capacity() -> None:
     capacity = measured((1, 0.24), (16, 0.84))
-    capacity.observe(Measurement(10, 60.0))
-    assert capacity.num_streams == 6  # the line 1.3 times as high
+    observe(capacity, 10, 60.0)
+    assert capacity.num_streams == 9  # the line 1.03 times as high
+    for _ in range(10):
+        observe(capacity, 10, 60.0)
+    # A burst that all ten of them feel: 1.4 times as high, however long it was.
+    assert capacity.num_streams == 5
 
 
 def test_one_alone_tells_less() -> None:
     alone, many = measured((1, 0.24), (16, 0.84)), measured((1, 0.24), (16, 0.84))
     for _ in range(20):
-        alone.observe(Measurement(1, 0.48))
-        many.observe(Measurement(10, 1.2))
-    assert (alone.num_streams, many.num_streams) == (7, 2)
+        observe(alone, 1, 0.48)
+        observe(many, 10, 1.2)
+    assert (alone.num_streams, many.num_streams) == (6, 5)
 
 
 @given(
@@ -93,8 +102,38 @@ def test_there_is_always_one_and_never_too_many(
 ) -> None:
     capacity = measured(*probe, ceiling=ceiling)
     for num_at_once, factor in later:
-        capacity.observe(Measurement(num_at_once, factor))
+        observe(capacity, num_at_once, factor)
         assert 1 <= capacity.num_streams <= ceiling
+
+
+class TestUnfinished:
+    """Chunks that nobody waited for any longer."""
+
+    def test_a_machine_that_finishes_none_is_known(self) -> None:
+        """Thirty-two at once were let in for ever where one is too much."""
+        capacity = Capacity(ceiling=32)
+        capacity.begin_probe()
+        capacity.observe_unfinished(15.0, 2.0, 1.0)
+        capacity.end_probe()
+        assert capacity.num_streams == 1
+        for _ in range(9):
+            capacity.observe_unfinished(20.0, 0.0, 1.0)
+        assert capacity.num_streams == 1
+
+    @pytest.mark.parametrize(
+        ("elapsed_sec", "audio_sec"), [(2.9, 0.0), (5.0, 5.0), (5.0, 60.0), (10.0, 9.9)]
+    )
+    def test_who_hangs_up_tells_nothing(self, elapsed_sec: float, audio_sec: float) -> None:
+        capacity = measured((1, 0.24), (16, 0.84), (16, 0.84), (20, 1.0), (40, 1.8))
+        before = capacity.num_streams
+        for _ in range(50):
+            capacity.observe_unfinished(elapsed_sec, audio_sec, 30.0)
+        assert capacity.num_streams == before
+
+    def test_short_ones_tell_nothing(self) -> None:
+        capacity = measured((1, 0.24), (16, 0.84))
+        capacity.observe_finished(5.0, 0.9, 1.0)
+        assert capacity.num_streams == 10
 
 
 class TestLoadMeter:

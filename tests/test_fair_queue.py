@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.fair_queue import FairQueue, Lane, Place
+from orpheus_server.fair_queue import BULK_TURN, FairQueue, Lane, Place
 
 
 def queue_of(*names: str) -> FairQueue[str]:
@@ -85,7 +85,9 @@ def test_num_before_is_what_happens(names: list[str], caller: str) -> None:
         expected = queue.num_before(caller, lane)
         queue.push(Place(caller, lane, "newcomer"))
         if lane == "interactive":
-            assert drain(queue).index("newcomer") <= expected
+            # Now and then it is a file's turn.
+            num_files = sum(name.isupper() for name in names)
+            assert drain(queue).index("newcomer") <= expected + num_files
         else:
             # Streams that were served count for their callers when it is the files' turn.
             assert drain(queue).index("newcomer") <= len(names)
@@ -103,7 +105,25 @@ def test_who_makes_room() -> None:
     assert queue_of().newest_of_largest() is None
 
 
-def test_everybody_at_once() -> None:
+def test_all_newcomers_at_once() -> None:
     queue = queue_of("a1", "A2", "b3")
-    assert [place.item for place in queue.take_all()] == ["a1", "b3", "A2"]
-    assert len(queue) == 0
+    queue.push(Place("c", "resumed", "c4"))
+    assert [place.item for place in queue.take_newcomers()] == ["a1", "b3", "A2"]
+    assert drain(queue) == ["c4"]
+
+
+def test_who_goes_on_is_first() -> None:
+    queue = queue_of("a1", "A2")
+    queue.push(Place("a", "resumed", "a3"))
+    assert drain(queue) == ["a3", "a1", "A2"]
+
+
+def test_streams_that_keep_coming_do_not_starve_files() -> None:
+    queue = queue_of("A1")
+    order = []
+    for index in range(2, 12):
+        queue.push(Place("b", "interactive", f"b{index}"))
+        place = queue.pop({}, is_bulk_allowed=True)
+        assert place is not None
+        order.append(place.item)
+    assert order.index("A1") == BULK_TURN - 1

@@ -38,15 +38,15 @@ def test_the_clock_starts_with_the_first_sample() -> None:
     assert playback.deadline(0, 2 * RATE + 12_000) == 110.0
 
 
-def test_a_player_never_waits() -> None:
-    """Samples that come late do not move the deadline: the player is already dry."""
+def test_a_player_that_was_dry_goes_on_from_there() -> None:
+    """After a pause of its writer, a session went before every other one for the rest of it."""
     clock = Clock()
     playback = build(clock)
     playback.turn_to(0)
     playback.give(RATE)
     clock.now = 150.0
     playback.give(RATE)
-    assert playback.deadline(0, 2 * RATE) == 102.0
+    assert playback.deadline(0, 2 * RATE) == 151.0
 
 
 def test_a_chunk_starts_where_the_one_before_it_ended() -> None:
@@ -121,4 +121,4 @@ class TestHold:
         playback.turn_to(1)
         playback.give(2 * RATE)
         assert playback.hold_sec() == 2.0 - HOLD_AHEAD_SEC
-        assert playback.deadline(1, 2 * RATE) == 103.0
+        assert playback.deadline(1, 2 * RATE) == 122.0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from orpheus_server.admission import Turn
 from orpheus_server.api_document import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.checkpoint import Voice
 from orpheus_server.disconnect import until_disconnect
@@ -151,19 +152,16 @@ class _Answer:
     lane: Lane
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)
-    _queue_sec: float = field(default=0.0, init=False)
+    _turn: Turn | None = field(default=None, init=False)
     _first_sec: float = field(default=0.0, init=False)
     _is_ended: bool = field(default=False, init=False)
 
     async def whole(self) -> bytes:
         """The answer as one file."""
-        asked = time.perf_counter()
         try:
-            async with self.runtime.admission.admit(self.caller, self.lane) as ticket:
-                self._queue_sec = time.perf_counter() - asked
-                work = self.runtime.synthesizer.collect(
-                    self.job, self.stats, on_made=ticket.release
-                )
+            with self.runtime.admission.open_turn(self.caller, self.lane) as self._turn:
+                await self._turn.wait()
+                work = self.runtime.synthesizer.collect(self.job, self.stats, self._turn)
                 data = await within(self._limit_sec, work)
         except OrpheusError as error:
             self._fail(error)
@@ -173,11 +171,11 @@ class _Answer:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Its bytes as they are made."""
-        asked = time.perf_counter()
         try:
-            async with self.runtime.admission.admit(self.caller, self.lane) as ticket:
-                self._queue_sec = time.perf_counter() - asked
-                made = self.runtime.synthesizer.stream(self.job, self.stats, on_made=ticket.release)
+            with self.runtime.admission.open_turn(self.caller, self.lane) as self._turn:
+                # Before the clock of the answer starts.
+                await self._turn.wait()
+                made = self.runtime.synthesizer.stream(self.job, self.stats, self._turn)
                 async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
                     async for piece in pieces:
                         if piece.data:
@@ -186,6 +184,10 @@ class _Answer:
         except OrpheusError as error:
             self._fail(error)
             raise
+
+    @property
+    def _queue_sec(self) -> float:
+        return self._turn.waited_sec if self._turn else 0.0
 
     @property
     def _limit_sec(self) -> float:
