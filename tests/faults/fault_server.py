@@ -87,7 +87,9 @@ class FaultServer(ServerProcess):
                 return answer
             time.sleep(min(2, int(answer.headers["retry-after"])))
 
-    def listen(self, key: str = ANNA, *, receive_bytes: int | None = None, **fields: Any) -> Listener:
+    def listen(
+        self, key: str = ANNA, *, receive_bytes: int | None = None, **fields: Any
+    ) -> Listener:
         """Speech whose answer is read by hand."""
         return Listener(self.port, self._speech(key, fields), receive_bytes=receive_bytes)
 

@@ -53,7 +53,9 @@ def post(server: FaultServer, body: bytes, headers: Headers | None = None) -> An
 
 
 def test_keys(server: FaultServer, record: Record) -> None:
-    with record(server, "1", f"{len(GUARDED)} routes and a WebSocket x {len(BAD_KEYS)} bad keys") as case:
+    with record(
+        server, "1", f"{len(GUARDED)} routes and a WebSocket x {len(BAD_KEYS)} bad keys"
+    ) as case:
         for kind, headers in BAD_KEYS.items():
             expected = {400, 431} if kind == "100 KB" else {401}
             for method, path in GUARDED:
@@ -158,7 +160,9 @@ def test_control_tokens(server: FaultServer, record: Record) -> None:
         record(server, "4", "texts with the model's own tokens beside 8 listeners") as case,
         ThreadPoolExecutor(16) as callers,
     ):
-        listeners = [callers.submit(server.ask_patiently, input=f"{SENTENCE} " * 3) for _ in range(8)]
+        listeners = [
+            callers.submit(server.ask_patiently, input=f"{SENTENCE} " * 3) for _ in range(8)
+        ]
         poison = [callers.submit(server.ask_patiently, input=text) for text in texts * 4]
         for each in poison:
             case.saw(each.result())
@@ -183,7 +187,9 @@ def test_bodies(server: FaultServer, record: Record) -> None:
             num_sent += len(piece)
 
     with record(server, "5", "1 GB announced; chunks without an end; multipart of 1 GB") as case:
-        answer = exchange(server.port, head("POST", SPEECH, [*JSON_TYPE, *TOO_LARGE]), method="POST")
+        answer = exchange(
+            server.port, head("POST", SPEECH, [*JSON_TYPE, *TOO_LARGE]), method="POST"
+        )
         case.saw(answer)
         assert (answer.status, answer.headers["connection"]) == (413, "close")
         answer = exchange(server.port, endless(), method="POST")
@@ -204,7 +210,9 @@ def test_heads(server: FaultServer, record: Record) -> None:
         "10,000 headers": [(f"X-{index}", "a") for index in range(10_000)],
     }
     with record(server, "6", "a header of 50 MB, 10,000 headers, a path of 1 MB") as case:
-        requests = {kind: head("GET", "/v1/models", [*KEY, *extra]) for kind, extra in kinds.items()}
+        requests = {
+            kind: head("GET", "/v1/models", [*KEY, *extra]) for kind, extra in kinds.items()
+        }
         requests["a path of 1 MB"] = head("GET", "/" + "a" * 10**6, KEY)
         for kind, request in requests.items():
             answer = exchange(server.port, request)
@@ -253,9 +261,7 @@ def test_voices_are_no_paths(server: FaultServer, record: Record) -> None:
 def test_origins(server: FaultServer, record: Record) -> None:
     with record(server, "9", "pages of another origin") as case:
         for origin in ("https://evil.example", "null", "http://127.0.0.1:81"):
-            answer = exchange(
-                server.port, head("GET", "/v1/models", [*KEY, ("Origin", origin)])
-            )
+            answer = exchange(server.port, head("GET", "/v1/models", [*KEY, ("Origin", origin)]))
             case.saw(f"HTTP {answer.told}")
             assert not any(name.startswith("access-control") for name in answer.headers)
             asked = [("Authorization", f"Bearer {ANNA}"), ("Origin", origin), *UPGRADE]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.callers import Listener
 from tests.faults.conftest import FORMATS, LIMITS, Record, warm
-from tests.faults.fault_server import BEN, BOOK, PAGE, SENTENCE, FaultServer
+from tests.faults.fault_server import BEN, BOOK, PAGE, FaultServer
 from tests.served import wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -90,7 +90,12 @@ def test_before_the_first_byte(server: FaultServer, record: Record) -> None:
 @pytest.fixture
 def roomy(tmp_path: Path) -> Iterator[FaultServer]:
     """A server that lets in sixteen at once whatever it was measured to carry."""
-    limits = {**LIMITS, "TTS_MAX_STREAMS": "32", "TTS_REQUEST_TIMEOUT_SEC": "300"}
+    limits = {
+        **LIMITS,
+        "TTS_MAX_STREAMS": "32",
+        "TTS_QUEUE_WAIT_SEC": "30",
+        "TTS_REQUEST_TIMEOUT_SEC": "300",
+    }
     with FaultServer(tmp_path, **limits) as server:
         warm(server)
         yield server
