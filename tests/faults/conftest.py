@@ -12,7 +12,7 @@ from tests.faults.fault_server import FaultServer
 from tests.faults.rows import ROWS, Row, markdown
 
 FORMATS = ("wav", "pcm", "mp3", "opus", "aac", "flac")
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "TTS_CLIENT_STALL_SEC": "3",
     "TTS_RECEIVE_TIMEOUT_SEC": "2",
     "TTS_QUEUE_WAIT_SEC": "2",

@@ -36,13 +36,13 @@ class Held:
     children: frozenset[int]
 
     def differs_from(self, base: "Held") -> list[str]:
-        """What is more or less than it was, by more than two."""
+        """What is more than it was by more than two, and children that are others."""
         pairs = (
             ("files", self.num_files, base.num_files),
             ("threads", self.num_threads, base.num_threads),
             ("tasks", self.num_tasks, base.num_tasks),
         )
-        found = [f"{name} {was} to {now}" for name, now, was in pairs if abs(now - was) > 2]
+        found = [f"{name} {was} to {now}" for name, now, was in pairs if now - was > 2]
         if self.children != base.children:
             found.append(f"children {sorted(base.children)} to {sorted(self.children)}")
         return found

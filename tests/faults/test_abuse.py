@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_broken_json(server: FaultServer, record: Record) -> None:
 
 
 def test_parameters(server: FaultServer, record: Record) -> None:
-    bad: list[dict[str, object]] = [
+    bad: list[dict[str, Any]] = [
         *({"speed": value} for value in (0, -1, 1e308, "1", True)),
         *({name: 1e9} for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens")),
         *({"input": text} for text in ("", " \t\n\u3000", "\U0001f600\U0001f389", None, 5)),

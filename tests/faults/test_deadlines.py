@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ SHORT = f"The {SECRET_WORD}."
 @pytest.fixture
 def hurried(tmp_path: Path) -> Iterator[FaultServer]:
     """One request at a time, which may take two seconds; nobody waits longer than half of one."""
-    limits = {
+    limits: dict[str, Any] = {
         **LIMITS,
         "TTS_REQUEST_TIMEOUT_SEC": str(LIMIT_SEC),
         "TTS_MAX_STREAMS": "2",
@@ -48,7 +49,7 @@ def test_deadlines(hurried: FaultServer, record: Record) -> None:
     with record(server, "20", f"at most {LIMIT_SEC} s each; the engine stands still") as case:
         core = server.core().pid
         with frozen(server), ThreadPoolExecutor(3) as callers:
-            ways = ({}, {"stream": False}, {"stream_format": "sse"})
+            ways: tuple[dict[str, Any], ...] = ({}, {"stream": False}, {"stream_format": "sse"})
             for way in ways:
                 answer = server.ask(**way)
                 case.saw(answer)

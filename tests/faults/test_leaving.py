@@ -78,7 +78,7 @@ def test_before_the_first_byte(server: FaultServer, record: Record) -> None:
         assert max(left_sec, free_sec) <= ABORT_LIMIT_SEC
         worst_sec = 0.0
         for index, name in enumerate(FORMATS):
-            fields = {"input": PAGE, "response_format": name, "stream": False}
+            fields: dict[str, Any] = {"input": PAGE, "response_format": name, "stream": False}
             with server.listen(**fields) as listener:
                 wait_until(lambda: server.num_active() > 0, limit_sec=20)
                 listener.leave(with_reset=index % 2 == 0)
@@ -90,7 +90,7 @@ def test_before_the_first_byte(server: FaultServer, record: Record) -> None:
 @pytest.fixture
 def roomy(tmp_path: Path) -> Iterator[FaultServer]:
     """A server that lets in sixteen at once whatever it was measured to carry."""
-    limits = {
+    limits: dict[str, Any] = {
         **LIMITS,
         "TTS_MAX_STREAMS": "32",
         "TTS_QUEUE_WAIT_SEC": "30",
@@ -114,13 +114,13 @@ def test_who_takes_nothing(roomy: FaultServer, record: Record) -> None:
         alone = sorted(first_sec(roomy) for _ in range(5))
         # At the slowest pace a second of speech is four of sound: what the system itself buffers,
         # some megabytes each, is full sooner.
-        fields = {"input": BOOK, "speed": 0.25, "stream_format": "sse"}
+        fields: dict[str, Any] = {"input": BOOK, "speed": 0.25, "stream_format": "sse"}
         started = time.monotonic()
         with ExitStack() as stack, ThreadPoolExecutor(1) as other:
             stalled = [
                 stack.enter_context(roomy.listen(receive_bytes=4096, **fields)) for _ in range(16)
             ]
-            beside = []
+            beside: list[float] = []
             while roomy.gauges()["requests_active.generating"] > 1 or len(beside) < 3:
                 beside.append(other.submit(first_sec, roomy).result())
                 assert time.monotonic() < started + 150, "they are never cut off"
