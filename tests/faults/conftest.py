@@ -22,7 +22,7 @@ LIMITS: dict[str, Any] = {
 Record = Callable[..., Case]
 
 
-def warm(server: FaultServer, num_requests: int = 48) -> None:
+def warm(server: FaultServer, num_requests: int = 24) -> None:
     """Every format in every way, several at once, so that what is made once has been made."""
     ways: list[dict[str, Any]] = [{"response_format": name} for name in FORMATS]
     ways += [{**way, "stream": way["response_format"] == "wav"} for way in ways]

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from tests.faults.callers import Answer, is_speech, pcm
+from tests.faults.callers import is_speech, pcm
 from tests.faults.fault_server import PAGE, SENTENCE, FaultServer
 from tests.faults.rows import Row
 from tests.faults.test_sockets import DONE, delta, session
@@ -43,12 +43,13 @@ def of_session(number: int) -> list[psutil.Process]:
     return found
 
 
-def test_while_it_loads(tmp_path: Path, rows: list[Row]) -> None:
-    with UnreadyServer(tmp_path) as server:
+def test_from_its_start_to_its_end(tmp_path: Path, rows: list[Row]) -> None:
+    with UnreadyServer(tmp_path, TTS_DRAIN_SEC="600") as server:
         wait_until(lambda: server.status("/health")[0] == 200, limit_sec=60)
         assert server.status("/ready") == (503, "5")
         told = []
-        for way in ({}, {"stream": False}, {"stream_format": "sse"}):
+        ways: tuple[dict[str, Any], ...] = ({}, {"stream": False}, {"stream_format": "sse"})
+        for way in ways:
             answer = server.ask(**way)
             told.append(answer.told)
             assert (answer.status, answer.headers["retry-after"]) == (503, "5")
@@ -60,10 +61,32 @@ def test_while_it_loads(tmp_path: Path, rows: list[Row]) -> None:
         ready_sec = ServerProcess.wait_ready(server)
         after = server.ask()
         assert is_speech(pcm(after.body), 1.5, 6)
-    seen = (
-        f"{', '.join(told)}; WebSocket 503; /health 200, /ready 503; ready {ready_sec:.0f} s later"
-    )
-    rows.append(Row("24 load", "requests while the model loads", seen, answers_after=after.told))
+        seen = f"{', '.join(told)}; WebSocket 503; /health 200, /ready 503; "
+        seen += f"ready {ready_sec:.0f} s later"
+        done = "requests while the model loads"
+        rows.append(Row("24 load", done, seen, answers_after=after.told))
+        check_second_signal(server, rows)
+
+
+def check_second_signal(server: FaultServer, rows: list[Row]) -> None:
+    with ThreadPoolExecutor(2) as callers:
+        running = [callers.submit(server.ask, input=PAGE * 4) for _ in range(2)]
+        wait_until(lambda: server.num_active() >= 2, limit_sec=20)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=5)
+        signalled = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        answers = [each.result() for each in running]
+        cut_sec = time.monotonic() - signalled
+        status = server.process.wait(60)
+        took_sec = time.monotonic() - signalled
+        wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
+    told = ", ".join(answer.told for answer in answers)
+    seen = f"{told} after {cut_sec:.2f} s; exit status {status} after {took_sec:.1f} s"
+    rows.append(Row("24 SIGTERM twice", "a second SIGTERM while two requests end", seen))
+    assert not any(answer.is_whole for answer in answers)
+    assert cut_sec < 2
+    assert status == 0
 
 
 @pytest.mark.parametrize("kind", ["no such folder", "no weights", "broken weights"])
@@ -140,28 +163,4 @@ def test_sigterm_under_load(tmp_path: Path, rows: list[Row]) -> None:
     assert kinds[-2:] == ["audio.done", "error"]
     assert events[-1]["error"]["code"] == "shutting_down"
     assert code == 1001
-    assert status == 0
-
-
-def test_a_second_sigterm(tmp_path: Path, rows: list[Row]) -> None:
-    with (
-        FaultServer(tmp_path, TTS_DRAIN_SEC="600") as server,
-        ThreadPoolExecutor(2) as callers,
-    ):
-        running = [callers.submit(server.ask, input=PAGE * 4) for _ in range(2)]
-        wait_until(lambda: server.num_active() >= 2, limit_sec=20)
-        server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=5)
-        signalled = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
-        answers: list[Answer] = [each.result() for each in running]
-        cut_sec = time.monotonic() - signalled
-        status = server.process.wait(60)
-        took_sec = time.monotonic() - signalled
-        wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
-    told = ", ".join(answer.told for answer in answers)
-    seen = f"{told} after {cut_sec:.2f} s; exit status {status} after {took_sec:.1f} s"
-    rows.append(Row("24 twice SIGTERM", "a second SIGTERM while two requests end", seen))
-    assert not any(answer.is_whole for answer in answers)
-    assert cut_sec < 2
     assert status == 0

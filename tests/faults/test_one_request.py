@@ -47,21 +47,24 @@ def test_a_full_disk(server: FaultServer, record: Record) -> None:
 
 
 class BrokenBackend:
-    """Fails whenever the first noise seed that it saw is among those of a call."""
+    """Fails every call that has the first window it has seen, or with `fails_always` every call."""
+
+    fails_always = False
 
     def __init__(self, inner: Backend) -> None:
         self._inner = inner
         self.max_windows = inner.max_windows
-        self.bad_seed: int | None = None
+        self._bad: bytes | None = None
         self.num_failures = 0
         self.num_shared = 0
 
     def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
-        if self.bad_seed is None:
-            self.bad_seed = seeds[0]
-        if self.bad_seed in seeds:
+        # Not the very first one, which nobody shares.
+        if self._bad is None and len(windows) > 1:
+            self._bad = windows[0].codes.tobytes()
+        if self.fails_always or any(each.codes.tobytes() == self._bad for each in windows):
             self.num_failures += 1
-            self.num_shared += len(seeds) > 1
+            self.num_shared += len(windows) > 1
             raise RuntimeError("the decoder failed")
         return self._inner.decode(windows, seeds)
 
@@ -94,15 +97,36 @@ def check_one_failure(live: LiveServer, rows: list[Row]) -> None:
     synthesizer = live.runtime.synthesizer
     batcher = synthesizer._speaker._runner._decoder._batcher  # type: ignore[attr-defined]
     broken = batcher._backend = BrokenBackend(batcher._backend)
-    with ThreadPoolExecutor(6) as callers:
-        answers = list(callers.map(lambda _: speak(live), range(6)))
-    wait_until(lambda: not live.runtime.num_active_generations, limit_sec=5)
-    batcher._backend = broken._inner
-    assert [answer.status_code for answer in answers] == [200] * 6
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(lambda _: speak(live), range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
     assert all(is_speech(pcm(answer.content), 3, 12) for answer in answers)
-    assert broken.num_failures
-    seen = (
-        f"6 x 200, all speak (it was tried again); {broken.num_failures} calls failed, "
-        f"{broken.num_shared} of them shared with others"
+    # Together with others, then alone.
+    assert (broken.num_failures, broken.num_shared) == (2, 1)
+    rows.append(
+        Row(
+            "23 window",
+            "the codec fails for a window of one of eight requests, whatever it is decoded with",
+            "8 x 200, all speak: its neighbours were decoded again without it, it was spoken again",
+        )
     )
-    rows.append(Row("23 codec", "the codec fails for one of six requests, again and again", seen))
+    broken.fails_always = True
+    failed = speak(live)
+    broken.fails_always = False
+    again = speak(live)
+    batcher._backend = broken._inner
+    wait_until(lambda: not live.runtime.num_active_generations, limit_sec=5)
+    error = failed.json()["error"]
+    seen = (
+        f"{failed.status_code} {error['code']}, x-should-retry {failed.headers['x-should-retry']}"
+    )
+    rows.append(
+        Row(
+            "23 codec",
+            "the codec fails for all that a request tries",
+            f"{seen}, then {again.status_code}",
+        )
+    )
+    assert (failed.status_code, error["code"]) == (500, "generation_failed")
+    assert failed.headers["x-should-retry"] == "false"
+    assert is_speech(pcm(again.content), 3, 12)
