@@ -101,13 +101,14 @@ def check_one_failure(live: LiveServer, rows: list[Row]) -> None:
         answers = list(callers.map(lambda _: speak(live), range(8)))
     assert [answer.status_code for answer in answers] == [200] * 8
     assert all(is_speech(pcm(answer.content), 3, 12) for answer in answers)
-    # Together with others, then alone.
-    assert (broken.num_failures, broken.num_shared) == (2, 1)
+    # Together with others, then alone; several requests may begin with the same quiet.
+    assert broken.num_failures > broken.num_shared > 0
     rows.append(
         Row(
             "23 window",
             "the codec fails for a window of one of eight requests, whatever it is decoded with",
-            "8 x 200, all speak: its neighbours were decoded again without it, it was spoken again",
+            f"8 x 200, all speak ({broken.num_failures} calls failed, {broken.num_shared} of them "
+            "shared): its neighbours were decoded again without it, it was spoken again",
         )
     )
     broken.fails_always = True
