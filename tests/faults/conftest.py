@@ -8,7 +8,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.faults.case import Case
-from tests.faults.fault_server import FaultServer
+from tests.faults.fault_server import PAGE, FaultServer
 from tests.faults.rows import ROWS, Row, markdown
 
 FORMATS = ("wav", "pcm", "mp3", "opus", "aac", "flac")
@@ -22,16 +22,15 @@ LIMITS: dict[str, Any] = {
 Record = Callable[..., Case]
 
 
-def warm(server: FaultServer, num_requests: int = 24) -> None:
+def warm(server: FaultServer, *, num_requests: int = 24, num_long: int = 0) -> None:
     """Every format in every way, several at once, so that what is made once has been made."""
     ways: list[dict[str, Any]] = [{"response_format": name} for name in FORMATS]
     ways += [{**way, "stream": way["response_format"] == "wav"} for way in ways]
     ways += [{"stream_format": "sse"}, {"speed": 1.5}]
-    with ThreadPoolExecutor(8) as callers:
-        asked = [
-            callers.submit(server.ask_patiently, **ways[index % len(ways)])
-            for index in range(num_requests)
-        ]
+    wanted = [ways[index % len(ways)] for index in range(num_requests)]
+    wanted += [{**ways[index % len(ways)], "input": PAGE[:150]} for index in range(num_long)]
+    with ThreadPoolExecutor(12) as callers:
+        asked = [callers.submit(server.ask_patiently, **fields) for fields in wanted]
         assert {each.result().status for each in asked} == {200}
     server.get("/openapi.json")
     server.base = server.held()
@@ -41,7 +40,7 @@ def warm(server: FaultServer, num_requests: int = 24) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
     """Most cases share it: each one has to leave it as it was."""
     with FaultServer(tmp_path_factory.mktemp("server"), **LIMITS) as server:
-        warm(server)
+        warm(server, num_long=14)
         yield server
 
 

@@ -78,7 +78,7 @@ class FaultServer(ServerProcess):
         """Speech, to the end of the answer; streamed pcm if nothing else is asked for."""
         return exchange(self.port, self._speech(key, fields), method="POST")
 
-    def ask_patiently(self, key: str = ANNA, *, limit_sec: float = 90.0, **fields: Any) -> Answer:
+    def ask_patiently(self, key: str = ANNA, *, limit_sec: float = 150.0, **fields: Any) -> Answer:
         """The same, and again when the server says so."""
         end = time.monotonic() + limit_sec
         while True:
