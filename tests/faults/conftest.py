@@ -32,6 +32,10 @@ def warm(server: FaultServer, *, num_requests: int = 24, num_long: int = 0) -> N
     with ThreadPoolExecutor(12) as callers:
         asked = [callers.submit(server.ask_patiently, **fields) for fields in wanted]
         assert {each.result().status for each in asked} == {200}
+    for index in range(2 * num_long):
+        # A long text whose caller leaves takes more than any short one.
+        with server.listen(input=PAGE, **ways[index % len(FORMATS)]) as listener:
+            listener.take(1000)
     server.get("/openapi.json")
     server.base = server.held()
 
