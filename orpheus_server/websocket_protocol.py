@@ -13,6 +13,8 @@ from orpheus_server.peer_transport import PeerTransport
 from orpheus_server.refusal import refusal
 from orpheus_server.write_stall import WriteStall
 
+_INVALID_DATA = 1007  # RFC 6455, section 7.4.1
+
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Pings every 20 seconds, and cuts the connection of a peer who does not answer in 20.
@@ -63,6 +65,18 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         message = f"This is no WebSocket handshake: {error}."
         self._peer.write(refusal(status, message, code=code, headers=self.default_headers))
         self._peer.close()
+
+    def send_receive_event_to_app(self) -> None:
+        """Text that is no UTF-8 is its sender's mistake; uvicorn logs a traceback of each."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(_INVALID_DATA)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
         """The code says what is wrong; the rest of a message that is too long still comes."""

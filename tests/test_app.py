@@ -40,6 +40,22 @@ def client(server: FakeServer) -> Iterator[TestClient]:
         yield client
 
 
+def test_no_handler_needs_a_thread(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handler is given took three threads for each request, forty for all at most."""
+    used = []
+
+    async def run(function: Any, *args: Any, **kwargs: Any) -> Any:
+        used.append(function)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr("fastapi.dependencies.utils.run_in_threadpool", run)
+    monkeypatch.setattr("fastapi.routing.run_in_threadpool", run)
+    for path in ("/", "/health", "/ready", "/v1/models", "/v1/audio/voices", "/metrics"):
+        assert client.get(path).status_code == 200
+    assert client.post("/v1/audio/speech", json={"input": "Hi."}).status_code == 200
+    assert used == []
+
+
 class TestRequestId:
     @pytest.mark.parametrize(
         ("method", "path"),

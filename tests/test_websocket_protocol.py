@@ -78,6 +78,21 @@ class TestMessages:
         connection.shutdown(socket.SHUT_WR)
         assert close_code(connection) == code
 
+    @pytest.mark.parametrize("parts", [(b"\xff\xfe",), (b"ab\xc3", b"cd")])
+    def test_text_that_is_no_utf8(
+        self,
+        connection: socket.socket,
+        parts: tuple[bytes, ...],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Each one was an error with a traceback in the log: a caller could fill the disk."""
+        for index, part in enumerate(parts):
+            first = (0x00 if index else 0x01) | (0x80 if index == len(parts) - 1 else 0x00)
+            connection.sendall(struct.pack("!BB4s", first, 0x80 | len(part), MASK) + part)
+        connection.shutdown(socket.SHUT_WR)
+        assert close_code(connection) == 1007
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
     def test_the_end_does_not_wait_for_the_caller(self, connection: socket.socket) -> None:
         """Who sends what is no frame may never close."""
         connection.sendall(b"\x83\x80" + MASK)

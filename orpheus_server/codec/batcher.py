@@ -84,7 +84,11 @@ class Batcher:
         try:
             samples = self._backend.decode([job.window for job in jobs], [job.seed for job in jobs])
         except Exception as error:  # a thread's edge: what is wrong reaches those who wait
-            return [(job, _failure(error)) for job in jobs]
+            if len(jobs) == 1:
+                return [(jobs[0], _failure(error))]
+            # It may be one request's, or too much at once: what its neighbours have been heard
+            # saying cannot be tried again.
+            return [result for job in jobs for result in self._decode([job])]
         return [(job, _finish(job, each)) for job, each in zip(jobs, samples, strict=True)]
 
     def _take_all(self) -> list[_Job]:

@@ -1,4 +1,7 @@
-"""What handlers are given."""
+"""What handlers are given.
+
+Coroutines although they wait for nothing: FastAPI runs plain functions in threads of its own.
+"""
 
 from typing import Annotated, cast
 
@@ -8,15 +11,15 @@ from orpheus_server.access import caller_of
 from orpheus_server.runtime import Runtime
 
 
-def _runtime(request: Request) -> Runtime:
+async def _runtime(request: Request) -> Runtime:
     return cast(Runtime, request.app.state.runtime)
 
 
-def _request_id(request: Request) -> str:
+async def _request_id(request: Request) -> str:
     return cast(str, request.state.request_id)
 
 
-def _caller(request: Request) -> str:
+async def _caller(request: Request) -> str:
     return caller_of(request.scope)
 
 

@@ -200,18 +200,20 @@ async def test_a_window_cancelled_during_its_call_does_not_disturb_the_others(li
     assert await numbers(others) == [1, 2]
 
 
-async def test_an_exception_fails_the_windows_of_its_call_only(line: Line) -> None:
+async def test_an_exception_of_one_window_is_its_own(line: Line) -> None:
+    """It failed all that were decoded in the same call, and cut off streams of other callers."""
     cause = RuntimeError("out of memory")
-    line.backend.failures[2] = cause
+    line.backend.failures |= {2: RuntimeError("three at once"), 4: cause}
     first = await line.hold()
     others = [line.submit(number) for number in range(1, 6)]
     line.backend.release()
     results = await asyncio.gather(first, *others, return_exceptions=True)
-    for failed in results[1:4]:
-        assert isinstance(failed, GenerationFailed)
-        assert str(failed) == "the codec failed: out of memory"
-        assert failed.__cause__ is cause
-    assert await numbers([first, *others[3:], line.submit(6)]) == [0, 4, 5, 6]
+    assert line.backend.calls == [[0], [1, 2, 3], [1], [2], [3], [4, 5]]
+    failed = results[2]
+    assert isinstance(failed, GenerationFailed)
+    assert str(failed) == "the codec failed: out of memory"
+    assert failed.__cause__ is cause
+    assert await numbers([first, others[0], *others[2:], line.submit(6)]) == [0, 1, 3, 4, 5, 6]
 
 
 async def test_samples_are_finished_in_the_worker(line: Line) -> None:

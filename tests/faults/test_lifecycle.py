@@ -1,0 +1,166 @@
+"""The start and the end of a real server."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
+
+from tests.faults.callers import is_speech, pcm
+from tests.faults.fault_server import PAGE, SENTENCE, FaultServer
+from tests.faults.rows import Row
+from tests.faults.test_sockets import DONE, delta, session
+from tests.served import wait_until
+from tests.server_process import ROOT, ServerProcess
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+class UnreadyServer(FaultServer):
+    """Entered while it loads."""
+
+    def wait_ready(self) -> float:
+        return 0.0
+
+
+def of_session(number: int) -> list[psutil.Process]:
+    """Processes that a server has started, wherever they are in the tree by now."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            is_dead = process.status() == psutil.STATUS_ZOMBIE
+            if process.pid != number and not is_dead and os.getsid(process.pid) == number:
+                found.append(process)
+    return found
+
+
+def test_from_its_start_to_its_end(tmp_path: Path, rows: list[Row]) -> None:
+    with UnreadyServer(tmp_path, TTS_DRAIN_SEC="600") as server:
+        wait_until(lambda: server.status("/health")[0] == 200, limit_sec=60)
+        assert server.status("/ready") == (503, "5")
+        told = []
+        ways: tuple[dict[str, Any], ...] = ({}, {"stream": False}, {"stream_format": "sse"})
+        for way in ways:
+            answer = server.ask(**way)
+            told.append(answer.told)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+            assert answer.error["code"] == "engine_unavailable"
+        with pytest.raises(InvalidStatus) as refused, session(server):
+            pass
+        assert refused.value.response.status_code == 503
+        assert server.status("/health")[0] == 200
+        ready_sec = ServerProcess.wait_ready(server)
+        after = server.ask()
+        assert is_speech(pcm(after.body), 1.5, 6)
+        seen = f"{', '.join(told)}; WebSocket 503; /health 200, /ready 503; "
+        seen += f"ready {ready_sec:.0f} s later"
+        done = "requests while the model loads"
+        rows.append(Row("24 load", done, seen, answers_after=after.told))
+        check_second_signal(server, rows)
+
+
+def check_second_signal(server: FaultServer, rows: list[Row]) -> None:
+    with ThreadPoolExecutor(2) as callers:
+        running = [callers.submit(server.ask, input=PAGE * 4) for _ in range(2)]
+        wait_until(lambda: server.num_active() >= 2, limit_sec=20)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=5)
+        signalled = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        answers = [each.result() for each in running]
+        cut_sec = time.monotonic() - signalled
+        status = server.process.wait(60)
+        took_sec = time.monotonic() - signalled
+        wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
+    told = ", ".join(answer.told for answer in answers)
+    seen = f"{told} after {cut_sec:.2f} s; exit status {status} after {took_sec:.1f} s"
+    rows.append(Row("24 SIGTERM twice", "a second SIGTERM while two requests end", seen))
+    assert not any(answer.is_whole for answer in answers)
+    assert cut_sec < 2
+    assert status == 0
+
+
+@pytest.mark.parametrize("kind", ["no such folder", "no weights", "broken weights"])
+def test_a_bad_model(tmp_path: Path, rows: list[Row], kind: str) -> None:
+    folder = tmp_path / "model"
+    if kind != "no such folder":
+        shutil.copytree(ROOT / "models" / "pocket", folder)
+        (folder / "model.safetensors").unlink()
+    if kind == "broken weights":
+        (folder / "model.safetensors").write_bytes(b"\0" * 10_000)
+    started = time.monotonic()
+    server = UnreadyServer(tmp_path, TTS_MODEL_NAME=str(folder))
+    with server:
+        status = server.process.wait(60)
+        took_sec = time.monotonic() - started
+        wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
+    log = server.log.read_text()
+    seen = f"exit status {status} after {took_sec:.1f} s, no process left"
+    rows.append(Row("24 model", f"a start with {kind}", seen))
+    assert status in (1, 2)
+    assert str(folder) in log or "safetensors" in log
+
+
+def rest_of(socket: ClientConnection) -> tuple[list[dict[str, Any]], bytes, int]:
+    """Events and sound until it is closed, and the code that it is closed with."""
+    events, sound = [], b""
+    try:
+        while True:
+            message = socket.recv(timeout=60)
+            if isinstance(message, bytes):
+                sound += message
+            else:
+                events.append(json.loads(message))
+    except ConnectionClosed as closed:
+        return events, sound, closed.rcvd.code if closed.rcvd else 0
+
+
+def test_sigterm_under_load(tmp_path: Path, rows: list[Row]) -> None:
+    text = f"{SENTENCE} " * 6
+    with (
+        FaultServer(tmp_path, TTS_DRAIN_SEC="90") as server,
+        ThreadPoolExecutor(4) as callers,
+        session(server) as socket,
+    ):
+        running = [callers.submit(server.ask, input=text) for _ in range(2)]
+        running.append(callers.submit(server.ask, input=text, stream=False))
+        for event in (delta(text), DONE):
+            socket.send(json.dumps(event))
+        while not isinstance(socket.recv(timeout=30), bytes):
+            pass
+        wait_until(lambda: server.num_active() >= 4, limit_sec=20)
+        server.process.send_signal(signal.SIGTERM)
+        signalled = time.monotonic()
+        wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=5)
+        refused = server.ask()
+        assert (refused.status, refused.error["code"]) == (503, "shutting_down")
+        assert refused.headers["connection"] == "close"
+        assert refused.headers["retry-after"] == "10"
+        assert server.status("/health")[0] == 200
+        events, sound, code = rest_of(socket)
+        answers = [each.result() for each in running]
+        status = server.process.wait(100)
+        took_sec = time.monotonic() - signalled
+        wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
+    kinds = [event["type"] for event in events]
+    seen = (
+        f"{', '.join(answer.told for answer in answers)} whole; new one {refused.told}; "
+        f"WebSocket {kinds[-2:]}, closed with {code}; exit status {status} after {took_sec:.1f} s"
+    )
+    rows.append(Row("24 SIGTERM", "SIGTERM with three requests and a session", seen))
+    assert [(answer.status, answer.is_whole) for answer in answers] == [(200, True)] * 3
+    assert all(is_speech(pcm(answer.body), 12, 30) for answer in answers)
+    assert is_speech(pcm(sound), 10, 30)
+    assert kinds[-2:] == ["audio.done", "error"]
+    assert events[-1]["error"]["code"] == "shutting_down"
+    assert code == 1001
+    assert status == 0
