@@ -33,7 +33,8 @@ FREE_FOLDER = "/web/"
 _FREE_METHODS = {"GET", "HEAD"}
 _BEARER = re.compile(r"bearer +([^ ].*)", re.IGNORECASE | re.DOTALL)
 _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
-_LOCAL = "local"
+_LOCAL, _UNKNOWN = "local", "unknown"
+_PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
 
 _SEND = "send 'Authorization: Bearer ' and one of its keys"
 
@@ -133,20 +134,30 @@ def _is_free(scope: Scope) -> bool:
 def _peer_of(scope: Scope) -> str:
     client = scope.get("client")
     if client is None:
-        return _LOCAL
+        # A Unix socket has no port; a peer who is gone already has no address either.
+        server = scope.get("server")
+        return _LOCAL if server is None or server[1] is None else _UNKNOWN
     try:
         address = ipaddress.ip_address(client[0])
     except ValueError:
-        # A proxy's header can hold anything, and this goes into logs.
-        return "unknown"
+        return _UNKNOWN
+    if getattr(address, "scope_id", None) is not None:
+        # A proxy's header can hold anything behind its `%`, and this goes into logs.
+        return _UNKNOWN
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _check_local(peer: str, headers: Headers) -> None:
-    if peer == "unknown" or (peer != _LOCAL and not ipaddress.ip_address(peer).is_loopback):
+    if peer == _UNKNOWN or (peer != _LOCAL and not ipaddress.ip_address(peer).is_loopback):
         raise KeyRefused(
             "This server has no keys and serves its own machine only. Set API_KEYS to give keys "
             "to callers, or ALLOW_UNAUTHENTICATED=true to serve everybody."
+        )
+    if any(name in headers for name in _PROXY_HEADERS):
+        # Whoever it is for, it came through a proxy, and the address may be what its caller wrote.
+        raise KeyRefused(
+            "This server has no keys and serves its own machine only, not what comes through a "
+            "proxy. Set API_KEYS, or ALLOW_UNAUTHENTICATED=true to serve everybody."
         )
     # A page from anywhere can have its own name point at 127.0.0.1; its browser then sends that
     # name. One who sends no name is no browser.

@@ -108,6 +108,7 @@ def create_app(
         app.include_router(docs.router)
     if settings.enable_metrics:
         app.include_router(metrics.router)
+    app.include_router(stream.fallback)
     # The last one added is the first that a request meets.
     app.add_middleware(
         BodyLimit,

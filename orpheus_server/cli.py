@@ -29,6 +29,10 @@ MAX_MESSAGE_BYTES = 1 << 20
 escaped and sent at once, is 0.4 MB. uvicorn's own limit is 16 MiB for every caller."""
 
 
+KEEP_ALIVE_SEC = 75
+"""nginx closes one that was idle for 60 s; if we did so first, a request could get lost between."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; the exit status."""
     parser = argparse.ArgumentParser(prog="orpheus-server", description=__doc__)
@@ -81,6 +85,8 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
         ws_max_size=MAX_MESSAGE_BYTES,
         # Audio hardly shrinks, and compressing it would hold up the event loop.
         ws_per_message_deflate=False,
+        # Longer than proxies keep a connection to use it again.
+        timeout_keep_alive=KEEP_ALIVE_SEC,
         # A reader who has stopped reading must not keep the process.
         timeout_graceful_shutdown=math.ceil(settings.tts_drain_sec),
         # `configure_logging` has done it, in one format for all lines.

@@ -130,7 +130,7 @@ class HttpProtocol(H11Protocol):
         elif self._arrival_timer is None:
             self._unset_keepalive_if_required()
             timeout_sec = self._limits.receive_timeout_sec
-            self._arrival_timer = self.loop.call_later(timeout_sec, self._on_late)
+            self._arrival_timer = self.loop.call_later(timeout_sec, self._look_once_more)
 
     def _is_something_due(self) -> bool:
         if self._peer.is_closing():
@@ -144,6 +144,10 @@ class HttpProtocol(H11Protocol):
     @property
     def _has_partial_head(self) -> bool:
         return bool(self.conn.trailing_data[0])
+
+    def _look_once_more(self) -> None:
+        # After a loop that was late itself, uvloop runs its timers before it reads what is there.
+        self._arrival_timer = self.loop.call_later(_GRACE_SEC, self._on_late)
 
     def _on_late(self) -> None:
         self._arrival_timer = None
@@ -165,6 +169,8 @@ class HttpProtocol(H11Protocol):
         self._stop_arrival_timer()
         self._unset_keepalive_if_required()
 
+
+_GRACE_SEC = 0.02
 
 _H11_MAX_HEAD_BYTES = 16 * 1024
 """h11's own limit, for a server that was told none."""

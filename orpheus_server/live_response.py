@@ -15,6 +15,48 @@ Outcome = Literal["done", "failed", "caller left"]
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
+_SLICE_BYTES = 1 << 16
+
+
+class WholeResponse(Response):
+    """Sends a file in slices, each when the one before it has left, and tells when it is gone."""
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        media_type: str,
+        headers: Mapping[str, str],
+        on_end: Callable[[Outcome], None],
+    ) -> None:
+        super().__init__(data, media_type=media_type, headers=headers)
+        self._data = data
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        outcome: Outcome = "failed"
+        try:
+            outcome = await until_disconnect(receive, self._pump(send)) or "caller left"
+        finally:
+            self._on_end(outcome)
+
+    async def _pump(self, send: Send) -> Outcome:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        view = memoryview(self._data)
+        for start in range(0, len(view), _SLICE_BYTES):
+            body = bytes(view[start : start + _SLICE_BYTES])
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return "done"
+
+
 class LiveResponse(Response):
     """Sends the first bytes and then the rest, whose closing ends the work behind it.
 

@@ -24,6 +24,20 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class NoAddresses(logging.Filter):
+    """Keeps addresses that callers ask for out of uvicorn's lines: a query can hold anything, a
+    key that was put there by mistake too. Sessions have lines of our own.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for what is not logged at all."""
+        if record.name == "uvicorn.access" and isinstance(record.args, tuple):
+            record.args = tuple(
+                part.partition("?")[0] if isinstance(part, str) else part for part in record.args
+            )
+        return '"WebSocket ' not in str(record.msg)
+
+
 def configure_logging(settings: Settings, *, warnings: Sequence[str] = ()) -> None:
     """Sends this package's and uvicorn's lines to standard error; says `warnings` first."""
     handler = logging.StreamHandler(sys.stderr)
@@ -31,6 +45,11 @@ def configure_logging(settings: Settings, *, warnings: Sequence[str] = ()) -> No
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    # On each that writes lines: filters do not count for the loggers below.
+    for name in ("uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, NoAddresses) for each in logger.filters):
+            logger.addFilter(NoAddresses())
     for name in ("orpheus_server", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

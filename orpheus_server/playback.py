@@ -11,7 +11,7 @@ is heard."""
 
 
 class Playback:
-    """The clock of one answer's player, which starts with the first sample and waits where it is dry.
+    """The clock of one answer's player, started by the first sample and stopped where it is dry.
 
     Nobody plays a file before it is whole (`is_live` false), and nobody plays a later chunk yet:
     those are in no hurry.

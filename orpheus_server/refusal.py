@@ -19,7 +19,12 @@ def refusal(
 
     `headers` are the server's own; `has_body` is False for HEAD.
     """
-    own = {"connection": "close", "x-request-id": new_request_id()}
+    own = {
+        "connection": "close",
+        "x-request-id": new_request_id(),
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+    }
     response = error_response(status, message, code=code, headers=own)
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
     lines += [name + b": " + value for name, value in (*headers, *response.raw_headers)]

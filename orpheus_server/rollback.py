@@ -11,7 +11,7 @@ STEP_BACK_FRAMES = 6
 """Half a second earlier with every rollback: what led into a loop may do so again."""
 
 SLOW_SHARE = 1.8
-"""Slow, dramatic speech takes so many times what is expected; what goes on for longer is made up."""
+"""Slow, dramatic speech takes so many times what is expected; what goes on longer is made up."""
 
 LEAST_ROOM_FRAMES = 12
 """Fewer left to the longest time, and the next attempt at the end is a runaway as well."""

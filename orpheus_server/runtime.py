@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 Status = Literal["healthy", "starting", "degraded"]
 
+WARM_UP_LIMIT_SEC = 300
+"""A first word compiles kernels on CUDA; nobody watches the engine before it."""
+
 PROBE_STREAMS, CUDA_PROBE_STREAMS = 16, 64
 """Sentences at once when the capacity is measured: about as many as such a machine carries."""
 
@@ -52,6 +55,7 @@ class Runtime:
         self.started_at = time.time()
         self.start_error: StartError | None = None
         self.is_closing = False
+        self.preparing: asyncio.Task[None] | None = None
         self.draining = asyncio.Event()
         self.capacity = Capacity(ceiling=settings.tts_max_streams or choice.max_num_seqs)
         self.admission = Admission(
@@ -216,6 +220,8 @@ async def open_runtime(
             if not loading.done():
                 # A thread that builds an engine cannot be stopped; what it built is then closed.
                 runtime.is_closing = True
+                if runtime.preparing is not None:
+                    runtime.preparing.cancel()
                 logger.info("waiting for the model to finish loading before the end")
             await loading
             _log_counts(runtime.counts)
@@ -240,10 +246,16 @@ async def _load(
         parts, runtime.keeper = replace(parts, engine=keeper), keeper
         stack.push_async_callback(keeper.close)
         synthesizer = runtime.assemble(parts)
-        await _prepare(runtime, synthesizer)
+        if runtime.is_closing:
+            return
+        runtime.preparing = asyncio.create_task(_prepare(runtime, synthesizer))
+        await runtime.preparing
         # What is loaded now stays: a collection that walks all of it stops every stream at once.
         gc.collect()
         gc.freeze()
+    except asyncio.CancelledError:
+        if not runtime.is_closing:
+            raise
     except OrpheusError as error:
         _fail(runtime, error, on_start_failure)
     except Exception as error:  # an edge of the process: it must end, not stay "starting" for ever
@@ -258,7 +270,13 @@ async def _load(
 
 async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
     voice, sampling = runtime.checkpoint.default_voice, runtime.default_sampling
-    await warm_up(synthesizer, voice, sampling)
+    try:
+        async with asyncio.timeout(WARM_UP_LIMIT_SEC):
+            await warm_up(synthesizer, voice, sampling)
+    except TimeoutError:
+        raise StartError(
+            f"the engine has not spoken one word in {WARM_UP_LIMIT_SEC} s after it was loaded"
+        ) from None
     if runtime.settings.tts_max_streams is not None:
         return
     choice = runtime.choice

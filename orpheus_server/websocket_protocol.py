@@ -7,13 +7,21 @@ from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.exceptions import SecurityError
+from websockets.frames import Frame
+from websockets.http11 import Request
 
 from orpheus_server.connection_limits import limits_of
 from orpheus_server.peer_transport import PeerTransport
 from orpheus_server.refusal import refusal
 from orpheus_server.write_stall import WriteStall
 
-_INVALID_DATA = 1007  # RFC 6455, section 7.4.1
+# RFC 6455, section 7.4.1
+_INVALID_DATA, _TOO_BIG = 1007, 1009
+
+_SWITCHING_PROTOCOLS = 101
+
+MAX_FRAGMENTS = 1024
+"""Of one message: empty ones weigh nothing against its size, and much in memory."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -65,6 +73,36 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         message = f"This is no WebSocket handshake: {error}."
         self._peer.write(refusal(status, message, code=code, headers=self.default_headers))
         self._peer.close()
+
+    def handle_connect(self, event: Request) -> None:
+        """A head that is no handshake is refused in our own words: the library's repeat the head,
+        in which a key may stand.
+        """
+        if self.conn.accept(event).status_code == _SWITCHING_PROTOCOLS:
+            super().handle_connect(event)
+            return
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        message = "This is no WebSocket handshake of RFC 6455 (its version, key or subprotocols)."
+        self._peer.write(
+            refusal(400, message, code="invalid_request", headers=self.default_headers)
+        )
+        self._peer.close()
+
+    def handle_ping(self) -> None:
+        """Answered, but for a peer who sends pings and takes nothing."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    def handle_cont(self, event: Frame) -> None:
+        """A part of a message; one in a great many parts is too big whatever they hold."""
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.frames = []
+            self.conn.send_close(_TOO_BIG)
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
         """Text that is no UTF-8 is its sender's mistake; uvicorn logs a traceback of each."""

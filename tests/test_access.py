@@ -81,7 +81,7 @@ def all_requests(app: FastAPI) -> list[tuple[str, str]]:
     found = set()
     for route in leaves(app.routes):
         path = re.sub(r"\{model.*?\}", "tts-1", str(getattr(route, "path", "")))
-        path = path.replace("{name}", "swagger-ui.css")
+        path = path.replace("{name}", "swagger-ui.css").replace("{path:path}", "none")
         assert "{" not in path
         for method in getattr(route, "methods", None) or {"WS"}:
             found.add((method, path))
@@ -155,6 +155,8 @@ class TestEveryRoute:
         for key in (KEY, ODD_KEY):
             for method, path in ALL:
                 headers = {"authorization": f"Bearer {key}"}
+                if (method, path) == ("WS", "/none"):
+                    continue
                 if method == "WS":
                     with client.websocket_connect(path, headers=headers) as socket:
                         assert socket.accepted_subprotocol is None
@@ -296,9 +298,21 @@ class TestWithoutKeys:
             sent = await call_by_hand(
                 app,
                 asyncio.Queue[Message](),
-                **{"method": "GET", "path": "/v1/models", "client": None, "headers": []},
+                **{
+                    **{"method": "GET", "path": "/v1/models", "client": None, "headers": []},
+                    "server": ("/run/orpheus.sock", None),
+                },
             )
         assert sent[0]["status"] == 200
+
+    @pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "x-real-ip"])
+    def test_what_came_through_a_proxy_is_not(self, name: str) -> None:
+        """With FORWARDED_ALLOW_IPS=* a stranger was this machine by writing 127.0.0.1 there."""
+        with FakeServer().client() as client:
+            answer = client.get("/v1/models", headers={name: "127.0.0.1"})
+            assert answer.status_code == 401
+            assert "API_KEYS" in answer.json()["error"]["message"]
+            assert client.get("/health", headers={name: "127.0.0.1"}).status_code == 200
 
     @pytest.mark.anyio
     @pytest.mark.parametrize("host", ["tts.example", "localhost.evil:8880", "127.0.0.1.evil", ""])
@@ -522,7 +536,9 @@ class TestHandshake:
         (None, [], ("10.0.0.1", 1), "10.0.0.1"),
         (None, [], ("::ffff:10.0.0.1", 1), "10.0.0.1"),
         (None, [], ("2001:DB8:0::1", 1), "2001:db8::1"),
-        (None, [], None, "local"),
+        # One who hung up before anybody asked for its address, not a Unix socket.
+        (None, [], None, "unknown"),
+        (None, [], ("::1%hello user text", 1), "unknown"),
         # From a proxy's header, which may hold anything.
         (None, [], ("a\nline", 1), "unknown"),
     ],

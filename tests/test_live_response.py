@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from orpheus_server.errors import EngineDead
-from orpheus_server.live_response import LiveResponse, Outcome
+from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
 from tests.support import wait_for
 
 pytestmark = pytest.mark.anyio
@@ -176,3 +176,36 @@ async def test_the_server_cancels() -> None:
         await call
     assert (made.outcomes, made.source.is_closed) == (["failed"], True)
     assert asyncio.all_tasks() == before
+
+
+async def send_whole(size: int, *, leaves: bool = False) -> tuple[list[Message], list[Outcome]]:
+    sent: list[Message] = []
+    outcomes: list[Outcome] = []
+    messages: asyncio.Queue[Message] = asyncio.Queue()
+    response = WholeResponse(
+        bytes(size), media_type="audio/wav", headers={"x-own": "1"}, on_end=outcomes.append
+    )
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if leaves and len(sent) == 2:
+            messages.put_nowait({"type": "http.disconnect"})
+            await asyncio.Event().wait()
+
+    await response(SCOPE, messages.get, send)
+    return sent, outcomes
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 200_000])
+async def test_a_file_goes_in_slices(size: int) -> None:
+    sent, outcomes = await send_whole(size)
+    assert (b"content-length", str(size).encode()) in sent[0]["headers"]
+    assert b"".join(each["body"] for each in sent[1:]) == bytes(size)
+    assert all(len(each["body"]) <= 65_536 for each in sent[1:])
+    assert [each["more_body"] for each in sent[1:]] == [True] * (len(sent) - 2) + [False]
+    assert outcomes == ["done"]
+
+
+async def test_a_file_that_nobody_fetches_is_let_go() -> None:
+    _, outcomes = await send_whole(200_000, leaves=True)
+    assert outcomes == ["caller left"]

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from orpheus_server.logs import JsonFormatter, configure_logging
-from orpheus_server.settings import load_settings
+from orpheus_server.settings import Settings, load_settings
 
 
 def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,3 +57,17 @@ def test_others_are_left_alone(loggers: list[logging.Logger]) -> None:
     configure_logging(load_settings(log_level="ERROR"))
     assert (root.handlers, root.level) == before
     assert [logger.level for logger in loggers] == [logging.ERROR] * 3
+
+
+def test_what_a_caller_asks_for_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """A key that was put into the address by mistake was in the log, and any text of a stranger."""
+    configure_logging(Settings())
+    configure_logging(Settings())
+    secret = "/v1/audio/stream?api_key=sk-secret&text=hello"
+    logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "1.2.3.4:5", secret)
+    line = '%s - "%s %s HTTP/%s" %d'
+    logging.getLogger("uvicorn.access").info(line, "1.2.3.4:5", "GET", secret, "1.1", 200)
+    written = capsys.readouterr().err
+    assert "secret" not in written
+    assert written.count("GET /v1/audio/stream HTTP/1.1") == 1
+    assert len(written.splitlines()) == 1

@@ -31,5 +31,7 @@ def test_every_byte(has_body: bool) -> None:
         "content-type": "application/json",
         "content-length": str(len(whole)),
         "x-should-retry": "false",
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
     }
     assert body == (whole if has_body else b"")

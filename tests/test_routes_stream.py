@@ -1151,3 +1151,41 @@ class TestTurns:
                 (*_, done) = second.until("audio.done")
                 assert not isinstance(done, bytes)
                 assert done["utterance"] == 1
+
+
+class TestElsewhere:
+    @pytest.mark.parametrize("path", ["/none", "/health", "/v1/audio/speech"])
+    def test_there_is_no_socket(self, path: str) -> None:
+        """It was refused with an empty body."""
+        with (
+            FakeServer().client() as client,
+            pytest.raises(WebSocketDenialResponse) as denied,
+            client.websocket_connect(path),
+        ):
+            pass
+        assert denied.value.status_code == 404
+        assert denied.value.json()["error"]["code"] == "not_found"
+        assert denied.value.headers["x-request-id"].startswith("req_")
+
+
+class TestPlaces:
+    """In the engine, which only speech that is being made takes."""
+
+    def test_a_writer_who_pauses_takes_none(self) -> None:
+        """As many idle sessions as the capacity kept everybody else out for an hour."""
+        server = FakeServer(settings=Settings(tts_max_streams=1, tts_queue_wait_sec=0.0))
+        with server.client() as client, client.websocket_connect(PATH) as socket:
+            session = Session(server, client, socket)
+            session.start()
+            session.send(delta("Hello "))
+            wait_until(lambda: bool(server.runtime.admission._turns))
+            body = {"input": "Hello you.", "response_format": "pcm"}
+            assert client.post("/v1/audio/speech", json=body).status_code == 200
+            session.send(delta("you. "), FLUSH)
+            session.until("chunk.start")
+            wait_until(lambda: server.runtime.admission.num_running == 0)
+            assert client.post("/v1/audio/speech", json=body).status_code == 200
+            session.send(delta("And more."), DONE)
+            (*_, done) = session.until("audio.done")
+            assert not isinstance(done, bytes)
+            assert done["num_samples"] > 0

@@ -4,7 +4,7 @@ import base64
 import logging
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request, Response
@@ -18,7 +18,7 @@ from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.fair_queue import Lane
 from orpheus_server.http_errors import error_body
-from orpheus_server.live_response import LiveResponse, Outcome
+from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
 from orpheus_server.planning import SpeechPlan
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.speech_options import (
@@ -79,9 +79,12 @@ async def create_speech(
         if data is None:
             answer.end("caller left")
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
-        answer.end("done")
-        headers = _ignored_fields(body) | answer.headers(plan)
-        return Response(data, media_type=FORMATS[job.response_format].media_type, headers=headers)
+        return WholeResponse(
+            data,
+            media_type=FORMATS[job.response_format].media_type,
+            headers=_ignored_fields(body) | answer.headers(plan),
+            on_end=answer.end,
+        )
 
     pieces = answer.events() if is_sse else answer.pieces()
     # Until the first bytes are there a failure has a status of its own.
@@ -153,18 +156,26 @@ class _Answer:
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)
     _turn: Turn | None = field(default=None, init=False)
+    _open: ExitStack = field(default_factory=ExitStack, init=False)
     _first_sec: float = field(default=0.0, init=False)
     _is_ended: bool = field(default=False, init=False)
 
     async def whole(self) -> bytes:
         """The answer as one file."""
         try:
-            with self.runtime.admission.open_turn(self.caller, self.lane) as self._turn:
-                await self._turn.wait()
-                work = self.runtime.synthesizer.collect(self.job, self.stats, self._turn)
-                data = await within(self._limit_sec, work)
+            # Until it has been sent: a file that nobody fetches is in memory all the while.
+            turn = self._open.enter_context(
+                self.runtime.admission.open_turn(self.caller, self.lane)
+            )
+            self._turn = turn
+            await turn.wait()
+            work = self.runtime.synthesizer.collect(self.job, self.stats, turn)
+            data = await within(self._limit_sec, work)
         except OrpheusError as error:
             self._fail(error)
+            raise
+        except BaseException:
+            self._open.close()
             raise
         self._first_sec = time.perf_counter() - self.started
         return data
@@ -225,6 +236,7 @@ class _Answer:
         if self._is_ended:
             return
         self._is_ended = True
+        self._open.close()
         metrics = self.runtime.metrics
         metrics.count_utterance(_ROUTE, outcome)
         if outcome == "caller left":

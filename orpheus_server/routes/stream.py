@@ -6,13 +6,14 @@ from fastapi import APIRouter, WebSocket
 
 from orpheus_server.access import SUBPROTOCOL, caller_of, deny_handshake
 from orpheus_server.errors import OrpheusError
-from orpheus_server.http_errors import orpheus_error_response
+from orpheus_server.http_errors import error_response, orpheus_error_response
 from orpheus_server.runtime import Runtime
 from orpheus_server.stream_session import StreamSession
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["speech"])
+fallback = APIRouter()
 
 
 @router.websocket("/audio/stream")
@@ -35,3 +36,11 @@ async def stream_speech(socket: WebSocket) -> None:
         await socket.accept(subprotocol=SUBPROTOCOL if is_offered else None)
         logger.info("session=%s caller=%s began", session_id, caller)
         await session.run()
+
+
+@fallback.websocket("/{path:path}")
+async def refuse(socket: WebSocket) -> None:
+    """There is no WebSocket here."""
+    message = "There is no WebSocket here; GET / lists what there is."
+    response = error_response(404, message, code="not_found")
+    await deny_handshake(response, socket.scope, socket.receive, socket.send)
