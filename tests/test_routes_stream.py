@@ -1105,52 +1105,53 @@ class TestTransport:
 class TestTurns:
     """Of utterances, beside those of everybody else."""
 
-    def test_an_utterance_waits_for_its_turn(self) -> None:
-        server = FakeServer(settings=Settings(tts_max_streams=1))
+    @contextmanager
+    def two(self, settings: Settings) -> Iterator[tuple[Session, Session, asyncio.Event]]:
+        """Sessions, of which the first is being spoken until the gate opens."""
+        server = FakeServer(settings=settings)
         gate = asyncio.Event()
         server.engine.enqueue(held_script(short_script(9), gate))
-        with server.client() as client, client.websocket_connect(PATH) as first_socket:
+        with (
+            server.client() as client,
+            client.websocket_connect(PATH) as first_socket,
+            client.websocket_connect(PATH) as second_socket,
+        ):
             first = Session(server, client, first_socket)
+            second = Session(server, client, second_socket)
             first.start()
+            second.start()
             first.send(delta("Hello you."), DONE)
             wait_until(lambda: server.engine.num_active == 1)
-            with client.websocket_connect(PATH) as second_socket:
-                second = Session(server, client, second_socket)
-                second.start()
-                second.send(delta("Hello you."), DONE)
-                wait_until(lambda: server.runtime.admission.num_waiting == 1)
-                assert len(server.engine.requests) == 1
-                first.open_gate(gate)
-                for session in (first, second):
-                    (*_, done) = session.until("audio.done")
-                    assert not isinstance(done, bytes)
-                    assert done["num_samples"] == 9 * 2048
+            yield first, second, gate
+
+    def test_an_utterance_waits_for_its_turn(self) -> None:
+        with self.two(Settings(tts_max_streams=1)) as (first, second, gate):
+            server = first.server
+            second.send(delta("Hello you."), DONE)
+            wait_until(lambda: server.runtime.admission.num_waiting == 1)
+            assert len(server.engine.requests) == 1
+            first.open_gate(gate)
+            for session in (first, second):
+                (*_, done) = session.until("audio.done")
+                assert not isinstance(done, bytes)
+                assert done["num_samples"] == 9 * 2048
             wait_until(lambda: server.runtime.admission.num_running == 0)
         assert server.engine.max_active == 1
 
     def test_one_that_is_refused_and_the_next_that_is_not(self) -> None:
-        server = FakeServer(settings=Settings(tts_max_streams=1, tts_queue_wait_sec=0.0))
-        gate = asyncio.Event()
-        server.engine.enqueue(held_script(short_script(9), gate))
-        with server.client() as client, client.websocket_connect(PATH) as first_socket:
-            first = Session(server, client, first_socket)
-            first.start()
-            first.send(delta("Hello you."), DONE)
-            wait_until(lambda: server.engine.num_active == 1)
-            with client.websocket_connect(PATH) as second_socket:
-                second = Session(server, client, second_socket)
-                second.start()
-                second.send(delta("Hello you."), DONE)
-                (*_, refused) = second.until("error")
-                assert not isinstance(refused, bytes)
-                assert refused["error"]["code"] == "server_is_overloaded"
-                assert refused["utterance"] == 0
-                first.open_gate(gate)
-                first.until("audio.done")
-                second.send(delta("Hello you."), DONE)
-                (*_, done) = second.until("audio.done")
-                assert not isinstance(done, bytes)
-                assert done["utterance"] == 1
+        settings = Settings(tts_max_streams=1, tts_queue_wait_sec=0.0)
+        with self.two(settings) as (first, second, gate):
+            second.send(delta("Hello you."), DONE)
+            (*_, refused) = second.until("error")
+            assert not isinstance(refused, bytes)
+            assert refused["error"]["code"] == "server_is_overloaded"
+            assert refused["utterance"] == 0
+            first.open_gate(gate)
+            first.until("audio.done")
+            second.send(delta("Hello you."), DONE)
+            (*_, done) = second.until("audio.done")
+            assert not isinstance(done, bytes)
+            assert done["utterance"] == 1
 
 
 class TestElsewhere:
