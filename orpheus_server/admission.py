@@ -45,6 +45,7 @@ class Turn:
         self.waited_sec = 0.0
         self.held_since: float | None = None
         self.has_begun = False
+        self.is_coming = False
         self._admission = admission
         self._num_chunks = 0
         self._entering = asyncio.Lock()
@@ -109,6 +110,7 @@ class Admission:
         self._running: dict[Turn, None] = {}
         self._called: Counter[str] = Counter()
         self._num_called_bulk = 0
+        self._num_coming = 0
         self._hold_sec: dict[Lane, float] = {
             "interactive": _FIRST_HOLD_SEC,
             "bulk": _FIRST_HOLD_SEC,
@@ -144,16 +146,23 @@ class Admission:
             raise self._reject(*refusal)
 
     @contextmanager
-    def open_turn(self, caller: str, lane: Lane) -> Iterator[Turn]:
-        """For one request. Raises as `check` does."""
+    def open_turn(self, caller: str, lane: Lane, *, is_coming: bool = False) -> Iterator[Turn]:
+        """For one request. Raises as `check` does.
+
+        One that `is_coming` will ask for its place soon, and counts as one that waits: of a crowd
+        that comes at once, those who are too many learn it before any work is done for them.
+        """
         self.check(caller, lane)
         turn = Turn(self, caller, lane)
+        turn.is_coming = is_coming
+        self._num_coming += is_coming
         self._open[caller] += 1
         self._turns.add(turn)
         try:
             yield turn
         finally:
             turn.give_back()
+            self._note_arrival(turn)
             self._turns.remove(turn)
             _count_down(self._open, caller)
 
@@ -166,6 +175,7 @@ class Admission:
     async def enter(self, turn: Turn) -> None:
         """Gives the turn its place, now or later; leaving while it waits is free."""
         lane: Lane = "resumed" if turn.has_begun else turn.lane
+        self._note_arrival(turn)
         self._call_next()
         asked = self._clock()
         if lane != "resumed" and self._is_closed:
@@ -187,6 +197,10 @@ class Admission:
         turn.held_since = None
         del self._running[turn]
         self._call_next()
+
+    def _note_arrival(self, turn: Turn) -> None:
+        self._num_coming -= turn.is_coming
+        turn.is_coming = False
 
     async def _wait(self, caller: str, lane: Lane) -> Place[asyncio.Future[None]]:
         if lane != "resumed" and len(self._queue) >= MAX_WAITING:
@@ -239,7 +253,8 @@ class Admission:
         if self._max_per_caller is not None and self._open[caller] >= self._max_per_caller:
             return "rate_limited", 0.0
         too_long_sec = self._expected_wait_sec(caller, lane) - self._max_wait_sec
-        if self._must_wait(lane) and too_long_sec > 0:
+        is_full = self.num_running + self._num_coming >= self._num_streams()
+        if (is_full or self._must_wait(lane)) and too_long_sec > 0:
             return "overloaded", too_long_sec
         return None
 
@@ -269,7 +284,7 @@ class Admission:
                 place.item.set_result(None)
 
     def _expected_wait_sec(self, caller: str, lane: Lane) -> float:
-        num_before = self._queue.num_before(caller, lane)
+        num_before = self._queue.num_before(caller, lane) + self._num_coming
         return (num_before + 1) * self._place_sec() / self._num_streams()
 
     def _place_sec(self) -> float:

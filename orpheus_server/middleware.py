@@ -10,7 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orpheus_server.http_errors import error_response, internal_error
+from orpheus_server.errors import ShuttingDown
+from orpheus_server.http_errors import error_response, internal_error, orpheus_error_response
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,12 @@ class RequestScope:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # The server ends and waits no longer; its own answer would be plain text.
+            if not has_started and scope["type"] == "http":
+                error = ShuttingDown("The server is stopping; another one may take the request.")
+                await orpheus_error_response(error)(scope, receive, send_with_id)
+            raise
         except Exception:  # an edge of the process: whatever it is, the caller gets an answer
             logger.exception("request=%s failed unexpectedly", request_id)
             if has_started or scope["type"] == "websocket":

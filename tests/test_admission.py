@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -342,3 +342,24 @@ async def test_asking_whether_it_is_open_rejects_nobody() -> None:
         await them.come("a1")
         assert not them.admission.is_open
         assert them.admission.rejections == {}
+
+
+async def test_a_crowd_that_comes_at_once_is_told_at_once() -> None:
+    """All of it was planned first, which took the loop and the pool for seconds."""
+    them = Admission(lambda: 2, max_wait_sec=2)
+    told = 0
+    with ExitStack() as stack:
+        turns = []
+        for _ in range(20):
+            try:
+                turn = them.open_turn("a", "interactive", is_coming=True)
+                turns.append(stack.enter_context(turn))
+            except Overloaded:
+                told += 1
+        # Two have room, and a third would wait for three seconds.
+        assert (len(turns), told) == (2, 18)
+        for each in turns:
+            await each.wait()
+        assert them.num_running == 2
+    assert them.num_running == 0
+    them.check("a", "interactive")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -97,6 +98,26 @@ def test_a_second_signal_ends_it_at_once(drained: Draining) -> None:
     drained._thread.join(WAIT_LIMIT_SEC)
     assert not drained._thread.is_alive()
     assert drained.fakes.engine.num_active == 0
+
+
+def test_one_that_has_no_answer_yet_gets_one(drained: Draining) -> None:
+    """It was uvicorn's plain text."""
+    drained.fakes.engine.enqueue(Script((), hangs_at_end=True, gate=asyncio.Event()))
+    body = {"input": SENTENCE, "response_format": "pcm"}
+    answers: list[httpx2.Response] = []
+
+    def ask() -> None:
+        url = f"{drained.url}/v1/audio/speech"
+        answers.append(httpx2.post(url, json=body, timeout=WAIT_LIMIT_SEC))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until(lambda: drained.fakes.engine.num_active == 1)
+    drained.signal()
+    drained.signal()
+    asking.join()
+    assert answers[0].status_code == 503
+    assert answers[0].json()["error"]["code"] == "shutting_down"
 
 
 def test_the_end_of_its_time() -> None:

@@ -74,7 +74,7 @@ class TestTooMany:
                 error = error_of(call)
                 assert error["type"] == "service_unavailable_error"
                 assert (error["code"], error["param"]) == ("server_is_overloaded", None)
-                assert headers_of(call)["retry-after"] == "1"
+                assert headers_of(call)["retry-after"] == "3"
                 assert headers_of(call)["x-request-id"].startswith("req_")
             assert stage.server.engine.num_active == 2
             gate.set()

@@ -70,10 +70,15 @@ async def create_speech(
     is_streamed = _is_streamed(body, runtime) and (is_sse or request.scope["http_version"] != "1.0")
     lane: Lane = "interactive" if is_streamed else "bulk"
     voice = check_request(body, runtime)
+    opened = ExitStack()
     # Before any work on its text: a caller who must come back later learns it at once.
-    runtime.admission.check(caller, lane)
-    plan, job = await plan_job(body, voice, runtime, request_id)
-    answer = _Answer(job, runtime, caller, lane, started)
+    turn = opened.enter_context(runtime.admission.open_turn(caller, lane, is_coming=True))
+    try:
+        plan, job = await plan_job(body, voice, runtime, request_id)
+    except BaseException:
+        opened.close()
+        raise
+    answer = _Answer(job, runtime, caller, turn, opened, started)
     if not is_streamed:
         data = await until_disconnect(request.receive, answer.whole())
         if data is None:
@@ -152,30 +157,26 @@ class _Answer:
     job: SpeechJob
     runtime: Runtime
     caller: str
-    lane: Lane
+    turn: Turn
+    opened: ExitStack
+    """Holds the turn until the answer has been sent: what nobody fetches is in memory so long."""
+
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)
-    _turn: Turn | None = field(default=None, init=False)
-    _open: ExitStack = field(default_factory=ExitStack, init=False)
     _first_sec: float = field(default=0.0, init=False)
     _is_ended: bool = field(default=False, init=False)
 
     async def whole(self) -> bytes:
         """The answer as one file."""
         try:
-            # Until it has been sent: a file that nobody fetches is in memory all the while.
-            turn = self._open.enter_context(
-                self.runtime.admission.open_turn(self.caller, self.lane)
-            )
-            self._turn = turn
-            await turn.wait()
-            work = self.runtime.synthesizer.collect(self.job, self.stats, turn)
+            await self.turn.wait()
+            work = self.runtime.synthesizer.collect(self.job, self.stats, self.turn)
             data = await within(self._limit_sec, work)
         except OrpheusError as error:
             self._fail(error)
             raise
         except BaseException:
-            self._open.close()
+            self.opened.close()
             raise
         self._first_sec = time.perf_counter() - self.started
         return data
@@ -183,22 +184,24 @@ class _Answer:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Its bytes as they are made."""
         try:
-            with self.runtime.admission.open_turn(self.caller, self.lane) as self._turn:
-                # Before the clock of the answer starts.
-                await self._turn.wait()
-                made = self.runtime.synthesizer.stream(self.job, self.stats, self._turn)
-                async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
-                    async for piece in pieces:
-                        if piece.data:
-                            self._first_sec = self._first_sec or time.perf_counter() - self.started
-                            yield piece.data
+            # Before the clock of the answer starts.
+            await self.turn.wait()
+            made = self.runtime.synthesizer.stream(self.job, self.stats, self.turn)
+            async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
+                async for piece in pieces:
+                    if piece.data:
+                        self._first_sec = self._first_sec or time.perf_counter() - self.started
+                        yield piece.data
         except OrpheusError as error:
             self._fail(error)
+            raise
+        except BaseException:
+            self.opened.close()
             raise
 
     @property
     def _queue_sec(self) -> float:
-        return self._turn.waited_sec if self._turn else 0.0
+        return self.turn.waited_sec
 
     @property
     def _limit_sec(self) -> float:
@@ -236,7 +239,7 @@ class _Answer:
         if self._is_ended:
             return
         self._is_ended = True
-        self._open.close()
+        self.opened.close()
         metrics = self.runtime.metrics
         metrics.count_utterance(_ROUTE, outcome)
         if outcome == "caller left":
