@@ -104,6 +104,17 @@ def lay_out(text: str) -> Layout:
     return Layout(text)
 
 
+def count_sentences(text: str) -> int:
+    """Ends of sentences, one at the end of the text among them; a clause that ends is none."""
+    layout = lay_out(text)
+    end = len(layout.text)
+    num, cut = 0, layout.first_from(Strength.SENTENCE, 1)
+    while cut < end:
+        num += 1
+        cut = layout.first_from(Strength.SENTENCE, cut + 1)
+    return num + (layout.text.rstrip(_CLOSERS)[-1:] in tuple(STOPS))
+
+
 def _rate_places(text: str) -> Iterator[tuple[int, Strength]]:
     """Yield each place between two words, counted with single spaces, and its strength."""
     pieces, rated = tee(_find_pieces(text))

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orpheus_server.chat_choice import ChatChoice, choose_chat
 from orpheus_server.checkpoint import Checkpoint, DtypeName, is_hub_id
 from orpheus_server.errors import StartError
 from orpheus_server.published import ENGLISH, PUBLISHED, find_published
@@ -14,6 +15,10 @@ from orpheus_server.speech_json import load_speech_json
 from orpheus_server.weights import find_files
 
 POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
+
+
+SHARE_ALONE, SHARE_BESIDE_CHAT = 0.9, 0.35
+"""Of the GPU's memory for the speech engine, where nothing is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Choice:
     max_num_seqs: int
     max_workers: int
     why: str
+    gpu_share: float = SHARE_ALONE
+    chat: ChatChoice | None = None
 
     def describe(self) -> str:
         """The one line of the start: model, engine, device, reason."""
@@ -48,6 +55,8 @@ def choose(settings: Settings, *, has_cuda: bool) -> Choice:
     else:
         checkpoint = load_speech_json(POCKET_FOLDER)
         why = "there is no CUDA GPU and TTS_MODEL_NAME is not set, so the bundled voice"
+    chat = choose_chat(settings, has_cuda=has_cuda)
+    is_shared = chat is not None and chat.place == "here"
     return Choice(
         checkpoint=checkpoint,
         is_cuda=has_cuda,
@@ -57,6 +66,9 @@ def choose(settings: Settings, *, has_cuda: bool) -> Choice:
         max_num_seqs=settings.tts_max_num_seqs or (256 if has_cuda else 32),
         max_workers=settings.tts_max_workers or (16 if has_cuda else os.cpu_count() or 1),
         why=why,
+        gpu_share=settings.tts_gpu_memory_utilization
+        or (SHARE_BESIDE_CHAT if is_shared else SHARE_ALONE),
+        chat=chat,
     )
 
 
@@ -84,6 +96,7 @@ def find_checkpoint(settings: Settings) -> Checkpoint:
 def check_start(settings: Settings) -> None:
     """Raises `StartError` for what can be told before anything is loaded."""
     check_torchvision()
+    choose_chat(settings, has_cuda=False)
     if settings.tts_model_name is not None:
         find_checkpoint(settings)
     if settings.snac_device not in (None, "cpu"):

@@ -10,13 +10,17 @@ OrpheusError
 │   └── OriginRefused     a web page that was not allowed
 ├── RateLimited           this caller has used up a limit of its own
 ├── RequestTimedOut       the server took longer than a request may take
+│   └── ChatModelTimedOut the language model did not write on in time
 ├── GenerationFailed      this request failed; others are not affected
-│   └── ChunkFailed       every attempt at a chunk failed and the caller wants no second best
+│   ├── ChunkFailed       every attempt at a chunk failed and the caller wants no second best
+│   └── ChatModelFailed   the language model failed on this request
+├── ChatNotConfigured     there is no language model here
 └── EngineUnavailable     nobody can be served now
     ├── EngineNotReady    still loading, or closing
     ├── EngineDead        the engine died or hangs; it is being started again
     ├── Overloaded        more callers than can be served in real time
-    └── ShuttingDown      what runs is finished, nothing new begins
+    ├── ShuttingDown      what runs is finished, nothing new begins
+    └── ChatModelAway     the server of the language model does not answer, or is full
 """
 
 
@@ -67,6 +71,10 @@ class RequestTimedOut(OrpheusError):
     """The server took longer than a request may take."""
 
 
+class ChatModelTimedOut(RequestTimedOut):
+    """The language model did not write on in time."""
+
+
 class GenerationFailed(OrpheusError):
     """This request failed inside the server; others are not affected."""
 
@@ -105,3 +113,19 @@ class ShuttingDown(EngineUnavailable):
     """What runs is finished and nothing new begins; another server may take it."""
 
     retry_after_sec = 10
+
+
+class ChatModelFailed(GenerationFailed):
+    """The language model failed on this request; others are not affected."""
+
+
+class ChatModelAway(EngineUnavailable):
+    """The server of the language model does not answer, or is full."""
+
+    def __init__(self, message: str, *, retry_after_sec: int = 10) -> None:
+        super().__init__(message)
+        self.retry_after_sec = retry_after_sec
+
+
+class ChatNotConfigured(OrpheusError):
+    """There is no language model here, and there will be none before the server's next start."""

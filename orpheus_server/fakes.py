@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orpheus_server.audio import Samples, empty
+from orpheus_server.chat_models import ChatModelInfo
 from orpheus_server.checkpoint import TokenLayout
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.frames import Frame, to_token_ids
@@ -17,6 +18,8 @@ from orpheus_server.interfaces import (
     Deadline,
     Finish,
     FinishReason,
+    ReplyDelta,
+    ReplyRequest,
     TokenDelta,
     TokenEngine,
     TokenRequest,
@@ -334,3 +337,62 @@ class ToneUtterance:
         """Nothing, or the result."""
         self._decoder.calls.append((self._num_frames, self._noise_seed))
         return finish(self._result) if isinstance(self._result, np.ndarray) else empty()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyScript:
+    """What a scripted language model does: texts, one a delta, and how it ends.
+
+    It waits for `gate` before the delta with the index `gate_at`, and raises `error` in place of
+    its end. With `finish_reason` None it breaks off.
+    """
+
+    texts: tuple[str, ...]
+    finish_reason: FinishReason | None = "stop"
+    error: Exception | None = None
+    gate: asyncio.Event | None = None
+    gate_at: int = 0
+
+
+class ScriptedChatModel:
+    """Plays scripts: those queued with `enqueue` first, then `default` for every request.
+
+    `num_aborted` counts answers that were closed or cancelled before their end.
+    """
+
+    def __init__(self, default: ReplyScript) -> None:
+        self.info = ChatModelInfo(name="scripted", provider="fakes")
+        self.num_active = 0
+        self.is_alive = True
+        self.requests: list[ReplyRequest] = []
+        self.num_aborted = 0
+        self._default = default
+        self._queue: deque[ReplyScript] = deque()
+
+    def enqueue(self, *scripts: ReplyScript) -> None:
+        """Scripts for the next requests, in order."""
+        self._queue.extend(scripts)
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
+        """The next script; `max_tokens` is not looked at."""
+        self.requests.append(request)
+        script = self._queue.popleft() if self._queue else self._default
+        self.num_active += 1
+        is_ended = False
+        try:
+            for index in range(len(script.texts) + 1):
+                if script.gate is not None and index == script.gate_at:
+                    await script.gate.wait()
+                if index < len(script.texts):
+                    yield ReplyDelta(script.texts[index], 1, num_prompt_tokens=5)
+            is_ended = True
+            if script.error is not None:
+                raise script.error
+            if script.finish_reason is not None:
+                yield ReplyDelta("", 0, script.finish_reason)
+        finally:
+            self.num_active -= 1
+            self.num_aborted += not is_ended
+
+    async def close(self) -> None:
+        """There is nothing to end."""

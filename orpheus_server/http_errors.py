@@ -11,6 +11,9 @@ from starlette.exceptions import HTTPException
 
 from orpheus_server.errors import (
     AccessDenied,
+    ChatModelAway,
+    ChatModelFailed,
+    ChatNotConfigured,
     ChunkFailed,
     EngineUnavailable,
     GenerationFailed,
@@ -55,6 +58,7 @@ _TABLE: dict[type[OrpheusError], Answer] = {
     UnknownModel: Answer(404, INVALID_REQUEST, "model_not_found", {}),
     RequestError: Answer(400, INVALID_REQUEST, "invalid_value", {}),
     ChunkFailed: Answer(500, SERVER_ERROR, "generation_failed", _DO_NOT_RETRY),
+    ChatModelFailed: Answer(502, SERVER_ERROR, "llm_failed", {}),
     GenerationFailed: Answer(500, SERVER_ERROR, "generation_failed", {}),
     AccessDenied: Answer(403, NOT_PERMITTED, "access_denied", _CLOSE),
     KeyRefused: Answer(
@@ -67,6 +71,8 @@ _TABLE: dict[type[OrpheusError], Answer] = {
     Overloaded: Answer(503, UNAVAILABLE, "server_is_overloaded", {}),
     # The connection leads to a server that is about to end.
     ShuttingDown: Answer(503, UNAVAILABLE, "shutting_down", _CLOSE),
+    ChatModelAway: Answer(503, UNAVAILABLE, "llm_unavailable", {}),
+    ChatNotConfigured: Answer(503, UNAVAILABLE, "llm_not_configured", _DO_NOT_RETRY),
     EngineUnavailable: Answer(503, UNAVAILABLE, "engine_unavailable", {}),
     OrpheusError: Answer(500, SERVER_ERROR, "internal_error", {}),
 }

@@ -1,10 +1,12 @@
-"""The seams: what the synthesizer needs from an engine and from a codec."""
+"""The seams: what speech needs from an engine and a codec, and chat from a language model."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from orpheus_server.audio import Samples
+from orpheus_server.chat_models import ChatModelInfo
+from orpheus_server.conversation import ChatMessage
 from orpheus_server.frames import Frame
 from orpheus_server.sampling import SamplingOptions
 
@@ -108,3 +110,65 @@ class FrameDecoder(Protocol):
 
     async def close(self) -> None:
         """Ends what decodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyOptions:
+    """How a language model is to answer; None leaves it to the model, 0 penalties are off."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRequest:
+    """One answer that is asked for; `messages` are as `conversation.arrange` leaves them."""
+
+    request_id: str
+    messages: tuple[ChatMessage, ...]
+    options: ReplyOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDelta:
+    """More of the answer, whole characters; the last one has a finish reason and maybe no text.
+
+    `num_tokens` were written for it. `num_prompt_tokens` is None until it is known.
+    """
+
+    text: str
+    num_tokens: int
+    finish_reason: FinishReason | None = None
+    num_prompt_tokens: int | None = None
+
+
+class ChatModel(Protocol):
+    """Writes answers. Used from one event loop only."""
+
+    @property
+    def info(self) -> ChatModelInfo:
+        """Name, licence, attribution."""
+
+    @property
+    def num_active(self) -> int:
+        """Answers that are being written."""
+
+    @property
+    def is_alive(self) -> bool:
+        """False while it cannot answer anybody."""
+
+    def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
+        """The answer as it is written. Closing the generator stops the model.
+
+        Messages that the model has no room for are left out, oldest first. Raises `RequestError`
+        for a conversation that it cannot take, `ChatModelFailed` if only this answer failed,
+        `EngineUnavailable` if nobody can be answered.
+        """
+
+    async def close(self) -> None:
+        """Ends it and everything it started."""

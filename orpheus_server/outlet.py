@@ -51,6 +51,7 @@ class ChunkOutlet:
     """
 
     num_expected = math.inf
+    elapsed_sec = 0.0
 
     def __init__(
         self,

@@ -131,7 +131,7 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
         dtype=choice.dtype,
         max_model_len=choice.max_model_len,
         max_num_seqs=choice.max_num_seqs,
-        gpu_memory_utilization=settings.tts_gpu_memory_utilization,
+        gpu_memory_utilization=choice.gpu_share,
         tensor_parallel_size=settings.tts_tensor_parallel_size,
     )
     build_engine = partial(build_vllm_engine, checkpoint, options)

@@ -7,17 +7,21 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from orpheus_server.admission import Admission
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.capacity import Capacity
+from orpheus_server.chat_models import ChatModelInfo
+from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice, choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
 from orpheus_server.engine_keeper import BEING_RESTARTED, EngineKeeper
 from orpheus_server.errors import (
+    ChatNotConfigured,
     EngineDead,
     EngineNotReady,
     OrpheusError,
@@ -25,7 +29,7 @@ from orpheus_server.errors import (
     ShuttingDown,
     StartError,
 )
-from orpheus_server.interfaces import TokenEngine
+from orpheus_server.interfaces import ChatModel, TokenEngine
 from orpheus_server.metrics import Metrics, Snapshot
 from orpheus_server.parts import Parts, build_parts, gpu_memory, keep_engine
 from orpheus_server.planning import limits_for
@@ -38,6 +42,8 @@ from orpheus_server.warm_up import measure_capacity, warm_up
 logger = logging.getLogger(__name__)
 
 Status = Literal["healthy", "starting", "degraded"]
+
+CHAT_BEING_RESTARTED = "The language model is being started again; try again in half a minute."
 
 WARM_UP_LIMIT_SEC = 300
 """A first word compiles kernels on CUDA; nobody watches the engine before it."""
@@ -71,6 +77,7 @@ class Runtime:
         self.keeper: EngineKeeper | None = None
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None
+        self._chat: ChatModel | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -99,9 +106,42 @@ class Runtime:
             raise EngineDead(BEING_RESTARTED)
         return self._synthesizer
 
+    @property
+    def chat_model(self) -> ChatModel:
+        """Raises `ChatNotConfigured`, `EngineNotReady` while it loads, `EngineDead` when it is
+        lost, `ShuttingDown`.
+        """
+        if self.choice.chat is None:
+            raise ChatNotConfigured(
+                "This server has no language model. Set LLM_MODEL_NAME: echo to try it, auto for "
+                "Gemma on a CUDA GPU, a folder or hub id, or with LLM_BASE_URL a name that the "
+                "server there knows."
+            )
+        if self.draining.is_set():
+            raise ShuttingDown("The server is stopping; another one may take the request.")
+        if self._chat is None:
+            raise EngineNotReady("The language model is still loading; try again in a moment.")
+        if not self._chat.is_alive:
+            raise EngineDead(CHAT_BEING_RESTARTED)
+        return self._chat
+
+    @property
+    def chat_info(self) -> ChatModelInfo | None:
+        """What is known of the language model; None where there is none."""
+        if self._chat is not None:
+            return self._chat.info
+        return None if self.choice.chat is None else self.choice.chat.info
+
+    @property
+    def is_chat_ready(self) -> bool:
+        """True if somebody would be answered now."""
+        return self._chat is not None and self._chat.is_alive
+
     def check_ready(self) -> None:
         """Raises what a caller who came now would be told."""
         _ = self.synthesizer
+        if self.choice.chat is not None:
+            _ = self.chat_model
         if not self.admission.is_open:
             raise Overloaded("More speech is asked for than can be made.", retry_after_sec=5)
 
@@ -195,9 +235,13 @@ class Runtime:
         """From now on requests are served."""
         self._engine, self._synthesizer = engine, synthesizer
 
+    def open_chat(self, model: ChatModel) -> None:
+        """From now on the chat routes answer."""
+        self._chat = model
+
     def close_for_requests(self) -> None:
         """From now on requests are told to come back later."""
-        self._engine, self._synthesizer = None, None
+        self._engine, self._synthesizer, self._chat = None, None, None
 
 
 @asynccontextmanager
@@ -232,8 +276,8 @@ async def _load(
 ) -> None:
     started = time.monotonic()
 
-    def give_up() -> None:
-        runtime.start_error = StartError("the speech engine was lost too often")
+    def give_up(what: str) -> None:
+        runtime.start_error = StartError(f"the {what} was lost too often")
         on_start_failure()
 
     try:
@@ -242,7 +286,12 @@ async def _load(
         parts = await asyncio.to_thread(build_parts, runtime.choice, runtime.settings)
         stack.push_async_callback(parts.pool.close)
         stack.push_async_callback(parts.decoder.close)
-        keeper = keep_engine(parts, runtime.checkpoint, runtime.settings, on_give_up=give_up)
+        keeper = keep_engine(
+            parts,
+            runtime.checkpoint,
+            runtime.settings,
+            on_give_up=partial(give_up, "speech engine"),
+        )
         parts, runtime.keeper = replace(parts, engine=keeper), keeper
         stack.push_async_callback(keeper.close)
         synthesizer = runtime.assemble(parts)
@@ -250,6 +299,22 @@ async def _load(
             return
         runtime.preparing = asyncio.create_task(_prepare(runtime, synthesizer))
         await runtime.preparing
+        # A first generation may compile for as long as a frozen engine is given.
+        keeper.open()
+        runtime.open_for_requests(keeper, synthesizer)
+        if runtime.choice.chat is not None:
+            # Only now: two engines that load at once each measure the memory of both.
+            logger.info("the voice is ready after %.1f s", time.monotonic() - started)
+            chat = await open_chat_model(
+                runtime.choice.chat,
+                runtime.settings,
+                stack,
+                is_cuda=runtime.choice.is_cuda,
+                on_give_up=partial(give_up, "language model"),
+            )
+            if runtime.is_closing:
+                return
+            runtime.open_chat(chat)
         # What is loaded now stays: a collection that walks all of it stops every stream at once.
         gc.collect()
         gc.freeze()
@@ -262,9 +327,6 @@ async def _load(
         logger.exception("unexpected failure while loading")
         _fail(runtime, error, on_start_failure)
     else:
-        # A first generation may compile for as long as a frozen engine is given.
-        keeper.open()
-        runtime.open_for_requests(keeper, synthesizer)
         logger.info("ready after %.1f s", time.monotonic() - started)
 
 

@@ -14,7 +14,7 @@ from orpheus_server.checkpoint import DtypeName
 from orpheus_server.errors import StartError
 
 ENV_FILE = Path(".env")
-_PREFIXES = ("TTS_", "SNAC_")
+_PREFIXES = ("TTS_", "SNAC_", "LLM_")
 
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -59,8 +59,9 @@ class Settings(BaseSettings):
     tts_tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
     """GPUs that share one engine."""
 
-    tts_gpu_memory_utilization: Share = 0.9
-    """Share of the GPU's memory for the engine; not used on CPU."""
+    tts_gpu_memory_utilization: Share | None = None
+    """Share of the GPU's memory for the speech engine; not used on CPU. Not set: 0.9, or 0.35
+    beside a language model in this process."""
 
     tts_max_num_seqs: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Generations at once. Not set: 256 on CUDA, 32 on CPU."""
@@ -153,6 +154,32 @@ class Settings(BaseSettings):
 
     enable_docs: bool = True
     """Serve `/docs` and `/openapi.json`."""
+
+    llm_model_name: str | None = None
+    """Language model of the chat routes: auto (google/gemma-2-2b-it with a CUDA GPU, else none),
+    echo (says what it was told), a folder or hub id to run in this process, or with LLM_BASE_URL
+    the name that the server there knows. Not set: no chat."""
+
+    llm_base_url: str | None = None
+    """Server of the language model, any that speaks OpenAI's API: http://127.0.0.1:11434/v1 is
+    Ollama's. Not set: LLM_MODEL_NAME runs in this process."""
+
+    llm_api_key: SecretStr | None = None
+    """Key for that server."""
+
+    llm_max_model_len: Annotated[int, Field(ge=512, le=1_048_576)] = 2048
+    """Room for a conversation and its answer in tokens; the oldest messages that do not fit are
+    left out. Less where the model has less."""
+
+    llm_gpu_memory_utilization: Share = 0.25
+    """Share of the GPU's memory for a language model in this process; not used on CPU."""
+
+    llm_system_prompt: str | None = None
+    """What the language model is told before every spoken conversation. Not set: to speak in short
+    sentences, without markup, with the emotion tags of the voice."""
+
+    llm_timeout_sec: Seconds = 30.0
+    """Longest time to the first token of an answer, and between two tokens."""
 
     snac_device: str | None = None
     """Device of the codec: cpu, cuda, cuda:1. Not set: the engine's GPU, else cpu."""

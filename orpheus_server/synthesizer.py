@@ -43,7 +43,8 @@ player runs dry between them; more, and there are more generations at once than 
 class SpeechJob:
     """A request as the pipeline sees it; everything in it is valid.
 
-    `texts` are its chunks, each one generation.
+    `texts` are its chunks, each one generation. What nobody knows yet may turn out to be nothing
+    to speak (`may_be_silent`), which is an error otherwise.
     """
 
     request_id: str
@@ -53,6 +54,7 @@ class SpeechJob:
     seed: int | None
     speed: float
     response_format: str
+    may_be_silent: bool = False
 
 
 @dataclass(slots=True)
@@ -69,9 +71,11 @@ class SpeechStats:
     num_output_tokens: int = 0
     num_dropped_symbols: int = 0
     num_samples: int = 0
+    chunk_secs: list[float] = field(default_factory=list)
 
-    def add(self, chunk: ChunkReport) -> None:
-        """Counts one chunk, the next in order."""
+    def add(self, chunk: ChunkReport, elapsed_sec: float) -> None:
+        """Counts one chunk, the next in order, which took that long to make."""
+        self.chunk_secs.append(elapsed_sec)
         if chunk.verdict is not None:
             self.degraded_chunks.append(self.num_chunks)
         self.num_chunks += 1
@@ -169,7 +173,7 @@ class Synthesizer:
                 stats.num_samples = renderer.num_samples
                 num_spoken += piece.samples.size
                 yield AudioPiece(data, start, piece.chunk, piece.text)
-        _check_sound(num_spoken)
+        _check_sound(job, num_spoken)
         start = renderer.num_samples
         data = await self._pool.run(renderer.flush)
         stats.num_samples = renderer.num_samples
@@ -184,7 +188,7 @@ class Synthesizer:
             async for piece in pieces:
                 parts.append(await self._pool.run(renderer.feed, piece.samples))
                 num_spoken += piece.samples.size
-        _check_sound(num_spoken)
+        _check_sound(job, num_spoken)
         parts.append(await self._pool.run(renderer.flush))
         stats.num_samples = renderer.num_samples
         return b"".join(parts)
@@ -257,7 +261,7 @@ class Synthesizer:
                     async for samples in pieces:
                         playback.give(samples.size)
                         yield SpokenPiece(index, text, samples)
-                stats.add(outlet.report)
+                stats.add(outlet.report, outlet.elapsed_sec)
 
     async def _measured(self, chunk: ChunkJob, outlet: ChunkOutlet) -> ChunkReport:
         """Speaks a chunk, and tells the capacity how quickly that went."""
@@ -276,11 +280,12 @@ class Synthesizer:
             raise
         finally:
             elapsed_sec, num_at_once = self._load.end(begun)
+            outlet.elapsed_sec = elapsed_sec
             if observe is not None:
                 observe(elapsed_sec, outlet.num_samples / self._sample_rate, num_at_once)
 
 
-def _check_sound(num_samples: int) -> None:
+def _check_sound(job: SpeechJob, num_samples: int) -> None:
     """An answer without a sample would be taken for one."""
-    if num_samples == 0:
+    if num_samples == 0 and not job.may_be_silent:
         raise nothing_to_speak()

@@ -17,11 +17,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from orpheus_server.app import create_app
 from orpheus_server.attempt import AttemptRunner
 from orpheus_server.audio import Samples, empty
+from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.choice import POCKET_FOLDER, Choice
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
 from orpheus_server.frames import FrameAssembler
-from orpheus_server.interfaces import TokenRequest
+from orpheus_server.interfaces import ChatModel, TokenRequest
 from orpheus_server.outlet import ChunkOutlet
 from orpheus_server.parts import Parts
 from orpheus_server.prompts import Phonemizer, PromptBuilder, load_tokenizer
@@ -315,12 +316,13 @@ async def open_bench(
 class FakeServer:
     """`with server.client() as client`: the app over the fakes, which stay at hand for scripts.
 
-    With `is_loaded=False` it stays as it is while the model loads.
+    With `is_loaded=False` it stays as it is while the model loads. `chat` is its language model.
     """
 
     checkpoint: Checkpoint = POCKET
     settings: Settings = field(default_factory=Settings)
     is_loaded: bool = True
+    chat: ChatModel | None = None
     engine: ScriptedEngine = field(init=False)
     decoder: ToneDecoder = field(init=False, default_factory=ToneDecoder)
     runtime: Runtime = field(init=False)
@@ -340,6 +342,7 @@ class FakeServer:
             max_num_seqs=32,
             max_workers=2,
             why="a test asked for it",
+            chat=None if self.chat is None else ChatChoice("echo", self.chat.info.name),
         )
         self.runtime = runtime = Runtime(settings, choice)
         pool = WorkerPool(choice.max_workers)
@@ -348,6 +351,8 @@ class FakeServer:
         synthesizer = runtime.assemble(parts)
         if self.is_loaded:
             runtime.open_for_requests(self.engine, synthesizer)
+            if self.chat is not None:
+                runtime.open_chat(self.chat)
         try:
             yield runtime
         finally:
@@ -373,6 +378,7 @@ class FakeServer:
         with client:
             yield client
             assert self.engine.num_active == 0
+            assert self.chat is None or self.chat.num_active == 0
 
 
 async def call_by_hand(

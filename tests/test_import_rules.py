@@ -27,9 +27,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "HTTP": (
         *("routes", "stream_session", "utterance", "stream_events", "live_response", "disconnect"),
         *("middleware", "access", "security_headers", "http_errors"),
-        *("refusal", "write_stall", "peer_transport", "api_document"),
+        *("refusal", "write_stall", "peer_transport", "api_document", "talk"),
     ),
-    "composition root": ("runtime", "parts", "warm_up"),
+    "composition root": ("runtime", "parts", "chat_parts", "warm_up"),
     "conductor": ("synthesizer",),
     "chunks": ("chunk_speaker",),
     "attempts": ("attempt", "rollback"),
@@ -37,7 +37,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
         *("choice", "logs", "tasks", "workers", "schemas", "admission", "metrics", "time_limit"),
-        *("engine_keeper", "engine_life", "reaper"),
+        *("engine_keeper", "engine_life", "reaper", "echo_model", "reply"),
     ),
     "seams": ("interfaces",),
     "pure": (
@@ -45,7 +45,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice", "__init__"),
         *("api_keys", "origins", "caller_slots", "capacity", "fair_queue", "restart_budget"),
-        "connection_limits",
+        *("connection_limits", "conversation", "chat_models", "chat_choice", "stop_filter"),
+        *("voice_prompt", "speakable"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}

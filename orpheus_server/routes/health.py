@@ -20,8 +20,12 @@ async def get_health(runtime: CurrentRuntime) -> Health:
         status=runtime.status,
         model_loaded=is_loaded,
         timestamp=time.time(),
-        models=LoadedModels(tts=is_loaded, llm=False),
-        features=Features(text_to_speech=True, conversational_ai=False, streaming=True),
+        models=LoadedModels(tts=is_loaded, llm=runtime.is_chat_ready),
+        features=Features(
+            text_to_speech=True,
+            conversational_ai=runtime.choice.chat is not None,
+            streaming=True,
+        ),
         model=runtime.choice.describe(),
         active_generations=runtime.num_active_generations,
     )

@@ -1,0 +1,91 @@
+"""Messages between somebody and a language model, and which of them a model is given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from orpheus_server.errors import RequestError
+
+Role = Literal["system", "user", "assistant"]
+
+_JOINT = "\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """What one of them said; of `system` there is at most one, and it comes first."""
+
+    role: Role
+    content: str
+
+
+def arrange(
+    messages: Sequence[ChatMessage], *, default_system: str | None
+) -> tuple[ChatMessage, ...]:
+    """The messages in the order that every chat template takes: system, then turns that alternate.
+
+    System messages become one, and replace the default. Templates like Gemma's refuse two turns of
+    the same role in a row: those become one, and empty ones are left out. Raises `RequestError` if
+    the last turn is not the user's.
+    """
+    said = [message for message in messages if message.content.strip()]
+    own_system = [message.content for message in said if message.role == "system"]
+    turns: list[ChatMessage] = []
+    for message in said:
+        if message.role == "system":
+            continue
+        if turns and turns[-1].role == message.role:
+            turns[-1] = ChatMessage(message.role, turns[-1].content + _JOINT + message.content)
+        else:
+            turns.append(message)
+    if not turns or turns[-1].role != "user":
+        raise RequestError(
+            "The last message must be the user's, and say something.",
+            param="messages",
+            code="invalid_value",
+        )
+    system = _JOINT.join(own_system) or default_system
+    return (ChatMessage("system", system), *turns) if system else tuple(turns)
+
+
+def fold_system(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
+    """For templates that know no system role, such as Gemma's: it becomes part of the first turn.
+
+    A conversation that the assistant began gets a turn of the user's before it.
+    """
+    if not messages or messages[0].role != "system":
+        return tuple(messages)
+    system, *turns = messages
+    if turns and turns[0].role == "user":
+        first = ChatMessage("user", system.content + _JOINT + turns[0].content)
+        return (first, *turns[1:])
+    return (ChatMessage("user", system.content), *turns)
+
+
+def trim(
+    messages: Sequence[ChatMessage], *, num_tokens: Callable[[ChatMessage], int], room_tokens: int
+) -> tuple[ChatMessage, ...]:
+    """The newest messages that fit into the room, and always the system's.
+
+    The oldest go first, and with a question its answer: what is left begins with the user. Raises
+    `RequestError` if not even the last one fits.
+    """
+    system = tuple(message for message in messages[:1] if message.role == "system")
+    turns = list(messages[len(system) :])
+    left = room_tokens - sum(map(num_tokens, system)) - num_tokens(turns[-1])
+    if left < 0:
+        raise RequestError(
+            f"The message and the system prompt are longer than the {room_tokens} tokens that the "
+            "language model has room for.",
+            param="messages",
+            code="context_length_exceeded",
+        )
+    start = len(turns) - 1
+    while start > 0:
+        left -= num_tokens(turns[start - 1])
+        if left < 0:
+            break
+        start -= 1
+    if start > 0 and turns[start].role != "user":
+        start += 1
+    return (*system, *turns[start:])

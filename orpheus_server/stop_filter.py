@@ -1,0 +1,37 @@
+"""Ends a text at the first of some strings, which may come in pieces."""
+
+
+class StopFilter:
+    """Lets text through up to the first stop string; the end of what came may be held back."""
+
+    def __init__(self, stops: tuple[str, ...]) -> None:
+        self.is_stopped = False
+        self._stops = tuple(stop for stop in stops if stop)
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """What certainly stands before any stop string; nothing more once one has come."""
+        if self.is_stopped:
+            return ""
+        text = self._held + text
+        self._held = ""
+        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        if found:
+            self.is_stopped = True
+            return text[: min(found)]
+        num_held = max((_num_open(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - num_held :]
+        return text[: len(text) - num_held]
+
+    def flush(self) -> str:
+        """What was held back and turned out to be no stop string."""
+        held, self._held = self._held, ""
+        return "" if self.is_stopped else held
+
+
+def _num_open(text: str, stop: str) -> int:
+    """Characters at the end of the text with which the string may have begun."""
+    for num_chars in range(min(len(stop) - 1, len(text)), 0, -1):
+        if text.endswith(stop[:num_chars]):
+            return num_chars
+    return 0

@@ -1,0 +1,180 @@
+"""One answer of the language model on its way to somebody's ear, and what is told of it."""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+from orpheus_server.admission import Turn
+from orpheus_server.checkpoint import Voice
+from orpheus_server.conversation import ChatMessage, arrange
+from orpheus_server.interfaces import ReplyOptions, ReplyRequest
+from orpheus_server.reply import Reply, SpeechText, open_reply
+from orpheus_server.runtime import Runtime
+from orpheus_server.sampling import SamplingOptions
+from orpheus_server.synthesizer import AudioPiece, SpeechJob, SpeechStats
+from orpheus_server.time_limit import pieces_within
+from orpheus_server.voice_prompt import voice_prompt
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HowToSpeak:
+    """With which voice, pace and format an answer is spoken."""
+
+    voice: Voice
+    sampling: SamplingOptions
+    response_format: str
+    speed: float = 1.0
+    seed: int | None = None
+
+
+class Talk:
+    """An answer that is being written, and spoken if `pieces` is asked for."""
+
+    def __init__(
+        self,
+        request_id: str,
+        reply: Reply,
+        runtime: Runtime,
+        how: HowToSpeak | None,
+        turn: Turn | None,
+        *,
+        route: str,
+        caller: str,
+    ) -> None:
+        self.reply = reply
+        self.stats = SpeechStats()
+        self.first_audio_sec: float | None = None
+        self._request_id = request_id
+        self._runtime = runtime
+        self._how = how
+        self._turn = turn
+        self._route = route
+        self._caller = caller
+        self._is_reported = False
+
+    @property
+    def is_silent(self) -> bool:
+        """True if no sample was made of it so far."""
+        return self.stats.num_samples == 0
+
+    async def pieces(
+        self, *, counts: Callable[[], bool] = lambda: True
+    ) -> AsyncGenerator[AudioPiece, None]:
+        """The answer as sound, from its first sentence on while the next ones are being written.
+
+        Raises `RequestTimedOut` as `pieces_within` does.
+        """
+        assert self._how is not None
+        how, runtime = self._how, self._runtime
+        job = SpeechJob(
+            request_id=self._request_id,
+            texts=self.reply.chunks(),
+            voice=how.voice,
+            sampling=how.sampling,
+            seed=how.seed,
+            speed=how.speed,
+            response_format=how.response_format,
+            may_be_silent=True,
+        )
+        made = runtime.synthesizer.stream(job, self.stats, self._turn)
+        limit_sec = runtime.settings.tts_request_timeout_sec
+        async with aclosing(pieces_within(limit_sec, made, counts=counts)) as pieces:
+            async for piece in pieces:
+                if self.first_audio_sec is None and self.stats.num_samples:
+                    self.first_audio_sec = time.monotonic() - self.reply.started_at
+                yield piece
+
+    def report(self, outcome: str) -> None:
+        """One line in the log, and the metrics; only the first call counts."""
+        if self._is_reported:
+            return
+        self._is_reported = True
+        metrics = self._runtime.metrics
+        metrics.count_utterance(self._route, outcome)
+        if outcome == "caller left":
+            metrics.count_disconnect(self._route)
+        model, speech = self.reply.stats, self.stats
+        total_sec = time.monotonic() - self.reply.started_at
+        speaking_sec = total_sec - (model.first_chunk_sec or 0.0)
+        making_sec = sum(speech.chunk_secs)
+        logger.info(
+            "request=%s caller=%s outcome=%s llm=%s voice=%s prompt_tokens=%d llm_tokens=%d "
+            "llm_first_token_ms=%s llm_last_token_ms=%s llm_tokens_per_sec=%.1f "
+            "first_audio_ms=%s sentences=%d chunks=%d attempts=%d degraded=%d audio_sec=%.2f "
+            "voice_tokens=%d voice_tokens_per_sec=%.1f chunk_sec=%s sentence_mean_sec=%.3f "
+            "queue_sec=%.3f total_sec=%.2f",
+            self._request_id,
+            self._caller,
+            outcome.replace(" ", "_"),
+            info.name if (info := self._runtime.chat_info) else "-",
+            self._how.voice.name if self._how else "-",
+            model.num_prompt_tokens,
+            model.num_tokens,
+            _ms(model.first_token_sec),
+            _ms(model.last_token_sec),
+            model.tokens_per_sec,
+            _ms(self.first_audio_sec),
+            model.num_sentences,
+            speech.num_chunks,
+            speech.num_attempts,
+            len(speech.degraded_chunks),
+            speech.num_samples / self._runtime.checkpoint.sample_rate,
+            speech.num_output_tokens,
+            speech.num_output_tokens / speaking_sec if speaking_sec > 0 else 0.0,
+            ",".join(f"{sec:.2f}" for sec in speech.chunk_secs) or "-",
+            making_sec / model.num_sentences if model.num_sentences else 0.0,
+            self._turn.waited_sec if self._turn else 0.0,
+            total_sec,
+        )
+
+
+@asynccontextmanager
+async def open_talk(
+    runtime: Runtime,
+    request_id: str,
+    messages: Sequence[ChatMessage],
+    options: ReplyOptions,
+    *,
+    how: HowToSpeak | None,
+    turn: Turn | None,
+    route: str,
+    caller: str,
+    has_voice_prompt: bool = True,
+) -> AsyncIterator[Talk]:
+    """An answer to these messages; `how` None is one to be read. Leaving stops both models.
+
+    Raises `RequestError` for messages that no model could answer, and what `chat_model` and
+    `synthesizer` of the runtime raise.
+    """
+    model = runtime.chat_model
+    speech = None
+    voice = how.voice if how else runtime.checkpoint.default_voice
+    tags = runtime.checkpoint.tags_of(voice)
+    if how is not None:
+        synthesizer = runtime.synthesizer
+        speech = SpeechText(
+            synthesizer.open_text_stream(tags=tags), synthesizer.run_text, tags=tags
+        )
+    own = runtime.settings.llm_system_prompt or voice_prompt(language=voice.language, tags=tags)
+    arranged = arrange(messages, default_system=own if has_voice_prompt else None)
+    request = ReplyRequest(request_id, arranged, options)
+    timeout_sec = runtime.settings.llm_timeout_sec
+    async with open_reply(model, request, speech=speech, timeout_sec=timeout_sec) as reply:
+        talk = Talk(request_id, reply, runtime, how, turn, route=route, caller=caller)
+        outcome = "caller left"
+        try:
+            yield talk
+            outcome = "done"
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            talk.report(outcome)
+
+
+def _ms(seconds: float | None) -> str:
+    return "-" if seconds is None else str(round(seconds * 1000))
