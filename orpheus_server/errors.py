@@ -83,6 +83,14 @@ class ChunkFailed(GenerationFailed):
     """Every attempt at a chunk failed, and the same text would fail again."""
 
 
+class ChatModelFailed(GenerationFailed):
+    """The language model failed on this request; others are not affected."""
+
+
+class ChatNotConfigured(OrpheusError):
+    """There is no language model here, and there will be none before the server's next start."""
+
+
 class EngineUnavailable(OrpheusError):
     """Nobody can be served at the moment; it is worth trying again after `retry_after_sec`."""
 
@@ -115,17 +123,9 @@ class ShuttingDown(EngineUnavailable):
     retry_after_sec = 10
 
 
-class ChatModelFailed(GenerationFailed):
-    """The language model failed on this request; others are not affected."""
-
-
 class ChatModelAway(EngineUnavailable):
     """The server of the language model does not answer, or is full."""
 
     def __init__(self, message: str, *, retry_after_sec: int = 10) -> None:
         super().__init__(message)
         self.retry_after_sec = retry_after_sec
-
-
-class ChatNotConfigured(OrpheusError):
-    """There is no language model here, and there will be none before the server's next start."""

@@ -31,7 +31,7 @@ def real_tree(base: type[OrpheusError]) -> dict[str, str]:
 
 def test_the_drawing_is_true() -> None:
     assert drawn_tree() == real_tree(OrpheusError)
-    assert len(drawn_tree()) == 16
+    assert len(drawn_tree()) == 20
 
 
 def test_every_class_says_what_it_is() -> None:

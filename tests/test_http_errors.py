@@ -42,6 +42,10 @@ TABLE = {
     "EngineDead": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
     "Overloaded": Answer(503, UNAVAILABLE, "server_is_overloaded", {}),
     "ShuttingDown": Answer(503, UNAVAILABLE, "shutting_down", CLOSE),
+    "ChatModelAway": Answer(503, UNAVAILABLE, "llm_unavailable", {}),
+    "ChatModelFailed": Answer(502, "server_error", "llm_failed", {}),
+    "ChatModelTimedOut": Answer(504, "server_error", "timeout", NO_RETRY),
+    "ChatNotConfigured": Answer(503, UNAVAILABLE, "llm_not_configured", NO_RETRY),
 }
 RETRY_AFTER = {
     "RateLimited": "5",
@@ -50,6 +54,7 @@ RETRY_AFTER = {
     "EngineDead": "30",
     "Overloaded": "7",
     "ShuttingDown": "10",
+    "ChatModelAway": "10",
 }
 
 
