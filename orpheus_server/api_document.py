@@ -39,6 +39,15 @@ COUNT_HEADERS: dict[str, Any] = {
 """Of speech; one that would say nothing is not sent."""
 
 
+CHAT_HEADERS: dict[str, Any] = {
+    "x-orpheus-ignored-fields": COUNT_HEADERS["x-orpheus-ignored-fields"],
+    "x-orpheus-nothing-to-speak": _header(
+        "The answer holds nothing that can be spoken", {"enum": ["true"]}
+    ),
+}
+"""Of chat; one that would say nothing is not sent."""
+
+
 def failure(description: str, **headers: Any) -> dict[str, Any]:
     """A failure in OpenAI's envelope; `headers` with underscores for their hyphens."""
     own = {name.replace("_", "-"): header for name, header in headers.items()}

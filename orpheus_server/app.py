@@ -18,7 +18,17 @@ from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
 from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.middleware import BodyLimit, RequestScope
 from orpheus_server.origins import parse_origins
-from orpheus_server.routes import docs, health, metrics, models, root, speech, stream
+from orpheus_server.routes import (
+    chat,
+    docs,
+    health,
+    metrics,
+    models,
+    root,
+    speech,
+    stream,
+    tts,
+)
 from orpheus_server.runtime import Runtime, open_runtime
 from orpheus_server.security_headers import SecurityHeaders
 from orpheus_server.settings import Settings, load_settings
@@ -47,6 +57,7 @@ _CORS_EXPOSED = [
             "dropped-symbols",
             "dropped-tags",
             "ignored-fields",
+            "nothing-to-speak",
             "queue-ms",
         )
     ),
@@ -100,7 +111,7 @@ def create_app(
     )
     install_error_handlers(app)
     app.include_router(root.router)
-    for part in (speech, stream, models, health):
+    for part in (speech, stream, chat, tts, models, health):
         # Clients differ in whether their base URL ends in /v1.
         app.include_router(part.router, prefix="/v1")
         app.include_router(part.router, include_in_schema=False)

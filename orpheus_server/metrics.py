@@ -10,11 +10,20 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     GCCollector,
+    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from orpheus_server.chat_figures import ChatFigures
+
+_ANSWER_BUCKETS_SEC = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
+"""Around the second within which somebody who talks expects to hear something."""
+
+_RATE_BUCKETS = (5.0, 10.0, 20.0, 40.0, 82.0, 160.0, 320.0, 640.0, 1280.0, 2560.0)
+"""Tokens a second; 82 of the voice are real time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,15 @@ class GpuMemory:
     device: int
     used_bytes: int
     free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatState:
+    """The language model, where there is one."""
+
+    is_up: bool
+    num_replies: int
+    num_restarts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,7 @@ class Snapshot:
     num_chunks: int
     num_degraded_chunks: int
     gpu_memory: tuple[GpuMemory, ...] = ()
+    chat: ChatState | None = None
 
 
 class Source(Protocol):
@@ -57,7 +76,7 @@ class Source(Protocol):
 class Metrics:
     """One for each app: the counters that handlers raise, and what is read when asked for."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, has_chat: bool = False) -> None:
         self._registry = registry = CollectorRegistry(auto_describe=False)
         registry.register(_SnapshotCollector(source))
         ProcessCollector(registry=registry)
@@ -81,6 +100,7 @@ class Metrics:
             ("route",),
             registry=registry,
         )
+        self._chat = _ChatMetrics(registry) if has_chat else None
 
     def count_request(self, route: str, status: int) -> None:
         """An HTTP request was answered."""
@@ -94,9 +114,68 @@ class Metrics:
         """A caller left before its answer was whole."""
         self._disconnects.labels(route).inc()
 
+    def observe_chat(self, figures: ChatFigures) -> None:
+        """An answer of the language model ended, in whichever way."""
+        assert self._chat is not None
+        self._chat.observe(figures)
+
     def render(self) -> bytes:
         """The text format, version 0.0.4."""
         return generate_latest(self._registry)
+
+
+class _ChatMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"orpheus_chat_{name}", text, buckets=buckets, registry=registry)
+
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"orpheus_chat_{name}", text, registry=registry)
+
+        times = _ANSWER_BUCKETS_SEC
+        self._first_token = histogram(
+            "first_token_seconds", "From a message to the first token of its answer.", times
+        )
+        self._first_audio = histogram(
+            "first_audio_seconds", "From a message to the first sound of its answer.", times
+        )
+        self._sentence = histogram(
+            "sentence_seconds", "In which a sentence, or some short ones, were spoken.", times
+        )
+        self._answer = histogram("answer_seconds", "From a message to the end of it all.", times)
+        self._token_rate = histogram(
+            "tokens_per_second", "Of the language model, in one answer.", _RATE_BUCKETS
+        )
+        self._voice_rate = histogram(
+            "voice_tokens_per_second", "Of the voice, in one answer.", _RATE_BUCKETS
+        )
+        self._prompt_tokens = counter("prompt_tokens", "That the language model has read.")
+        self._tokens = counter("tokens", "That the language model has written.")
+        self._sentences = counter("sentences", "Of the language model that were to be spoken.")
+        self._chunks = counter("chunks", "Parts of answers that were spoken.")
+        self._voice_tokens = counter("voice_tokens", "Of the voice.")
+        self._audio = counter("audio_seconds", "Of speech.")
+
+    def observe(self, figures: ChatFigures) -> None:
+        for histogram, value in (
+            (self._first_token, figures.first_token_sec),
+            (self._first_audio, figures.first_audio_sec),
+            (self._answer, figures.total_sec),
+            (self._token_rate, figures.tokens_per_sec or None),
+            (self._voice_rate, figures.voice_tokens_per_sec or None),
+            *((self._sentence, sec) for sec in figures.chunk_secs),
+        ):
+            if value is not None:
+                histogram.observe(value)
+        for counter, number in (
+            (self._prompt_tokens, figures.num_prompt_tokens),
+            (self._tokens, figures.num_tokens),
+            (self._sentences, figures.num_sentences),
+            (self._chunks, len(figures.chunk_secs)),
+            (self._voice_tokens, figures.num_voice_tokens),
+            (self._audio, figures.audio_sec),
+        ):
+            counter.inc(number)
 
 
 class _SnapshotCollector:
@@ -143,6 +222,17 @@ class _SnapshotCollector:
             for name_of_one, count in counts.items():
                 family.add_metric((name_of_one,), count)
             yield family
+        if now.chat is not None:
+            for name, text, value in (
+                ("up", "1 while the language model answers.", now.chat.is_up),
+                ("replies_active", "Answers that are being written.", now.chat.num_replies),
+            ):
+                yield GaugeMetricFamily(f"orpheus_chat_{name}", text, value=float(value))
+            yield CounterMetricFamily(
+                "orpheus_chat_restarts",
+                "Times that the language model was started again.",
+                value=now.chat.num_restarts,
+            )
         memory = GaugeMetricFamily(
             "orpheus_gpu_memory_bytes", "Memory of the GPUs.", labels=("device", "state")
         )

@@ -30,7 +30,7 @@ from orpheus_server.errors import (
     StartError,
 )
 from orpheus_server.interfaces import ChatModel, TokenEngine
-from orpheus_server.metrics import Metrics, Snapshot
+from orpheus_server.metrics import ChatState, Metrics, Snapshot
 from orpheus_server.parts import Parts, build_parts, gpu_memory, keep_engine
 from orpheus_server.planning import limits_for
 from orpheus_server.reaper import Reaper
@@ -47,6 +47,9 @@ CHAT_BEING_RESTARTED = "The language model is being started again; try again in 
 
 WARM_UP_LIMIT_SEC = 300
 """A first word compiles kernels on CUDA; nobody watches the engine before it."""
+
+MAX_REPLIES = 256
+"""Answers in text that one caller may have at once where no limit is set."""
 
 PROBE_STREAMS, CUDA_PROBE_STREAMS = 16, 64
 """Sentences at once when the capacity is measured: about as many as such a machine carries."""
@@ -69,15 +72,19 @@ class Runtime:
             max_wait_sec=settings.tts_queue_wait_sec,
             max_per_caller=settings.tts_max_requests_per_key,
         )
-        self.metrics = Metrics(self)
+        self.metrics = Metrics(self, has_chat=choice.chat is not None)
         self.session_slots = CallerSlots(
             settings.tts_max_sessions_per_key, what="WebSocket sessions"
+        )
+        self.reply_slots = CallerSlots(
+            settings.tts_max_requests_per_key or MAX_REPLIES, what="answers"
         )
         self._engine: TokenEngine | None = None
         self.keeper: EngineKeeper | None = None
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None
         self._chat: ChatModel | None = None
+        self.chat_keeper: EngineKeeper | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -149,8 +156,9 @@ class Runtime:
         """Nothing new begins; what runs goes on."""
         self.draining.set()
         self.admission.close()
-        if self.keeper is not None:
-            self.keeper.stop_restarting()
+        for keeper in (self.keeper, self.chat_keeper):
+            if keeper is not None:
+                keeper.stop_restarting()
 
     @property
     def engine(self) -> TokenEngine | None:
@@ -193,6 +201,17 @@ class Runtime:
             num_chunks=counts.num_chunks,
             num_degraded_chunks=counts.num_degraded_chunks,
             gpu_memory=gpu_memory(self.choice.codec_device) if self._engine else (),
+            chat=self._chat_state(),
+        )
+
+    def _chat_state(self) -> ChatState | None:
+        if self.choice.chat is None:
+            return None
+        model, keeper = self._chat, self.chat_keeper
+        return ChatState(
+            is_up=self.is_chat_ready,
+            num_replies=model.num_active if model else 0,
+            num_restarts=keeper.num_restarts if keeper else 0,
         )
 
     def assemble(self, parts: Parts) -> Synthesizer:

@@ -7,8 +7,10 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from orpheus_server.admission import Turn
+from orpheus_server.chat_figures import ChatFigures
 from orpheus_server.checkpoint import Voice
 from orpheus_server.conversation import ChatMessage, arrange
+from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.interfaces import ReplyOptions, ReplyRequest
 from orpheus_server.reply import Reply, SpeechText, open_reply
 from orpheus_server.runtime import Runtime
@@ -97,38 +99,42 @@ class Talk:
         metrics.count_utterance(self._route, outcome)
         if outcome == "caller left":
             metrics.count_disconnect(self._route)
-        model, speech = self.reply.stats, self.stats
-        total_sec = time.monotonic() - self.reply.started_at
-        speaking_sec = total_sec - (model.first_chunk_sec or 0.0)
-        making_sec = sum(speech.chunk_secs)
+        figures = self.figures()
+        metrics.observe_chat(figures)
+        info, how, turn = self._runtime.chat_info, self._how, self._turn
         logger.info(
-            "request=%s caller=%s outcome=%s llm=%s voice=%s prompt_tokens=%d llm_tokens=%d "
-            "llm_first_token_ms=%s llm_last_token_ms=%s llm_tokens_per_sec=%.1f "
-            "first_audio_ms=%s sentences=%d chunks=%d attempts=%d degraded=%d audio_sec=%.2f "
-            "voice_tokens=%d voice_tokens_per_sec=%.1f chunk_sec=%s sentence_mean_sec=%.3f "
-            "queue_sec=%.3f total_sec=%.2f",
+            "request=%s caller=%s outcome=%s llm=%s voice=%s format=%s attempts=%d degraded=%d "
+            "queue_sec=%.3f %s",
             self._request_id,
             self._caller,
             outcome.replace(" ", "_"),
-            info.name if (info := self._runtime.chat_info) else "-",
-            self._how.voice.name if self._how else "-",
-            model.num_prompt_tokens,
-            model.num_tokens,
-            _ms(model.first_token_sec),
-            _ms(model.last_token_sec),
-            model.tokens_per_sec,
-            _ms(self.first_audio_sec),
-            model.num_sentences,
-            speech.num_chunks,
-            speech.num_attempts,
-            len(speech.degraded_chunks),
-            speech.num_samples / self._runtime.checkpoint.sample_rate,
-            speech.num_output_tokens,
-            speech.num_output_tokens / speaking_sec if speaking_sec > 0 else 0.0,
-            ",".join(f"{sec:.2f}" for sec in speech.chunk_secs) or "-",
-            making_sec / model.num_sentences if model.num_sentences else 0.0,
-            self._turn.waited_sec if self._turn else 0.0,
-            total_sec,
+            info.name if info else "-",
+            how.voice.name if how else "-",
+            how.response_format if how else "text",
+            self.stats.num_attempts,
+            len(self.stats.degraded_chunks),
+            turn.waited_sec if turn else 0.0,
+            figures.line(),
+        )
+
+    def figures(self) -> ChatFigures:
+        """What it took so far."""
+        model, speech = self.reply.stats, self.stats
+        total_sec = time.monotonic() - self.reply.started_at
+        speaking_sec = total_sec - (model.first_chunk_sec or 0.0)
+        return ChatFigures(
+            num_prompt_tokens=model.num_prompt_tokens,
+            num_tokens=model.num_tokens,
+            tokens_per_sec=model.tokens_per_sec,
+            first_token_sec=model.first_token_sec,
+            last_token_sec=model.last_token_sec,
+            first_audio_sec=self.first_audio_sec,
+            num_sentences=model.num_sentences,
+            chunk_secs=tuple(speech.chunk_secs),
+            audio_sec=speech.num_samples / self._runtime.checkpoint.sample_rate,
+            num_voice_tokens=speech.num_output_tokens,
+            voice_tokens_per_sec=speech.num_output_tokens / speaking_sec if speaking_sec else 0.0,
+            total_sec=total_sec,
         )
 
 
@@ -169,12 +175,15 @@ async def open_talk(
         try:
             yield talk
             outcome = "done"
+        except OrpheusError as error:
+            outcome = "failed"
+            # Nothing is wrong with a server that is full.
+            is_refusal = isinstance(error, EngineUnavailable | RateLimited | RequestError)
+            level = logging.INFO if is_refusal else logging.WARNING
+            logger.log(level, "request=%s failed: %s", request_id, error)
+            raise
         except Exception:
             outcome = "failed"
             raise
         finally:
             talk.report(outcome)
-
-
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else str(round(seconds * 1000))

@@ -130,7 +130,8 @@ def test_answer(client: TestClient, name: str) -> None:
     assert error_body(make(name)).model_dump() == error_of(response)
     assert response.headers.get("retry-after") == RETRY_AFTER.get(name)
     assert response.headers.items() >= expected.headers.items()
-    may_retry = expected.status in range(500, 504) and name != "ChunkFailed" or name in RETRY_AFTER
+    is_final = name in ("ChunkFailed", "ChatNotConfigured")
+    may_retry = expected.status in range(500, 504) and not is_final or name in RETRY_AFTER
     assert response.headers.get("x-should-retry") == (None if may_retry else "false")
 
 

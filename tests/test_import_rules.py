@@ -36,7 +36,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
-        *("choice", "logs", "tasks", "workers", "schemas", "admission", "metrics", "time_limit"),
+        *(
+            "choice",
+            "logs",
+            "tasks",
+            "workers",
+            "schemas",
+            "chat_schemas",
+            "admission",
+            "metrics",
+            "time_limit",
+        ),
         *("engine_keeper", "engine_life", "reaper", "echo_model", "reply"),
     ),
     "seams": ("interfaces",),
@@ -46,7 +56,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice", "__init__"),
         *("api_keys", "origins", "caller_slots", "capacity", "fair_queue", "restart_budget"),
         *("connection_limits", "conversation", "chat_models", "chat_choice", "stop_filter"),
-        *("voice_prompt", "speakable"),
+        *("voice_prompt", "speakable", "chat_figures"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}

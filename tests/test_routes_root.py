@@ -7,14 +7,24 @@ import pytest
 from starlette.testclient import TestClient
 
 from orpheus_server import __version__
+from orpheus_server.echo_model import EchoModel
 from orpheus_server.schemas import SpeechRequest
 from tests.support import FakeServer
 
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    with FakeServer().client() as client:
+    with FakeServer(chat=EchoModel()).client() as client:
         yield client
+
+
+BODY = {
+    "input": "Hi.",
+    "message": "Hi.",
+    "prompt": "Hi.",
+    "messages": [{"role": "user", "content": "Hi."}],
+}
+"""Enough for every route: what one does not know, it tolerates."""
 
 
 def test_root_names_routes_that_exist(client: TestClient) -> None:
@@ -25,12 +35,15 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
         "endpoints": [
             "POST /v1/audio/speech",
             "WS /v1/audio/stream",
+            "GET /tts",
+            "POST /tts",
             "GET /v1/audio/voices",
             "GET /v1/audio/models",
             "GET /v1/models",
             "GET /v1/models/{model}",
             "GET /health",
             "GET /ready",
+            "POST /v1/chat",
             "GET /metrics",
             "GET /docs",
         ],
@@ -41,7 +54,12 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
         if method == "WS":
             with client.websocket_connect(path):
                 continue
-        answer = client.request(method, path, json={"input": "Hi."} if method == "POST" else None)
+        answer = client.request(
+            method,
+            path,
+            json=BODY if method == "POST" else None,
+            params={"prompt": "Hi."} if path == "/tts" else None,
+        )
         assert answer.status_code == 200, line
 
 
@@ -73,7 +91,10 @@ class TestOpenApi:
             "get /v1/models",
             "get /v1/models/{model}",
             "get /v1/ready",
+            "get /v1/tts",
             "post /v1/audio/speech",
+            "post /v1/chat",
+            "post /v1/tts",
         ]
 
     def test_errors_are_documented_in_the_envelope(self, client: TestClient) -> None:

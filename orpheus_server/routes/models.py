@@ -47,6 +47,23 @@ def check_model(name: str, checkpoint: Checkpoint) -> None:
         )
 
 
+def chat_model_ids(runtime: Runtime) -> list[str]:
+    """Every name under which the language model can be asked for; none where there is no chat."""
+    info = runtime.chat_info
+    return [] if info is None else [info.name]
+
+
+def check_chat_model(name: str, runtime: Runtime) -> None:
+    """Raises `UnknownModel` unless the language model goes by that name."""
+    known = chat_model_ids(runtime)
+    if name not in known:
+        raise UnknownModel(
+            f"The language model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",
+            param="model",
+            code="model_not_found",
+        )
+
+
 def _model(name: str, runtime: Runtime) -> Model:
     return Model(id=name, created=int(runtime.started_at), owned_by="orpheus-server")
 

@@ -15,7 +15,9 @@ router = APIRouter()
 async def get_server_info(runtime: CurrentRuntime) -> ServerInfo:
     """Name, version and endpoints."""
     # Those that a setting can take away.
+    has_chat = runtime.choice.chat is not None
     optional = {
+        "POST /v1/chat": has_chat,
         "GET /metrics": runtime.settings.enable_metrics,
         "GET /docs": runtime.settings.enable_docs,
     }
@@ -25,6 +27,8 @@ async def get_server_info(runtime: CurrentRuntime) -> ServerInfo:
         endpoints=[
             "POST /v1/audio/speech",
             "WS /v1/audio/stream",
+            "GET /tts",
+            "POST /tts",
             "GET /v1/audio/voices",
             "GET /v1/audio/models",
             "GET /v1/models",

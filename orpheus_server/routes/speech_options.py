@@ -1,6 +1,10 @@
 """What a caller asked for, checked and resolved against what is served."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+
+from pydantic import BaseModel
 
 from orpheus_server.checkpoint import Checkpoint, Voice
 from orpheus_server.encoders import FORMATS
@@ -17,8 +21,13 @@ def check_options(options: SpeechOptions, runtime: Runtime) -> Voice:
     """The voice; raises `RequestError` for a model, voice or format that is not there."""
     if options.model is not None:
         check_model(options.model, runtime.checkpoint)
-    voice = _resolve_voice(options.voice, runtime.checkpoint)
-    name = options.response_format
+    voice = resolve_voice(options.voice, runtime.checkpoint)
+    check_format(options.response_format)
+    return voice
+
+
+def check_format(name: str | None) -> None:
+    """Raises `RequestError` for a format that is not there."""
     if name is not None and name not in FORMATS:
         raise RequestError(
             f"The response_format {name[:60]!r} is not supported. Supported are: "
@@ -26,7 +35,6 @@ def check_options(options: SpeechOptions, runtime: Runtime) -> Voice:
             param="response_format",
             code="unsupported_response_format",
         )
-    return voice
 
 
 def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> SamplingOptions:
@@ -36,7 +44,7 @@ def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> Sampli
     return replace(default, **{name: value for name, value in asked.items() if value is not None})
 
 
-def ignored_fields(options: SpeechOptions) -> list[str]:
+def ignored_fields(options: BaseModel) -> list[str]:
     """Names of fields that have no effect, as far as they can be told back."""
     names = list(options.model_extra or {})[:_MAX_NAMED_FIELDS]
     return [name[:40] for name in names if name.isascii() and name.isidentifier()]
@@ -51,7 +59,8 @@ def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:
     )
 
 
-def _resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) -> Voice:
+def resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) -> Voice:
+    """The voice that was asked for by name or alias, else the first. Raises `RequestError`."""
     if asked is None:
         return checkpoint.default_voice
     name = asked if isinstance(asked, str) else asked.id
@@ -65,3 +74,14 @@ def _resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) -
             code="voice_not_found",
         )
     return voice
+
+
+@contextmanager
+def param_named(name: str, *, instead_of: str) -> Iterator[None]:
+    """A mistake in this block is told by the name that the caller knows the field by."""
+    try:
+        yield
+    except RequestError as error:
+        if error.param == instead_of:
+            error.param = name
+        raise
