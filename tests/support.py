@@ -38,6 +38,14 @@ POCKET = load_speech_json(POCKET_FOLDER)
 WAIT_LIMIT_SEC = 10.0
 """Reached only by a test that fails."""
 
+ANY_BODY = {
+    "input": "Hi.",
+    "message": "Hi.",
+    "prompt": "Hi.",
+    "messages": [{"role": "user", "content": "Hi."}],
+}
+"""Enough for every route: what one does not know, it tolerates."""
+
 _LAYOUT = POCKET.layout
 
 

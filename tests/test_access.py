@@ -23,11 +23,12 @@ from websockets.typing import Origin, Subprotocol
 from orpheus_server.access import FREE_PATHS, Access, caller_of
 from orpheus_server.api_keys import parse_api_keys
 from orpheus_server.app import create_app
+from orpheus_server.echo_model import EchoModel
 from orpheus_server.errors import StartError
 from orpheus_server.logs import configure_logging
 from orpheus_server.settings import Settings
 from tests.served import ServedFakes
-from tests.support import WAIT_LIMIT_SEC, FakeServer, call_by_hand
+from tests.support import ANY_BODY, WAIT_LIMIT_SEC, FakeServer, call_by_hand
 
 KEY, ODD_KEY = "sk-Secret.0123456789", "odd(key)/with@signs=="
 HEADER = {"authorization": f"Bearer {KEY}"}
@@ -61,7 +62,7 @@ BAD_CREDENTIALS: dict[str, Headers] = {
 
 def keyed(**settings: Any) -> FakeServer:
     keys = SecretStr(f"anna:{KEY},ben:{ODD_KEY}")
-    return FakeServer(settings=Settings(api_keys=keys, **settings))
+    return FakeServer(settings=Settings(api_keys=keys, **settings), chat=EchoModel())
 
 
 @pytest.fixture
@@ -161,8 +162,9 @@ class TestEveryRoute:
                     with client.websocket_connect(path, headers=headers) as socket:
                         assert socket.accepted_subprotocol is None
                     continue
-                body = {"input": "Hi."} if method == "POST" else None
-                answer = client.request(method, path, headers=headers, json=body)
+                body = ANY_BODY if method == "POST" else None
+                query = {"prompt": "Hi."} if path.endswith("/tts") else None
+                answer = client.request(method, path, headers=headers, json=body, params=query)
                 assert answer.status_code == 200, (method, path)
 
     @pytest.mark.parametrize("path", sorted(FREE_PATHS))
@@ -443,6 +445,7 @@ class TestCors:
             "x-orpheus-dropped-symbols",
             "x-orpheus-dropped-tags",
             "x-orpheus-ignored-fields",
+            "x-orpheus-nothing-to-speak",
             "x-orpheus-queue-ms",
         ]
 
