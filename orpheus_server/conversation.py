@@ -28,7 +28,7 @@ def arrange(
     the same role in a row: those become one, and empty ones are left out. Raises `RequestError` if
     the last turn is not the user's.
     """
-    said = [message for message in messages if message.content.strip()]
+    said = [_encodable(message) for message in messages if message.content.strip()]
     own_system = [message.content for message in said if message.role == "system"]
     turns: list[ChatMessage] = []
     for message in said:
@@ -46,6 +46,12 @@ def arrange(
         )
     system = _JOINT.join(own_system) or default_system
     return (ChatMessage("system", system), *turns) if system else tuple(turns)
+
+
+def _encodable(message: ChatMessage) -> ChatMessage:
+    # JSON can hold halves of surrogate pairs, which no tokenizer takes.
+    content = message.content.encode(errors="replace").decode()
+    return message if content == message.content else ChatMessage(message.role, content)
 
 
 def fold_system(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:

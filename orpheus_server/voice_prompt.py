@@ -22,10 +22,11 @@ _BASE = (
 
 
 def voice_prompt(*, language: str, tags: Iterable[str]) -> str:
-    """The built-in system prompt for a voice of that language with these emotion tags."""
+    """The built-in system prompt for a voice of that language (`en`, `en-us`) with these tags."""
     parts = [_BASE]
-    if language in _LANGUAGES:
-        parts.append(f"The voice speaks {_LANGUAGES[language]}: answer in it.")
+    name = _LANGUAGES.get(language.partition("-")[0].lower())
+    if name is not None:
+        parts.append(f"The voice speaks {name}: answer in it.")
     listed = ", ".join(f"<{tag}>" for tag in sorted(tags))
     if listed:
         parts.append(

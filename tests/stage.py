@@ -30,12 +30,15 @@ class Call:
     messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
     reads: asyncio.Event = field(default_factory=asyncio.Event)
     http_version: str = "1.1"
+    path: str = "/v1/audio/speech"
 
     async def run(self) -> None:
         self.reads.set()
         body = json.dumps({"response_format": "pcm", **self.fields}).encode()
         self.messages.put_nowait({"type": "http.request", "body": body})
-        await call_by_hand(self._watched, self.messages, http_version=self.http_version)
+        await call_by_hand(
+            self._watched, self.messages, http_version=self.http_version, path=self.path
+        )
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def note(message: Message) -> None:

@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from orpheus_server.echo_model import EchoModel
 from orpheus_server.encoders import FORMATS
 from orpheus_server.settings import Settings
 from tests.fuzz import Effort, efforts, leaves_nothing
@@ -48,7 +49,8 @@ QUERIES = st.dictionaries(
 
 def open_server(*, is_loaded: bool = True) -> ServedFakes:
     # Before the environment of a test is cleaned, so without reading it.
-    return ServedFakes(FakeServer(settings=Settings.model_construct(), is_loaded=is_loaded))
+    settings = Settings.model_construct()
+    return ServedFakes(FakeServer(settings=settings, is_loaded=is_loaded, chat=EchoModel()))
 
 
 def named_responses() -> dict[str, Any]:
@@ -64,7 +66,11 @@ def named_responses() -> dict[str, Any]:
 DOCUMENT = named_responses()
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
 # What takes nothing cannot be given anything wrong; nor can a path, which is any text.
-TAKING = [("post", "/v1/audio/speech"), ("get", "/v1/audio/voices")]
+TAKING = [
+    *(("post", path) for path in ("/v1/audio/speech", "/v1/chat", "/v1/tts")),
+    *(("get", path) for path in ("/v1/audio/voices", "/v1/tts")),
+]
+SPEAKING = ("/v1/audio/speech", "/v1/chat", "/v1/chat/completions", "/v1/ready", "/v1/tts")
 
 # Everything that is right together.
 BODIES = st.fixed_dictionaries(
@@ -181,7 +187,7 @@ def test_while_the_model_loads(
     loading: ServedFakes, method: str, path: str, effort: Effort
 ) -> None:
     """503 of what speaks, and of nothing else."""
-    speaks = path in ("/v1/audio/speech", "/v1/ready")
+    speaks = path in SPEAKING
 
     def check(case: Any) -> None:
         answer = case.call(base_url=loading.url)

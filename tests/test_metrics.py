@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from orpheus_server.metrics import GpuMemory, Metrics, Snapshot
+from orpheus_server.metrics import ChatState, GpuMemory, Metrics, Snapshot
 from orpheus_server.settings import load_settings
 from tests.support import FakeServer
+from tests.test_chat_figures import FIGURES
 
 CALM = Snapshot(
     num_queued=0,
@@ -133,3 +134,34 @@ class TestRoute:
         monkeypatch.setenv("ENABLE_METRICS", "false")
         with FakeServer(settings=load_settings()).client() as client:
             assert client.get("/metrics").status_code == 404
+
+
+class TestChat:
+    def test_states(self) -> None:
+        state = ChatState(is_up=True, num_replies=2, num_restarts=3)
+        found = samples_of(Metrics(Still(replace(CALM, chat=state)), has_chat=True).render())
+        assert found["orpheus_chat_up"] == 1.0
+        assert found["orpheus_chat_replies_active"] == 2.0
+        assert found["orpheus_chat_restarts_total"] == 3.0
+
+    def test_figures_add_up(self) -> None:
+        metrics = Metrics(Still(CALM), has_chat=True)
+        for first_audio_sec in (0.25, None):
+            metrics.observe_chat(replace(FIGURES, first_audio_sec=first_audio_sec))
+        found = samples_of(metrics.render())
+        assert found["orpheus_chat_prompt_tokens_total"] == 24.0
+        assert found["orpheus_chat_tokens_total"] == 60.0
+        assert found["orpheus_chat_sentences_total"] == 6.0
+        assert found["orpheus_chat_chunks_total"] == 4.0
+        assert found["orpheus_chat_voice_tokens_total"] == 748.0
+        assert found["orpheus_chat_audio_seconds_total"] == pytest.approx(9.134)
+        assert found["orpheus_chat_first_audio_seconds_count"] == 1.0
+        assert found["orpheus_chat_first_audio_seconds_bucket le=0.3"] == 1.0
+        assert found["orpheus_chat_first_audio_seconds_bucket le=0.2"] == 0.0
+        assert found["orpheus_chat_sentence_seconds_count"] == 4.0
+        assert found["orpheus_chat_sentence_seconds_sum"] == 3.0
+        assert found["orpheus_chat_tokens_per_second_bucket le=82.0"] == 2.0
+        assert found["orpheus_chat_answer_seconds_sum"] == 3.4
+
+    def test_without_a_language_model_there_are_none(self) -> None:
+        assert not [name for name in samples_of(Metrics(Still(CALM)).render()) if "chat" in name]
