@@ -48,6 +48,10 @@ def run(parsed: argparse.Namespace) -> int:
         from orpheus_server.bench import soak
 
         return soak.run(parsed)
+    if parsed.chat:
+        from orpheus_server.bench import chat
+
+        return chat.run(parsed)
     if parsed.overload:
         from orpheus_server.bench import overload
 
@@ -114,6 +118,14 @@ def _add_modes(group: argparse._ArgumentGroup) -> None:
         "--overload",
         action="store_true",
         help="half, all and twice as many users as the server carries, each with a player",
+    )
+    mode.add_argument(
+        "--chat",
+        action="store_true",
+        help="messages to the language model: first text, first sound, last text",
+    )
+    group.add_argument(
+        "--max-tokens", type=_count, default=128, metavar="N", help="of an answer of chat (128)"
     )
     group.add_argument("--repeats", type=_count, default=10, metavar="N", help="of the burst (10)")
     group.add_argument(
