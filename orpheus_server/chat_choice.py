@@ -60,6 +60,8 @@ def _host_of(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, has_login, _ = parts.hostname, "@" in parts.netloc, parts.port
+        # What looking the name up would do: it fails for a part that is empty or too long.
+        (host or "").encode("idna")
     except ValueError:
         host, parts, has_login = None, urlsplit(""), "@" in url
     if has_login:
@@ -68,7 +70,8 @@ def _host_of(url: str) -> str:
         )
     is_plain = _VISIBLE.fullmatch(url) is not None and not parts.query and not parts.fragment
     if parts.scheme not in ("http", "https") or not host or not is_plain:
-        given = "(hidden)" if "@" in url else repr(url)
+        # Some put a key behind the question mark.
+        given = "(hidden)" if "@" in url or "?" in url else repr(url)
         raise StartError(
             f"LLM_BASE_URL={given}: allowed is an address that begins with http:// or https://, "
             "without spaces, ? and #, such as http://127.0.0.1:11434/v1."

@@ -4,7 +4,7 @@ import codecs
 import json
 from typing import Any
 
-from orpheus_server.errors import ChatModelFailed
+from orpheus_server.errors import ChatModelFailed, OrpheusError
 from orpheus_server.interfaces import FinishReason, ReplyDelta
 from orpheus_server.llm_refusal import Refusal, error_for
 from orpheus_server.thinking_filter import ThinkingFilter
@@ -37,13 +37,13 @@ class StreamedAnswer:
             self.is_done = True
             return None
         try:
-            chunk = json.loads(event)
-        except (ValueError, RecursionError) as error:
-            raise ChatModelFailed(_NO_ANSWER) from error
-        if not isinstance(chunk, dict):
-            raise ChatModelFailed(_NO_ANSWER)
-        if chunk.get("error"):
-            raise error_for(refusal_in(chunk["error"])) from None
+            chunk = _chunk_in(event)
+        except OrpheusError:
+            if self.finish_reason is None:
+                raise
+            # All was said: only the counts are missing.
+            self.is_done = True
+            return None
         if isinstance(chunk.get("usage"), dict):
             self._usage = chunk["usage"]
         choices = chunk.get("choices")
@@ -69,9 +69,9 @@ class StreamedAnswer:
 
     def last(self) -> ReplyDelta:
         """The rest, with the counts. Raises `ChatModelFailed` if the answer was broken off."""
+        if not self._has_begun:
+            raise ChatModelFailed(_NO_ANSWER)
         if self.finish_reason is None and not self.is_done:
-            if not self._has_begun:
-                raise ChatModelFailed(_NO_ANSWER)
             raise ChatModelFailed("The language model broke off in the middle of its answer.")
         text = self._whole(self._thinking.flush()) + self._halves.decode(b"", final=True)
         num_tokens = _count_of(self._usage.get("completion_tokens")) or 0
@@ -84,6 +84,18 @@ class StreamedAnswer:
 
     def _whole(self, text: str) -> str:
         return self._halves.decode(text.encode("utf-16-le", "surrogatepass"))
+
+
+def _chunk_in(event: str) -> dict[str, Any]:
+    try:
+        chunk = json.loads(event)
+    except (ValueError, RecursionError) as error:
+        raise ChatModelFailed(_NO_ANSWER) from error
+    if not isinstance(chunk, dict):
+        raise ChatModelFailed(_NO_ANSWER)
+    if chunk.get("error"):
+        raise error_for(refusal_in(chunk["error"]))
+    return chunk
 
 
 def refusal_in(error: object, *, status: int = 0) -> Refusal:

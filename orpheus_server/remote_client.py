@@ -138,6 +138,7 @@ def cause_of(error: Exception) -> str:
     """For the log: kinds of errors, and where no connection came about, why."""
     if isinstance(error, openai.APIStatusError):
         return f"status {error.status_code}"
-    cause = error.__cause__ or error
+    # A timeout's is a cancellation, which is none.
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     kind = type(cause).__name__
     return f"{kind}: {cause}" if isinstance(cause, httpx2.ConnectError) else kind
