@@ -1,21 +1,22 @@
 """How servers differ, found out by what they refuse."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from orpheus_server.llm_dialect import Dialect, fitted
 from orpheus_server.llm_refusal import Refusal
 
-ALL = [
-    Dialect(*values)
-    for values in itertools.product(
-        (True, False), ("max_tokens", "max_completion_tokens"), (True, False)
-    )
-]
 NO_USAGE = Dialect(tells_usage=False)
 NEW_LIMIT = Dialect(token_limit="max_completion_tokens")
 NO_SYSTEM = Dialect(has_system_role=False)
+ALL = [
+    replace(dialect, tells_usage=tells_usage, has_system_role=has_system_role)
+    for dialect in (Dialect(), NEW_LIMIT)
+    for tells_usage in (True, False)
+    for has_system_role in (True, False)
+]
 
 USE_OTHER = "unsupported parameter: 'max_tokens' is not supported with this model. use 'max_"
 
@@ -60,12 +61,11 @@ def test_no_step_is_taken_twice(dialect: Dialect) -> None:
     everything = Refusal(
         400, "unsupported_parameter", "max_tokens", "stream_options max_tokens system role"
     )
-    num_steps = 0
-    current: Dialect | None = dialect
-    while (current := fitted(current, everything)) is not None:
-        num_steps += 1
+    steps = [dialect]
+    while (following := fitted(steps[-1], everything)) is not None:
+        steps.append(following)
     odd = (dialect.tells_usage, dialect.token_limit == "max_tokens", dialect.has_system_role)
-    assert num_steps == sum(odd)
+    assert len(steps) == 1 + sum(odd)
 
 
 def test_joined() -> None:

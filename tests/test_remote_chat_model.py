@@ -168,7 +168,7 @@ class TestAnswer:
         assert await answer(says(counts=(5, 0)), stub) == [ReplyDelta("", 0, "stop", 5)]
 
     async def test_chunks_that_say_nothing(self, stub: StubLlm) -> None:
-        nothing = (
+        nothing: tuple[object, ...] = (
             {"choices": []},
             {"choices": None},
             {"choices": ["odd"]},
