@@ -1,13 +1,18 @@
 """The language model of a loaded server: the only place that names its adapters."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.echo_model import EchoModel
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import ChatModel
 from orpheus_server.settings import Settings
+
+if TYPE_CHECKING:
+    from orpheus_server.remote_chat_model import RemoteChatModel
 
 
 async def open_chat_model(
@@ -24,4 +29,16 @@ async def open_chat_model(
     """
     if choice.place == "echo":
         return EchoModel()
+    if choice.place == "remote":
+        remote = await asyncio.to_thread(_build_remote, choice, settings)
+        stack.push_async_callback(remote.close)
+        await remote.look()
+        return remote
     raise StartError(f"LLM_MODEL_NAME={choice.source!r} cannot be loaded")
+
+
+def _build_remote(choice: ChatChoice, settings: Settings) -> "RemoteChatModel":
+    # Not at the top: the SDK takes a second to import, and only this place needs it.
+    from orpheus_server.remote_chat_model import RemoteChatModel
+
+    return RemoteChatModel(choice, settings)

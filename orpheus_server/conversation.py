@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Literal
 
 from orpheus_server.errors import RequestError
@@ -30,14 +32,11 @@ def arrange(
     """
     said = [_encodable(message) for message in messages if message.content.strip()]
     own_system = [message.content for message in said if message.role == "system"]
-    turns: list[ChatMessage] = []
-    for message in said:
-        if message.role == "system":
-            continue
-        if turns and turns[-1].role == message.role:
-            turns[-1] = ChatMessage(message.role, turns[-1].content + _JOINT + message.content)
-        else:
-            turns.append(message)
+    spoken = (message for message in said if message.role != "system")
+    turns = [
+        ChatMessage(role, _JOINT.join(message.content for message in group))
+        for role, group in groupby(spoken, key=attrgetter("role"))
+    ]
     if not turns or turns[-1].role != "user":
         raise RequestError(
             "The last message must be the user's, and say something.",
@@ -57,10 +56,13 @@ def _encodable(message: ChatMessage) -> ChatMessage:
 def fold_system(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
     """For templates that know no system role, such as Gemma's: it becomes part of the first turn.
 
-    A conversation that the assistant began gets a turn of the user's before it.
+    Such templates begin with the user: a conversation that the assistant began gets a turn of the
+    user's before it, and without a system prompt, of which that could be, loses its first turn.
     """
-    if not messages or messages[0].role != "system":
+    if not messages or messages[0].role == "user":
         return tuple(messages)
+    if messages[0].role == "assistant":
+        return tuple(messages[1:])
     system, *turns = messages
     if turns and turns[0].role == "user":
         first = ChatMessage("user", system.content + _JOINT + turns[0].content)

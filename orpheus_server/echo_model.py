@@ -1,5 +1,6 @@
 """A language model that says what it was told, for trying chat without one."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator
 
@@ -31,6 +32,8 @@ class EchoModel:
         self.num_active += 1
         try:
             for word in words[:max_tokens]:
+                # A long message must hold up nobody else.
+                await asyncio.sleep(0)
                 yield ReplyDelta(word, 1, num_prompt_tokens=num_prompt_tokens)
             is_cut = max_tokens is not None and len(words) > max_tokens
             reason: FinishReason = "length" if is_cut else "stop"

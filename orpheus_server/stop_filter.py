@@ -1,8 +1,11 @@
-"""Ends a text at the first of some strings, which may come in pieces."""
+"""Ends a text before the first of some strings, which may come in pieces."""
 
 
 class StopFilter:
-    """Lets text through up to the first stop string; the end of what came may be held back."""
+    """Lets text through up to the stop string that is complete first, as a model that stops there.
+
+    Of two that end at the same place the longer one counts. The end of what came may be held back.
+    """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self.is_stopped = False
@@ -15,10 +18,11 @@ class StopFilter:
             return ""
         text = self._held + text
         self._held = ""
-        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
             self.is_stopped = True
-            return text[: min(found)]
+            _, start = min(found)
+            return text[:start]
         num_held = max((_num_open(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - num_held :]
         return text[: len(text) - num_held]

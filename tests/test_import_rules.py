@@ -36,18 +36,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
-        *(
-            "choice",
-            "logs",
-            "tasks",
-            "workers",
-            "schemas",
-            "chat_schemas",
-            "admission",
-            "metrics",
-            "time_limit",
-        ),
+        *("choice", "logs", "tasks", "workers", "admission", "metrics", "time_limit"),
+        *("schemas", "chat_schemas"),
         *("engine_keeper", "engine_life", "reaper", "echo_model", "reply"),
+        *("remote_chat_model", "remote_client", "llm_answer"),
     ),
     "seams": ("interfaces",),
     "pure": (
@@ -56,7 +48,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice", "__init__"),
         *("api_keys", "origins", "caller_slots", "capacity", "fair_queue", "restart_budget"),
         *("connection_limits", "conversation", "chat_models", "chat_choice", "stop_filter"),
-        *("voice_prompt", "speakable", "chat_figures"),
+        *("voice_prompt", "speakable", "chat_figures", "thinking_filter"),
+        *("llm_dialect", "llm_events", "llm_refusal", "llm_room"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
@@ -80,13 +73,21 @@ OWNERS = {
     "websockets": {"websocket_protocol", "bench"},
     "matplotlib": {"bench"},
     "prometheus_client": {"metrics", "routes", "bench"},
-    "httpx2": {"bench"},
+    "httpx2": {"bench", "remote_chat_model", "remote_client"},
+    "openai": {"remote_chat_model", "remote_client"},
     "fastapi": HTTP_MODULES,
     "starlette": HTTP_MODULES,
     "pydantic_settings": {"settings"},
     "dotenv": {"settings"},
 }
-IMPORTS_IN_FUNCTIONS = {"parts", "choice", "phonemes", "bench.command", "bench.speech"}
+IMPORTS_IN_FUNCTIONS = {
+    "parts",
+    "chat_parts",
+    "choice",
+    "phonemes",
+    "bench.command",
+    "bench.speech",
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,288 @@
+"""A server that speaks OpenAI's API as its many kinds do, down to how they break.
+
+In the loop of the test, so that gates are events, and by hand on the socket, so that an answer can
+be cut anywhere.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from orpheus_server.tasks import cancel_all
+from tests.support import wait_for
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it arrived; names of headers are lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+
+class Wire:
+    """The way back to one caller; `gone` is set when it has left."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.gone = asyncio.Event()
+        self._transport = transport
+        self._is_chunked = True
+
+    def head(
+        self,
+        status: int = 200,
+        *,
+        kind: str = "text/event-stream",
+        headers: Mapping[str, str] | None = None,
+        is_chunked: bool = True,
+    ) -> None:
+        """Begins an answer; one that is not chunked ends with the connection."""
+        self._is_chunked = is_chunked
+        framing = "transfer-encoding: chunked" if is_chunked else "connection: close"
+        lines = [f"HTTP/1.1 {status} Said", f"content-type: {kind}", framing]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        self._transport.write("\r\n".join([*lines, "", ""]).encode())
+
+    def raw(self, data: bytes) -> None:
+        """Bytes of the body."""
+        if self._is_chunked:
+            data = b"%x\r\n%s\r\n" % (len(data), data)
+        self._transport.write(data)
+
+    def event(self, data: object) -> None:
+        """A string as it is, everything else as JSON."""
+        text = data if isinstance(data, str) else json.dumps(data)
+        self.raw(f"data: {text}\n\n".encode())
+
+    def end(self) -> None:
+        """Ends the answer."""
+        if self._is_chunked:
+            self._transport.write(b"0\r\n\r\n")
+        else:
+            self._transport.close()
+
+    def close(self) -> None:
+        """Closes the connection behind what was written."""
+        self._transport.close()
+
+    def cut(self) -> None:
+        """Resets the connection."""
+        self._transport.abort()
+
+    async def wait(self, gate: asyncio.Event) -> None:
+        """Until the gate opens, or the caller has left."""
+        waits = [asyncio.create_task(event.wait()) for event in (gate, self.gone)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await cancel_all(waits)
+
+    def json(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
+        """A whole answer that is no stream."""
+        self.head(status, kind="application/json", headers=headers)
+        self.raw((body if isinstance(body, str) else json.dumps(body)).encode())
+        self.end()
+
+
+Play = Callable[[Asked, Wire], Awaitable[None]]
+
+
+def chunk(text: str | None = None, *, finish: str | None = None, **delta: object) -> dict[str, Any]:
+    """A chunk with one choice."""
+    choice = {"index": 0, "delta": {"content": text, **delta}, "finish_reason": finish}
+    return {"id": "c", "object": "chat.completion.chunk", "choices": [choice]}
+
+
+def usage(num_prompt_tokens: int, num_tokens: int) -> dict[str, Any]:
+    """The chunk behind the last one."""
+    counts = {"prompt_tokens": num_prompt_tokens, "completion_tokens": num_tokens}
+    return {"id": "c", "choices": [], "usage": counts}
+
+
+def events(*data: object, is_chunked: bool = True) -> Play:
+    """An answer of these events, which then ends."""
+
+    async def play(asked: Asked, wire: Wire) -> None:
+        wire.head(is_chunked=is_chunked)
+        for each in data:
+            wire.event(each)
+        wire.end()
+
+    return play
+
+
+def says(*texts: str, finish: str = "stop", counts: tuple[int, int] | None = (5, 7)) -> Play:
+    """A normal answer."""
+    tail = [usage(*counts)] if counts else []
+    start = chunk("", role="assistant")
+    parts = [chunk(text) for text in texts]
+    return events(start, *parts, chunk(finish=finish), *tail, "[DONE]")
+
+
+def refuses(
+    status: int,
+    message: str = "No.",
+    *,
+    headers: Mapping[str, str] | None = None,
+    **fields: object,
+) -> Play:
+    """An error in OpenAI's envelope."""
+
+    async def play(asked: Asked, wire: Wire) -> None:
+        wire.json(status, {"error": {"message": message, **fields}}, headers)
+
+    return play
+
+
+def waits(gate: asyncio.Event, before: Sequence[object], after: Sequence[object] = ()) -> Play:
+    """An answer that stops at the gate: before its head where there is nothing `before`."""
+
+    async def play(asked: Asked, wire: Wire) -> None:
+        if before:
+            wire.head()
+        for each in before:
+            wire.event(each)
+        await wire.wait(gate)
+        if not before:
+            wire.head()
+        for each in after:
+            wire.event(each)
+        wire.end()
+
+    return play
+
+
+def cuts(*data: object, gate: asyncio.Event | None = None) -> Play:
+    """Closes the connection behind these events, or resets it once the gate is open: that throws
+    away what the caller has not read.
+    """
+
+    async def play(asked: Asked, wire: Wire) -> None:
+        if data:
+            wire.head()
+        for each in data:
+            wire.event(each)
+        if gate is None:
+            wire.close()
+        else:
+            await wire.wait(gate)
+            wire.cut()
+
+    return play
+
+
+async def hangs(asked: Asked, wire: Wire) -> None:
+    """Never answers; ends when the caller has left."""
+    await wire.gone.wait()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, stub: "StubLlm") -> None:
+        self._stub = stub
+        self._data = b""
+        self._wire: Wire | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._stub.connections.add(transport)
+        self._stub.num_connections += 1
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        head, found, rest = self._data.partition(b"\r\n\r\n")
+        if not found:
+            return
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        length = int(headers.get("content-length", 0))
+        if len(rest) < length:
+            return
+        self._data = rest[length:]
+        method, path, _ = first.split(" ")
+        body = json.loads(rest[:length]) if length else {}
+        self._wire = Wire(self._transport)
+        self._stub.answer(Asked(method, path, headers, body), self._wire)
+
+    def eof_received(self) -> None:
+        self._leave()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._leave()
+        self._stub.connections.discard(self._transport)
+
+    def _leave(self) -> None:
+        if self._wire is not None:
+            self._wire.gone.set()
+
+
+class StubLlm:
+    """`async with StubLlm() as stub`: plays those of `plays` first, then `default`.
+
+    `num_left` counts callers who left before their answer had ended. Nothing may be left at the
+    end: a play that hangs is one whose caller has not closed its connection.
+    """
+
+    def __init__(self) -> None:
+        self.plays: deque[Play] = deque()
+        self.default: Play = says("Hello", ".")
+        self.models: Play = self._list_models
+        self.model_names = ["m"]
+        self.asked: list[Asked] = []
+        self.looks: list[Asked] = []
+        self.num_left = 0
+        self.num_connections = 0
+        self.connections: set[asyncio.Transport] = set()
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """Those of the completions."""
+        return [asked.body for asked in self.asked]
+
+    @property
+    def num_running(self) -> int:
+        """Answers that have not ended."""
+        return len(self._running)
+
+    async def _list_models(self, asked: Asked, wire: Wire) -> None:
+        wire.json(200, {"object": "list", "data": [{"id": name} for name in self.model_names]})
+
+    def answer(self, asked: Asked, wire: Wire) -> None:
+        """Plays what is next."""
+        if asked.path == "/v1/models":
+            self.looks.append(asked)
+            play = self.models
+        else:
+            self.asked.append(asked)
+            play = self.plays.popleft() if self.plays else self.default
+        task = asyncio.create_task(self._play(play, asked, wire))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _play(self, play: Play, asked: Asked, wire: Wire) -> None:
+        await play(asked, wire)
+        self.num_left += wire.gone.is_set()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await wait_for(lambda: not self._running)
+        finally:
+            for task in self._running:
+                task.cancel()
+            self._server.close()
+            for connection in list(self.connections):
+                connection.abort()
+            await wait_for(lambda: not self.connections)
+            await self._server.wait_closed()

@@ -1,0 +1,29 @@
+"""Licence and attribution of language models."""
+
+import pytest
+
+from orpheus_server.chat_models import DEFAULT_CHAT_MODEL, ChatModelInfo, known_chat_model
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        (DEFAULT_CHAT_MODEL, "2.6B"),
+        ("gemma2:2b", ""),
+        ("/models/Gemma-2-9B-it.gguf", ""),
+    ],
+)
+def test_gemma_by_any_name(name: str, parameters: str) -> None:
+    """Its terms bind whoever serves it."""
+    assert known_chat_model(name, provider="p") == ChatModelInfo(
+        name=name,
+        provider="p",
+        parameters=parameters,
+        license="Gemma Terms of Use",
+        license_url="https://ai.google.dev/gemma/terms",
+        attribution="Gemma by Google DeepMind, subject to the Gemma Terms of Use",
+    )
+
+
+def test_nothing_is_made_up() -> None:
+    assert known_chat_model("qwen3", provider="p") == ChatModelInfo("qwen3", "p", "", "", "", "")

@@ -1,0 +1,172 @@
+"""Which messages a language model is given, and in which order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orpheus_server.conversation import ChatMessage, Role, arrange, fold_system, trim
+from orpheus_server.errors import RequestError
+
+
+def said(*pairs: tuple[Role, str]) -> tuple[ChatMessage, ...]:
+    return tuple(ChatMessage(role, content) for role, content in pairs)
+
+
+class TestArrange:
+    def test_the_default_comes_first(self) -> None:
+        messages = said(("user", "Hi"))
+        assert arrange(messages, default_system="Be short.") == said(
+            ("system", "Be short."), ("user", "Hi")
+        )
+        assert arrange(messages, default_system=None) == messages
+        assert arrange(messages, default_system="") == messages
+
+    def test_own_system_messages_become_one(self) -> None:
+        messages = said(("system", "A"), ("user", "Hi"), ("system", " "), ("system", "B"))
+        assert arrange(messages, default_system="Be short.") == said(
+            ("system", "A\n\nB"), ("user", "Hi")
+        )
+
+    def test_turns_alternate(self) -> None:
+        messages = said(
+            ("user", "a"),
+            ("assistant", ""),
+            ("user", "b"),
+            ("assistant", "c"),
+            ("system", "S"),
+            ("assistant", "d"),
+            ("user", " \n"),
+            ("user", "e"),
+        )
+        assert arrange(messages, default_system=None) == said(
+            ("system", "S"), ("user", "a\n\nb"), ("assistant", "c\n\nd"), ("user", "e")
+        )
+
+    @pytest.mark.parametrize(
+        "messages",
+        [
+            (),
+            said(("system", "S")),
+            said(("user", " ")),
+            said(("user", "Hi"), ("assistant", "Hello")),
+        ],
+    )
+    def test_the_last_one_is_the_users(self, messages: tuple[ChatMessage, ...]) -> None:
+        with pytest.raises(RequestError) as caught:
+            arrange(messages, default_system="Be short.")
+        assert (caught.value.param, caught.value.code) == ("messages", "invalid_value")
+
+    def test_many_turns_of_one_role(self) -> None:
+        """Each was put behind a copy of all before it, while the event loop waited."""
+        messages = [ChatMessage("user", "x" * 1000)] * 10_000
+        (only,) = arrange(messages, default_system=None)
+        assert len(only.content) == 10_000 * 1000 + 9_999 * 2
+
+
+class TestFoldSystem:
+    @pytest.mark.parametrize(
+        ("messages", "folded"),
+        [
+            ((), ()),
+            (said(("user", "a")), said(("user", "a"))),
+            (said(("system", "S"), ("user", "a")), said(("user", "S\n\na"))),
+            (
+                said(("system", "S"), ("user", "a"), ("assistant", "b"), ("user", "c")),
+                said(("user", "S\n\na"), ("assistant", "b"), ("user", "c")),
+            ),
+            (
+                said(("system", "S"), ("assistant", "b"), ("user", "c")),
+                said(("user", "S"), ("assistant", "b"), ("user", "c")),
+            ),
+            # Such a template refuses a conversation that the assistant began.
+            (said(("assistant", "b"), ("user", "c")), said(("user", "c"))),
+        ],
+    )
+    def test_folded(
+        self, messages: tuple[ChatMessage, ...], folded: tuple[ChatMessage, ...]
+    ) -> None:
+        assert fold_system(messages) == folded
+
+
+def num_letters(message: ChatMessage) -> int:
+    return len(message.content)
+
+
+TALK = said(
+    ("system", "SS"), ("user", "aaa"), ("assistant", "bbb"), ("user", "ccc"), ("assistant", "ddd")
+) + said(("user", "eee"))
+
+
+class TestTrim:
+    @pytest.mark.parametrize(
+        ("room", "kept"),
+        [
+            (17, "SS aaa bbb ccc ddd eee"),
+            (16, "SS ccc ddd eee"),
+            (14, "SS ccc ddd eee"),
+            (11, "SS ccc ddd eee"),
+            (10, "SS eee"),
+            (8, "SS eee"),
+            (5, "SS eee"),
+        ],
+    )
+    def test_the_oldest_go_first(self, room: int, kept: str) -> None:
+        trimmed = trim(TALK, num_tokens=num_letters, room_tokens=room)
+        assert " ".join(message.content for message in trimmed) == kept
+
+    def test_the_last_one_has_no_room(self) -> None:
+        with pytest.raises(RequestError, match="longer than the 4 tokens") as caught:
+            trim(TALK, num_tokens=num_letters, room_tokens=4)
+        assert (caught.value.param, caught.value.code) == ("messages", "context_length_exceeded")
+
+    def test_without_a_system_prompt(self) -> None:
+        assert trim(TALK[1:], num_tokens=num_letters, room_tokens=9) == TALK[3:]
+
+    def test_a_greeting_stays_while_it_fits(self) -> None:
+        greeted = said(("assistant", "hey"), ("user", "aaa"))
+        assert trim(greeted, num_tokens=num_letters, room_tokens=6) == greeted
+        assert trim(greeted, num_tokens=num_letters, room_tokens=5) == greeted[1:]
+
+    def test_only_what_is_kept_is_counted(self) -> None:
+        """Counting ten thousand turns of which ten fit would take as long as the answer."""
+        counted: list[ChatMessage] = []
+
+        def count(message: ChatMessage) -> int:
+            counted.append(message)
+            return 1
+
+        turns = said(*((("user", "a"), ("assistant", "b")) * 5000), ("user", "c"))
+        assert len(trim(turns, num_tokens=count, room_tokens=9)) == 9
+        assert len(counted) == 10
+
+    @given(
+        st.booleans(),
+        st.booleans(),
+        st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=12),
+        st.integers(0, 60),
+    )
+    def test_what_always_holds(
+        self, has_system: bool, is_greeted: bool, contents: list[str], room: int
+    ) -> None:
+        own: list[tuple[Role, str]] = [("system", "SSS")] if has_system else []
+        greeting: list[tuple[Role, str]] = [("assistant", "hey")] if is_greeted else []
+        spoken = contents if len(contents) % 2 else contents[1:]
+        turns: list[tuple[Role, str]] = [
+            ("assistant" if index % 2 else "user", text) for index, text in enumerate(spoken)
+        ]
+        messages = said(*own, *greeting, *turns)
+        needed = sum(map(num_letters, [*messages[: len(own)], messages[-1]]))
+        if needed > room:
+            with pytest.raises(RequestError):
+                trim(messages, num_tokens=num_letters, room_tokens=room)
+            return
+        trimmed = trim(messages, num_tokens=num_letters, room_tokens=room)
+        assert sum(map(num_letters, trimmed)) <= room
+        assert trimmed[: len(own)] == messages[: len(own)]
+        kept = trimmed[len(own) :]
+        assert kept == messages[-len(kept) :]
+        if trimmed != messages:
+            assert kept[0].role == "user"
+        roles = [message.role for message in kept]
+        assert all(one != other for one, other in zip(roles, roles[1:], strict=False))
+        assert roles[-1] == "user"
