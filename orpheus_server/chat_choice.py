@@ -1,9 +1,11 @@
 """Which language model answers the chat routes, and where it runs."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from orpheus_server.chat_models import DEFAULT_CHAT_MODEL, ECHO, ChatModelInfo, known_chat_model
+from orpheus_server.checkpoint import is_hub_id
 from orpheus_server.errors import StartError
 from orpheus_server.settings import Settings
 
@@ -23,7 +25,10 @@ class ChatChoice:
     def info(self) -> ChatModelInfo:
         """What is known before it is loaded."""
         provider = "remote" if self.place == "remote" else "orpheus-server"
-        return known_chat_model(self.source, provider=provider)
+        # Where a folder lies is this machine's business.
+        is_folder = self.place == "here" and not is_hub_id(self.source)
+        name = Path(self.source).name if is_folder else self.source
+        return known_chat_model(name, provider=provider)
 
 
 def choose_chat(settings: Settings, *, has_cuda: bool) -> ChatChoice | None:
