@@ -10,7 +10,7 @@ from tokenizers.decoders import DecodeStream
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from orpheus_server.control_text import ControlText
-from orpheus_server.conversation import ChatMessage, fold_system, trim
+from orpheus_server.conversation import ChatMessage, Role, fold_system, trim
 from orpheus_server.errors import RequestError, StartError
 
 _WORD = "word"
@@ -58,10 +58,18 @@ class ChatTokenizer:
             token_id for token_id, text in control.items() if text in self._control_text.tokens
         )
         self._has_system = self._knows_system()
-        num_turns = 3
-        num_words = num_turns * len(self.encode(_WORD))
         self._longest_token = max(map(len, backend.get_vocab()))
-        self._turn_tokens = max(1, (len(self.encode(written)) - num_words) // num_turns)
+        # What the format adds: a question and its answer together, and once for all.
+        num_word = len(self.encode(_WORD))
+        num_one = len(self.encode(self._render((_ASKED,)))) - num_word
+        num_pair = len(self.encode(written)) - 2 * num_word - num_word - num_one
+        user = num_pair // 2
+        self._role_tokens: dict[Role, int] = {
+            "system": user if self._has_system else len(self.encode("\n\n")),
+            "user": user,
+            "assistant": num_pair - user,
+        }
+        self._base_tokens = max(0, num_one - user)
 
     @property
     def stop_token_ids(self) -> frozenset[int]:
@@ -93,15 +101,15 @@ class ChatTokenizer:
             if len(message.content) > room_tokens * self._longest_token:
                 # So long a text need not be read to know that it does not fit.
                 return room_tokens + 1
-            return clean(message)[1] + self._turn_tokens
+            return clean(message)[1] + self._role_tokens[message.role]
 
-        room_left = room_tokens
+        room_left = room_tokens - self._base_tokens
         while True:
             kept = trim(messages, num_tokens=num_tokens, room_tokens=room_left)
             ids = self._encode_messages([clean(message)[0] for message in kept])
             if len(ids) <= room_tokens:
                 return tuple(ids)
-            # What the format writes between the messages is only known once it is written.
+            # What the format writes between messages is estimated, and only now known.
             room_left -= len(ids) - room_tokens
 
     def _encode_messages(self, messages: Sequence[ChatMessage]) -> list[int]:
