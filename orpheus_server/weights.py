@@ -111,9 +111,9 @@ def _weight_files(folder: Path) -> list[Path]:
         return sorted(folder.glob("model*.safetensors"))
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return [folder / name for name in sorted(names)]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise StartError(f"{index} is not an index of weights: {error!r}") from error
-    return [folder / name for name in sorted(names)]
 
 
 def _weigh_file(path: Path) -> WeightSize:

@@ -220,7 +220,6 @@ def test_long_messages_are_not_read(gemma: ChatTokenizer, monkeypatch: pytest.Mo
     assert num_read < 150
 
 
-
 @pytest.mark.parametrize(
     "text",
     [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orpheus_server import memory_check, runtime
+from orpheus_server import runtime
 from orpheus_server.choice import choose
 from orpheus_server.errors import StartError
 from orpheus_server.memory_check import check_memory
@@ -22,7 +22,7 @@ from tests.support import wait_for
 def set_available(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def set_available(num_bytes: int) -> None:
         memory = SimpleNamespace(available=num_bytes)
-        monkeypatch.setattr(memory_check.psutil, "virtual_memory", lambda: memory)
+        monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
 
     return set_available
 
