@@ -3,11 +3,9 @@
 import asyncio
 import os
 import signal
-import threading
 import warnings
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,13 +17,12 @@ from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.conversation import ChatMessage
 from orpheus_server.engine_keeper import EngineKeeper
-from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest, TokenRequest
 from orpheus_server.local_chat_model import LocalChatModel
 from orpheus_server.settings import load_settings
 from orpheus_server.speech_json import load_speech_json
-from tests.support import wait_for
+from tests.live import LiveServer
 
 pytestmark = [
     pytest.mark.engine,
@@ -39,50 +36,33 @@ RESTART_LIMIT_SEC = 240.0
 
 
 class Pair:
-    """Both engines, on a loop of their own; use them through `run` only."""
+    """A language model beside the session's server and its voice, on the server's own loop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, server: LiveServer, folder: Path) -> None:
+        self._server = server
         self._folder = folder
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
         self._stack = AsyncExitStack()
+        self.voice = server.engine
         self.given_up: list[str] = []
 
     def __enter__(self) -> Self:
-        self._thread.start()
         self.run(self._open())
         return self
 
     def __exit__(self, *_: object) -> None:
         self.run(self._stack.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(RESTART_LIMIT_SEC)
+        return self._server.run(work, limit_sec=RESTART_LIMIT_SEC)
 
     async def _open(self) -> None:
-        from orpheus_server.engines.speech_engine import build_speech_engine
-        from orpheus_server.engines.vllm_start import VllmOptions
-
-        options = VllmOptions(
-            folder=POCKET_FOLDER,
-            is_cuda=False,
-            dtype="float32",
-            max_model_len=2048,
-            max_num_seqs=8,
-            gpu_memory_utilization=0.9,
-        )
-        self.voice = await asyncio.to_thread(build_speech_engine, POCKET, options)
-        self._stack.push_async_callback(self.voice.close)
         name = str(self._folder)
         chat = await open_chat_model(
             ChatChoice("here", name),
             load_settings(llm_model_name=name, llm_max_model_len=1024),
             self._stack,
             is_cuda=False,
-            room=EngineRoom(),
+            room=self._server.runtime.engine_room,
             on_give_up=partial(self.given_up.append, "chat"),
         )
         assert isinstance(chat, LocalChatModel)
@@ -109,13 +89,21 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(tiny_gemma: Path) -> Iterator[Pair]:
+def pair(server: LiveServer, tiny_gemma: Path) -> Iterator[Pair]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pair = Pair(tiny_gemma)
+        pair = Pair(server, tiny_gemma)
         pair.__enter__()
     yield pair
     pair.__exit__(None, None, None)
+
+
+def processes_of(keeper: EngineKeeper) -> frozenset[int]:
+    from orpheus_server.engines.vllm_engine import VllmEngine
+
+    engine = keeper._life.engine
+    assert isinstance(engine, VllmEngine)
+    return engine.process_ids
 
 
 def text_of(deltas: list[ReplyDelta]) -> str:
@@ -130,8 +118,8 @@ def test_both_generate_at_the_same_time(pair: Pair) -> None:
         answers, frames = await asyncio.gather(asyncio.gather(*beside), asyncio.gather(*spoken))
         assert len({text_of(deltas) for deltas in answers}) == 4
         for ids in frames:
-            slots = [(token_id - POCKET.layout.audio_token_base) // POCKET.layout.codebook_size for token_id in ids]
-            assert slots[:7] == list(range(7))
+            codes = [token_id - POCKET.layout.audio_token_base for token_id in ids[:7]]
+            assert [code // POCKET.layout.codebook_size for code in codes] == list(range(7))
         assert len(alone.split()) > 3
         assert pair.chat.num_active == pair.keeper.num_active == pair.voice.num_active == 0
 
@@ -188,14 +176,15 @@ def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
     """Last, because it takes the engine of the others."""
 
     async def work() -> None:
-        voice_processes = pair.voice.process_ids
         before = await pair.speak(3)
-        engine: Any = pair.keeper._life.engine
-        assert engine.process_ids.isdisjoint(voice_processes)
+        voice_ids, chat_ids = processes_of(pair.voice), processes_of(pair.keeper)
+        assert voice_ids
+        assert chat_ids
+        assert voice_ids.isdisjoint(chat_ids)
         messages = (ChatMessage("user", "the street"),)
         deltas = pair.chat.reply(ReplyRequest("killed", messages, ReplyOptions(max_tokens=900)))
         await anext(deltas)
-        for process_id in engine.process_ids:
+        for process_id in chat_ids:
             os.kill(process_id, signal.SIGKILL)
         with pytest.raises(EngineDead, match="language model"):
             async for _ in deltas:
@@ -207,8 +196,8 @@ def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
             assert await pair.speak(3) == before
             await asyncio.sleep(0.2)
         assert (pair.keeper.num_restarts, pair.keeper.state) == (1, "serving")
-        assert pair.voice.process_ids == voice_processes
-        assert pair.voice.is_alive
+        assert (processes_of(pair.voice), pair.voice.num_restarts) == (voice_ids, 0)
+        assert processes_of(pair.keeper).isdisjoint(voice_ids | chat_ids)
         assert (await pair.ask("again"))[-1].finish_reason is not None
         assert pair.given_up == []
 
