@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from orpheus_server.chat_models import DEFAULT_CHAT_MODEL, ECHO, ChatModelInfo, known_chat_model
+from orpheus_server.checkpoint import is_hub_id
 from orpheus_server.errors import StartError
 from orpheus_server.settings import Settings
 
@@ -32,7 +34,10 @@ class ChatChoice:
     @property
     def info(self) -> ChatModelInfo:
         """What is known before it is loaded."""
-        return known_chat_model(self.source, provider=self.provider)
+        # Where a folder lies is this machine's business.
+        is_folder = self.place == "here" and not is_hub_id(self.source)
+        name = Path(self.source).name if is_folder else self.source
+        return known_chat_model(name, provider=self.provider)
 
 
 def choose_chat(settings: Settings, *, has_cuda: bool) -> ChatChoice | None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.echo_model import EchoModel
+from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import ChatModel
+from orpheus_server.local_chat_parts import open_local_chat
 from orpheus_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,11 +23,12 @@ async def open_chat_model(
     stack: AsyncExitStack,
     *,
     is_cuda: bool,
+    room: EngineRoom,
     on_give_up: Callable[[], None],
 ) -> ChatModel:
     """Loads it, off the event loop; the stack ends it. Raises `StartError`.
 
-    `on_give_up` is called when one that runs here was lost too often.
+    Its engine is one of `room`'s; `on_give_up` is called when it was lost too often.
     """
     if choice.place == "echo":
         return EchoModel()
@@ -34,6 +37,10 @@ async def open_chat_model(
         stack.push_async_callback(remote.close)
         await remote.look()
         return remote
+    if choice.place == "here":
+        return await open_local_chat(
+            choice, settings, stack, is_cuda=is_cuda, room=room, on_give_up=on_give_up
+        )
     raise StartError(f"LLM_MODEL_NAME={choice.source!r} cannot be loaded")
 
 

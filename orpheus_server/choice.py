@@ -6,9 +6,11 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orpheus_server.chat_choice import ChatChoice, choose_chat
+from orpheus_server.chat_choice import AUTO, ChatChoice, choose_chat
+from orpheus_server.chat_models import ECHO
 from orpheus_server.checkpoint import Checkpoint, DtypeName, is_hub_id
 from orpheus_server.errors import StartError
+from orpheus_server.memory_plan import check_shares
 from orpheus_server.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.settings import Settings
 from orpheus_server.speech_json import load_speech_json
@@ -96,7 +98,7 @@ def find_checkpoint(settings: Settings) -> Checkpoint:
 def check_start(settings: Settings) -> None:
     """Raises `StartError` for what can be told before anything is loaded."""
     check_torchvision()
-    choose_chat(settings, has_cuda=False)
+    check_chat(settings)
     if settings.tts_model_name is not None:
         find_checkpoint(settings)
     if settings.snac_device not in (None, "cpu"):
@@ -106,6 +108,32 @@ def check_start(settings: Settings) -> None:
                 f"SNAC_DEVICE={settings.snac_device!r}: allowed is cpu, or one of the "
                 f"{num_cuda_devices()} CUDA GPUs here."
             )
+
+
+def check_chat(settings: Settings) -> None:
+    """Raises `StartError` for settings of a language model that can work nowhere.
+
+    Of `auto` as if there were a GPU: what is set must not depend on where it is tried first.
+    """
+    chat = choose_chat(settings, has_cuda=True)
+    if chat is None or chat.place != "here":
+        return
+    check_shares(
+        tts_share=settings.tts_gpu_memory_utilization or SHARE_BESIDE_CHAT,
+        llm_share=settings.llm_gpu_memory_utilization,
+    )
+    folder = Path(os.path.expanduser(chat.source))
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise StartError(
+                f"LLM_MODEL_NAME={chat.source!r}: the folder has no config.json, so it is no model."
+            )
+    elif not is_hub_id(chat.source):
+        raise StartError(
+            f"LLM_MODEL_NAME={chat.source!r}: allowed is {AUTO}, {ECHO}, a folder with a "
+            "config.json, a hub id like 'owner/name', or with LLM_BASE_URL the name that the "
+            "server there knows."
+        )
 
 
 def has_cuda() -> bool:

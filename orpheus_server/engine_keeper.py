@@ -25,7 +25,15 @@ END_LIMIT_SEC = 20.0
 CHECK_LIMIT_SEC = 120.0
 """For the first words of a new engine, which may compile kernels for them."""
 
-BEING_RESTARTED = "The speech engine is being started again; try again in half a minute."
+SPEECH_ENGINE = "speech engine"
+
+
+def being_restarted(what: str) -> str:
+    """What callers are told meanwhile."""
+    return f"The {what} is being started again; try again in half a minute."
+
+
+BEING_RESTARTED = being_restarted(SPEECH_ENGINE)
 
 CHECK_TOKENS = 21
 """Three frames: every slot of the mask, and a frame after the first."""
@@ -38,9 +46,9 @@ class EngineKeeper:
     """A `TokenEngine` whose inner engine is replaced when it is lost.
 
     `build` blocks and runs in a thread; `probe` gives a short request that any sound engine can
-    serve. Time without progress is counted in ticks, so a process that was stopped itself does not
-    blame its engine. `on_give_up` is called once, when more than `max_restarts` within ten minutes
-    would be needed.
+    serve; `what` it is called in messages. Time without progress is counted in ticks, so a process
+    that was stopped itself does not blame its engine. `on_give_up` is called once, when more than
+    `max_restarts` within ten minutes would be needed.
     """
 
     def __init__(
@@ -55,8 +63,10 @@ class EngineKeeper:
         tick_sec: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        what: str = SPEECH_ENGINE,
     ) -> None:
-        self._life = EngineLife(engine, self._on_death)
+        self._what = what
+        self._life = EngineLife(engine, self._on_death, what)
         self._build = build
         self._make_probe = probe
         self._stall_sec = stall_sec
@@ -126,7 +136,7 @@ class EngineKeeper:
         """Deltas of the engine; raises `EngineDead` as soon as it is lost, whatever it does."""
         life = self._life
         if not self.is_alive:
-            raise EngineDead(BEING_RESTARTED)
+            raise EngineDead(being_restarted(self._what))
         if self._probing is not None and life.num_failures_in_row < NUM_FAILURES_IN_DOUBT:
             # It has become needless, and beside it the last bits of this one would be others.
             self._probing.cancel()
@@ -161,7 +171,7 @@ class EngineKeeper:
             return
         self._state = "restarting"
         self._num_deaths[death] += 1
-        logger.error("the engine %s with %d generations in it", death, self._num_active)
+        logger.error("the %s %s with %d generations in it", self._what, death, self._num_active)
         life.lose()
 
     async def _watch(self) -> None:
@@ -172,7 +182,7 @@ class EngineKeeper:
                 if self._state == "restarting" and self._may_restart:
                     await self._restart()
         except Exception:  # a watch that ends in silence would leave nobody to notice a hang
-            logger.exception("the watch over the engine failed")
+            logger.exception("the watch over the %s failed", self._what)
             self._give_up()
 
     def _look(self) -> None:
@@ -214,7 +224,7 @@ class EngineKeeper:
         except EngineDead:
             pass
         except Exception as error:
-            logger.error("the engine fails on a sound request: %s", error)
+            logger.error("the %s fails on a sound request: %s", self._what, error)
             self._lose(life, "died")
 
     async def _restart(self) -> None:
@@ -229,18 +239,19 @@ class EngineKeeper:
                 return
             started = self._clock()
             self._num_restarts += 1
-            logger.warning("starting the engine again (restart %d)", self._num_restarts)
+            logger.warning("starting the %s again (restart %d)", self._what, self._num_restarts)
             try:
                 engine = await self._build_sound_engine()
             except Exception as error:
                 self._num_deaths["died"] += 1
-                logger.error("the engine did not start again: %s", error)
+                logger.error("the %s did not start again: %s", self._what, error)
                 continue
             if engine.max_model_len < self.max_model_len:
                 logger.warning("its context is shorter now: %d tokens", engine.max_model_len)
-            self._life, self._state = EngineLife(engine, self._on_death), "serving"
+            self._life, self._state = EngineLife(engine, self._on_death, self._what), "serving"
             self._stalled_sec = self._idle_sec = 0.0
-            logger.warning("the engine serves again after %.1f s", self._clock() - started)
+            took_sec = self._clock() - started
+            logger.warning("the %s serves again after %.1f s", self._what, took_sec)
             return
 
     async def _build_sound_engine(self) -> TokenEngine:
@@ -269,12 +280,12 @@ class EngineKeeper:
                     await asyncio.to_thread(engine.kill)
                 await engine.close()
         except Exception as error:
-            logger.error("the old engine did not end as it should: %r", error)
+            logger.error("the old %s did not end as it should: %r", self._what, error)
             if not is_lost:
                 await asyncio.to_thread(engine.kill)
 
     def _give_up(self) -> None:
         self._state = "failed"
         self._life.lose()
-        logger.critical("the engine is lost after %d restarts", self._num_restarts)
+        logger.critical("the %s is lost after %d restarts", self._what, self._num_restarts)
         self._on_give_up()

@@ -18,12 +18,15 @@ class EngineLife:
     counts failed generations since the last one that came to its end.
     """
 
-    def __init__(self, engine: TokenEngine, on_death: Callable[["EngineLife"], None]) -> None:
+    def __init__(
+        self, engine: TokenEngine, on_death: Callable[["EngineLife"], None], what: str
+    ) -> None:
         self.engine = engine
         self.is_lost = False
         self.has_progress = False
         self.num_failures_in_row = 0
         self._on_death = on_death
+        self._what = what
         self._waits: set[asyncio.Timeout] = set()
 
     @property
@@ -77,5 +80,5 @@ class EngineLife:
                     self._waits.discard(scope)
         except Exception as error:
             if self.is_lost and not isinstance(error, EngineDead):
-                raise EngineDead("The speech engine was lost.") from error
+                raise EngineDead(f"The {self._what} was lost.") from error
             raise

@@ -22,6 +22,8 @@ class TokenRequest:
     sampling: SamplingOptions
     max_tokens: int
     seed: int | None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class TokenDelta:
 
 
 class TokenEngine(Protocol):
-    """Writes audio tokens. Used from one event loop only."""
+    """Writes tokens, of audio or of text. Used from one event loop only."""
 
     @property
     def max_model_len(self) -> int:

@@ -14,6 +14,7 @@ from math import ceil
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
 from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.metrics import GpuMemory
@@ -36,7 +37,12 @@ class Parts:
 
 
 def keep_engine(
-    parts: Parts, checkpoint: Checkpoint, settings: Settings, *, on_give_up: Callable[[], None]
+    parts: Parts,
+    checkpoint: Checkpoint,
+    settings: Settings,
+    *,
+    room: EngineRoom,
+    on_give_up: Callable[[], None],
 ) -> EngineKeeper:
     """The engine of these parts, to be started again whenever it is lost."""
     numbers = count()
@@ -52,14 +58,16 @@ def keep_engine(
             seed=1,
         )
 
-    return EngineKeeper(
+    keeper = EngineKeeper(
         parts.engine,
-        parts.build_engine,
+        room.alone(parts.build_engine),
         probe=probe,
         stall_sec=settings.tts_engine_stall_sec,
         max_restarts=settings.tts_max_restarts,
         on_give_up=on_give_up,
     )
+    room.add(keeper)
+    return keeper
 
 
 def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
@@ -92,7 +100,8 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
 
     try:
-        from orpheus_server.engines.vllm_engine import VllmOptions, build_vllm_engine
+        from orpheus_server.engines.speech_engine import build_speech_engine
+        from orpheus_server.engines.vllm_start import VllmOptions
     except ImportError as error:
         raise StartError(
             f"vLLM cannot be imported ({error}). 'make serve' installs it, or "
@@ -134,7 +143,7 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
         gpu_memory_utilization=choice.gpu_share,
         tensor_parallel_size=settings.tts_tensor_parallel_size,
     )
-    build_engine = partial(build_vllm_engine, checkpoint, options)
+    build_engine = partial(build_speech_engine, checkpoint, options)
     return Parts(prompts, build_engine(), decoder, pool, build_engine)
 
 

@@ -14,12 +14,14 @@ from orpheus_server.admission import Admission
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.capacity import Capacity
+from orpheus_server.chat_choice import AUTO
 from orpheus_server.chat_models import ChatModelInfo
 from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice, choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
 from orpheus_server.engine_keeper import BEING_RESTARTED, EngineKeeper
+from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import (
     ChatNotConfigured,
     EngineDead,
@@ -30,6 +32,7 @@ from orpheus_server.errors import (
     StartError,
 )
 from orpheus_server.interfaces import ChatModel, TokenEngine
+from orpheus_server.memory_check import check_memory
 from orpheus_server.metrics import ChatState, Metrics, Snapshot
 from orpheus_server.parts import Parts, build_parts, gpu_memory, keep_engine
 from orpheus_server.planning import limits_for
@@ -81,10 +84,10 @@ class Runtime:
         )
         self._engine: TokenEngine | None = None
         self.keeper: EngineKeeper | None = None
+        self.engine_room = EngineRoom()
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None
         self._chat: ChatModel | None = None
-        self.chat_keeper: EngineKeeper | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -156,9 +159,7 @@ class Runtime:
         """Nothing new begins; what runs goes on."""
         self.draining.set()
         self.admission.close()
-        for keeper in (self.keeper, self.chat_keeper):
-            if keeper is not None:
-                keeper.stop_restarting()
+        self.engine_room.stop_restarting()
 
     @property
     def engine(self) -> TokenEngine | None:
@@ -207,11 +208,11 @@ class Runtime:
     def _chat_state(self) -> ChatState | None:
         if self.choice.chat is None:
             return None
-        model, keeper = self._chat, self.chat_keeper
+        model, local = self._chat, self.engine_room.language_model
         return ChatState(
             is_up=self.is_chat_ready,
             num_replies=model.num_active if model else 0,
-            num_restarts=keeper.num_restarts if keeper else 0,
+            num_restarts=local.num_restarts if local else 0,
         )
 
     def assemble(self, parts: Parts) -> Synthesizer:
@@ -274,6 +275,8 @@ async def open_runtime(
     is_cuda = await asyncio.to_thread(has_cuda)
     runtime = Runtime(settings, choose(settings, has_cuda=is_cuda))
     logger.info("serving %s", runtime.choice.describe())
+    if settings.llm_model_name == AUTO and runtime.choice.chat is None:
+        logger.info("no chat: LLM_MODEL_NAME=auto wants a CUDA GPU, and there is none")
     async with AsyncExitStack() as stack:
         loading = asyncio.create_task(_load(runtime, stack, on_start_failure))
         try:
@@ -302,6 +305,7 @@ async def _load(
     try:
         reaper = await asyncio.to_thread(Reaper)
         stack.push_async_callback(asyncio.to_thread, reaper.close)
+        await asyncio.to_thread(check_memory, runtime.choice, runtime.settings)
         parts = await asyncio.to_thread(build_parts, runtime.choice, runtime.settings)
         stack.push_async_callback(parts.pool.close)
         stack.push_async_callback(parts.decoder.close)
@@ -309,6 +313,7 @@ async def _load(
             parts,
             runtime.checkpoint,
             runtime.settings,
+            room=runtime.engine_room,
             on_give_up=partial(give_up, "speech engine"),
         )
         parts, runtime.keeper = replace(parts, engine=keeper), keeper
@@ -329,6 +334,7 @@ async def _load(
                 runtime.settings,
                 stack,
                 is_cuda=runtime.choice.is_cuda,
+                room=runtime.engine_room,
                 on_give_up=partial(give_up, "language model"),
             )
             if runtime.is_closing:

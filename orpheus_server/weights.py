@@ -1,6 +1,9 @@
 """Finds the files of a checkpoint: a folder as it is, or what is needed from the hub."""
 
+import json
 import os
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -21,13 +24,32 @@ MODEL_FILES = ("*.json", "model*.safetensors")
 
 CODEC_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
 
+CHAT_FILES = (*MODEL_FILES, "*.jinja", "tokenizer.model", "README.md")
+"""Of a language model: its prompt format and its card too."""
+
+VOICE_GATE_HINT = (
+    f", or use the ungated mirror of the English voice: TTS_MODEL_NAME={UNGATED_MIRROR}"
+)
+CHAT_GATE_HINT = "."
+
+_MAX_HEADER_BYTES = 100_000_000
+"""The format's own limit."""
+
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+
 
 def find_files(
-    source: str, *, patterns: tuple[str, ...], token: str | None, endpoint: str | None = None
+    source: str,
+    *,
+    patterns: tuple[str, ...],
+    token: str | None,
+    endpoint: str | None = None,
+    gate_hint: str = VOICE_GATE_HINT,
 ) -> Path:
     """The folder of `source`, fetched from the hub if it is not one on this machine.
 
-    Raises `StartError` with what to do: a gated checkpoint names `HF_TOKEN` and the mirror.
+    Raises `StartError` with what to do: of a gated one that is to set `HF_TOKEN`, and what
+    `gate_hint` adds.
     """
     folder = Path(os.path.expanduser(source))
     if folder.is_dir():
@@ -40,8 +62,7 @@ def find_files(
         )
     except GatedRepoError as error:
         raise StartError(
-            f"{source} is gated: accept its conditions on the hub and set HF_TOKEN, or use the "
-            f"ungated mirror of the English voice: TTS_MODEL_NAME={UNGATED_MIRROR}"
+            f"{source} is gated: accept its conditions on the hub and set HF_TOKEN{gate_hint}"
         ) from error
     except RepositoryNotFoundError as error:
         raise StartError(
@@ -50,3 +71,69 @@ def find_files(
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise StartError(f"{source} could not be fetched from the hub: {error}") from error
     return Path(path)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSize:
+    """How much there is in the weights; those that are no floats are loaded as they are."""
+
+    num_floats: int
+    num_others: int
+    other_bytes: int
+
+    @property
+    def num_parameters(self) -> int:
+        """All numbers; fewer than the model's where several are packed into one."""
+        return self.num_floats + self.num_others
+
+    def loaded_bytes(self, float_bytes: int) -> int:
+        """In memory, with so many bytes a float."""
+        return self.num_floats * float_bytes + self.other_bytes
+
+
+def weigh(folder: Path) -> WeightSize:
+    """From the headers of the safetensors files; all 0 where there are none.
+
+    Raises `StartError` for a file that is none.
+    """
+    sizes = [_weigh_file(path) for path in _weight_files(folder)]
+    return WeightSize(
+        sum(size.num_floats for size in sizes),
+        sum(size.num_others for size in sizes),
+        sum(size.other_bytes for size in sizes),
+    )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Those of the index if there is one: some repositories hold the weights a second time."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return sorted(folder.glob("model*.safetensors"))
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return [folder / name for name in sorted(names)]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise StartError(f"{index} is not an index of weights: {error!r}") from error
+
+
+def _weigh_file(path: Path) -> WeightSize:
+    """A safetensors file begins with the length of its header in 8 bytes, and that in JSON."""
+    num_floats = num_others = other_bytes = 0
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _MAX_HEADER_BYTES:
+                raise ValueError(f"its header would have {length} bytes")
+            header = json.loads(file.read(length))
+        for name, tensor in header.items():
+            if name == "__metadata__":
+                continue
+            if tensor["dtype"] in _FLOATS:
+                num_floats += prod(tensor["shape"])
+            else:
+                num_others += prod(tensor["shape"])
+                start, end = tensor["data_offsets"]
+                other_bytes += end - start
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise StartError(f"{path} is not a safetensors file: {error}") from error
+    return WeightSize(num_floats, num_others, other_bytes)

@@ -61,6 +61,18 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 @pytest.fixture(scope="session")
+def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random language model with Gemma's prompt format."""
+    from tests.tiny_gemma import write_tiny_gemma
+
+    folder = tmp_path_factory.mktemp("tiny") / "gemma"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_tiny_gemma(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LiveServer"]:
     """The one real engine of the session, behind a real uvicorn."""
     from tests.live import LiveServer

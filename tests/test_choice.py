@@ -14,6 +14,7 @@ from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import (
     POCKET_FOLDER,
     Choice,
+    check_chat,
     check_start,
     check_torchvision,
     choose,
@@ -186,3 +187,56 @@ def test_what_can_be_told_before_anything_is_loaded(
     check_start(load_settings(tts_model_name="orpheus-3b-0.1-ft"))
     with pytest.raises(StartError, match="TTS_MODEL_NAME='/x/y'"):
         check_start(load_settings(tts_model_name="/x/y"))
+
+
+@pytest.mark.parametrize("name", [None, "echo", "auto", "google/gemma-2-2b-it"])
+def test_language_models_that_may_be_there(name: str | None) -> None:
+    check_chat(load_settings(llm_model_name=name))
+
+
+def test_a_language_model_in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (str(tmp_path / "model"), "~/model"):
+        with pytest.raises(StartError, match=r"LLM_MODEL_NAME='.*/model': the folder has no conf"):
+            check_start(load_settings(llm_model_name=name))
+    (tmp_path / "model" / "config.json").write_text("{}")
+    for name in (str(tmp_path / "model"), "~/model"):
+        check_chat(load_settings(llm_model_name=name))
+
+
+@pytest.mark.parametrize("name", ["gemma", "/no/such/folder", "a/b/c", "./x"])
+def test_a_language_model_that_is_nowhere(name: str) -> None:
+    with pytest.raises(StartError) as caught:
+        check_chat(load_settings(llm_model_name=name))
+    assert str(caught.value) == (
+        f"LLM_MODEL_NAME={name!r}: allowed is auto, echo, a folder with a config.json, a hub id "
+        "like 'owner/name', or with LLM_BASE_URL the name that the server there knows."
+    )
+
+
+def test_a_server_elsewhere_knows_its_own_names() -> None:
+    settings = load_settings(llm_model_name="gemma2:2b", llm_base_url="http://127.0.0.1:1/v1")
+    check_chat(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"llm_model_name": "owner/name", "tts_gpu_memory_utilization": 0.9},
+        {"llm_model_name": "auto", "llm_gpu_memory_utilization": 0.7},
+    ],
+)
+def test_shares_that_are_more_than_a_gpu(settings: dict[str, Any]) -> None:
+    """Told at the start, also by those that have no GPU yet."""
+    with pytest.raises(StartError, match="lower one until they are at most 1"):
+        check_chat(load_settings(**settings))
+
+
+def test_shares_do_not_count_without_a_language_model_here() -> None:
+    for name in (None, "echo"):
+        check_chat(
+            load_settings(
+                llm_model_name=name, tts_gpu_memory_utilization=0.9, llm_gpu_memory_utilization=0.9
+            )
+        )

@@ -29,7 +29,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("middleware", "access", "security_headers", "http_errors"),
         *("refusal", "write_stall", "peer_transport", "api_document", "talk"),
     ),
-    "composition root": ("runtime", "parts", "chat_parts", "warm_up"),
+    "composition root": (
+        "runtime",
+        "parts",
+        "chat_parts",
+        "local_chat_parts",
+        "warm_up",
+        "memory_check",
+    ),
     "conductor": ("synthesizer",),
     "chunks": ("chunk_speaker",),
     "attempts": ("attempt", "rollback"),
@@ -40,6 +47,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("schemas", "chat_schemas"),
         *("engine_keeper", "engine_life", "reaper", "echo_model", "reply"),
         *("remote_chat_model", "remote_client", "llm_answer"),
+        *("engine_room", "local_chat_model", "chat_tokenizer", "model_card"),
     ),
     "seams": ("interfaces",),
     "pure": (
@@ -48,8 +56,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice", "__init__"),
         *("api_keys", "origins", "caller_slots", "capacity", "fair_queue", "restart_budget"),
         *("connection_limits", "conversation", "chat_models", "chat_choice", "stop_filter"),
-        *("voice_prompt", "speakable", "chat_figures", "thinking_filter"),
-        *("llm_dialect", "llm_events", "llm_refusal", "llm_room"),
+        *("voice_prompt", "speakable", "chat_figures", "thinking_filter", "memory_plan"),
+        *("llm_dialect", "llm_events", "llm_refusal", "llm_room", "control_text", "chat_config"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
@@ -61,13 +69,15 @@ HTTP_MODULES = {
 # Foreign library: the modules that may import it, anywhere in them.
 OWNERS = {
     "vllm": {"engines"},
-    "torch": {"engines", "codec", "parts", "choice", "bench"},
+    "torch": {"engines", "codec", "parts", "choice", "memory_check", "bench"},
     "snac": {"codec", "bench"},
     "av": {"tempo", "av_encoder", "bench"},
     "gruut": {"phonemes"},
-    "huggingface_hub": {"weights"},
-    "tokenizers": {"prompts", "bench"},
-    "psutil": {"engines"},
+    "huggingface_hub": {"weights", "model_card"},
+    "transformers": {"chat_tokenizer"},
+    "jinja2": {"chat_tokenizer"},
+    "tokenizers": {"prompts", "chat_tokenizer", "bench"},
+    "psutil": {"engines", "memory_check"},
     "uvicorn": {"cli", "draining_server", "http_protocol", "websocket_protocol", "bench"},
     "h11": {"http_protocol"},
     "websockets": {"websocket_protocol", "bench"},
@@ -81,12 +91,8 @@ OWNERS = {
     "dotenv": {"settings"},
 }
 IMPORTS_IN_FUNCTIONS = {
-    "parts",
-    "chat_parts",
-    "choice",
-    "phonemes",
-    "bench.command",
-    "bench.speech",
+    *("parts", "chat_parts", "local_chat_parts", "memory_check", "choice", "phonemes"),
+    *("bench.command", "bench.speech"),
 }
 
 

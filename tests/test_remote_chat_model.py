@@ -14,6 +14,7 @@ from orpheus_server.chat_choice import ChatChoice, choose_chat
 from orpheus_server.chat_models import ChatModelInfo
 from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.conversation import ChatMessage
+from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import (
     ChatModelAway,
     ChatModelFailed,
@@ -762,7 +763,7 @@ class TestLook:
         assert choice is not None
         async with AsyncExitStack() as stack:
             model = await open_chat_model(
-                choice, settings, stack, is_cuda=False, on_give_up=pytest.fail
+                choice, settings, stack, is_cuda=False, room=EngineRoom(), on_give_up=pytest.fail
             )
             assert len(stub.looks) == 1
             assert model.is_alive

@@ -1,5 +1,6 @@
 """What is asked of the hub, and what is said when it does not give it."""
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,17 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import StartError
-from orpheus_server.weights import CODEC_FILES, MODEL_FILES, find_files
+from orpheus_server.weights import (
+    CHAT_FILES,
+    CHAT_GATE_HINT,
+    CODEC_FILES,
+    MODEL_FILES,
+    WeightSize,
+    find_files,
+    weigh,
+)
 from tests.hub import COMMIT, StubHub
 
 MODEL = "canopylabs/orpheus-3b-0.1-ft"
@@ -90,6 +100,38 @@ def test_a_gated_checkpoint(hub: StubHub, status: int, refuses_lists: bool) -> N
     assert "TTS_MODEL_NAME=unsloth/orpheus-3b-0.1-ft" in message
 
 
+def test_a_gated_language_model(hub: StubHub) -> None:
+    """Somebody without a voice's problem was sent to a voice's mirror."""
+    hub.refusal = (401, "GatedRepo")
+    hub.repos["google/gemma-2-2b-it"] = PUBLISHED_FILES
+    with pytest.raises(StartError) as caught:
+        find_files(
+            "google/gemma-2-2b-it",
+            patterns=CHAT_FILES,
+            token=None,
+            endpoint=hub.endpoint,
+            gate_hint=CHAT_GATE_HINT,
+        )
+    assert str(caught.value) == (
+        "google/gemma-2-2b-it is gated: accept its conditions on the hub and set HF_TOKEN."
+    )
+
+
+def test_files_of_a_language_model(hub: StubHub) -> None:
+    wanted = {
+        "config.json": b"{}",
+        "tokenizer.json": b"{}",
+        "tokenizer.model": b"",
+        "chat_template.jinja": b"",
+        "model-00001-of-00001.safetensors": b"",
+        "README.md": b"",
+    }
+    others = {"gemma.gguf": b"", "consolidated.safetensors": b"", "original/params.bin": b""}
+    hub.repos["owner/chat"] = wanted | others
+    folder = find_files("owner/chat", patterns=CHAT_FILES, token=None, endpoint=hub.endpoint)
+    assert names_in(folder) == set(wanted)
+
+
 @pytest.mark.parametrize("refusal", [(404, "RepoNotFound"), (401, "RepoNotFound")])
 def test_an_unknown_repository(hub: StubHub, refusal: tuple[int, str]) -> None:
     hub.refusal = refusal
@@ -136,3 +178,57 @@ def test_an_impossible_id(hub: StubHub) -> None:
     with pytest.raises(StartError, match="could not be fetched from the hub: Repo id must"):
         fetch(hub, "own er/na--me")
     assert hub.asked == []
+
+
+def write_weights(path: Path, **tensors: tuple[str, list[int], int]) -> None:
+    """A safetensors file of headers alone: type, shape and bytes of each tensor."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, (dtype, shape, num_bytes) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + num_bytes]}
+        at += num_bytes
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+
+
+def test_weights_are_weighed(tmp_path: Path) -> None:
+    """In two files, of which an index tells; a third one holds the same again."""
+    first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+    write_weights(tmp_path / first, a=("BF16", [10, 3], 60), b=("F32", [], 4))
+    write_weights(tmp_path / second, c=("I32", [5], 20))
+    write_weights(tmp_path / "model.safetensors", c=("F32", [5], 20))
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": first, "b": first, "c": second}}))
+    size = weigh(tmp_path)
+    assert size == WeightSize(num_floats=31, num_others=5, other_bytes=20)
+    assert (size.num_parameters, size.loaded_bytes(2), size.loaded_bytes(4)) == (36, 82, 144)
+    index.unlink()
+    assert weigh(tmp_path) == WeightSize(36, 5, 20)
+
+
+def test_the_bundled_voice_is_weighed() -> None:
+    size = weigh(POCKET_FOLDER)
+    stored = (POCKET_FOLDER / "model.safetensors").stat().st_size
+    assert size.num_parameters > 1_000_000
+    assert size.num_others == 0
+    assert (
+        abs(stored - size.loaded_bytes(2)) < 50_000 or abs(stored - size.loaded_bytes(4)) < 50_000
+    )
+
+
+def test_no_weights(tmp_path: Path) -> None:
+    assert weigh(tmp_path) == WeightSize(0, 0, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 20, b"\x02" + bytes(7) + b"[]", b"\x09" * 40])
+def test_no_safetensors(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(StartError, match="is not a safetensors file"):
+        weigh(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}'])
+def test_no_index(tmp_path: Path, content: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(StartError, match="is not an index of weights"):
+        weigh(tmp_path)

@@ -25,7 +25,7 @@ pytestmark = [
 
 
 def options(folder: Path = POCKET_FOLDER, **changes: Any) -> Any:
-    from orpheus_server.engines.vllm_engine import VllmOptions
+    from orpheus_server.engines.vllm_start import VllmOptions
 
     base = VllmOptions(
         folder=folder,
@@ -70,10 +70,10 @@ def test_context_is_lowered_to_what_the_cache_holds(
     long_model: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     """131,072 tokens of context against a small cache: other servers end at the start."""
-    from orpheus_server.engines import vllm_engine
+    from orpheus_server.engines import speech_engine, vllm_start
 
-    monkeypatch.setattr(vllm_engine, "CPU_KV_CACHE_BYTES", 5 << 20)
-    engine = vllm_engine.build_vllm_engine(
+    monkeypatch.setattr(vllm_start, "CPU_KV_CACHE_BYTES", 5 << 20)
+    engine = speech_engine.build_speech_engine(
         ENGLISH, options(long_model, dtype="bfloat16", max_model_len=131_072)
     )
     try:
@@ -87,22 +87,22 @@ def test_context_is_lowered_to_what_the_cache_holds(
 def test_below_2048_tokens_the_start_fails(
     long_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orpheus_server.engines import vllm_engine
+    from orpheus_server.engines import speech_engine, vllm_start
 
-    monkeypatch.setattr(vllm_engine, "CPU_KV_CACHE_BYTES", 1 << 19)
+    monkeypatch.setattr(vllm_start, "CPU_KV_CACHE_BYTES", 1 << 19)
     with pytest.raises(StartError, match="at least 2048 are needed"):
-        vllm_engine.build_vllm_engine(ENGLISH, options(long_model, dtype="bfloat16"))
+        speech_engine.build_speech_engine(ENGLISH, options(long_model, dtype="bfloat16"))
     assert children() == []
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
-    from orpheus_server.engines.vllm_engine import build_vllm_engine
+    from orpheus_server.engines.speech_engine import build_speech_engine
 
     with pytest.raises(StartError, match=r"config\.json is not the configuration of a Llama"):
-        build_vllm_engine(ENGLISH, options(tmp_path))
+        build_speech_engine(ENGLISH, options(tmp_path))
     shutil.copy(POCKET_FOLDER / "config.json", tmp_path)
     with pytest.raises(StartError, match="vLLM cannot load"):
-        build_vllm_engine(ENGLISH, options(tmp_path))
+        build_speech_engine(ENGLISH, options(tmp_path))
     assert children() == []
 
 
@@ -110,10 +110,10 @@ def test_death_is_told_apart_and_a_model_limit_is_respected(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     """vLLM's own count of unfinished requests stays up after its core has died."""
-    from orpheus_server.engines.vllm_engine import build_vllm_engine
+    from orpheus_server.engines.speech_engine import build_speech_engine
 
     checkpoint = load_speech_json(POCKET_FOLDER)
-    engine = build_vllm_engine(checkpoint, options(max_model_len=8192))
+    engine = build_speech_engine(checkpoint, options(max_model_len=8192))
     assert engine.max_model_len == 2048
     assert "from 8192 to 2048 tokens: the model holds no more" in logged.text
     request = TokenRequest(
@@ -147,10 +147,10 @@ def test_death_is_told_apart_and_a_model_limit_is_respected(
 
 def test_a_stopped_engine_is_closed_too() -> None:
     """It lets every request hang and takes no notice of being asked to end."""
-    from orpheus_server.engines.vllm_engine import build_vllm_engine
+    from orpheus_server.engines.speech_engine import build_speech_engine
 
     before = set(children())
-    engine = build_vllm_engine(load_speech_json(POCKET_FOLDER), options())
+    engine = build_speech_engine(load_speech_json(POCKET_FOLDER), options())
     started = [child for child in children() if child not in before]
     assert engine.process_ids == {child.pid for child in started}
     for child in started:

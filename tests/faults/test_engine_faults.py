@@ -142,6 +142,6 @@ def test_an_engine_that_keeps_dying_ends_the_server(tmp_path: Path, rows: list[R
         started = time.monotonic()
         assert server.process.wait(LIMIT_SEC) == 1
         seen = f"exit status 1 after {time.monotonic() - started:.1f} s, no process left"
-        assert "the engine is lost after 1 restarts" in server.log.read_text()
+        assert "the speech engine is lost after 1 restarts" in server.log.read_text()
         wait_until(lambda: not server.descendants(), limit_sec=10)
         rows.append(Row("21 loop", "kill the core twice, one restart allowed", seen))

@@ -1,0 +1,38 @@
+"""What the engines of one process have in common: one is built at a time, and all stop together."""
+
+from collections.abc import Callable
+from threading import Lock
+
+from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.interfaces import TokenEngine
+
+
+class EngineRoom:
+    """Two that load at once would measure each other's memory and take each other's processes."""
+
+    def __init__(self) -> None:
+        self._building = Lock()
+        self._keepers: list[EngineKeeper] = []
+        self._may_restart = True
+        self.language_model: EngineKeeper | None = None
+
+    def alone(self, build: Callable[[], TokenEngine]) -> Callable[[], TokenEngine]:
+        """The same build, which waits for any other one to end; call it from a thread."""
+
+        def build_alone() -> TokenEngine:
+            with self._building:
+                return build()
+
+        return build_alone
+
+    def add(self, keeper: EngineKeeper) -> None:
+        """One more that stops restarting with the others."""
+        self._keepers.append(keeper)
+        if not self._may_restart:
+            keeper.stop_restarting()
+
+    def stop_restarting(self) -> None:
+        """The server ends: an engine that is lost now stays lost."""
+        self._may_restart = False
+        for keeper in self._keepers:
+            keeper.stop_restarting()

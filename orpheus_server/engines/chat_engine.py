@@ -1,0 +1,35 @@
+"""The engine of a language model: every token at once, and conversations share their beginning."""
+
+from collections.abc import Iterable
+
+from vllm.config import VllmConfig
+
+from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine
+from orpheus_server.engines.vllm_start import VllmOptions, engine_args, start_engine
+
+MIN_MODEL_LEN = 512
+"""Below this neither a system prompt nor an answer fits beside the other."""
+
+
+def build_chat_engine(
+    stop_token_ids: Iterable[int], options: VllmOptions, *, own_max_len: int
+) -> VllmEngine:
+    """Loads the model, whose context is at most `own_max_len`; blocking. Raises `StartError`."""
+    args = engine_args(options)
+    args.max_model_len = min(options.max_model_len, own_max_len)
+    args.enable_prefix_caching = True
+    # Of models that see and hear as well, only what reads and writes is loaded.
+    args.language_model_only = True
+    kind = EngineKind(
+        what="language model",
+        stop_token_ids=tuple(sorted(stop_token_ids)),
+        stream_interval=1,
+        min_model_len=MIN_MODEL_LEN,
+        share_setting="LLM_GPU_MEMORY_UTILIZATION",
+    )
+    return start_engine(args, options, kind, own_max_len=own_max_len, adapt=_fit_to_cache)
+
+
+def _fit_to_cache(config: VllmConfig) -> None:
+    # As if nobody had named a length: then one that the cache cannot hold is lowered, not refused.
+    config.model_config.original_max_model_len = -1

@@ -1,0 +1,50 @@
+"""The engine that writes speech: every token masked to its slot, a delta for each frame."""
+
+import json
+from pathlib import Path
+
+from vllm.config import VllmConfig
+
+from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.engines.slot_mask import layout_to_config
+from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine
+from orpheus_server.engines.vllm_start import VllmOptions, engine_args, start_engine
+from orpheus_server.errors import StartError
+
+MIN_MODEL_LEN = 2048
+"""Below this a chunk of ordinary length no longer fits: 2048 tokens are 25 s of audio."""
+
+
+def build_speech_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
+    """Loads the model; blocking. Raises `StartError`."""
+    own_max_len = _own_max_len(options.folder)
+    wanted = min(options.max_model_len, own_max_len)
+    args = engine_args(options)
+    # -1 fits the context to the cache; the wanted length goes in as the model's own limit.
+    args.max_model_len = -1
+    args.hf_overrides = {"max_position_embeddings": wanted}
+    # Prompts are short and all different: the cache of prefixes would never hit.
+    args.enable_prefix_caching = False
+    args.additional_config = layout_to_config(checkpoint.layout)
+    kind = EngineKind(
+        what="speech engine",
+        stop_token_ids=checkpoint.layout.stop_token_ids,
+        stream_interval=checkpoint.layout.num_slots,
+        min_model_len=MIN_MODEL_LEN,
+        share_setting="TTS_GPU_MEMORY_UTILIZATION",
+    )
+    return start_engine(args, options, kind, own_max_len=own_max_len, adapt=_mask_slots)
+
+
+def _mask_slots(config: VllmConfig) -> None:
+    version = "v2:SlotMaskV2" if config.use_v2_model_runner else "v1:SlotMaskV1"
+    config.model_config.logits_processors = [f"orpheus_server.engines.slot_mask_{version}"]
+
+
+def _own_max_len(folder: Path) -> int:
+    """What the model was built for, from its `config.json`. Raises `StartError`."""
+    path = folder / "config.json"
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["max_position_embeddings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StartError(f"{path} is not the configuration of a Llama: {error}") from error

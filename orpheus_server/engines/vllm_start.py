@@ -1,0 +1,92 @@
+"""Starts vLLM engines: what those of speech and of language have in common."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vllm.config import VllmConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.engine.async_llm_engine import AsyncLLMEngine
+
+from orpheus_server.checkpoint import DtypeName
+from orpheus_server.engines.processes import find_processes, kill_processes
+from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine, shut_down
+from orpheus_server.errors import StartError
+from orpheus_server.memory_plan import CPU_KV_CACHE_BYTES
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VllmOptions:
+    """How the engine is built; `gpu_memory_utilization` is a share of the GPU, unused on CPU."""
+
+    folder: Path
+    is_cuda: bool
+    dtype: DtypeName
+    max_model_len: int
+    max_num_seqs: int
+    gpu_memory_utilization: float
+    tensor_parallel_size: int = 1
+
+
+def engine_args(options: VllmOptions) -> AsyncEngineArgs:
+    """Ids in, ids out, and memory as the device counts it."""
+    args = AsyncEngineArgs(
+        model=str(options.folder),
+        dtype=options.dtype,
+        skip_tokenizer_init=True,
+        max_num_seqs=options.max_num_seqs,
+        tensor_parallel_size=options.tensor_parallel_size,
+        disable_log_stats=True,
+        use_tqdm_on_load=False,
+    )
+    if options.is_cuda:
+        args.gpu_memory_utilization = options.gpu_memory_utilization
+    else:
+        args.kv_cache_memory_bytes = CPU_KV_CACHE_BYTES
+        # Compiling takes longer than a laptop's first sentence and gains little on two cores.
+        args.enforce_eager = True
+    return args
+
+
+def start_engine(
+    args: AsyncEngineArgs,
+    options: VllmOptions,
+    kind: EngineKind,
+    *,
+    own_max_len: int,
+    adapt: Callable[[VllmConfig], None],
+) -> VllmEngine:
+    """Loads the model; tens of seconds, never two at once: each takes what it finds for its own.
+
+    `adapt` has the last word on the configuration. A context that was lowered to what the model
+    (`own_max_len`) or the cache holds gets one line in the log. Raises `StartError` if it is then
+    below the least of its kind, or if the model cannot be loaded.
+    """
+    others = find_processes()
+    try:
+        config = args.create_engine_config()
+        adapt(config)
+        engine = AsyncLLMEngine.from_vllm_config(config, disable_log_stats=True)
+    except (ValueError, RuntimeError, OSError) as error:
+        kill_processes(find_processes() - others)
+        raise StartError(f"vLLM cannot load {options.folder}: {error}") from error
+    processes = find_processes() - others
+    fitted = engine.vllm_config.model_config.max_model_len
+    if fitted < kind.min_model_len:
+        shut_down(engine, processes)
+        raise StartError(
+            f"the key-value cache holds only {fitted} tokens, at least {kind.min_model_len} are "
+            f"needed: free memory, or raise {kind.share_setting}"
+        )
+    if fitted < options.max_model_len:
+        logger.warning(
+            "context of the %s lowered from %d to %d tokens: the %s holds no more",
+            kind.what,
+            options.max_model_len,
+            fitted,
+            "model" if fitted == own_max_len else "key-value cache",
+        )
+    return VllmEngine(engine, kind, processes)

@@ -1,0 +1,187 @@
+"""Loads a language model into this process, beside the voice.
+
+Heavy libraries are imported inside a function, which runs in a thread.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
+
+from orpheus_server.chat_choice import ChatChoice
+from orpheus_server.chat_config import read_chat_config
+from orpheus_server.chat_models import ChatModelInfo
+from orpheus_server.checkpoint import DtypeName
+from orpheus_server.conversation import ChatMessage
+from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.engine_room import EngineRoom
+from orpheus_server.errors import StartError
+from orpheus_server.interfaces import (
+    ChatModel,
+    ReplyOptions,
+    ReplyRequest,
+    TokenEngine,
+    TokenRequest,
+)
+from orpheus_server.model_card import describe_model
+from orpheus_server.sampling import SamplingOptions
+from orpheus_server.settings import Settings
+from orpheus_server.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
+from orpheus_server.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from orpheus_server.chat_tokenizer import ChatTokenizer
+
+logger = logging.getLogger(__name__)
+
+MAX_NUM_SEQS, CUDA_MAX_NUM_SEQS = 8, 64
+"""Answers that are written at once; others wait in the engine."""
+
+ACTIVE_PER_SEQ = 4
+"""Answers that are written or wait, for each of those; beyond it callers are refused."""
+
+NUM_WORKERS = 2
+"""Threads for prompts: not the voice's, whose decoding must not wait for a long conversation."""
+
+WARM_UP_LIMIT_SEC = 300
+"""A first answer compiles kernels on CUDA; nobody watches the engine before it."""
+
+WARM_UP_TOKENS = 8
+MAX_PROBE_TOKENS = 256
+
+DTYPE: DtypeName = "bfloat16"
+
+_HELLO = ChatMessage("user", "Hello.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Everything of a language model but its weights, and how an engine is built for them."""
+
+    tokenizer: "ChatTokenizer"
+    sampling: SamplingOptions
+    info: ChatModelInfo
+    max_num_seqs: int
+    build_engine: Callable[[], TokenEngine]
+
+
+async def open_local_chat(
+    choice: ChatChoice,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    is_cuda: bool,
+    room: EngineRoom,
+    on_give_up: Callable[[], None],
+) -> ChatModel:
+    """Loads and warms it; the stack ends it. Raises `StartError`."""
+    from orpheus_server.local_chat_model import LocalChatModel
+
+    started = time.monotonic()
+    loaded = await asyncio.to_thread(_load, choice, settings, is_cuda=is_cuda)
+    pool = WorkerPool(NUM_WORKERS)
+    stack.push_async_callback(pool.close)
+    build = room.alone(loaded.build_engine)
+    numbers = count()
+
+    async def probe() -> TokenRequest:
+        return TokenRequest(
+            request_id=f"chat-probe-{next(numbers)}",
+            prompt_token_ids=await pool.run(
+                loaded.tokenizer.prompt_ids, (_HELLO,), room_tokens=MAX_PROBE_TOKENS
+            ),
+            sampling=loaded.sampling,
+            max_tokens=1,
+            seed=1,
+        )
+
+    keeper = EngineKeeper(
+        await asyncio.to_thread(build),
+        build,
+        probe=probe,
+        # A long prompt may take as long as callers are ready to wait.
+        stall_sec=max(settings.tts_engine_stall_sec, settings.llm_timeout_sec),
+        max_restarts=settings.tts_max_restarts,
+        on_give_up=on_give_up,
+        what="language model",
+    )
+    room.add(keeper)
+    room.language_model = keeper
+    model = LocalChatModel(
+        loaded.info,
+        keeper,
+        loaded.tokenizer,
+        pool,
+        sampling=loaded.sampling,
+        max_active=ACTIVE_PER_SEQ * loaded.max_num_seqs,
+    )
+    stack.push_async_callback(model.close)
+    await _warm_up(model)
+    # A first answer may compile for as long as a frozen engine is given.
+    keeper.open()
+    logger.info(
+        "language model %s (%s), engine vLLM, device %s, %s, context %d tokens, after %.1f s",
+        loaded.info.name,
+        loaded.info.parameters,
+        "CUDA" if is_cuda else "CPU",
+        DTYPE,
+        keeper.max_model_len,
+        time.monotonic() - started,
+    )
+    return model
+
+
+def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
+    """All that blocks but the engine, which must be built alone. Raises `StartError`."""
+    # Imported here because they take seconds: the port answers meanwhile.
+    from orpheus_server.chat_tokenizer import load_chat_tokenizer
+    from orpheus_server.engines.chat_engine import build_chat_engine
+    from orpheus_server.engines.vllm_start import VllmOptions
+
+    folder = find_files(
+        choice.source, patterns=CHAT_FILES, token=settings.hub_token, gate_hint=CHAT_GATE_HINT
+    )
+    config = read_chat_config(folder)
+    tokenizer = load_chat_tokenizer(folder, source=choice.source)
+    max_num_seqs = CUDA_MAX_NUM_SEQS if is_cuda else MAX_NUM_SEQS
+    options = VllmOptions(
+        folder=folder,
+        is_cuda=is_cuda,
+        dtype=DTYPE,
+        max_model_len=settings.llm_max_model_len,
+        max_num_seqs=max_num_seqs,
+        gpu_memory_utilization=settings.llm_gpu_memory_utilization,
+    )
+    return _Loaded(
+        tokenizer,
+        config.sampling,
+        describe_model(choice.info, folder, num_parameters=weigh(folder).num_parameters),
+        max_num_seqs,
+        partial(
+            build_chat_engine,
+            config.stop_token_ids | tokenizer.stop_token_ids,
+            options,
+            own_max_len=config.max_model_len or settings.llm_max_model_len,
+        ),
+    )
+
+
+async def _warm_up(model: ChatModel) -> None:
+    """A few words, so that the first caller waits no longer than the second."""
+    options = ReplyOptions(max_tokens=WARM_UP_TOKENS, seed=1)
+    try:
+        async with (
+            asyncio.timeout(WARM_UP_LIMIT_SEC),
+            aclosing(model.reply(ReplyRequest("chat-warm-up", (_HELLO,), options))) as deltas,
+        ):
+            async for _ in deltas:
+                pass
+    except TimeoutError:
+        raise StartError(
+            f"the language model has not answered in {WARM_UP_LIMIT_SEC} s after it was loaded"
+        ) from None

@@ -1,0 +1,204 @@
+"""A language model beside the voice: two real engines in one process, on one event loop."""
+
+import asyncio
+import os
+import signal
+import warnings
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pytest
+
+from orpheus_server.chat_choice import ChatChoice
+from orpheus_server.chat_parts import open_chat_model
+from orpheus_server.choice import POCKET_FOLDER
+from orpheus_server.conversation import ChatMessage
+from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.errors import EngineDead
+from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest, TokenRequest
+from orpheus_server.local_chat_model import LocalChatModel
+from orpheus_server.settings import load_settings
+from orpheus_server.speech_json import load_speech_json
+from tests.live import LiveServer
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # vLLM's imports warn of their own future
+]
+
+T = TypeVar("T")
+POCKET = load_speech_json(POCKET_FOLDER)
+RESTART_LIMIT_SEC = 240.0
+
+
+class Pair:
+    """A language model beside the session's server and its voice, on the server's own loop."""
+
+    def __init__(self, server: LiveServer, folder: Path) -> None:
+        self._server = server
+        self._folder = folder
+        self._stack = AsyncExitStack()
+        self.voice = server.engine
+        self.given_up: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.run(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self._stack.aclose())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._server.run(work, limit_sec=RESTART_LIMIT_SEC)
+
+    async def _open(self) -> None:
+        name = str(self._folder)
+        chat = await open_chat_model(
+            ChatChoice("here", name),
+            load_settings(llm_model_name=name, llm_max_model_len=1024),
+            self._stack,
+            is_cuda=False,
+            room=self._server.runtime.engine_room,
+            on_give_up=partial(self.given_up.append, "chat"),
+        )
+        assert isinstance(chat, LocalChatModel)
+        assert isinstance(chat.engine, EngineKeeper)
+        self.chat, self.keeper = chat, chat.engine
+
+    async def ask(self, text: str, **options: Any) -> list[ReplyDelta]:
+        """All deltas of an answer of at most 60 tokens."""
+        asked = ReplyOptions(**({"max_tokens": 60} | options))
+        messages = (ChatMessage("system", "Be kind."), ChatMessage("user", text))
+        return [
+            delta async for delta in self.chat.reply(ReplyRequest(f"reply-{text}", messages, asked))
+        ]
+
+    async def speak(self, number: int) -> tuple[int, ...]:
+        """Ids of eight frames."""
+        request = TokenRequest(
+            f"speech-{number}", (1, 5, 19, 63, 23, 55, 9, 2, 3), POCKET.sampling, 56, number
+        )
+        ids: list[int] = []
+        async for delta in self.voice.generate(request):
+            ids += delta.token_ids
+        return tuple(ids)
+
+
+@pytest.fixture(scope="module")
+def pair(server: LiveServer, tiny_gemma: Path) -> Iterator[Pair]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pair = Pair(server, tiny_gemma)
+        pair.__enter__()
+    yield pair
+    pair.__exit__(None, None, None)
+
+
+def processes_of(keeper: EngineKeeper) -> frozenset[int]:
+    from orpheus_server.engines.vllm_engine import VllmEngine
+
+    engine = keeper._life.engine
+    assert isinstance(engine, VllmEngine)
+    return engine.process_ids
+
+
+def text_of(deltas: list[ReplyDelta]) -> str:
+    return "".join(delta.text for delta in deltas)
+
+
+def test_both_generate_at_the_same_time(pair: Pair) -> None:
+    async def work() -> None:
+        alone = text_of(await pair.ask("alone", seed=1, temperature=0.0))
+        beside = [pair.ask(f"the {n}") for n in range(4)]
+        spoken = [pair.speak(n) for n in range(4)]
+        answers, frames = await asyncio.gather(asyncio.gather(*beside), asyncio.gather(*spoken))
+        assert len({text_of(deltas) for deltas in answers}) == 4
+        for ids in frames:
+            codes = [token_id - POCKET.layout.audio_token_base for token_id in ids[:7]]
+            assert [code // POCKET.layout.codebook_size for code in codes] == list(range(7))
+        assert len(alone.split()) > 3
+        assert pair.chat.num_active == pair.keeper.num_active == pair.voice.num_active == 0
+
+    pair.run(work())
+
+
+def test_fifty_answers_in_a_row_and_eight_at_once(pair: Pair) -> None:
+    """The second request of an earlier server hung for ever."""
+
+    async def work() -> None:
+        for n in range(50):
+            deltas = await pair.ask(f"row {n}", max_tokens=8)
+            assert deltas[-1].finish_reason in ("stop", "length")
+            assert 1 <= sum(delta.num_tokens for delta in deltas) <= 8
+        answers = await asyncio.gather(*(pair.ask(f"at once {n}") for n in range(8)))
+        assert all(deltas[-1].finish_reason is not None for deltas in answers)
+        assert len({text_of(deltas) for deltas in answers}) == 8
+
+    pair.run(work())
+
+
+def test_sampling_is_the_callers(pair: Pair) -> None:
+    async def work() -> None:
+        same = [text_of(await pair.ask("same", seed=7)) for _ in range(2)]
+        assert same[0] == same[1]
+        assert text_of(await pair.ask("same", seed=8)) != same[0]
+        (first, *_) = await pair.ask("same", seed=7)
+        assert first.num_prompt_tokens is not None
+        long = await pair.ask("long", max_tokens=5000)
+        assert sum(delta.num_tokens for delta in long) <= 1024 - (long[0].num_prompt_tokens or 0)
+        penalised = text_of(await pair.ask("same", seed=7, presence_penalty=2.0, max_tokens=200))
+        assert penalised
+
+    pair.run(work())
+
+
+def test_closed_answers_leave_nothing(pair: Pair) -> None:
+    async def work() -> None:
+        messages = (ChatMessage("user", "the street"),)
+        for n in range(8):
+            options = ReplyOptions(max_tokens=900)
+            deltas = pair.chat.reply(ReplyRequest(f"closed-{n}", messages, options))
+            await anext(deltas)
+            assert pair.keeper.num_active == 1
+            await deltas.aclose()
+            assert pair.chat.num_active == pair.keeper.num_active == 0
+        assert pair.keeper.kv_cache_share == 0.0
+        assert (await pair.ask("after"))[-1].finish_reason is not None
+
+    pair.run(work())
+
+
+def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
+    """Last, because it takes the engine of the others."""
+
+    async def work() -> None:
+        before = await pair.speak(3)
+        voice_ids, chat_ids = processes_of(pair.voice), processes_of(pair.keeper)
+        assert voice_ids
+        assert chat_ids
+        assert voice_ids.isdisjoint(chat_ids)
+        messages = (ChatMessage("user", "the street"),)
+        deltas = pair.chat.reply(ReplyRequest("killed", messages, ReplyOptions(max_tokens=900)))
+        await anext(deltas)
+        for process_id in chat_ids:
+            os.kill(process_id, signal.SIGKILL)
+        with pytest.raises(EngineDead, match="language model"):
+            async for _ in deltas:
+                pass
+        assert not pair.chat.is_alive
+        assert pair.chat.num_active == 0
+        while not pair.chat.is_alive:
+            # The voice speaks on while the other one loads.
+            assert await pair.speak(3) == before
+            await asyncio.sleep(0.2)
+        assert (pair.keeper.num_restarts, pair.keeper.state) == (1, "serving")
+        assert (processes_of(pair.voice), pair.voice.num_restarts) == (voice_ids, 0)
+        assert processes_of(pair.keeper).isdisjoint(voice_ids | chat_ids)
+        assert (await pair.ask("again"))[-1].finish_reason is not None
+        assert pair.given_up == []
+
+    pair.run(work())

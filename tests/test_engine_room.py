@@ -1,0 +1,85 @@
+"""Engines of one process, built one at a time."""
+
+import asyncio
+import threading
+
+import pytest
+
+from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.engine_room import EngineRoom
+from orpheus_server.fakes import Script, ScriptedEngine
+from orpheus_server.interfaces import TokenEngine, TokenRequest
+from orpheus_server.sampling import SamplingOptions
+from tests.support import wait_for
+
+pytestmark = pytest.mark.anyio
+
+SAMPLING = SamplingOptions(temperature=1.0, top_p=1.0, repetition_penalty=1.0)
+
+
+async def test_a_build_waits_for_the_other_one() -> None:
+    """Each takes the processes that came up meanwhile for its own, and kills them later."""
+    room, engine = EngineRoom(), ScriptedEngine(lambda request: Script((1,)))
+    begun: list[str] = []
+    may_end = threading.Event()
+
+    def build(name: str) -> TokenEngine:
+        begun.append(name)
+        may_end.wait(10)
+        return engine
+
+    first = asyncio.create_task(asyncio.to_thread(room.alone(lambda: build("first"))))
+    await wait_for(lambda: begun == ["first"])
+    second = asyncio.create_task(asyncio.to_thread(room.alone(lambda: build("second"))))
+    await asyncio.sleep(0)
+    assert begun == ["first"]
+    may_end.set()
+    await asyncio.gather(first, second)
+    assert begun == ["first", "second"]
+
+
+async def test_a_build_that_fails_lets_the_next_one_in() -> None:
+    room, engine = EngineRoom(), ScriptedEngine(lambda request: Script((1,)))
+
+    def fail() -> TokenEngine:
+        raise ValueError("no memory")
+
+    with pytest.raises(ValueError, match="no memory"):
+        room.alone(fail)()
+    assert room.alone(lambda: engine)() is engine
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_none_restarts_once_the_server_ends(is_late: bool) -> None:
+    room, engine = EngineRoom(), ScriptedEngine(lambda request: Script((1,)))
+    num_ticks = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal num_ticks
+        num_ticks += 1
+        await asyncio.sleep(0)
+
+    async def probe() -> TokenRequest:
+        return TokenRequest("probe", (1,), SAMPLING, 1, 1)
+
+    keeper = EngineKeeper(
+        engine,
+        lambda: pytest.fail("another engine was built"),
+        probe=probe,
+        stall_sec=30.0,
+        max_restarts=5,
+        on_give_up=lambda: pytest.fail("it gave up"),
+        sleep=sleep,
+    )
+    if is_late:
+        room.stop_restarting()
+        room.add(keeper)
+    else:
+        room.add(keeper)
+        room.stop_restarting()
+    async with keeper:
+        engine.kill()
+        await wait_for(lambda: keeper.state == "restarting")
+        seen = num_ticks
+        await wait_for(lambda: num_ticks > seen + 3)
+        assert keeper.num_restarts == 0
