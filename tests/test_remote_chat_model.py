@@ -417,6 +417,30 @@ class TestDialects:
             await take(model, asks("Hi", system="Be short."))
         assert [len(body["messages"]) for body in stub.bodies] == [2, 1, 2]
 
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "max_tokens=4096 cannot be greater than max_model_len=2048.",
+            "'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum "
+            "context length is 2048 tokens and your request has 30 input tokens",
+        ],
+    )
+    async def test_an_answer_that_may_not_be_as_long(self, stub: StubLlm, message: str) -> None:
+        """LLM_MAX_MODEL_LEN was more than the model has, and every answer failed."""
+        stub.plays.append(refuses(400, message, code=400))
+        async with open_model(stub.url, llm_max_model_len=100_000) as model:
+            await take(model)
+            await take(model, asks(max_tokens=50))
+        assert [body.get("max_tokens") for body in stub.bodies] == [4096, None, 50]
+
+    async def test_a_conversation_that_is_too_long_anyway(self, stub: StubLlm) -> None:
+        too_long = refuses(400, "maximum context length", code=400)
+        stub.plays += [refuses(400, "max_tokens=9 is too large", code=400), too_long]
+        async with open_model(stub.url) as model:
+            with pytest.raises(RequestError):
+                await take(model)
+        assert [body.get("max_tokens") for body in stub.bodies] == [2036, None]
+
     async def test_two_at_once_learn_different_things(self, stub: StubLlm) -> None:
         stub.plays += [NO_USAGE, NO_SYSTEM]
         request = asks("Hi", system="Be short.")
@@ -733,6 +757,17 @@ class TestLook:
             "the language model's server at 127.0.0.1 lists 2 models and no 'm': check "
             "LLM_MODEL_NAME"
         ]
+
+    @pytest.mark.parametrize(("room", "max_tokens"), [(1000, 987), (100_000, 2035), (None, 2035)])
+    async def test_the_room_of_the_model(
+        self, stub: StubLlm, room: int | None, max_tokens: int
+    ) -> None:
+        """LLM_MAX_MODEL_LEN is 2048, and the message takes 13."""
+        stub.max_model_len = room
+        async with open_model(stub.url) as model:
+            await model.look()
+            await take(model, asks("x" * 21))
+        assert stub.bodies[0]["max_tokens"] == max_tokens
 
     @pytest.mark.parametrize(
         ("play", "cause"),
