@@ -112,7 +112,10 @@ class RemoteClient:
             for entry in entries
             if isinstance(entry, dict) and "id" in entry
         }
-        return {name: room if isinstance(room, int) else None for name, room in rooms.items()}
+        return {
+            name: room if isinstance(room, int) and room > 0 else None
+            for name, room in rooms.items()
+        }
 
     async def close(self) -> None:
         """Closes every connection."""
