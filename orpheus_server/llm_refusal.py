@@ -18,6 +18,9 @@ _CODE = re.compile(r"[a-z][a-z_]{1,39}")
 # In the words of vLLM, llama.cpp and others, which have no code for it.
 _TOO_LONG = re.compile(r"context (length|size|window)|exceed_context_size_error")
 _MAY_BE_TOO_LONG = {400, 413, 422, 500}
+_TOO_MANY = re.compile(
+    r"too (large|high|big)|(greater|larger) than|exceed|at most|less than or equal"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,12 @@ class Refusal:
         if self.code == "context_length_exceeded":
             return True
         return self.status in (0, *_MAY_BE_TOO_LONG) and _TOO_LONG.search(self.text) is not None
+
+    @property
+    def is_limit_too_large(self) -> bool:
+        """True if the model writes no answer of as many tokens as were asked for at most."""
+        names_limit = re.search("max_(completion_)?tokens", self.param or self.text) is not None
+        return self.status in (400, 422) and names_limit and bool(_TOO_MANY.search(self.text))
 
     @property
     def named(self) -> str:

@@ -11,16 +11,16 @@ import openai
 
 from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.conversation import ChatMessage, fold_system
-from orpheus_server.errors import ChatModelFailed, OrpheusError, Overloaded
+from orpheus_server.errors import OrpheusError, Overloaded
 from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest
-from orpheus_server.llm_answer import DONE, StreamedAnswer
+from orpheus_server.llm_answer import StreamedAnswer
 from orpheus_server.llm_dialect import Dialect, fitted
-from orpheus_server.llm_events import MAX_EVENT_BYTES, EventLines
 from orpheus_server.llm_room import make_room
 from orpheus_server.remote_client import (
     REMOTE_ERRORS,
     RemoteClient,
     cause_of,
+    events_of,
     refusal_of,
     translate,
 )
@@ -74,11 +74,13 @@ class RemoteChatModel:
         )
 
     async def look(self) -> None:
-        """Asks for the list of models; a warning if that tells of a mistake, never a failure."""
+        """Asks for the list of models, for the room of this one: less than `LLM_MAX_MODEL_LEN`
+        counts. A warning if that tells of a mistake, never a failure.
+        """
         host, name = self.info.provider, self.info.name
         try:
             async with asyncio.timeout(self._look_timeout_sec):
-                listed = await self._client.model_names()
+                listed = await self._client.models()
         except (*REMOTE_ERRORS, ValueError) as error:
             logger.warning(
                 "the language model's server at %s does not list its models (%s): check that it "
@@ -88,13 +90,16 @@ class RemoteChatModel:
             )
             return
         # Ollama lists `name:latest` and takes `name`.
-        if not listed & {name, f"{name}:latest"}:
+        known_as = next((each for each in (name, f"{name}:latest") if each in listed), None)
+        if known_as is None:
             logger.warning(
                 "the language model's server at %s lists %d models and no %r: check LLM_MODEL_NAME",
                 host,
                 len(listed),
                 name,
             )
+            return
+        self._max_model_len = min(self._max_model_len, listed[known_as] or self._max_model_len)
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
         """The answer as it arrives; closing the generator closes the connection."""
@@ -141,7 +146,7 @@ class RemoteChatModel:
         response = await self._ask(request, messages, max_tokens)
         try:
             answer = StreamedAnswer()
-            async with aclosing(_events(response)) as events:
+            async with aclosing(events_of(response)) as events:
                 while (event := await self._next(events, answer)) is not None:
                     delta = answer.take(event)
                     if delta is not None:
@@ -167,16 +172,24 @@ class RemoteChatModel:
     async def _ask(
         self, request: ReplyRequest, messages: Sequence[ChatMessage], max_tokens: int
     ) -> httpx2.Response:
-        """Asks again in another dialect where the server refuses for that; what helped is kept."""
+        """Asks again in another dialect where the server refuses for that; what helped is kept.
+
+        Where the answer may not be as long as was asked for, as long as the model's ever are.
+        """
         dialect = self._dialect
+        limit: int | None = max_tokens
         while True:
             body = await asyncio.to_thread(
-                _body, self.info.name, request.options, messages, max_tokens, dialect
+                _body, self.info.name, request.options, messages, limit, dialect
             )
             try:
                 response = await self._client.complete(body)
             except openai.APIStatusError as error:
-                other = fitted(dialect, refusal_of(error))
+                refusal = refusal_of(error)
+                if limit is not None and refusal.is_limit_too_large:
+                    limit = None
+                    continue
+                other = fitted(dialect, refusal)
                 if other is None:
                     raise
                 dialect = other
@@ -193,11 +206,12 @@ def _body(
     model: str,
     options: ReplyOptions,
     messages: Sequence[ChatMessage],
-    max_tokens: int,
+    max_tokens: int | None,
     dialect: Dialect,
 ) -> bytes:
     given = messages if dialect.has_system_role else fold_system(messages)
     wanted = {
+        dialect.token_limit: max_tokens,
         "temperature": options.temperature,
         "top_p": options.top_p,
         "seed": options.seed,
@@ -210,33 +224,6 @@ def _body(
         "model": model,
         "messages": [{"role": each.role, "content": each.content} for each in given],
         "stream": True,
-        dialect.token_limit: max_tokens,
         **{name: value for name, value in wanted.items() if value is not None},
     }
     return json.dumps(payload).encode("ascii")
-
-
-async def _events(response: httpx2.Response) -> AsyncGenerator[str, None]:
-    """The events of the body; one that is no event stream is a single event."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    async with aclosing(response.aiter_bytes()) as chunks:
-        try:
-            if kind == "application/json":
-                body = b""
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) > MAX_EVENT_BYTES:
-                        raise ValueError("the body is too long")
-                yield body.decode("utf-8")
-                yield DONE
-                return
-            lines = EventLines()
-            async for chunk in chunks:
-                for event in lines.feed(chunk):
-                    yield event
-            for event in lines.flush():
-                yield event
-        except ValueError as error:
-            raise ChatModelFailed(
-                "The language model's server sent something that is no chat completion."
-            ) from error

@@ -1,5 +1,7 @@
 """The connection to a server that speaks OpenAI's API: the SDK's client, and what goes wrong."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import cast
 
 import anyio
@@ -8,7 +10,8 @@ import openai
 
 from orpheus_server import __version__
 from orpheus_server.errors import ChatModelAway, ChatModelFailed, OrpheusError, StartError
-from orpheus_server.llm_answer import refusal_in
+from orpheus_server.llm_answer import DONE, refusal_in
+from orpheus_server.llm_events import MAX_EVENT_BYTES, EventLines
 from orpheus_server.llm_refusal import Refusal, error_for
 
 _NO_KEY = "none"
@@ -96,17 +99,53 @@ class RemoteClient:
         )
         return cast(httpx2.Response, response)
 
-    async def model_names(self) -> set[str]:
-        """The names that it lists. Raises what `translate` takes, or `ValueError`."""
+    async def models(self) -> dict[str, int | None]:
+        """The names that it lists, with the room of the model in tokens where it is told, as vLLM
+        does. Raises what `translate` takes, or `ValueError`.
+        """
         listed = await self._sdk.get("/models", cast_to=object)
         entries = listed.get("data") if isinstance(listed, dict) else None
         if not isinstance(entries, list):
             raise ValueError("no list of models")
-        return {str(entry["id"]) for entry in entries if isinstance(entry, dict) and "id" in entry}
+        rooms = {
+            str(entry["id"]): entry.get("max_model_len")
+            for entry in entries
+            if isinstance(entry, dict) and "id" in entry
+        }
+        return {
+            name: room if isinstance(room, int) and room > 0 else None
+            for name, room in rooms.items()
+        }
 
     async def close(self) -> None:
         """Closes every connection."""
         await self._sdk.close()
+
+
+async def events_of(response: httpx2.Response) -> AsyncGenerator[str, None]:
+    """The events of the body; one that is no event stream is a single event."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async with aclosing(response.aiter_bytes()) as chunks:
+        try:
+            if kind == "application/json":
+                body = b""
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > MAX_EVENT_BYTES:
+                        raise ValueError("the body is too long")
+                yield body.decode("utf-8")
+                yield DONE
+                return
+            lines = EventLines()
+            async for chunk in chunks:
+                for event in lines.feed(chunk):
+                    yield event
+            for event in lines.flush():
+                yield event
+        except ValueError as error:
+            raise ChatModelFailed(
+                "The language model's server sent something that is no chat completion."
+            ) from error
 
 
 def refusal_of(error: openai.APIStatusError) -> Refusal:

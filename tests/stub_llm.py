@@ -232,6 +232,7 @@ class StubLlm:
         self.default: Play = says("Hello", ".")
         self.models: Play = self._list_models
         self.model_names = ["m"]
+        self.max_model_len: int | None = None
         self.asked: list[Asked] = []
         self.looks: list[Asked] = []
         self.num_left = 0
@@ -250,7 +251,8 @@ class StubLlm:
         return len(self._running)
 
     async def _list_models(self, asked: Asked, wire: Wire) -> None:
-        wire.json(200, {"object": "list", "data": [{"id": name} for name in self.model_names]})
+        room = {} if self.max_model_len is None else {"max_model_len": self.max_model_len}
+        wire.json(200, {"data": [{"id": name, **room} for name in self.model_names]})
 
     def answer(self, asked: Asked, wire: Wire) -> None:
         """Plays what is next."""

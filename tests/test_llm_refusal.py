@@ -66,6 +66,21 @@ def test_too_long(refusal: Refusal, is_too_long: bool) -> None:
     assert refusal.is_too_long is is_too_long
 
 
+@pytest.mark.parametrize(
+    ("refusal", "is_too_large"),
+    [
+        (Refusal(400, "400", "max_tokens", "max_tokens=9 cannot be greater than 8"), True),
+        (Refusal(400, None, None, "'max_tokens' is too large: 9"), True),
+        (Refusal(422, None, None, "max_completion_tokens must be at most 8"), True),
+        (Refusal(400, "unsupported_parameter", "max_tokens", "use 'max_completion_tokens'"), False),
+        (Refusal(400, None, "temperature", "temperature is too high; max_tokens"), False),
+        (Refusal(500, None, "max_tokens", "too large"), False),
+    ],
+)
+def test_a_limit_that_is_too_large(refusal: Refusal, is_too_large: bool) -> None:
+    assert refusal.is_limit_too_large is is_too_large
+
+
 def test_what_callers_are_told() -> None:
     away = error_for(Refusal(429, "insufficient_quota", retry_after="20"))
     assert isinstance(away, ChatModelAway)

@@ -76,7 +76,12 @@ def settings_for(url: str, **changes: object) -> Settings:
 
 @asynccontextmanager
 async def open_model(
-    url: str, *, connect_timeout_sec: float = 5.0, tail_sec: float = 5.0, **changes: object
+    url: str,
+    *,
+    connect_timeout_sec: float = 5.0,
+    look_timeout_sec: float = 5.0,
+    tail_sec: float = 5.0,
+    **changes: object,
 ) -> AsyncIterator[RemoteChatModel]:
     settings = settings_for(url, **changes)
     choice = choose_chat(settings, has_cuda=False)
@@ -85,7 +90,7 @@ async def open_model(
         choice,
         settings,
         connect_timeout_sec=connect_timeout_sec,
-        look_timeout_sec=SHORT_SEC,
+        look_timeout_sec=look_timeout_sec,
         tail_sec=tail_sec,
     )
     before = other_tasks()
@@ -418,6 +423,30 @@ class TestDialects:
             await take(model, asks("Hi", system="Be short."))
         assert [len(body["messages"]) for body in stub.bodies] == [2, 1, 2]
 
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "max_tokens=4096 cannot be greater than max_model_len=2048.",
+            "'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum "
+            "context length is 2048 tokens and your request has 30 input tokens",
+        ],
+    )
+    async def test_an_answer_that_may_not_be_as_long(self, stub: StubLlm, message: str) -> None:
+        """LLM_MAX_MODEL_LEN was more than the model has, and every answer failed."""
+        stub.plays.append(refuses(400, message, code=400))
+        async with open_model(stub.url, llm_max_model_len=100_000) as model:
+            await take(model)
+            await take(model, asks(max_tokens=50))
+        assert [body.get("max_tokens") for body in stub.bodies] == [4096, None, 50]
+
+    async def test_a_conversation_that_is_too_long_anyway(self, stub: StubLlm) -> None:
+        too_long = refuses(400, "maximum context length", code=400)
+        stub.plays += [refuses(400, "max_tokens=9 is too large", code=400), too_long]
+        async with open_model(stub.url) as model:
+            with pytest.raises(RequestError):
+                await take(model)
+        assert [body.get("max_tokens") for body in stub.bodies] == [2036, None]
+
     async def test_two_at_once_learn_different_things(self, stub: StubLlm) -> None:
         stub.plays += [NO_USAGE, NO_SYSTEM]
         request = asks("Hi", system="Be short.")
@@ -735,6 +764,17 @@ class TestLook:
             "LLM_MODEL_NAME"
         ]
 
+    @pytest.mark.parametrize(("room", "max_tokens"), [(1000, 987), (100_000, 2035), (None, 2035)])
+    async def test_the_room_of_the_model(
+        self, stub: StubLlm, room: int | None, max_tokens: int
+    ) -> None:
+        """LLM_MAX_MODEL_LEN is 2048, and the message takes 13."""
+        stub.max_model_len = room
+        async with open_model(stub.url) as model:
+            await model.look()
+            await take(model, asks("x" * 21))
+        assert stub.bodies[0]["max_tokens"] == max_tokens
+
     @pytest.mark.parametrize(
         ("play", "cause"),
         [
@@ -749,7 +789,8 @@ class TestLook:
         self, stub: StubLlm, play: Play, cause: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         stub.models = play
-        async with open_model(stub.url, llm_api_key=KEY) as model:
+        limit_sec = SHORT_SEC if play is hangs else 5.0
+        async with open_model(stub.url, look_timeout_sec=limit_sec, llm_api_key=KEY) as model:
             await model.look()
         assert warnings_in(caplog) == [
             f"the language model's server at 127.0.0.1 does not list its models ({cause}): check "
@@ -809,18 +850,24 @@ class TestReply:
             assert (texts, ended()) == (["Hel", "lo"], None)
 
     @pytest.mark.parametrize(
-        ("before", "texts"), [((), []), ((chunk("Hi"),), ["Hi"])], ids=["first", "next"]
+        ("before", "texts", "limit_sec"),
+        # The token that comes must have the time to.
+        [((), [], SHORT_SEC), ((chunk("Hi"),), ["Hi"], 0.5)],
+        ids=["first", "next"],
     )
     async def test_a_token_that_does_not_come(
-        self, stub: StubLlm, before: tuple[object, ...], texts: list[str]
+        self, stub: StubLlm, before: tuple[object, ...], texts: list[str], limit_sec: float
     ) -> None:
         play = waits(asyncio.Event(), before)
-        async with replying(stub, play, timeout_sec=SHORT_SEC) as (taken, ended):
+        async with replying(stub, play, timeout_sec=limit_sec) as (taken, ended):
             error = ended()
             assert isinstance(error, ChatModelTimedOut)
-            assert str(error) == "The language model wrote nothing for 0.05 s, which is the limit."
+            assert str(error) == (
+                f"The language model wrote nothing for {limit_sec:g} s, which is the limit."
+            )
             assert taken == texts
-            await wait_for(lambda: stub.num_left == 1)
+            # On a busy machine the time may be over before anything was asked.
+            await wait_for(lambda: stub.num_left == len(stub.asked))
 
     async def test_broken_off(self, stub: StubLlm) -> None:
         async with replying(stub, cuts(chunk("Hel"))) as (texts, ended):
