@@ -1,300 +1,40 @@
 """What a chat model writes as what can be spoken: its markup resolved, its pictures left out.
 
-Text may come in deltas of any size, cut anywhere. What a place means is decided by the text around
-it, so how it was cut makes no difference. What the language decides is left to the voice.
+What the language decides, numbers and signs that have a word, is left to the voice.
 """
 
-import re
-
-from orpheus_server import speakable_rules as rules
-from orpheus_server.speakable_rules import PICTURES, Deed, Rule
-from orpheus_server.speakable_spans import (
-    BracketKind,
-    Skip,
-    find_brackets,
-    find_cut_brackets,
-    skip_address,
-    skip_code,
-    skip_to,
-)
-from orpheus_server.spoken_lines import Line, SpokenLines
-
-# What is still open after so many characters is no markup.
-MAX_OPEN_CHARS = 400
-# The rules look back this far.
-_NUM_CONTEXT_CHARS = 2
-
-_WORD = re.compile(rf"[^\W_{PICTURES}]+")
-_ELEMENT = re.compile(r"/?([A-Za-z][A-Za-z0-9]*)(?:[\s/].*)?")
-_UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
-
-_LINE_DEEDS = {Deed.ITEM: Line.ITEM, Deed.NUMBER: Line.ITEM, Deed.ROW: Line.ROW}
-_LINE_DEEDS |= {Deed.HEADING: Line.HEADING}
+from orpheus_server.speakable_markup import MarkupReader
 
 
 class SpeakableStream:
-    """Lets spoken text through up to the word or mark that has just begun.
+    """Takes deltas of any size, cut anywhere; what it lets through depends on the text alone.
 
-    Only a construct that is really open makes it wait, for `MAX_OPEN_CHARS` characters at most.
     `tags` are those of the voice: they pass as they are.
     """
 
     def __init__(self, *, tags: frozenset[str]) -> None:
-        self._tags = tags
-        self._folded_tags = frozenset(tag.casefold() for tag in tags)
+        self._tags = frozenset(tag.casefold() for tag in tags)
         self._num_left_out = 0
-        self._begin()
+        self._reader = MarkupReader(tags=self._tags)
 
     @property
     def num_left_out(self) -> int:
         """Pictures, blocks of code, notes and the like, so far."""
-        return self._num_left_out + self._lines.num_left_out
+        return self._num_left_out + self._reader.lines.num_left_out
 
     def feed(self, delta: str) -> str:
         """The text that is certain now."""
-        self._buffer += delta
-        self._advance(is_end=False)
-        return self._lines.take()
+        self._reader.read(delta, is_end=False)
+        return self._reader.lines.take()
 
     def flush(self) -> str:
         """The rest, what is open as it is; what is fed then begins anew."""
-        self._advance(is_end=True)
-        self._lines.end()
-        text = self._lines.take()
-        self._num_left_out += self._lines.num_left_out
-        self._begin()
+        self._reader.read("", is_end=True)
+        self._reader.lines.end()
+        text = self._reader.lines.take()
+        self._num_left_out = self.num_left_out
+        self._reader = MarkupReader(tags=self._tags)
         return text
-
-    def _begin(self, *, line_start: bool = True, is_formula: bool = False) -> None:
-        self._lines = SpokenLines()
-        self._buffer = "\n" if line_start else " "
-        self._at = 1
-        self._is_line_start = line_start
-        self._is_formula = is_formula
-        # Steps over what is left out, however long it is.
-        self._skip: Skip | None = None
-
-    def _advance(self, *, is_end: bool) -> None:
-        self._is_end = is_end
-        while self._at < len(self._buffer) and self._go_on():
-            pass
-        start = max(0, self._at - _NUM_CONTEXT_CHARS)
-        self._buffer = self._buffer[start:]
-        self._at -= start
-
-    def _go_on(self) -> bool:
-        return self._skip_on(self._skip) if self._skip else self._step()
-
-    def _step(self) -> bool:
-        """Takes the next word, mark or construct; False if it is not certain yet."""
-        char = self._buffer[self._at]
-        if char.isspace():
-            self._take_space(char)
-            return True
-        self._stop = min(len(self._buffer), self._at + MAX_OPEN_CHARS)
-        self._may_wait = not self._is_end and self._stop - self._at < MAX_OPEN_CHARS
-        for at_line_start in (True, False)[not self._is_line_start :]:
-            for rule in rules.rules_for(char, at_line_start=at_line_start):
-                if self._may_wait and rule.open.match(self._buffer, self._at, self._stop):
-                    return False
-                match = rule.full.match(self._buffer, self._at, self._stop)
-                if match and self._do(rule, match):
-                    return True
-        return self._take_mark(char)
-
-    def _take_mark(self, char: str) -> bool:
-        """What no rule knows: brackets, and what means something only in its line."""
-        if char in "[!":
-            return self._take_brackets(char)
-        if char in "{}" and self._is_formula:
-            if self._may_wait and self._at + 1 == self._stop:
-                return False
-            is_fraction = self._buffer.startswith("}{", self._at)
-            self._lines.put("/" * is_fraction)
-            return self._move(self._at + 1 + is_fraction)
-        if char == "|" and self._lines.line is Line.ROW:
-            self._lines.pause()
-            return self._move(self._at + 1)
-        word = _WORD.match(self._buffer, self._at)
-        return self._write(word.end() if word else self._at + 1)
-
-    def _take_space(self, char: str) -> None:
-        self._at += 1
-        if char != "\n":
-            self._lines.space(char)
-            return
-        # No formula goes on behind a blank line.
-        self._is_formula &= not self._is_line_start
-        self._end_line()
-
-    def _end_line(self) -> None:
-        self._lines.end_line()
-        self._is_line_start = True
-
-    def _move(self, end: int) -> bool:
-        self._is_line_start = False
-        self._at = end
-        return True
-
-    def _write(self, end: int) -> bool:
-        self._lines.put(self._buffer[self._at : end])
-        return self._move(end)
-
-    def _speak(self, text: str, *, is_formula: bool = False) -> None:
-        """Markup inside of markup."""
-        inner = SpeakableStream(tags=self._tags)
-        inner._begin(line_start=False, is_formula=is_formula or self._is_formula)
-        spoken = " ".join((inner.feed(text) + inner.flush()).split())
-        self._num_left_out += inner.num_left_out
-        if spoken:
-            self._lines.put(spoken)
-        else:
-            self._lines.leave_out()
-
-    def _do(self, rule: Rule, match: re.Match[str]) -> bool:
-        """Does what the rule says; False if it does not apply after all."""
-        text, end = rule.spoken(match), match.end()
-        match rule.deed:
-            case Deed.TEXT:
-                self._lines.put(text)
-            case Deed.SPEAK | Deed.FORMULA:
-                self._speak(text, is_formula=rule.deed is Deed.FORMULA)
-            case Deed.HEADING_END if self._lines.line is not Line.HEADING:
-                return False
-            case Deed.DROP | Deed.HEADING_END:
-                self._lines.drop()
-            case Deed.LEAVE_OUT | Deed.PAUSE:
-                return self._take_sign(rule.deed, text, end)
-            case Deed.ITEM | Deed.NUMBER | Deed.ROW | Deed.HEADING | Deed.QUOTE:
-                return self._take_prefix(rule.deed, text, end)
-            case Deed.LINE | Deed.UNDERLINE:
-                if rule.deed is Deed.UNDERLINE:
-                    self._lines.underline()
-                self._lines.line = Line.PLAIN
-                self._at = end
-                return True
-            case Deed.FENCE | Deed.BLOCK:
-                return self._take_block(rule.deed, text, end)
-            case Deed.ADDRESS:
-                return self._take_address(text)
-            case Deed.ELEMENT:
-                return self._take_element(text, end)
-            case Deed.MATH:
-                self._is_formula = not self._is_formula if text == "$$" else text in ("\\(", "\\[")
-                self._lines.drop()
-            case Deed.COMMAND:
-                return self._take_command(text, end)
-        return self._move(end)
-
-    def _take_sign(self, deed: Deed, text: str, end: int) -> bool:
-        """A picture or arrow; one that begins a line is the mark of an item."""
-        if self._is_line_start:
-            self._lines.line = Line.ITEM
-        if deed is Deed.LEAVE_OUT:
-            self._lines.leave_out(rules.count_pictures(text))
-        elif not self._is_line_start:
-            self._lines.pause()
-        self._at = end
-        return True
-
-    def _take_prefix(self, deed: Deed, text: str, end: int) -> bool:
-        self._lines.line = _LINE_DEEDS.get(deed, self._lines.line)
-        self._at = end
-        self._is_line_start = deed in (Deed.ITEM, Deed.QUOTE)
-        self._lines.drop()
-        self._lines.put(text)
-        return True
-
-    def _take_block(self, deed: Deed, text: str, end: int) -> bool:
-        self._at = end
-        self._lines.leave_out()
-        if deed is Deed.BLOCK:
-            self._skip = skip_to(text)
-            return True
-        # What came before is spoken while the code is still being written.
-        self._lines.end_paragraph()
-        self._end_line()
-        fence = text[: len(text) - len(text.lstrip(text[0]))]
-        self._skip = skip_code(fence)
-        return True
-
-    def _take_address(self, text: str) -> bool:
-        host = text.rpartition("/")[2].rstrip("._-")
-        self._move(self._at + len(text.rstrip("._-")))
-        self._lines.put(host[4:] if host[:4].lower() == "www." else host)
-        if self._buffer[self._at : self._at + 1] in {*"/?#:@"}:
-            self._skip = skip_address
-        return True
-
-    def _take_element(self, text: str, end: int) -> bool:
-        name = _ELEMENT.fullmatch(text)
-        tag = name[1].lower() if name else ""
-        if " ".join(text.split()).casefold() in self._folded_tags:
-            return self._write(end)
-        if tag and self._buffer[self._at - 1] == "`":
-            self._lines.put(tag)
-        elif tag in rules.BREAK_ELEMENTS and self._lines.line is not Line.ROW:
-            self._end_line()
-            self._at = end
-            return True
-        elif tag in rules.ITEM_ELEMENTS and text[0] != "/":
-            self._end_line()
-            self._lines.line = Line.ITEM
-            self._at = end
-            return True
-        elif tag in rules.CELL_ELEMENTS or tag in rules.BREAK_ELEMENTS:
-            self._lines.pause()
-        elif tag in rules.DROPPED_ELEMENTS or tag in rules.ITEM_ELEMENTS:
-            self._lines.drop()
-        else:
-            # Tags that another voice has, and words in brackets, are known further on.
-            return _UNKNOWN_ELEMENT.fullmatch(text) is not None and self._write(end)
-        return self._move(end)
-
-    def _take_command(self, name: str, end: int) -> bool:
-        sign = rules.SIGNS.get(name)
-        if sign is not None and sign in "→⇒":
-            self._lines.pause()
-        elif sign is not None:
-            self._lines.put(sign)
-        elif name in rules.SILENT_COMMANDS and (
-            self._is_formula or self._buffer[end : end + 1] == "{"
-        ):
-            self._lines.drop()
-        elif self._is_formula:
-            self._lines.put(f" {name} ")
-        else:
-            return False
-        return self._move(end)
-
-    def _take_brackets(self, char: str) -> bool:
-        """A link, an image or a note; any other text stays in its brackets."""
-        is_image = char == "!"
-        start = self._at + is_image
-        if start == self._stop and self._may_wait:
-            return False
-        if self._buffer[start : start + 1] != "[":
-            return self._write(start)
-        found = find_brackets(self._buffer, start, self._stop, is_image=is_image)
-        if isinstance(found, int):
-            if self._may_wait:
-                return False
-            found = find_cut_brackets(self._buffer, start, self._stop, is_image=is_image)
-        if found is None:
-            return self._write(self._at + 1)
-        if found.kind is BracketKind.NOTE:
-            self._lines.leave_out()
-        else:
-            self._speak(found.text)
-        if found.kind is BracketKind.CUT_LINK:
-            self._skip = skip_address
-        return self._move(found.end)
-
-    def _skip_on(self, skip: Skip) -> bool:
-        self._at, is_done = skip(self._buffer, self._at, self._is_end)
-        if is_done:
-            self._skip = None
-        return is_done
 
 
 def make_speakable(text: str, *, tags: frozenset[str] = frozenset()) -> str:

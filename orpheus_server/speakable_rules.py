@@ -21,6 +21,7 @@ class Deed(Enum):
     DROP = "it stands for nothing"
     LEAVE_OUT = "it cannot be spoken, and counts"
     PAUSE = "a comma, if words follow in the line"
+    BREAK = "the line ends"
     LINE = "the whole line is dropped"
     UNDERLINE = "the whole line is dropped, the one above is a heading"
     BLOCK = "left out with all that follows up to its text"
@@ -29,7 +30,7 @@ class Deed(Enum):
     ELEMENT = "a tag of HTML, or of the voice"
     QUOTE = "another prefix may follow"
     ITEM = "the line is one of a list"
-    NUMBER = "so is this one, its text is spoken"
+    NUMBER = "the line is one of a numbered list, its text is spoken"
     ROW = "the line is one of a table"
     HEADING = "the line is a heading"
     HEADING_END = "it is dropped at the end of a heading"
@@ -78,9 +79,9 @@ def _number(match: re.Match[str]) -> str:
 
 
 # Pictures of every block, dingbats, shapes, box drawing, arrows that point at nothing. Letters in
-# circles stay, and so does U+25CB, which Chinese writes for a zero.
+# circles stay, the sharps and flats of music, and U+25CB, which Chinese writes for a zero.
 PICTURES = (
-    "\u2190-\u21ff\u2300-\u23ff\u2500-\u25ca\u25cc-\u27bf\u2934\u2935\u2b00-\u2bff\u3030\u303d"
+    "\u2190-\u21ff\u2300-\u23ff\u2500-\u25ca\u25cc-\u266c\u2670-\u27bf\u2934\u2935\u2b00-\u2bff\u3030\u303d"
     "\u3297\u3299\u2139\U0001f000-\U0001faff"
 )
 # Selectors, joiners, skin tones and the tag characters of flags.
@@ -116,6 +117,7 @@ LINE_ROWS: tuple[_Row, ...] = (
     (Deed.ITEM, r"\[ [\x20xX✓✔] \] [\x20\t]", ""),
     # "1." is spoken "one" with a pause; the splitter never parts it from its item.
     (Deed.NUMBER, r"\d \d{0,2}+ [.)] [\x20\t]", _number),
+    (Deed.ITEM, r"[a-z] \) [\x20\t]", _whole),
     (Deed.NUMBER, r"[0-9] \ufe0f? \u20e3", _number),
     (Deed.ROW, r"\|", ""),
     (Deed.QUOTE, r"\[ \^ [^\[\]\n]{1,60}+ \] :", ""),
@@ -133,8 +135,11 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Deed.DROP, r"\\ e n d \{ [a-z*]{1,20}+ \}", ""),
     (Deed.COMMAND, r"(?<![:\\])\\ [A-Za-z]{1,24}+", _after_mark),
     (Deed.HEADING_END, r"(?<=[\x20\t])[#] [#]{0,6}+ [\x20\t\r]{0,9}+ (?=\n|\Z)", ""),
-    # The star of "5 * 3" is "times" in every language, which no other star is.
-    (Deed.TEXT, r"(?<=[\w)][\x20\t])\* [\x20\t] (?=[\w(])", "× "),
+    # The star of "5 * 3" is "times" in every language; between words it is a bullet.
+    (Deed.TEXT, r"(?<=[\d)][\x20\t])\* [\x20\t] (?=[\w(])", "× "),
+    (Deed.TEXT, r"(?<=\W\w[\x20\t])\* [\x20\t] (?=[\w(])", "× "),
+    (Deed.TEXT, r"(?<=\w[\x20\t])\* [\x20\t] (?=[\d(])", "× "),
+    (Deed.PAUSE, r"(?<=\w[\x20\t])\* (?=[\x20\t])", ""),
     (Deed.TEXT, r"(?<=\d)\* (?=\d)", "×"),
     (Deed.TEXT, r"(?<=\d)\* \*{1,30}+ (?=\d)", " "),
     (Deed.DROP, r"\* \*{0,30}+", ""),
@@ -174,7 +179,7 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Deed.LEAVE_OUT, r"(?<![^\s])< 3 (?![\w.,])", ""),
     (Deed.LEAVE_OUT, r"(?<![\w:]): [a-z+-] [a-z0-9_+-]{1,40}+ : (?!\w)", ""),
     # An arrow is "to", "becomes" or "then", by its sentence and language: a pause fits them all.
-    (Deed.PAUSE, r"[→⇒⟶⟹➔➜➝➞➡] \ufe0f?", ""),
+    (Deed.PAUSE, r"[→⇒⟶⟹➔➜➝➞➡←⇐↔⇔⟷] \ufe0f?", ""),
     (Deed.PAUSE, r"(?<=\s)[-=] > (?=\s)", ""),
     (Deed.PAUSE, r"(?<=\s)[|•·] (?=\s)", ""),
     # Pictures of every kind, keycaps, selectors that are left.
@@ -194,13 +199,17 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Deed.TEXT, r"(?<=[\w)])\^ \{ [23] \}", _power),
 )
 
-BREAK_ELEMENTS = frozenset(
-    ("br", "p", "div", "ul", "ol", "hr", "tr", "table", "blockquote", "pre", "section")
-) | frozenset(("details", "summary", "h1", "h2", "h3", "h4", "h5", "h6"))
-DROPPED_ELEMENTS = frozenset(
-    ("a", "b", "i", "u", "s", "em", "strong", "span", "sub", "sup", "code", "kbd", "mark", "small")
-) | frozenset(("del", "ins", "img", "font", "center", "thead", "tbody", "q", "cite", "think"))
-ITEM_ELEMENTS, CELL_ELEMENTS = frozenset(("li",)), frozenset(("td", "th"))
+# Of HTML. Tags that are not here pass: clean_text knows those of the voices.
+ELEMENTS: dict[str, Deed] = {
+    **dict.fromkeys(("br", "p", "div", "ul", "ol", "hr", "tr", "table", "pre"), Deed.BREAK),
+    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), Deed.BREAK),
+    **dict.fromkeys(("blockquote", "section", "details", "summary"), Deed.BREAK),
+    **dict.fromkeys(("td", "th"), Deed.PAUSE),
+    **dict.fromkeys(("a", "b", "i", "u", "s", "q", "em", "strong", "span", "sub"), Deed.DROP),
+    **dict.fromkeys(("sup", "code", "kbd", "mark", "small", "del", "ins", "img"), Deed.DROP),
+    **dict.fromkeys(("font", "center", "thead", "tbody", "cite", "think"), Deed.DROP),
+    "li": Deed.ITEM,
+}
 
 # Signs that mean the same in every language; what else a formula names is spoken by its name.
 SIGNS = {"times": "×", "cdot": "×", "div": "÷", "pm": "±", "approx": "≈", "neq": "≠", "ne": "≠"}

@@ -54,8 +54,8 @@ def find_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Bracke
     body, end = text[start + 1 : close], close + 1
     if end == stop:
         return stop
-    is_note = _NOTE.fullmatch(body) is not None and not is_image
-    is_link = is_image
+    is_note = _NOTE.fullmatch(body) is not None
+    is_link = False
     if text[end] == "(" or (text[end] == "[" and not is_note):
         second = _find_close(text, end, stop)
         if second == stop:
@@ -63,8 +63,9 @@ def find_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Bracke
         if second is not None and (text[end] == "[" or _TARGET.fullmatch(text, end + 1, second)):
             is_link, end = True, second + 1
     if is_note:
-        return Brackets(BracketKind.NOTE, "", end)
-    if is_link and body:
+        # In "So it is![1]" the mark is of the sentence.
+        return None if is_image else Brackets(BracketKind.NOTE, "", end)
+    if is_link:
         return Brackets(BracketKind.LINK, body, end)
     label = _LABEL.fullmatch(body)
     return Brackets(BracketKind.LINK, label[1], end) if label else None
@@ -89,6 +90,12 @@ def skip_address(text: str, at: int, is_all: bool) -> tuple[int, bool]:
     num_marks = len(marks[0]) if marks else 0
     is_open = at + num_marks == len(text) and num_marks < _MAX_URL_END_CHARS
     return at, is_all or not is_open
+
+
+def skip_target(text: str, at: int, is_all: bool) -> tuple[int, bool]:
+    """Skip the address of a link and the bracket behind it."""
+    at, is_done = skip_address(text, at, is_all)
+    return at + (is_done and text.startswith(")", at)), is_done
 
 
 def skip_to(closing: str) -> Skip:

@@ -24,8 +24,9 @@ class Line(Enum):
 
     PLAIN = 0
     ITEM = 1
-    ROW = 2
-    HEADING = 3
+    NUMBER = 2
+    ROW = 3
+    HEADING = 4
 
 
 class SpokenLines:
@@ -51,6 +52,7 @@ class SpokenLines:
 
     def end(self) -> None:
         """Nothing follows: the white space at the end is a part of the text."""
+        self._out.append(self._paragraph_stop())
         if not self._has_drop and self._tail:
             self._out.append(self._gap)
 
@@ -73,6 +75,10 @@ class SpokenLines:
         if not (self._has_drop_in_gap and self._gap):
             self._gap = (self._gap + text)[:_MAX_GAP_CHARS]
 
+    def begin_word(self) -> None:
+        """What comes next is a word of its own."""
+        self._gap = self._gap or " "
+
     def end_line(self) -> None:
         """A line break; a second one ends the paragraph, which is certain at once."""
         if "\n" not in self._gap:
@@ -86,7 +92,9 @@ class SpokenLines:
     def end_paragraph(self) -> None:
         """A blank line, none where there is one."""
         if self._tail:
-            self._out.append(self._gap.partition("\n")[0] * (not self._has_drop) + "\n\n")
+            stop = self._paragraph_stop()
+            lead = "" if stop or self._has_drop else self._gap.partition("\n")[0]
+            self._out += [stop, lead, "\n\n"]
         self._tail = self._gap = ""
         self._above = Line.PLAIN
         self._begin_gap()
@@ -139,7 +147,7 @@ class SpokenLines:
             return ""
         if self._has_drop_in_gap and char in _AFTER_GAP_LEFT_OUT:
             return ""
-        glues = self._has_left_out and not self._gap and last.isalnum() and char.isalnum()
+        glues = self._has_left_out and not self._gap and last and char.isalnum()
         return " " if glues and not (is_cjk(last) or is_cjk(char)) else self._gap
 
     def _line_stop(self) -> str:
@@ -148,7 +156,14 @@ class SpokenLines:
             return self._stop(".")
         if self.line is Line.PLAIN:
             return ""
-        return self._stop("," if self._num_above_chars < MAX_ENUMERATED_CHARS else ".")
+        is_step = self.line is Line.NUMBER and self._above is not Line.PLAIN
+        is_enumerated = self._num_above_chars < MAX_ENUMERATED_CHARS and not is_step
+        return self._stop("," if is_enumerated else ".")
+
+    def _paragraph_stop(self) -> str:
+        """The last line may be one to which no other gives its stop, as "(if any)"."""
+        line = self._above if "\n" in self._gap else self.line
+        return self._stop(".") if line is not Line.PLAIN else ""
 
     def _stop(self, mark: str) -> str:
         core = self._tail.rstrip(_CLOSERS)

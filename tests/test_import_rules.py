@@ -45,7 +45,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("planning", "text_stream", "clean_stream", "chunk_ends", "english", "splitting"),
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice", "__init__"),
         *("api_keys", "origins", "caller_slots", "capacity", "fair_queue", "restart_budget"),
-        *("connection_limits", "speakable", "speakable_rules", "speakable_spans", "spoken_lines"),
+        *("connection_limits", "speakable", "speakable_markup"),
+        *("speakable_rules", "speakable_spans", "spoken_lines"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
