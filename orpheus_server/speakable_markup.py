@@ -6,7 +6,7 @@ What a place means is decided by the text around it, so how it was cut makes no 
 import re
 
 from orpheus_server import speakable_rules as rules
-from orpheus_server.speakable_rules import PICTURES, Deed, Rule
+from orpheus_server.speakable_rules import LATIN, PICTURES, Deed, Rule
 from orpheus_server.speakable_spans import (
     BracketKind,
     Skip,
@@ -24,7 +24,8 @@ MAX_OPEN_CHARS = 400
 # The rules look back this far.
 _NUM_CONTEXT_CHARS = 3
 
-_WORD = re.compile(rf"[^\W_{PICTURES}]+")
+# An address may begin behind a word of another script.
+_WORD = re.compile(rf"[{LATIN}]+|[^\W_{LATIN}{PICTURES}]+")
 _ELEMENT = re.compile(r"/?([A-Za-z][A-Za-z0-9]*)(?:[\s/].*)?")
 _UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
 

@@ -162,11 +162,11 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Deed.SPEAK, r"< [A-Za-z0-9] [\w.+%:-]{0,60}+ @ [\w.-]{1,100}+ >", _inside),
     (Deed.ELEMENT, r"< /? [A-Za-z] [^<>\n]{0,200}+ >", _inside),
     # Only the name of a site can be listened to; its dots are the language's business.
-    (Deed.ADDRESS, rf"(?<![\w@])[hH] t t p s? : {_URL}", _whole),
-    (Deed.ADDRESS, rf"(?<![\w@])f t p : {_URL}", _whole),
+    (Deed.ADDRESS, rf"(?<![{LATIN}_@])[hH] t t p s? : {_URL}", _whole),
+    (Deed.ADDRESS, rf"(?<![{LATIN}_@])f t p : {_URL}", _whole),
     (
         Deed.ADDRESS,
-        rf"(?<![\w@./])[wW] [wW] [wW] \. [{LATIN}] [{LATIN}._-]{{0,200}}+",
+        rf"(?<![{LATIN}_@./])[wW] [wW] [wW] \. [{LATIN}] [{LATIN}._-]{{0,200}}+",
         _whole,
     ),
     (Deed.DROP, r"(?<!\w)m a i l t o :", ""),
