@@ -6,7 +6,7 @@ What a place means is decided by the text around it, so how it was cut makes no 
 import re
 
 from orpheus_server import speakable_rules as rules
-from orpheus_server.speakable_rules import LATIN, PICTURES, Deed, Rule
+from orpheus_server.speakable_rules import LATIN, PICTURES, Effect, Rule
 from orpheus_server.speakable_spans import (
     BracketKind,
     Skip,
@@ -29,8 +29,8 @@ _WORD = re.compile(rf"[{LATIN}]+|[^\W_{LATIN}{PICTURES}]+")
 _ELEMENT = re.compile(r"/?([A-Za-z][A-Za-z0-9]*)(?:[\s/].*)?")
 _UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
 
-_LINE_DEEDS = {Deed.ITEM: Line.ITEM, Deed.NUMBER: Line.NUMBER, Deed.ROW: Line.ROW}
-_LINE_DEEDS |= {Deed.HEADING: Line.HEADING}
+_LINE_EFFECTS = {Effect.ITEM: Line.ITEM, Effect.NUMBER: Line.NUMBER, Effect.ROW: Line.ROW}
+_LINE_EFFECTS |= {Effect.HEADING: Line.HEADING}
 
 
 class MarkupReader:
@@ -134,61 +134,61 @@ class MarkupReader:
     def _do(self, rule: Rule, match: re.Match[str]) -> bool:
         """Does what the rule says; False if it does not apply after all."""
         text, end = rule.spoken(match), match.end()
-        match rule.deed:
-            case Deed.TEXT:
+        match rule.effect:
+            case Effect.TEXT:
                 self.lines.put(text)
-            case Deed.SPEAK | Deed.FORMULA:
-                self._speak(text, is_formula=rule.deed is Deed.FORMULA)
-            case Deed.HEADING_END if self.lines.line is not Line.HEADING:
+            case Effect.SPEAK | Effect.FORMULA:
+                self._speak(text, is_formula=rule.effect is Effect.FORMULA)
+            case Effect.HEADING_END if self.lines.line is not Line.HEADING:
                 return False
-            case Deed.DROP | Deed.HEADING_END:
+            case Effect.DROP | Effect.HEADING_END:
                 self.lines.drop()
-            case Deed.LEAVE_OUT | Deed.PAUSE:
-                return self._take_sign(rule.deed, text, end)
-            case Deed.ITEM | Deed.NUMBER | Deed.ROW | Deed.HEADING | Deed.QUOTE:
-                return self._take_prefix(rule.deed, text, end)
-            case Deed.LINE | Deed.UNDERLINE:
-                if rule.deed is Deed.UNDERLINE:
+            case Effect.LEAVE_OUT | Effect.PAUSE:
+                return self._take_sign(rule.effect, text, end)
+            case Effect.ITEM | Effect.NUMBER | Effect.ROW | Effect.HEADING | Effect.QUOTE:
+                return self._take_prefix(rule.effect, text, end)
+            case Effect.LINE | Effect.UNDERLINE:
+                if rule.effect is Effect.UNDERLINE:
                     self.lines.underline()
                 self.lines.line = Line.PLAIN
                 self._at = end
                 return True
-            case Deed.FENCE | Deed.BLOCK:
-                return self._take_block(rule.deed, text, end)
-            case Deed.ADDRESS:
+            case Effect.FENCE | Effect.BLOCK:
+                return self._take_block(rule.effect, text, end)
+            case Effect.ADDRESS:
                 return self._take_address(text)
-            case Deed.ELEMENT:
+            case Effect.ELEMENT:
                 return self._take_element(text, end)
-            case Deed.MATH:
+            case Effect.MATH:
                 self._is_formula = not self._is_formula if text == "$$" else text in ("\\(", "\\[")
                 self.lines.drop()
-            case Deed.COMMAND:
+            case Effect.COMMAND:
                 return self._take_command(text, end)
         return self._move(end)
 
-    def _take_sign(self, deed: Deed, text: str, end: int) -> bool:
+    def _take_sign(self, effect: Effect, text: str, end: int) -> bool:
         """A picture or arrow; one that begins a line is the mark of an item."""
         if self._is_line_start and self.lines.line is Line.PLAIN:
             self.lines.line = Line.ITEM
-        if deed is Deed.LEAVE_OUT:
+        if effect is Effect.LEAVE_OUT:
             self.lines.leave_out(rules.count_pictures(text))
         elif not self._is_line_start:
             self.lines.pause()
         self._at = end
         return True
 
-    def _take_prefix(self, deed: Deed, text: str, end: int) -> bool:
-        self.lines.line = _LINE_DEEDS.get(deed, self.lines.line)
+    def _take_prefix(self, effect: Effect, text: str, end: int) -> bool:
+        self.lines.line = _LINE_EFFECTS.get(effect, self.lines.line)
         self._at = end
-        self._is_line_start = deed in (Deed.ITEM, Deed.NUMBER, Deed.QUOTE)
+        self._is_line_start = effect in (Effect.ITEM, Effect.NUMBER, Effect.QUOTE)
         self.lines.drop()
         self.lines.put(text)
         return True
 
-    def _take_block(self, deed: Deed, text: str, end: int) -> bool:
+    def _take_block(self, effect: Effect, text: str, end: int) -> bool:
         self._at = end
         self.lines.leave_out()
-        if deed is Deed.BLOCK:
+        if effect is Effect.BLOCK:
             self._skip = skip_to(text)
             return True
         # What came before is spoken while the code is still being written.
@@ -208,21 +208,21 @@ class MarkupReader:
 
     def _take_element(self, text: str, end: int) -> bool:
         name = _ELEMENT.fullmatch(text)
-        deed = rules.ELEMENTS.get(name[1].lower()) if name else None
+        effect = rules.ELEMENTS.get(name[1].lower()) if name else None
         if " ".join(text.split()).casefold() in self._tags:
             return self._write(end)
         if name and self._buffer[self._at - 1] == "`":
             self.lines.put(name[1])
-        elif deed is None:
+        elif effect is None:
             # Tags that another voice has, and words in brackets, are known further on.
             return _UNKNOWN_ELEMENT.fullmatch(text) is not None and self._write(end)
-        elif deed is Deed.PAUSE or (deed is Deed.BREAK and self.lines.line is Line.ROW):
+        elif effect is Effect.PAUSE or (effect is Effect.BREAK and self.lines.line is Line.ROW):
             self.lines.pause()
-        elif deed is Deed.DROP or (deed is Deed.ITEM and text[0] == "/"):
+        elif effect is Effect.DROP or (effect is Effect.ITEM and text[0] == "/"):
             self.lines.drop()
         else:
             self._end_line()
-            self.lines.line = _LINE_DEEDS.get(deed, Line.PLAIN)
+            self.lines.line = _LINE_EFFECTS.get(effect, Line.PLAIN)
             self._at = end
             return True
         return self._move(end)

@@ -13,7 +13,7 @@ from enum import Enum
 from functools import cache
 
 
-class Deed(Enum):
+class Effect(Enum):
     """What is done where a rule matches."""
 
     SPEAK = "its text is spoken, markup in it resolved"
@@ -43,13 +43,13 @@ class Deed(Enum):
 class Rule:
     """One construct. `full` matches it; `open` what may become it when more text comes."""
 
-    deed: Deed
+    effect: Effect
     full: re.Pattern[str]
     open: re.Pattern[str]
     text: str | Callable[[re.Match[str]], str]
 
     def spoken(self, match: re.Match[str]) -> str:
-        """What the deed takes as its text."""
+        """What the effect takes as its text."""
         return self.text if isinstance(self.text, str) else self.text(match)
 
 
@@ -97,118 +97,123 @@ URL_END_CHARS = r"!'()*,.:;?_~"
 LATIN = "A-Za-z0-9À-ɏ"
 
 _URL = rf"/ / [{LATIN}] [{LATIN}._-]{{0,200}}+"
-_EYES, _MOUTHS = "(?<![^\\s.!?…(]){0} ['’^-]? {1} (?![\\w/])", r"[)(\]DPpOo3/|*]"
+_EYES, _MOUTHS = "(?<![^\\s.!?…(]){0} ['’^-]? {1} (?![\\w/*])", r"[)(\]DPpOo3/*]"
 
 _Text = str | Callable[[re.Match[str]], str]
-_Row = tuple[Deed, str, _Text]
+_Row = tuple[Effect, str, _Text]
 
 LINE_ROWS: tuple[_Row, ...] = (
     # Rules, underlines of headings, and what stands between the head and the rows of a table.
-    (Deed.LINE, r"[|:+] [-*_=|:+~\x20\t\r]{0,200}+ (?:\n|\Z)", ""),
-    (Deed.UNDERLINE, r"[-*_=] [-*_=|:+~\x20\t\r]{0,200}+ (?:\n|\Z)", ""),
+    (Effect.LINE, r"[|:+] [-*_=|:+~\x20\t\r]{0,200}+ (?:\n|\Z)", ""),
+    (Effect.UNDERLINE, r"[-*_=] [-*_=|:+~\x20\t\r]{0,200}+ (?:\n|\Z)", ""),
     # Code cannot be listened to.
-    (Deed.FENCE, r"` ` `{1,30}+ [^`\n]{0,200}+ (?:\n|\Z)", _whole),
-    (Deed.FENCE, r"~ ~ ~{1,30}+ [^\n]{0,200}+ (?:\n|\Z)", _whole),
-    (Deed.HEADING, r"[#] [#]{0,5}+ [\x20\t]", ""),
-    (Deed.QUOTE, r"> (?!=)", ""),
+    (Effect.FENCE, r"` ` `{1,30}+ [^`\n]{0,200}+ (?:\n|\Z)", _whole),
+    (Effect.FENCE, r"~ ~ ~{1,30}+ [^\n]{0,200}+ (?:\n|\Z)", _whole),
+    # The thoughts of a model that reasons; inside of a line it writes about the tag.
+    (Effect.BLOCK, r"< t h i n k >", "</think>"),
+    (Effect.BLOCK, r"< t h i n k i n g >", "</thinking>"),
+    (Effect.HEADING, r"[#] [#]{0,5}+ [\x20\t]", ""),
+    (Effect.QUOTE, r"> (?!=)", ""),
     # The mark of an item would be read as a dash or a star.
-    (Deed.ITEM, r"[-*+·] [\x20\t]", ""),
-    (Deed.ITEM, r"[•◦‣⁃▪▫●■□◆◇►▶➤]", ""),
-    (Deed.ITEM, r"\[ [\x20xX✓✔] \] [\x20\t]", ""),
+    (Effect.ITEM, r"[-*+·] [\x20\t]", ""),
+    (Effect.ITEM, r"[•◦‣⁃▪▫●■□◆◇►▶➤]", ""),
+    (Effect.ITEM, r"\[ [\x20xX✓✔] \] [\x20\t]", ""),
     # "1." is spoken "one" with a pause; the splitter never parts it from its item.
-    (Deed.NUMBER, r"\d \d{0,2}+ [.)] [\x20\t]", _number),
-    (Deed.ITEM, r"[a-z] \) [\x20\t]", _whole),
-    (Deed.NUMBER, r"[0-9] \ufe0f? \u20e3", _number),
-    (Deed.ROW, r"\|", ""),
-    (Deed.QUOTE, r"\[ \^ [^\[\]\n]{1,60}+ \] :", ""),
-    (Deed.LINE, r"\[ [^\[\]\n]{1,99}+ \] : [\x20\t]{0,9}+ <? h t t p [^\n]{0,250}+ (?:\n|\Z)", ""),
+    (Effect.NUMBER, r"\d \d{0,2}+ [.)] [\x20\t]", _number),
+    (Effect.ITEM, r"[a-z] \) [\x20\t]", _whole),
+    (Effect.NUMBER, r"[0-9] \ufe0f? \u20e3", _number),
+    (Effect.ROW, r"\|", ""),
+    (Effect.QUOTE, r"\[ \^ [^\[\]\n]{1,60}+ \] :", ""),
+    (
+        Effect.LINE,
+        r"\[ [^\[\]\n]{1,99}+ \] : [\x20\t]{0,9}+ <? h t t p [^\n]{0,250}+ (?:\n|\Z)",
+        "",
+    ),
 )
 
 INLINE_ROWS: tuple[_Row, ...] = (
     # A backslash takes the meaning from the mark behind it, or begins a formula or a command.
-    (Deed.MATH, r"\\ [()\[\]]", _whole),
-    (Deed.TEXT, r"(?<=[^\W_])\\ _ (?=[^\W_])", " "),
-    (Deed.TEXT, r"(?<=[\w)][\x20\t])\\ \* [\x20\t] (?=[\w(])", "× "),
-    (Deed.TEXT, r"\\ [!-/:-@\[-`{-~]", _after_mark),
-    (Deed.DROP, r"\\ (?=\n)", ""),
-    (Deed.DROP, r"\\ b e g i n \{ [a-z*]{1,20}+ \}", ""),
-    (Deed.DROP, r"\\ e n d \{ [a-z*]{1,20}+ \}", ""),
-    (Deed.COMMAND, r"(?<![:\\])\\ [A-Za-z]{1,24}+", _after_mark),
-    (Deed.HEADING_END, r"(?<=[\x20\t])[#] [#]{0,6}+ [\x20\t\r]{0,9}+ (?=\n|\Z)", ""),
+    (Effect.MATH, r"\\ [()\[\]]", _whole),
+    (Effect.TEXT, r"(?<=[^\W_])\\ _ (?=[^\W_])", " "),
+    (Effect.TEXT, r"(?<=[\w)][\x20\t])\\ \* [\x20\t] (?=[\w(])", "× "),
+    (Effect.TEXT, r"\\ [!-/:-@\[-`{-~]", _after_mark),
+    (Effect.DROP, r"\\ (?=\n)", ""),
+    (Effect.DROP, r"\\ b e g i n \{ [a-z*]{1,20}+ \}", ""),
+    (Effect.DROP, r"\\ e n d \{ [a-z*]{1,20}+ \}", ""),
+    (Effect.COMMAND, r"(?<![:\\])\\ [A-Za-z]{1,24}+", _after_mark),
+    (Effect.HEADING_END, r"(?<=[\x20\t])[#] [#]{0,6}+ [\x20\t\r]{0,9}+ (?=\n|\Z)", ""),
     # The star of "5 * 3" is "times" in every language; between words it is a bullet.
-    (Deed.TEXT, r"(?<=[\d)][\x20\t])\* [\x20\t] (?=[\w(])", "× "),
-    (Deed.TEXT, r"(?<=\W\w[\x20\t])\* [\x20\t] (?=[\w(])", "× "),
-    (Deed.TEXT, r"(?<=\w[\x20\t])\* [\x20\t] (?=[\d(])", "× "),
-    (Deed.PAUSE, r"(?<=\w[\x20\t])\* (?=[\x20\t])", ""),
-    (Deed.TEXT, r"(?<=\d)\* (?=\d)", "×"),
-    (Deed.TEXT, r"(?<=\d)\* \*{1,30}+ (?=\d)", " "),
-    (Deed.DROP, r"\* \*{0,30}+", ""),
+    (Effect.TEXT, r"(?<=[\d)][\x20\t])\* [\x20\t] (?=[\w(])", "× "),
+    (Effect.TEXT, r"(?<=\W\w[\x20\t])\* [\x20\t] (?=[\w(])", "× "),
+    (Effect.TEXT, r"(?<=\w[\x20\t])\* [\x20\t] (?=[\d(])", "× "),
+    (Effect.PAUSE, r"(?<=\w[\x20\t])\* (?=[\x20\t])", ""),
+    (Effect.TEXT, r"(?<=\d)\* (?=\d)", "×"),
+    (Effect.TEXT, r"(?<=\d)\* \*{1,30}+ (?=\d)", " "),
+    (Effect.DROP, r"\* \*{0,30}+", ""),
     # snake_case is two words; at the edge of a word it is emphasis.
-    (Deed.TEXT, r"(?<=[^\W_])_ _{0,30}+ (?=[^\W_])", " "),
-    (Deed.DROP, r"_ _{0,30}+", ""),
-    (Deed.DROP, r"~ ~{1,30}+", ""),
-    (Deed.TEXT, r"(?<=[^\W_])` (?=[^\W_])", "'"),
-    (Deed.DROP, r"` `{0,30}+", ""),
-    (Deed.TEXT, r"- - -{1,60}+", "—"),
-    # What is not meant to be read: comments, and the thoughts of models that reason.
-    (Deed.BLOCK, r"< ! - -", "-->"),
-    (Deed.BLOCK, r"< t h i n k >", "</think>"),
-    (Deed.BLOCK, r"< t h i n k i n g >", "</thinking>"),
-    (Deed.BLOCK, r"< s c r i p t (?=[\s>])", "</script>"),
-    (Deed.BLOCK, r"< s t y l e (?=[\s>])", "</style>"),
+    (Effect.TEXT, r"(?<=[^\W_])_ _{0,30}+ (?=[^\W_])", " "),
+    (Effect.DROP, r"_ _{0,30}+", ""),
+    (Effect.DROP, r"~ ~{1,30}+", ""),
+    (Effect.TEXT, r"(?<=[^\W_])` (?=[^\W_])", "'"),
+    # A block that begins inside of a line, where models forget the break.
+    (Effect.FENCE, r"` ` `{1,30}+ [\w+#.-]{0,30}+ [\x20\t\r]{0,9}+ \n", _whole),
+    (Effect.DROP, r"` `{0,30}+", ""),
+    (Effect.TEXT, r"- - -{1,60}+", "—"),
+    # What is not meant to be read.
+    (Effect.BLOCK, r"(?<!`)< ! - -", "-->"),
     # A control token stays whole, for clean_text to know it.
-    (Deed.TEXT, r"< \| [^<>|\n]{0,60}+ \| >", _whole),
-    (Deed.SPEAK, r"< h t t p s? : [^<>\s]{1,250}+ >", _inside),
-    (Deed.SPEAK, r"< [A-Za-z0-9] [\w.+%:-]{0,60}+ @ [\w.-]{1,100}+ >", _inside),
-    (Deed.ELEMENT, r"< /? [A-Za-z] [^<>\n]{0,200}+ >", _inside),
+    (Effect.TEXT, r"< \| [^<>|\n]{0,60}+ \| >", _whole),
+    (Effect.SPEAK, r"< h t t p s? : [^<>\s]{1,250}+ >", _inside),
+    (Effect.SPEAK, r"< [A-Za-z0-9] [\w.+%:-]{0,60}+ @ [\w.-]{1,100}+ >", _inside),
+    (Effect.ELEMENT, r"< /? [A-Za-z] [^<>\n]{0,200}+ >", _inside),
     # Only the name of a site can be listened to; its dots are the language's business.
-    (Deed.ADDRESS, rf"(?<![{LATIN}_@])[hH] t t p s? : {_URL}", _whole),
-    (Deed.ADDRESS, rf"(?<![{LATIN}_@])f t p : {_URL}", _whole),
+    (Effect.ADDRESS, rf"(?<![{LATIN}_@])[hH] t t p s? : {_URL}", _whole),
+    (Effect.ADDRESS, rf"(?<![{LATIN}_@])f t p : {_URL}", _whole),
     (
-        Deed.ADDRESS,
+        Effect.ADDRESS,
         rf"(?<![{LATIN}_@./])[wW] [wW] [wW] \. [{LATIN}] [{LATIN}._-]{{0,200}}+",
         _whole,
     ),
-    (Deed.DROP, r"(?<!\w)m a i l t o :", ""),
-    (Deed.TEXT, r"& [A-Za-z\#] [A-Za-z0-9]{1,30}+ ;", _entity),
+    (Effect.DROP, r"(?<!\w)m a i l t o :", ""),
+    (Effect.TEXT, r"& [A-Za-z\#] [A-Za-z0-9]{1,30}+ ;", _entity),
     # Faces made of marks, and the names of pictures.
-    (Deed.LEAVE_OUT, _EYES.format("[:;]", _MOUTHS), ""),
-    (Deed.LEAVE_OUT, _EYES.format("=", r"[)(D]"), ""),
-    (Deed.LEAVE_OUT, r"(?<![^\s.!?…(])[xX] D D{0,9}+ (?!\w)", ""),
-    (Deed.LEAVE_OUT, r"(?<![^\s.!?…(])\^ [_.-]{0,3}+ \^ (?!\w)", ""),
-    (Deed.LEAVE_OUT, r"(?<![^\s])< 3 (?![\w.,])", ""),
-    (Deed.LEAVE_OUT, r"(?<![\w:]): [a-z+-] [a-z0-9_+-]{1,40}+ : (?!\w)", ""),
+    (Effect.LEAVE_OUT, _EYES.format("[:;]", _MOUTHS), ""),
+    (Effect.LEAVE_OUT, _EYES.format("=", r"[)(D]"), ""),
+    (Effect.LEAVE_OUT, r"(?<![^\s.!?…(])[xX] D D{0,9}+ (?!\w)", ""),
+    (Effect.LEAVE_OUT, r"(?<![^\s.!?…(])\^ [_.-]{0,3}+ \^ (?!\w)", ""),
+    (Effect.LEAVE_OUT, r"(?<![^\s])< 3 (?![\w.,])", ""),
+    (Effect.LEAVE_OUT, r"(?<![\w:]): [a-z+-] [a-z0-9_+-]{1,40}+ : (?!\w)", ""),
     # An arrow is "to", "becomes" or "then", by its sentence and language: a pause fits them all.
-    (Deed.PAUSE, r"[→⇒⟶⟹➔➜➝➞➡←⇐↔⇔⟷] \ufe0f?", ""),
-    (Deed.PAUSE, r"(?<=\s)[-=] > (?=\s)", ""),
-    (Deed.PAUSE, r"(?<=\s)[|•·] (?=\s)", ""),
+    (Effect.PAUSE, r"[→⇒⟶⟹➔➜➝➞➡←⇐↔⇔⟷] \ufe0f?", ""),
+    (Effect.PAUSE, r"(?<=\s)[-=] > (?=\s)", ""),
+    (Effect.PAUSE, r"(?<=\s)[|•·] (?=\s)", ""),
     # Pictures of every kind, keycaps, selectors that are left.
-    (Deed.LEAVE_OUT, rf"[{PICTURES}] [{PICTURES}{JOINTS}]{{0,100}}+", _whole),
-    (Deed.LEAVE_OUT, r"(?<!\w)[0-9#*] \ufe0f? \u20e3", "#"),
-    (Deed.TEXT, r"[‼] \ufe0f?", "!"),
-    (Deed.TEXT, r"[⁉] \ufe0f?", "?"),
-    (Deed.DROP, r"[\ufe0e\ufe0f\u20e3]", ""),
+    (Effect.LEAVE_OUT, rf"[{PICTURES}] [{PICTURES}{JOINTS}]{{0,100}}+", _whole),
+    (Effect.LEAVE_OUT, r"(?<!\w)[0-9#*] \ufe0f? \u20e3", "#"),
+    (Effect.TEXT, r"[‼] \ufe0f?", "!"),
+    (Effect.TEXT, r"[⁉] \ufe0f?", "?"),
+    (Effect.DROP, r"[\ufe0e\ufe0f\u20e3]", ""),
     # The sources that chat models put behind their sentences.
-    (Deed.LEAVE_OUT, r"【 [^【】†\n]{0,60}+ † [^【】\n]{0,60}+ 】", "#"),
+    (Effect.LEAVE_OUT, r"【 [^【】†\n]{0,60}+ † [^【】\n]{0,60}+ 】", "#"),
     # "$5 and $6" is money; "$x^2$" is a formula, in which no sentence ends.
-    (Deed.MATH, r"\$ \$", _whole),
-    (Deed.TEXT, r"\$ \d [\d.,]{0,20}+ (?=[kKmMbB\n;:!?)\]\"'*|_-])", _whole),
-    (Deed.TEXT, r"\$ \d [\d.,]{0,20}+ \x20 (?=[^-+*/=^_\\<>$\s])", _whole),
-    (Deed.FORMULA, r"\$ (?=[^\s$]) (?:[^$\n.!?]|[.!?](?!\s)){1,128}+ (?<=\S)\$ (?!\d)", _inside),
-    (Deed.TEXT, r"(?<=[\w)])\^ [23] (?!\w)", _power),
-    (Deed.TEXT, r"(?<=[\w)])\^ \{ [23] \}", _power),
+    (Effect.MATH, r"\$ \$", _whole),
+    (Effect.TEXT, r"\$ \d [\d.,]{0,20}+ (?=[kKmMbB\n;:!?)\]\"'*|_-])", _whole),
+    (Effect.TEXT, r"\$ \d [\d.,]{0,20}+ \x20 (?=[^-+*/=^_\\<>$\s])", _whole),
+    (Effect.FORMULA, r"\$ (?=[^\s$]) (?:[^$\n.!?]|[.!?](?!\s)){1,128}+ (?<=\S)\$ (?!\d)", _inside),
+    (Effect.TEXT, r"(?<=[\w)])\^ [23] (?!\w)", _power),
+    (Effect.TEXT, r"(?<=[\w)])\^ \{ [23] \}", _power),
 )
 
 # Of HTML. Tags that are not here pass: clean_text knows those of the voices.
-ELEMENTS: dict[str, Deed] = {
-    **dict.fromkeys(("br", "p", "div", "ul", "ol", "hr", "tr", "table", "pre"), Deed.BREAK),
-    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), Deed.BREAK),
-    **dict.fromkeys(("blockquote", "section", "details", "summary"), Deed.BREAK),
-    **dict.fromkeys(("td", "th"), Deed.PAUSE),
-    **dict.fromkeys(("a", "b", "i", "u", "s", "q", "em", "strong", "span", "sub"), Deed.DROP),
-    **dict.fromkeys(("sup", "code", "kbd", "mark", "small", "del", "ins", "img"), Deed.DROP),
-    **dict.fromkeys(("font", "center", "thead", "tbody", "cite", "think"), Deed.DROP),
-    "li": Deed.ITEM,
+ELEMENTS: dict[str, Effect] = {
+    **dict.fromkeys(("br", "p", "div", "ul", "ol", "hr", "tr", "table", "pre"), Effect.BREAK),
+    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), Effect.BREAK),
+    **dict.fromkeys(("blockquote", "section", "details", "summary"), Effect.BREAK),
+    **dict.fromkeys(("td", "th"), Effect.PAUSE),
+    **dict.fromkeys(("a", "b", "i", "u", "s", "q", "em", "strong", "span", "sub"), Effect.DROP),
+    **dict.fromkeys(("sup", "code", "kbd", "mark", "small", "del", "ins", "img"), Effect.DROP),
+    **dict.fromkeys(("font", "center", "thead", "tbody", "cite"), Effect.DROP),
+    "li": Effect.ITEM,
 }
 
 # Signs that mean the same in every language; what else a formula names is spoken by its name.
@@ -237,13 +242,13 @@ def _begins_with(pattern: str, char: str) -> bool:
 
 
 def _rule(row: _Row) -> Rule:
-    deed, pattern, text = row
+    effect, pattern, text = row
     atoms = pattern.split(" ")
     # A repetition or a look at what follows is not certain where the text ends for now.
     rest = r"\Z" if re.search(r"[+?}]$|^\(\?[=!]", atoms[-1]) else "(?!)"
     for atom in reversed(atoms[1:]):
         rest = rf"(?:\Z|{atom}{rest})"
-    return Rule(deed, re.compile("".join(atoms)), re.compile(atoms[0] + rest), text)
+    return Rule(effect, re.compile("".join(atoms)), re.compile(atoms[0] + rest), text)
 
 
 _LOOK_BEHIND = re.compile(r"^\(\?<[=!](?:\[(?:\\.|[^\]\\])*\]|[^()\[\]])*\)")

@@ -12,7 +12,8 @@ from orpheus_server.speakable_rules import URL_CHARS, URL_END_CHARS
 
 _MAX_DEPTH = 3
 _MAX_URL_END_CHARS = 32
-_MAX_FENCE_LINE_CHARS = 160
+# A fence and the white space behind it.
+_MAX_FENCE_CHARS = 80
 
 _EDGES = {"[": re.compile(r"\\[^\n]?|[\[\]\n]"), "(": re.compile(r"\\[^\n]?|[()\n]")}
 # "[read this](or not)" is prose: an address has no spaces, but for a title behind it.
@@ -111,24 +112,15 @@ def skip_to(closing: str) -> Skip:
 
 
 def skip_code(fence: str) -> Skip:
-    """Skip lines up to one that is a fence of at least so many marks."""
-    mark = re.escape(fence[0])
-    close = re.compile(rf"[ \t>]{{0,40}}{mark}{{{len(fence)},40}}\s{{0,40}}")
-    may_close = re.compile(rf"[ \t>]{{0,40}}{mark}{{0,40}}\s{{0,40}}")
-    is_line_start = True
+    """Skip lines up to one that ends with as many marks, which models put behind code too."""
 
     def skip(text: str, at: int, is_all: bool) -> tuple[int, bool]:
-        nonlocal is_line_start
         while (newline := text.find("\n", at)) >= 0:
-            is_closed = is_line_start and close.fullmatch(text, at, newline) is not None
-            at, is_line_start = newline + 1, True
-            if is_closed:
+            line = text[max(at, newline - _MAX_FENCE_CHARS) : newline]
+            at = newline + 1
+            if line.rstrip().endswith(fence):
                 return at, True
-        if is_all:
-            return len(text), True
-        if not is_line_start or not may_close.fullmatch(text, at):
-            at, is_line_start = len(text), at == len(text) and is_line_start
-        return at, False
+        return (len(text), True) if is_all else (max(at, len(text) - _MAX_FENCE_CHARS), False)
 
     return skip
 

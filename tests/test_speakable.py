@@ -90,6 +90,8 @@ MARKUP = [
     ("> ```\n> x\n> ```\n> After", "After"),
     ("Well\n```py\nnever closed", "Well\n\n"),
     ("```one``` line", "one line"),
+    ("So: ```py \nx = 1```\nYes", "So:\n\nYes"),
+    ("````md\n```\nx\n```\n````\nYes", "Yes"),
     # Links, images, notes.
     ('see [the *docs*](https://a.com/x_(y) "T (t)") now', "see the docs now"),
     ("[text][1], [text][] and [a [b] c](d)", "text, text and a [b] c"),
@@ -134,7 +136,7 @@ MARKUP = [
     ("| a<br>b | c |", "a, b, c."),
     ("no <!-- secret\n\nnote --> more", "no more"),
     ("<think>\nLet me see.\n</think>\n\n# Hello", "Hello."),
-    ("<thinking>x</thinking><script>x</script><style a>x</style>Yes", "Yes"),
+    ("<thinking>x</thinking>Yes, a <think> or `<!--`", "Yes, a <think> or <!--"),
     ("<happy> <enter> <|eot_id|> <custom_token_5>", "<happy> <enter> <|eot_id|> <custom_token_5>"),
     ("a &amp; b&nbsp;&lt; c &#39;d&#x27; &none; &zwj;", "a & b < c 'd' &none;"),
     # Escapes.
