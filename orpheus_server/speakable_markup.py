@@ -29,6 +29,9 @@ _WORD = re.compile(rf"[{LATIN}]+|[^\W_{LATIN}{PICTURES}]+")
 _ELEMENT = re.compile(r"/?([A-Za-z][A-Za-z0-9]*)(?:[\s/].*)?")
 _UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
 
+# "\\," and the like; two backslashes end a line.
+_FORMULA_SPACE = frozenset("\\,;:!")
+
 _LINE_EFFECTS = {Effect.ITEM: Line.ITEM, Effect.NUMBER: Line.NUMBER, Effect.ROW: Line.ROW}
 _LINE_EFFECTS |= {Effect.HEADING: Line.HEADING}
 
@@ -135,7 +138,9 @@ class MarkupReader:
         """Does what the rule says; False if it does not apply after all."""
         text, end = rule.spoken(match), match.end()
         match rule.effect:
-            case Effect.TEXT:
+            case Effect.ESCAPE if self._is_formula and text in _FORMULA_SPACE:
+                self.lines.pause() if text == "\\" else self.lines.begin_word()
+            case Effect.TEXT | Effect.ESCAPE:
                 self.lines.put(text)
             case Effect.SPEAK | Effect.FORMULA:
                 self._speak(text, is_formula=rule.effect is Effect.FORMULA)

@@ -18,6 +18,7 @@ class Effect(Enum):
 
     SPEAK = "its text is spoken, markup in it resolved"
     TEXT = "its text is written as it is"
+    ESCAPE = "so is this one, but in a formula it is white space"
     DROP = "it stands for nothing"
     LEAVE_OUT = "it cannot be spoken, and counts"
     PAUSE = "a comma, if words follow in the line"
@@ -136,7 +137,7 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Effect.MATH, r"\\ [()\[\]]", _whole),
     (Effect.TEXT, r"(?<=[^\W_])\\ _ (?=[^\W_])", " "),
     (Effect.TEXT, r"(?<=[\w)][\x20\t])\\ \* [\x20\t] (?=[\w(])", "× "),
-    (Effect.TEXT, r"\\ [!-/:-@\[-`{-~]", _after_mark),
+    (Effect.ESCAPE, r"\\ [!-/:-@\[-`{-~]", _after_mark),
     (Effect.DROP, r"\\ (?=\n)", ""),
     (Effect.DROP, r"\\ b e g i n \{ [a-z*]{1,20}+ \}", ""),
     (Effect.DROP, r"\\ e n d \{ [a-z*]{1,20}+ \}", ""),

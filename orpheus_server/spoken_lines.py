@@ -9,8 +9,8 @@ from orpheus_server.boundaries import STOPS
 from orpheus_server.chunk_ends import add_stop
 from orpheus_server.text import is_cjk
 
-# A short line of a list is one of an enumeration ("milk, bread"), a longer one a sentence.
-MAX_ENUMERATED_CHARS = 40
+# A few words are one of an enumeration ("milk, bread"), more or those with a pause a sentence.
+MAX_ENUMERATED_CHARS = 25
 _MAX_GAP_CHARS = 32
 _NUM_DOTS = 3
 _AFTER_GAP_LEFT_OUT = ".,;:!?…)]}"
@@ -36,7 +36,9 @@ class SpokenLines:
         self.line = Line.PLAIN
         self.num_left_out = 0
         self._above = Line.PLAIN
-        self._num_above_chars = self._num_line_chars = 0
+        # Lines that are more than a few words are sentences.
+        self._num_line_chars = 0
+        self._is_sentence_above = self._has_line_pause = False
         self._out: list[str] = []
         # The last characters of the paragraph, enough to see what they are followed by.
         self._tail = ""
@@ -67,6 +69,7 @@ class SpokenLines:
             self._out += [self._gap_before(word[0]), word]
             self._tail = (self._tail + word)[-8:]
             self._num_line_chars += len(word)
+            self._has_line_pause |= word in _PAUSES
             self._begin_gap()
         self.space(text[len(text.rstrip()) :])
 
@@ -82,8 +85,12 @@ class SpokenLines:
     def end_line(self) -> None:
         """A line break; a second one ends the paragraph, which is certain at once."""
         if "\n" not in self._gap:
-            self._above, self._num_above_chars = self.line, self._num_line_chars
-        self.line, self._num_line_chars, self._has_pause = Line.PLAIN, 0, False
+            is_long = self._num_line_chars >= MAX_ENUMERATED_CHARS
+            self._is_sentence_above = is_long or self._has_line_pause
+            # A pause that nothing follows parts the lines.
+            self._above = Line.ROW if self._has_pause else self.line
+        self.line, self._num_line_chars = Line.PLAIN, 0
+        self._has_pause = self._has_line_pause = False
         if "\n" in self._gap:
             self.end_paragraph()
         else:
@@ -157,8 +164,7 @@ class SpokenLines:
         if self.line is Line.PLAIN:
             return ""
         is_step = self.line is Line.NUMBER and self._above is not Line.PLAIN
-        is_enumerated = self._num_above_chars < MAX_ENUMERATED_CHARS and not is_step
-        return self._stop("," if is_enumerated else ".")
+        return self._stop("." if is_step or self._is_sentence_above else ",")
 
     def _paragraph_stop(self) -> str:
         """The last line may be one to which no other gives its stop, as "(if any)"."""

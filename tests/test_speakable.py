@@ -63,6 +63,7 @@ MARKUP = [
     ),
     ("1. Mix it\n2. Bake at 3.5 bar\n10) Eat", "1. Mix it.\n2. Bake at 3.5 bar.\n10. Eat."),
     ("1. Fruit\n   - apples\n   - pears\n2. Cake", "1. Fruit,\napples,\npears.\n2. Cake."),
+    ("- Dinner: rice\n- Tea, cake\n- Bed", "Dinner: rice.\nTea, cake.\nBed."),
     ("a) one\nb) two", "a) one,\nb) two."),
     ("- [x] done\n- [ ] open\n1. [X] yes", "done,\nopen.\n1. yes."),
     ("1\\. It was so", "1. It was so"),
@@ -90,6 +91,7 @@ MARKUP = [
     ("> ```\n> x\n> ```\n> After", "After"),
     ("Well\n```py\nnever closed", "Well\n\n"),
     ("```one``` line", "one line"),
+    ("```py title='a b'\nx\n```\nYes", "Yes"),
     ("So: ```py \nx = 1```\nYes", "So:\n\nYes"),
     ("````md\n```\nx\n```\n````\nYes", "Yes"),
     # Links, images, notes.
@@ -128,6 +130,7 @@ MARKUP = [
     ("It is $5/month or $5-$10, $HOME and $PATH", "It is $5/month or $5-$10, $HOME and $PATH"),
     ("\\begin{aligned}x\\end{aligned}", "x"),
     ("It is $5 or 6$, and $7; or 8$", "It is $5 or 6$, and $7; or 8$"),
+    ("$$\na = 1 \\\\\nb\\,c = 2\\%\n$$", "a = 1.\nb c = 2%"),
     ("2\\times 3 in C:\\text\\new", "2× 3 in C:\\text\\new"),
     # HTML.
     ("one<br>two<br/>three", "one\ntwo\nthree"),
