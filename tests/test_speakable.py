@@ -450,6 +450,10 @@ def test_an_answer_comes_as_these_chunks(size: int) -> None:
             "- See **No. 5** and `fig_3` at 5 p.m.\n- Version 3.11.7 is out",
             ["See No. 5 and fig 3 at 5 p.m.", "Version 3.11.7 is out."],
         ),
+        (
+            "I. The first of the chapters\nII. The second\nIII. The third one\nIV. End",
+            ["I. The first of the chapters, II. The second, III. The third one, IV. End."],
+        ),
         ("That is really very funny. 😂 <laugh> So", ["That is really very funny.", "<laugh> So."]),
         (
             "Am **24. Dezember** z.B. um 8 Uhr kam er. Ja.",
