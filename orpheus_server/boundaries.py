@@ -35,7 +35,7 @@ _DASHES = "-–—"
 # Scripts that put no space after a stop.
 _INNER_BREAK = re.compile(rf"[。！？｡।॥]+[{re.escape(_CJK_CLOSERS)}]*|[，、；：](?!\d)")
 _WORD = re.compile(rf"(?:{TAG.pattern}|\S)+")
-_OPENING_WORD = re.compile(rf"(?:{TAG.pattern})+|\(?\d{{1,3}}[.)]")
+_OPENING_WORD = re.compile(rf"(?:{TAG.pattern})+|\(?(?:\d{{1,3}}|[IVX]{{1,5}})[.)]")
 _LAST_TAG = re.compile(rf"{TAG.pattern}$")
 _ACRONYM = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 

@@ -18,6 +18,8 @@ CHARACTERS = str.maketrans(
     | {"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i", "−": "-", "‐": "-"}
     | {"‑": "-", "‒": "–", "―": "—", "…": "...", "²": " squared ", "³": " cubed ", "¢": " cents "}
     | {"×": " times ", "÷": " divided by "}
+    | {"≈": " about ", "≠": " is not ", "≤": " at most ", "≥": " at least "}
+    | {"±": " plus or minus ", "√": " root of "}
 )
 FRACTION_SLASH = "\u2044"
 
@@ -139,8 +141,8 @@ RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] 
         (r"(?<=[\d&])A\b\.?", " A."),  # with its dot a letter, without it the article
         (r"\bA(?=[\d&])", "A. "),
         (r" ?& ?", " and "),
-        (r"(?<=[\w)]) ?= ?(?=[\w(-])", " equals "),
-        (r"(?<=\d) ?\+ ?|\+(?=\d)|(?<=\w) \+ (?=\w)", " plus "),
+        (r"(?<=[\w)]) {0,2}= ?(?=[\w(-])", " equals "),
+        (r"(?<=\d) ?\+ ?|\+(?=\d)|(?<=\w) {1,2}\+ (?=\w)", " plus "),
         (r"#(?=\d)", " number "),
         (r"~(?=\d)", " about "),
         (r"(?<=\d) %", "%"),

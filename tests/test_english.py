@@ -27,6 +27,9 @@ CASES = {
     "x² and CO₂": "x squared and CO 2",
     "non‑breaking −5": "non-breaking -5",
     "3 × 4 ÷ 2": "3 times 4 divided by 2",
+    "x² + y² = 4": "x squared plus y squared equals 4",
+    "x ≤ 5, y ≥ 3, z ≠ 4": "x at most 5, y at least 3, z is not 4",
+    "√2 ≈ 1.41 ± 0.01": "root of 2 about 1.41 plus or minus 0.01",
     # Fractions, dates, numbers with dots.
     "¾ or ½": "three quarters or one half",
     "1/2, 2/3 and 3/4": "one half, two thirds and three quarters",

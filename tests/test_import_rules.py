@@ -58,6 +58,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("connection_limits", "conversation", "chat_models", "chat_choice", "stop_filter"),
         *("voice_prompt", "speakable", "chat_figures", "thinking_filter", "memory_plan"),
         *("llm_dialect", "llm_events", "llm_refusal", "llm_room", "control_text", "chat_config"),
+        *("speakable_markup", "speakable_rules", "speakable_spans", "spoken_lines"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}

@@ -1,0 +1,178 @@
+"""Words, gaps and pauses as text with the right white space and stops, written word by word.
+
+White space waits for the word after it: what was left out beside it must leave none behind.
+"""
+
+from enum import Enum
+
+from orpheus_server.boundaries import STOPS
+from orpheus_server.chunk_ends import add_stop
+from orpheus_server.text import is_cjk
+
+# A few words are one of an enumeration ("milk, bread"), more or those with a pause a sentence.
+MAX_ENUMERATED_CHARS = 25
+_MAX_GAP_CHARS = 32
+_NUM_DOTS = 3
+_AFTER_GAP_LEFT_OUT = ".,;:!?…)]}"
+_OPENERS = "([{“‘«„¿¡"
+_CLOSERS = "\"')]”’»"
+_PAUSES = ",;:—–،؛，、；："
+
+
+class Line(Enum):
+    """What a line is, which decides how it is told from its neighbours."""
+
+    PLAIN = 0
+    ITEM = 1
+    NUMBER = 2
+    ROW = 3
+    HEADING = 4
+
+
+class SpokenLines:
+    """Takes words and white space as they come; `take` returns what is certain now."""
+
+    def __init__(self) -> None:
+        self.line = Line.PLAIN
+        self.num_left_out = 0
+        self._above = Line.PLAIN
+        # Lines that are more than a few words are sentences.
+        self._num_line_chars = 0
+        self._is_sentence_above = self._has_line_pause = False
+        self._out: list[str] = []
+        # The last characters of the paragraph, enough to see what they are followed by.
+        self._tail = ""
+        self._gap = ""
+        self._has_pause = False
+        self._has_drop = self._has_drop_in_gap = self._has_left_out = False
+
+    def take(self) -> str:
+        """What has been written since the last call."""
+        text = "".join(self._out)
+        self._out.clear()
+        return text
+
+    def end(self) -> None:
+        """Nothing follows: the white space at the end is a part of the text."""
+        self._out.append(self._paragraph_stop())
+        if not self._has_drop and self._tail:
+            self._out.append(self._gap)
+
+    def put(self, text: str) -> None:
+        """Write a text without line breaks; white space around it belongs to its gaps."""
+        word = text.strip()
+        if not word:
+            self.space(text)
+            return
+        self.space(text[: len(text) - len(text.lstrip())])
+        if not self._is_repeated(word):
+            self._out += [self._gap_before(word[0]), word]
+            self._tail = (self._tail + word)[-8:]
+            self._num_line_chars += len(word)
+            self._has_line_pause |= word in _PAUSES
+            self._begin_gap()
+        self.space(text[len(text.rstrip()) :])
+
+    def space(self, text: str) -> None:
+        """White space inside of a line."""
+        if not (self._has_drop_in_gap and self._gap):
+            self._gap = (self._gap + text)[:_MAX_GAP_CHARS]
+
+    def begin_word(self) -> None:
+        """What comes next is a word of its own."""
+        self._gap = self._gap or " "
+
+    def end_line(self) -> None:
+        """A line break; a second one ends the paragraph, which is certain at once."""
+        if "\n" not in self._gap:
+            is_long = self._num_line_chars >= MAX_ENUMERATED_CHARS
+            self._is_sentence_above = is_long or self._has_line_pause
+            # A pause that nothing follows parts the lines.
+            self._above = Line.ROW if self._has_pause else self.line
+        self.line, self._num_line_chars = Line.PLAIN, 0
+        self._has_pause = self._has_line_pause = False
+        if "\n" in self._gap:
+            self.end_paragraph()
+        else:
+            self._gap = (self._gap[: _MAX_GAP_CHARS - 1] if not self._has_drop else "") + "\n"
+
+    def end_paragraph(self) -> None:
+        """A blank line, none where there is one."""
+        if self._tail:
+            stop = self._paragraph_stop()
+            lead = "" if stop or self._has_drop else self._gap.partition("\n")[0]
+            self._out += [stop, lead, "\n\n"]
+        self._tail = self._gap = ""
+        self._above = Line.PLAIN
+        self._begin_gap()
+
+    def underline(self) -> None:
+        """The line above is a heading."""
+        if self._gap and self._above is not Line.ROW:
+            self._above = Line.HEADING
+
+    def pause(self) -> None:
+        """A comma, if a word follows in this line and none is there."""
+        self.drop()
+        self._has_pause = True
+
+    def drop(self) -> None:
+        """A mark that stands for nothing was here."""
+        self._has_drop = True
+        self._has_drop_in_gap |= bool(self._gap)
+
+    def leave_out(self, num: int = 1) -> None:
+        """Something that cannot be spoken was here."""
+        self.drop()
+        self._has_left_out = True
+        self.num_left_out += num
+
+    def _begin_gap(self) -> None:
+        self._gap = ""
+        self._has_pause = self._has_drop = self._has_drop_in_gap = self._has_left_out = False
+
+    def _is_repeated(self, word: str) -> bool:
+        """Tell whether it is one more of "!!!!", of which one is spoken, or of "......"."""
+        if self._gap or word not in {*"!?！？."}:
+            return False
+        if word == ".":
+            return self._tail.endswith("." * _NUM_DOTS)
+        return word in self._tail[len(self._tail.rstrip("!?！？")) :]
+
+    def _gap_before(self, char: str) -> str:
+        last = self._tail[-1:]
+        if "\n" in self._gap:
+            lead, _, indent = self._gap.partition("\n")
+            if self.line is not Line.PLAIN or self._has_drop_in_gap:
+                indent = ""
+            return (self._line_stop() or lead) + "\n" + indent if self._tail else indent
+        if self._has_pause and last:
+            return self._stop(",") + " " * (not is_cjk(last))
+        if not last and (self._has_drop or self.line is not Line.PLAIN):
+            return ""
+        if self._has_drop and last in _OPENERS:
+            return ""
+        if self._has_drop_in_gap and char in _AFTER_GAP_LEFT_OUT:
+            return ""
+        glues = self._has_left_out and not self._gap and last and char.isalnum()
+        return " " if glues and not (is_cjk(last) or is_cjk(char)) else self._gap
+
+    def _line_stop(self) -> str:
+        """Lines of a list, rows and headings are told apart even where the next is lower case."""
+        if self._above in (Line.HEADING, Line.ROW):
+            return self._stop(".")
+        if self.line is Line.PLAIN:
+            return ""
+        is_step = self.line is Line.NUMBER and self._above is not Line.PLAIN
+        return self._stop("." if is_step or self._is_sentence_above else ",")
+
+    def _paragraph_stop(self) -> str:
+        """The last line may be one to which no other gives its stop, as "(if any)"."""
+        line = self._above if "\n" in self._gap else self.line
+        return self._stop(".") if line is not Line.PLAIN else ""
+
+    def _stop(self, mark: str) -> str:
+        core = self._tail.rstrip(_CLOSERS)
+        if not core or core[-1] in STOPS or core[-1] in _PAUSES:
+            return ""
+        return add_stop(self._tail[-1], mark)[1:] or mark
