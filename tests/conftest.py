@@ -73,13 +73,13 @@ def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LiveServer"]:
-    """The one real engine of the session, behind a real uvicorn."""
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_gemma: Path) -> Iterator["LiveServer"]:
+    """The real engines of the session, voice and language model, behind a real uvicorn."""
     from tests.live import LiveServer
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         clean_environment(monkeypatch, tmp_path_factory.mktemp("server"))
-        settings = Settings()
+        settings = Settings(llm_model_name=str(tiny_gemma), llm_max_model_len=1024)
     # vLLM and what it imports warn of their own future; inside this block that is no error.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -30,9 +30,15 @@ class LiveServer(UvicornThread):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        wait_until(lambda: self.runtime.status != "starting")
-        assert self.runtime.status == "healthy", self.runtime.start_error
+        wait_until(self._is_settled)
+        assert self.runtime.start_error is None, self.runtime.start_error
         return self
+
+    def _is_settled(self) -> bool:
+        runtime = self.runtime
+        is_chat_settled = runtime.choice.chat is None or runtime.is_chat_ready
+        is_ready = runtime.status == "healthy" and is_chat_settled
+        return is_ready or runtime.start_error is not None
 
     @property
     def runtime(self) -> Runtime:

@@ -3,30 +3,22 @@
 import asyncio
 import os
 import signal
-import warnings
-from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack
-from functools import partial
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import pytest
 
-from orpheus_server.chat_choice import ChatChoice
-from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.conversation import ChatMessage
 from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest, TokenRequest
 from orpheus_server.local_chat_model import LocalChatModel
-from orpheus_server.settings import load_settings
 from orpheus_server.speech_json import load_speech_json
 from tests.live import LiveServer
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # vLLM's imports warn of their own future
 ]
 
@@ -36,38 +28,18 @@ RESTART_LIMIT_SEC = 240.0
 
 
 class Pair:
-    """A language model beside the session's server and its voice, on the server's own loop."""
+    """The language model and the voice of the session's server, on the server's own loop."""
 
-    def __init__(self, server: LiveServer, folder: Path) -> None:
+    def __init__(self, server: LiveServer) -> None:
         self._server = server
-        self._folder = folder
-        self._stack = AsyncExitStack()
         self.voice = server.engine
-        self.given_up: list[str] = []
-
-    def __enter__(self) -> Self:
-        self.run(self._open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.run(self._stack.aclose())
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._server.run(work, limit_sec=RESTART_LIMIT_SEC)
-
-    async def _open(self) -> None:
-        name = str(self._folder)
-        chat = await open_chat_model(
-            ChatChoice("here", name),
-            load_settings(llm_model_name=name, llm_max_model_len=1024),
-            self._stack,
-            is_cuda=False,
-            room=self._server.runtime.engine_room,
-            on_give_up=partial(self.given_up.append, "chat"),
-        )
+        chat = server.runtime.chat_model
         assert isinstance(chat, LocalChatModel)
         assert isinstance(chat.engine, EngineKeeper)
         self.chat, self.keeper = chat, chat.engine
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._server.run(work, limit_sec=RESTART_LIMIT_SEC)
 
     async def ask(self, text: str, **options: Any) -> list[ReplyDelta]:
         """All deltas of an answer of at most 60 tokens."""
@@ -88,14 +60,9 @@ class Pair:
         return tuple(ids)
 
 
-@pytest.fixture(scope="module")
-def pair(server: LiveServer, tiny_gemma: Path) -> Iterator[Pair]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pair = Pair(server, tiny_gemma)
-        pair.__enter__()
-    yield pair
-    pair.__exit__(None, None, None)
+@pytest.fixture
+def pair(server: LiveServer) -> Pair:
+    return Pair(server)
 
 
 def processes_of(keeper: EngineKeeper) -> frozenset[int]:
@@ -172,6 +139,7 @@ def test_closed_answers_leave_nothing(pair: Pair) -> None:
     pair.run(work())
 
 
+@pytest.mark.slow
 def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
     """Last, because it takes the engine of the others."""
 
@@ -199,6 +167,5 @@ def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
         assert (processes_of(pair.voice), pair.voice.num_restarts) == (voice_ids, 0)
         assert processes_of(pair.keeper).isdisjoint(voice_ids | chat_ids)
         assert (await pair.ask("again"))[-1].finish_reason is not None
-        assert pair.given_up == []
 
     pair.run(work())
