@@ -7,6 +7,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from orpheus_server.answer import Answer
 from orpheus_server.dialogue import Dialogue
+from orpheus_server.errors import OrpheusError
 from orpheus_server.event_sender import EventSender
 from orpheus_server.reply import Reply
 from orpheus_server.runtime import Runtime
@@ -57,6 +58,11 @@ class AnswerSpeaker:
                     async with aclosing(talk.pieces()) as pieces:
                         await sound.send_all(pieces, talk.stats)
                     await telling
+                except OrpheusError:
+                    if talk.reply.has_ended:
+                        # A caller who reads slowly is still told all that was written.
+                        await asyncio.wait({telling})
+                    raise
                 except WebSocketDisconnect:
                     talk.report("caller left")
                     raise
