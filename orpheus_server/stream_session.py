@@ -170,9 +170,15 @@ class StreamSession:
                 voice=voice.name,
                 response_format=self._how.response_format,
                 sample_rate=self._runtime.checkpoint.sample_rate,
-                ignored_fields=ignored_fields(options),
+                ignored_fields=[*ignored_fields(options), *self._of_no_use(options)],
             )
         )
+
+    def _of_no_use(self, options: SessionStart) -> list[str]:
+        if self._runtime.choice.chat is not None:
+            return []
+        given = {"history": options.history, "system_prompt": options.system_prompt}
+        return [name for name, value in given.items() if value is not None]
 
     async def _ask(self, message: UserMessage) -> None:
         if self._how is None:

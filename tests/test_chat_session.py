@@ -165,8 +165,8 @@ class TestSequence:
             {"role": "user", "content": "I am Ben."},
             {"role": "assistant", "content": "Hello Ben.", "name": "more"},
         ]
-        options = {"history": history, "system_prompt": "You are a cook."}
-        async with open_socket(monkeypatch, **options) as stage:
+        prompt = "You are a cook."
+        async with open_socket(monkeypatch, history=history, system_prompt=prompt) as stage:
             stage.caller.ask("Who am I?")
             await stage.caller.until("audio.done", "error")
             assert said_in(stage.chat.requests[0]) == [
@@ -189,7 +189,7 @@ class TestSequence:
             assert stage.asked() == [("user", "Who am I?")]
 
     async def test_options_reach_both_models(self, monkeypatch: Patch) -> None:
-        asked = {"max_tokens": 7, "temperature": 0.5, "top_p": 0.25, "seed": 3}
+        asked: dict[str, Any] = {"max_tokens": 7, "temperature": 0.5, "top_p": 0.25, "seed": 3}
         async with open_socket(monkeypatch, voice="slt", temperature=1.25, speed=2.0) as stage:
             stage.caller.ask("Hello?", **asked)
             *_, done = await stage.caller.until("audio.done", "error")
@@ -314,16 +314,17 @@ class TestMistakes:
             FakeServer().client() as client,
             client.websocket_connect("/v1/audio/stream") as socket,
         ):
-            codes = []
+            answers = []
             for event in (
                 {"type": "chat.message", "text": "Hello?"},
-                {"type": "session.start", "history": []},
+                {"type": "session.start", "history": [], "system_prompt": "Hm.", "typo": 1},
                 {"type": "chat.message", "text": "Hello?"},
             ):
                 socket.send_json(event)
-                answer = json.loads(socket.receive()["text"])
-                codes.append(answer.get("error", {}).get("code"))
-        assert codes == ["event_out_of_order", None, "llm_not_configured"]
+                answers.append(json.loads(socket.receive()["text"]))
+        assert answers[0]["error"]["code"] == "event_out_of_order"
+        assert answers[1]["ignored_fields"] == ["typo", "history", "system_prompt"]
+        assert answers[2]["error"]["code"] == "llm_not_configured"
 
     async def test_a_model_that_is_lost(self, monkeypatch: Patch) -> None:
         async with open_socket(monkeypatch) as stage:

@@ -14,30 +14,34 @@ def assistant(text: str) -> ChatMessage:
     return ChatMessage("assistant", text)
 
 
+def turns_of(history: History) -> list[ChatMessage]:
+    return list(history.messages)
+
+
 def test_turns_in_order() -> None:
     history = History()
-    assert history.messages == ()
+    assert turns_of(history) == []
     history.ask("Hello?")
     history.answer("Hello.")
     history.ask("Who?")
-    assert history.messages == (user("Hello?"), assistant("Hello."), user("Who?"))
+    assert turns_of(history) == [user("Hello?"), assistant("Hello."), user("Who?")]
 
 
 def test_an_answer_of_nothing_is_no_turn() -> None:
     history = History()
     history.ask("Hello?")
     history.answer(" \n")
-    assert history.messages == (user("Hello?"),)
+    assert turns_of(history) == [user("Hello?")]
 
 
 def test_system_prompts_come_first() -> None:
     history = History()
     history.restart([user("Hi."), SYSTEM, assistant("")])
-    assert history.messages == (SYSTEM, user("Hi."))
+    assert turns_of(history) == [SYSTEM, user("Hi.")]
     history.system_prompt = "You are a cook."
-    assert history.messages == (ChatMessage("system", "You are a cook."), SYSTEM, user("Hi."))
+    assert turns_of(history) == [ChatMessage("system", "You are a cook."), SYSTEM, user("Hi.")]
     history.restart([])
-    assert history.messages == (ChatMessage("system", "You are a cook."),)
+    assert turns_of(history) == [ChatMessage("system", "You are a cook.")]
 
 
 def test_an_answer_is_corrected() -> None:
@@ -45,11 +49,10 @@ def test_an_answer_is_corrected() -> None:
     history.ask("Hello?")
     history.answer("Hello, my friend.")
     history.correct_answer("Hello,")
-    assert history.messages == (user("Hello?"), assistant("Hello,"))
-    history.correct_answer("")
-    assert history.messages == (user("Hello?"),)
-    history.correct_answer("")
-    assert history.messages == (user("Hello?"),)
+    assert turns_of(history) == [user("Hello?"), assistant("Hello,")]
+    for _ in range(2):
+        history.correct_answer("")
+        assert turns_of(history) == [user("Hello?")]
 
 
 def test_what_nobody_answered_is_forgotten() -> None:
@@ -59,7 +62,7 @@ def test_what_nobody_answered_is_forgotten() -> None:
     history.ask("And")
     history.ask("why?")
     history.forget_question()
-    assert history.messages == (user("Hello?"), assistant("Hello."))
+    assert turns_of(history) == [user("Hello?"), assistant("Hello.")]
 
 
 def test_the_oldest_go_and_the_system_prompt_stays() -> None:
@@ -69,13 +72,13 @@ def test_the_oldest_go_and_the_system_prompt_stays() -> None:
         history.ask(letter * 200)
         history.answer(letter.upper() * 200)
     # 1600 characters: with the first two questions went their answers.
-    assert history.messages == (
+    assert turns_of(history) == [
         SYSTEM,
         user("c" * 200),
         assistant("C" * 200),
         user("d" * 200),
         assistant("D" * 200),
-    )
+    ]
 
 
 def test_the_last_turn_stays() -> None:
@@ -83,7 +86,7 @@ def test_the_last_turn_stays() -> None:
     history.ask("a")
     history.answer("b")
     history.ask("c" * 2000)
-    assert history.messages == (user("c" * 2000),)
+    assert turns_of(history) == [user("c" * 2000)]
 
 
 def test_short_turns_are_bounded_too() -> None:
@@ -97,4 +100,4 @@ def test_short_turns_are_bounded_too() -> None:
 def test_a_conversation_that_the_assistant_began() -> None:
     history = History()
     history.restart([assistant("Welcome."), user("Hi.")])
-    assert history.messages == (assistant("Welcome."), user("Hi."))
+    assert turns_of(history) == [assistant("Welcome."), user("Hi.")]
