@@ -34,3 +34,9 @@ class Pacer:
             self._started_at -= ahead_sec
         if ahead_sec > MAX_AHEAD_SEC:
             await self._sleep(ahead_sec - MAX_AHEAD_SEC)
+
+    def num_played(self, num_samples: int) -> int:
+        """Samples that have been due so far, of so many that were sent."""
+        if self._started_at is None:
+            return 0
+        return min(num_samples, int((self._clock() - self._started_at) * self._sample_rate))

@@ -7,8 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from orpheus_server.schemas import ErrorBody, SpeechOptions
+from orpheus_server.conversation import Role
+from orpheus_server.interfaces import FinishReason
+from orpheus_server.reply import ReplyStats
+from orpheus_server.schemas import ErrorBody, Integer, Number, SpeechOptions
 from orpheus_server.synthesizer import SpeechStats
+
+STREAM_ROUTE = "/v1/audio/stream"
+"""The name of the WebSocket in the log and the metrics."""
+
+MAX_HISTORY_MESSAGES = 1000
 
 
 class Usage(BaseModel):
@@ -28,6 +36,15 @@ def usage_of(stats: SpeechStats) -> Usage:
     )
 
 
+def chat_usage_of(stats: ReplyStats) -> Usage:
+    """What a language model has read and written."""
+    return Usage(
+        input_tokens=stats.num_prompt_tokens,
+        output_tokens=stats.num_tokens,
+        total_tokens=stats.num_prompt_tokens + stats.num_tokens,
+    )
+
+
 class SpeechAudioDelta(BaseModel):
     """OpenAI's: the next bytes of the answer in base64."""
 
@@ -43,10 +60,24 @@ class SpeechAudioDone(BaseModel):
     degraded_chunks: list[int]
 
 
+class HistoryMessage(BaseModel):
+    """What was said before the session."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: Role
+    content: str
+
+
 class SessionStart(SpeechOptions):
-    """The first message of a session, and between utterances: how to speak from now on."""
+    """The first message of a session, and between utterances: how to speak from now on.
+
+    `history` begins another conversation; without it the one of before goes on.
+    """
 
     type: Literal["session.start"]
+    history: Annotated[list[HistoryMessage], Field(max_length=MAX_HISTORY_MESSAGES)] | None = None
+    system_prompt: str | None = None
 
 
 class TextDelta(BaseModel):
@@ -74,15 +105,32 @@ class TextDone(BaseModel):
     type: Literal["text.done"]
 
 
-class Cancel(BaseModel):
-    """Stop the utterance; the session goes on."""
+class _Interruption(BaseModel):
+    """Stops all that is spoken; `played_ms` is where the client's player was in it."""
 
     model_config = ConfigDict(extra="ignore")
+
+    played_ms: Annotated[Number, Field(ge=0.0)] | None = None
+
+
+class Cancel(_Interruption):
+    """Stop the utterance; the session goes on."""
 
     type: Literal["cancel"]
 
 
-ClientEvent = SessionStart | TextDelta | TextFlush | TextDone | Cancel
+class UserMessage(_Interruption):
+    """The user has said something, which the language model answers."""
+
+    type: Literal["chat.message"]
+    text: str
+    max_tokens: Annotated[Integer, Field(ge=1, le=1_048_576)] | None = None
+    temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
+    top_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
+    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+
+
+ClientEvent = SessionStart | TextDelta | TextFlush | TextDone | Cancel | UserMessage
 CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(
     Annotated[ClientEvent, Field(discriminator="type")]
 )
@@ -127,6 +175,32 @@ class AudioDone(BaseModel):
     is_cancelled: bool
 
 
+class TranscriptDelta(BaseModel):
+    """More of what the language model answers, as it writes it."""
+
+    type: Literal["transcript.delta"] = "transcript.delta"
+    utterance: int
+    text: str
+
+
+class TranscriptDone(BaseModel):
+    """All that the language model answers; `usage` is its own."""
+
+    type: Literal["transcript.done"] = "transcript.done"
+    utterance: int
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+
+
+class TranscriptTruncated(BaseModel):
+    """All that was heard of an answer, which is what the conversation goes on with."""
+
+    type: Literal["transcript.truncated"] = "transcript.truncated"
+    utterance: int
+    text: str
+
+
 class ErrorEvent(BaseModel):
     """What went wrong, in OpenAI's shape; with an utterance, that one has ended."""
 
@@ -135,4 +209,13 @@ class ErrorEvent(BaseModel):
     error: ErrorBody
 
 
-ServerEvent = SessionStarted | AudioStart | ChunkStart | AudioDone | ErrorEvent
+ServerEvent = (
+    SessionStarted
+    | AudioStart
+    | ChunkStart
+    | AudioDone
+    | TranscriptDelta
+    | TranscriptDone
+    | TranscriptTruncated
+    | ErrorEvent
+)

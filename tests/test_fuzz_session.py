@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import pytest
@@ -12,8 +12,8 @@ from pydantic import Field, TypeAdapter
 from websockets.sync.client import ClientConnection, connect
 
 from orpheus_server.encoders import FORMATS
-from orpheus_server.errors import GenerationFailed
-from orpheus_server.fakes import Script
+from orpheus_server.errors import ChatModelFailed, GenerationFailed
+from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
 from orpheus_server.settings import Settings
 from orpheus_server.stream_events import (
     AudioDone,
@@ -22,9 +22,12 @@ from orpheus_server.stream_events import (
     ErrorEvent,
     ServerEvent,
     SessionStarted,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptTruncated,
 )
 from tests.fuzz import Effort, efforts, errors_in, leaves_nothing
-from tests.served import ServedFakes
+from tests.served import ServedFakes, wait_until
 from tests.support import WAIT_LIMIT_SEC, FakeServer, loop_script, short_script
 
 SERVER_EVENT: TypeAdapter[ServerEvent] = TypeAdapter(
@@ -62,7 +65,21 @@ OPTIONS = st.fixed_dictionaries(
         "temperature": st.floats(),
         "max_tokens": st.integers(0, 9000),
         "unknown": JSON,
+        "history": st.lists(
+            st.fixed_dictionaries(
+                {"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": TEXTS}
+            ),
+            max_size=3,
+        ),
+        "system_prompt": TEXTS,
     },
+)
+PLAYED = st.fixed_dictionaries(
+    {}, optional={"played_ms": st.sampled_from([0, 100, 700.5, 1e300, -1, None, "1"])}
+)
+QUESTIONS = st.fixed_dictionaries(
+    {"type": st.just("chat.message"), "text": TEXTS},
+    optional={"max_tokens": st.integers(-1, 9000), "seed": st.integers(), "top_p": st.floats()},
 )
 EVENTS = st.one_of(
     OPTIONS.map(lambda options: {"type": "session.start", **options}),
@@ -70,6 +87,9 @@ EVENTS = st.one_of(
     TEXTS.map(lambda text: {"type": "text.delta", "text": text}),
     TEXTS.map(lambda text: {"type": "text.delta", "text": text}),
     st.sampled_from([{"type": name} for name in ("text.flush", "text.done", "cancel")]),
+    PLAYED.map(lambda played: {"type": "cancel", **played}),
+    st.builds(lambda question, played: question | played, QUESTIONS, PLAYED),
+    TEXTS.map(lambda text: {"type": "chat.message", "text": text}),
     st.dictionaries(st.sampled_from(["type", "text", "x"]), JSON | TEXTS, max_size=3),
     JSON,
 )
@@ -83,13 +103,17 @@ MESSAGES = st.one_of(
     st.binary(max_size=20),
 )
 SEQUENCES = st.lists(
-    MESSAGES | st.sampled_from(["fail", "loop", "short"]).map(lambda name: ("engine", name)),
+    MESSAGES
+    | st.sampled_from(["fail", "loop", "short"]).map(lambda name: ("engine", name))
+    | st.sampled_from(["fail", "mute", "smile", "break", "long"]).map(lambda name: ("model", name)),
     max_size=25,
 ) | st.lists(
     # Right ones in a hurry.
     st.sampled_from(
         [*[{"type": "text.delta", "text": "Hello there, my friend. "}] * 4]
         + [{"type": "cancel"}, {"type": "cancel"}, {"type": "text.done"}, {"type": "text.flush"}]
+        + [{"type": "chat.message", "text": "Hello?"}] * 3
+        + [{"type": "chat.message", "text": "Stop.", "played_ms": 300}]
     ).map(json.dumps),
     max_size=60,
 ).map(lambda events: [json.dumps({"type": "session.start"}), *events])
@@ -97,6 +121,13 @@ SCRIPTS = {
     "fail": Script((), error=GenerationFailed("the engine says no")),
     "loop": loop_script(12),
     "short": short_script(1),
+}
+REPLIES = {
+    "fail": ReplyScript(("Hello there, my friend. And", " then"), error=ChatModelFailed("no")),
+    "mute": ReplyScript(()),
+    "smile": ReplyScript(("😀", " **")),
+    "break": ReplyScript(("Hello",), finish_reason=None),
+    "long": ReplyScript(tuple("Hello there, my friend. How are you? " * 9), "length"),
 }
 
 
@@ -109,6 +140,8 @@ class Hearing:
         self.chunk = -1
         self.sample = 0
         self.is_marked = False
+        self.written = ""
+        self.is_written = False
 
     def take(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -131,8 +164,21 @@ class Hearing:
                 assert event.chunk > self.chunk
                 assert event.start_sample >= self.sample
                 self.chunk, self.sample = event.chunk, event.start_sample
+            case TranscriptDelta():
+                assert event.text
+                assert event.utterance == self.last_ended + 1
+                assert not self.is_written
+                self.written += event.text
+            case TranscriptDone():
+                assert event.utterance == self.last_ended + 1
+                assert event.text == self.written
+                self.is_written = True
+            case TranscriptTruncated():
+                # Of one that is spoken, or of the last one that was.
+                assert event.utterance <= self.last_ended + 1
             case AudioDone():
-                assert event.is_cancelled or event.utterance == self.speaking
+                is_silent = self.is_written and event.num_samples == 0
+                assert event.is_cancelled or is_silent or event.utterance == self.speaking
                 assert event.num_samples >= self.sample or event.is_cancelled
                 self._end(event.utterance)
             case ErrorEvent():
@@ -144,12 +190,14 @@ class Hearing:
         assert self.speaking in (None, utterance)
         assert utterance == self.last_ended + 1
         self.speaking, self.last_ended = None, utterance
+        self.written, self.is_written = "", False
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
     # Before the environment of a test is cleaned, so without reading it.
-    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+    chat = ScriptedChatModel(ReplyScript(("Hello there, ", "my friend. ", "**How** are you?")))
+    with ServedFakes(FakeServer(settings=Settings.model_construct(), chat=chat)) as served:
         yield served
 
 
@@ -160,10 +208,31 @@ def open_session(served: ServedFakes) -> ClientConnection:
 
 def send_all(served: ServedFakes, connection: ClientConnection, sequence: list[Any]) -> None:
     for message in sequence:
-        if isinstance(message, tuple):
-            served.fakes.engine.enqueue(SCRIPTS[message[1]])
-        else:
-            connection.send(message)
+        match message:
+            case "engine", name:
+                served.fakes.engine.enqueue(SCRIPTS[name])
+            case "model", name:
+                chat_of(served).enqueue(REPLIES[name])
+            case _:
+                connection.send(message)
+
+
+def chat_of(served: ServedFakes) -> ScriptedChatModel:
+    assert isinstance(served.fakes.chat, ScriptedChatModel)
+    return served.fakes.chat
+
+
+def forget_scripts(served: ServedFakes) -> None:
+    served.fakes.engine._queue.clear()
+    chat_of(served)._queue.clear()
+
+
+@contextmanager
+def leaves_both_idle(served: ServedFakes) -> Iterator[None]:
+    """`leaves_nothing`, in the language model neither."""
+    with leaves_nothing(served):
+        yield
+        wait_until(lambda: chat_of(served).num_active == 0)
 
 
 def hear_until_mark(connection: ClientConnection) -> Hearing:
@@ -181,11 +250,11 @@ def test_every_answer_is_an_event_and_the_session_goes_on(
     served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
 ) -> None:
     def check(sequence: list[Any]) -> None:
-        served.fakes.engine._queue.clear()
-        with leaves_nothing(served), open_session(served) as connection:
+        forget_scripts(served)
+        with leaves_both_idle(served), open_session(served) as connection:
             send_all(served, connection, sequence)
             hearing = hear_until_mark(connection)
-            served.fakes.engine._queue.clear()
+            forget_scripts(served)
             num_ended = hearing.last_ended
             connection.send(json.dumps({"type": "text.delta", "text": "Yes."}))
             connection.send(json.dumps({"type": "text.done"}))
@@ -203,9 +272,9 @@ def test_leaving_at_any_moment(
     served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
 ) -> None:
     def check(sequence: list[Any], num_heard: int, is_rude: bool) -> None:
-        served.fakes.engine._queue.clear()
+        forget_scripts(served)
         speech = [{"type": "session.start"}, {"type": "text.delta", "text": "Hello there. " * 9}]
-        with leaves_nothing(served), open_session(served) as connection:
+        with leaves_both_idle(served), open_session(served) as connection:
             hearing = Hearing()
             send_all(served, connection, [*sequence, *map(json.dumps, speech)])
             with suppress(TimeoutError):

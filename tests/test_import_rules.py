@@ -26,6 +26,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "application": ("app",),
     "HTTP": (
         *("routes", "stream_session", "utterance", "stream_events", "live_response", "disconnect"),
+        *("stream_speaker", "text_speaker", "text_intake", "client_events", "event_sender"),
+        *("answer", "answer_speaker", "dialogue", "sent_sound"),
         *("middleware", "access", "security_headers", "http_errors"),
         *("refusal", "write_stall", "peer_transport", "api_document", "talk"),
     ),
@@ -58,13 +60,21 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("connection_limits", "conversation", "chat_models", "chat_choice", "stop_filter"),
         *("voice_prompt", "speakable", "chat_figures", "thinking_filter", "memory_plan"),
         *("llm_dialect", "llm_events", "llm_refusal", "llm_room", "control_text", "chat_config"),
-        *("speakable_markup", "speakable_rules", "speakable_spans", "spoken_lines"),
+        *(
+            "speakable_markup",
+            "speakable_rules",
+            "speakable_spans",
+            "spoken_lines",
+            "history",
+            "played",
+        ),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
 HTTP_MODULES = {
     *("app", "cli", "fastapi_app", "routes", "stream_session", "live_response", "disconnect"),
     *("middleware", "access", "security_headers", "http_errors"),
+    *("stream_speaker", "answer_speaker", "event_sender"),
 }
 
 # Foreign library: the modules that may import it, anywhere in them.

@@ -45,3 +45,21 @@ async def test_a_late_sample_does_not_wait() -> None:
     assert clock.slept_sec == []
     await pacer.wait_for(30_250)
     assert clock.slept_sec == [0.25]
+
+
+async def test_what_a_player_without_a_buffer_has_played() -> None:
+    clock = Clock()
+    pacer = Pacer(1000, clock=clock, sleep=clock.sleep)
+    assert pacer.num_played(500) == 0
+    clock.now_sec += 7
+    await pacer.wait_for(0)
+    assert pacer.num_played(500) == 0
+    clock.now_sec += 0.25
+    assert pacer.num_played(500) == 250
+    clock.now_sec += 9
+    assert pacer.num_played(500) == 500
+    # It was dry, and started again with this sample.
+    await pacer.wait_for(500)
+    assert pacer.num_played(1500) == 500
+    clock.now_sec += 0.5
+    assert pacer.num_played(1500) == 1000

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from orpheus_server.reply import ReplyStats
 from orpheus_server.schemas import ErrorBody
 from orpheus_server.stream_events import (
     CLIENT_EVENT,
@@ -11,6 +12,7 @@ from orpheus_server.stream_events import (
     Cancel,
     ChunkStart,
     ErrorEvent,
+    HistoryMessage,
     SessionStart,
     SessionStarted,
     SpeechAudioDelta,
@@ -18,7 +20,12 @@ from orpheus_server.stream_events import (
     TextDelta,
     TextDone,
     TextFlush,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptTruncated,
     Usage,
+    UserMessage,
+    chat_usage_of,
     usage_of,
 )
 from orpheus_server.synthesizer import SpeechStats
@@ -41,6 +48,30 @@ USAGE = Usage(input_tokens=14, output_tokens=101, total_tokens=115)
         ('{"type": "text.flush"}', TextFlush(type="text.flush")),
         ('{"type": "text.done", "more": [1]}', TextDone(type="text.done")),
         ('{"type": "cancel"}', Cancel(type="cancel")),
+        ('{"type": "cancel", "played_ms": 7}', Cancel(type="cancel", played_ms=7.0)),
+        ('{"type": "chat.message", "text": ""}', UserMessage(type="chat.message", text="")),
+        (
+            '{"type": "chat.message", "text": "Hi", "max_tokens": 1, "temperature": 0, "top_p": 1,'
+            ' "seed": -1, "played_ms": 0.5, "more": 1}',
+            UserMessage(
+                type="chat.message",
+                text="Hi",
+                max_tokens=1,
+                temperature=0.0,
+                top_p=1.0,
+                seed=-1,
+                played_ms=0.5,
+            ),
+        ),
+        (
+            '{"type": "session.start", "history": [{"role": "user", "content": "a", "name": "b"}],'
+            ' "system_prompt": "c"}',
+            SessionStart(
+                type="session.start",
+                history=[HistoryMessage(role="user", content="a")],
+                system_prompt="c",
+            ),
+        ),
     ],
 )
 def test_events_that_are_taken(message: str, event: BaseModel) -> None:
@@ -65,6 +96,13 @@ def test_events_that_are_taken(message: str, event: BaseModel) -> None:
         '{"type": "session.start", "speed": "1"}',
         '{"type": "session.start", "temperature": NaN}',
         '{"type": "cancel"} {"type": "cancel"}',
+        '{"type": "cancel", "played_ms": -1}',
+        '{"type": "cancel", "played_ms": "1"}',
+        '{"type": "chat.message"}',
+        '{"type": "chat.message", "text": "a", "max_tokens": 0}',
+        '{"type": "chat.message", "text": "a", "temperature": 3}',
+        '{"type": "session.start", "history": [{"role": "tool", "content": "a"}]}',
+        '{"type": "session.start", "history": {}}',
         '{"a":' * 10_000,
     ],
     ids=lambda message: message[:30],
@@ -108,6 +146,19 @@ def test_events_that_are_not(message: str) -> None:
             '"num_samples":9,"degraded_chunks":[],"is_cancelled":true}',
         ),
         (
+            TranscriptDelta(utterance=3, text=" ça"),
+            '{"type":"transcript.delta","utterance":3,"text":" ça"}',
+        ),
+        (
+            TranscriptDone(utterance=3, text="Né, ça?", finish_reason="length", usage=USAGE),
+            '{"type":"transcript.done","utterance":3,"text":"Né, ça?","finish_reason":"length",'
+            '"usage":{"input_tokens":14,"output_tokens":101,"total_tokens":115}}',
+        ),
+        (
+            TranscriptTruncated(utterance=3, text="Né,"),
+            '{"type":"transcript.truncated","utterance":3,"text":"Né,"}',
+        ),
+        (
             ErrorEvent(error=ErrorBody(message="no", type="server_error", param=None, code="c")),
             '{"type":"error","utterance":null,"error":'
             '{"message":"no","type":"server_error","param":null,"code":"c"}}',
@@ -122,3 +173,7 @@ def test_usage_is_of_the_text_and_of_all_attempts() -> None:
     """A rival fills in zeros."""
     stats = SpeechStats(num_chunks=2, num_attempts=3, num_prompt_tokens=14, num_output_tokens=101)
     assert usage_of(stats) == USAGE
+
+
+def test_usage_of_a_language_model() -> None:
+    assert chat_usage_of(ReplyStats(num_prompt_tokens=14, num_tokens=101)) == USAGE

@@ -1,0 +1,398 @@
+"""Who speaks into an answer stops it, and only what was heard of it was said."""
+
+import asyncio
+import logging
+from typing import Any, Literal
+
+import pytest
+
+from orpheus_server.fakes import ReplyScript
+from tests.socket_stage import Received, SocketStage, events_of, open_socket, written
+from tests.support import held_script, short_script, wait_for
+
+pytestmark = pytest.mark.anyio
+
+Patch = pytest.MonkeyPatch
+By = Literal["cancel", "chat.message"]
+
+# One chunk of 30 frames: 2.56 s.
+SENTENCE = "Abcdefg hijklmno pqrstuv wxyz abcd."
+SAMPLES = 30 * 2048
+FRAME_BYTES = 4096
+
+both_ways = pytest.mark.parametrize("by", ["cancel", "chat.message"])
+
+
+def truncated(utterance: int, text: str) -> Received:
+    return {"type": "transcript.truncated", "utterance": utterance, "text": text}
+
+
+def cancelled(
+    utterance: int, num_samples: int, num_input: int = 0, num_output: int = 0
+) -> Received:
+    return {
+        "type": "audio.done",
+        "utterance": utterance,
+        "usage": {
+            "input_tokens": num_input,
+            "output_tokens": num_output,
+            "total_tokens": num_input + num_output,
+        },
+        "num_samples": num_samples,
+        "degraded_chunks": [],
+        "is_cancelled": True,
+    }
+
+
+def writing(*texts: str) -> ReplyScript:
+    """A model that hangs behind these texts."""
+    return ReplyScript((*texts, "never"), gate=asyncio.Event(), gate_at=len(texts))
+
+
+def interrupt(stage: SocketStage, by: By, **fields: Any) -> None:
+    if by == "cancel":
+        stage.caller.say("cancel", **fields)
+    else:
+        stage.caller.ask("Stop.", **fields)
+
+
+async def check_answered(stage: SocketStage, by: By, *before: tuple[str, str]) -> None:
+    """The next answer is heard, with nothing of the one before, and is about what was heard."""
+    if by == "cancel":
+        assert stage.num_active == 0
+        stage.caller.ask("Stop.")
+    received = await stage.caller.until("audio.done", "error")
+    first, *_, last = received
+    assert isinstance(first, dict)
+    assert isinstance(last, dict)
+    assert (first["type"], last["is_cancelled"]) == ("transcript.delta", False)
+    assert {each["utterance"] for each in events_of(received, "")} == {first["utterance"]}
+    kinds = ["sound" if isinstance(each, bytes) else each["type"] for each in received]
+    assert kinds.index("audio.start") < kinds.index("chunk.start") < kinds.index("sound")
+    assert kinds.count("sound") == 1
+    assert stage.asked() == [*before, ("user", "Stop.")]
+    assert stage.num_active == 0
+
+
+async def hear_half(stage: SocketStage) -> int:
+    """A sentence of which ten frames were made: how many samples came of it."""
+    stage.engine.enqueue(held_script(short_script(30), asyncio.Event(), num_free_frames=10))
+    stage.caller.ask("Hello?")
+    await stage.caller.until("chunk.start")
+    num_samples = await stage.caller.sound(9 * FRAME_BYTES) // 2
+    await wait_for(lambda: stage.num_active == 2)
+    return num_samples
+
+
+async def hear_all(stage: SocketStage) -> None:
+    """A sentence, and the model goes on."""
+    stage.caller.ask("Hello?")
+    await stage.caller.until("chunk.start")
+    assert await stage.caller.sound(2 * SAMPLES) == 2 * SAMPLES
+
+
+@both_ways
+class TestBeforeTheFirstSound:
+    async def test_nothing_is_written(self, monkeypatch: Patch, by: By) -> None:
+        async with open_socket(monkeypatch, writing()) as stage:
+            stage.caller.ask("Hello?")
+            await wait_for(lambda: stage.chat.num_active == 1)
+            interrupt(stage, by)
+            assert await stage.caller.until("audio.done") == [truncated(0, ""), cancelled(0, 0)]
+            assert stage.chat.num_aborted == 1
+            if by == "cancel":
+                stage.caller.ask("Stop.")
+            await stage.caller.until("audio.done")
+            # There was no answer, so the two are one turn.
+            assert stage.asked() == [("user", "Hello?\n\nStop.")]
+
+    async def test_both_are_at_work(self, monkeypatch: Patch, by: By) -> None:
+        """What was written and not heard is no part of the conversation."""
+        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
+            stage.engine.enqueue(held_script(short_script(30), asyncio.Event()))
+            stage.caller.ask("Hello?")
+            await wait_for(lambda: stage.num_active == 2)
+            await stage.caller.until("transcript.delta")
+            # A player that has played something is not to be believed.
+            interrupt(stage, by, played_ms=5000)
+            assert await stage.caller.until("audio.done") == [truncated(0, ""), cancelled(0, 0)]
+            assert (stage.chat.num_aborted, stage.engine.num_aborted) == (1, 1)
+            if by == "cancel":
+                stage.caller.ask("Stop.")
+            await stage.caller.until("audio.done")
+            assert stage.asked() == [("user", "Hello?\n\nStop.")]
+
+
+@both_ways
+class TestInTheMiddleOfAChunk:
+    """768 ms of it were made; its text is about 2.3 s long."""
+
+    @pytest.mark.parametrize(
+        ("played_ms", "elapsed_sec", "heard"),
+        [
+            (0, 60.0, ""),
+            (400, 60.0, ""),
+            (600, 0.0, "Abcdefg"),
+            # No more than was sent.
+            (60_000, 0.0, "Abcdefg"),
+            (None, 0.0, ""),
+            (None, 0.4, ""),
+            (None, 0.6, "Abcdefg"),
+            (None, 60.0, "Abcdefg"),
+        ],
+    )
+    async def test_each_place(
+        self,
+        monkeypatch: Patch,
+        by: By,
+        played_ms: float | None,
+        elapsed_sec: float,
+        heard: str,
+    ) -> None:
+        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
+            num_samples = await hear_half(stage)
+            stage.clock.advance(elapsed_sec)
+            interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
+            assert await stage.caller.until("audio.done") == [
+                truncated(0, heard),
+                cancelled(0, num_samples),
+            ]
+            assert (stage.chat.num_aborted, stage.engine.num_aborted) == (1, 1)
+            if heard:
+                await check_answered(stage, by, ("user", "Hello?"), ("assistant", heard))
+
+
+@both_ways
+class TestBetweenChunks:
+    """The first one is whole, and its length is known; the model writes on."""
+
+    @pytest.mark.parametrize(
+        ("played_ms", "elapsed_sec", "heard"),
+        [
+            (1280, 0.0, "Abcdefg hijklmno"),
+            (2560, 0.0, SENTENCE),
+            (9000, 0.0, SENTENCE),
+            (None, 1.28, "Abcdefg hijklmno"),
+            (None, 9.0, SENTENCE),
+        ],
+    )
+    async def test_each_place(
+        self,
+        monkeypatch: Patch,
+        by: By,
+        played_ms: float | None,
+        elapsed_sec: float,
+        heard: str,
+    ) -> None:
+        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
+            await hear_all(stage)
+            await wait_for(lambda: stage.engine.num_active == 0)
+            stage.clock.advance(elapsed_sec)
+            interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
+            assert await stage.caller.until("audio.done") == [
+                truncated(0, heard),
+                cancelled(0, SAMPLES, 32, 211),
+            ]
+            await check_answered(stage, by, ("user", "Hello?"), ("assistant", heard))
+
+
+class TestAfterTheEnd:
+    """All of it was sent, at most ten seconds ahead of the player."""
+
+    TEXT = f"**{SENTENCE}** 😀"
+
+    async def hear(self, stage: SocketStage) -> None:
+        stage.caller.ask("Hello?")
+        await stage.caller.until("audio.done")
+
+    @both_ways
+    @pytest.mark.parametrize(
+        ("played_ms", "elapsed_sec", "share"),
+        [(1280, 0.0, "half"), (None, 1.28, "half"), (0, 9.0, "none"), (None, 0.0, "none")],
+    )
+    async def test_a_player_that_still_plays(
+        self,
+        monkeypatch: Patch,
+        by: By,
+        played_ms: float | None,
+        elapsed_sec: float,
+        share: str,
+    ) -> None:
+        """The model was told that it had said what nobody had heard."""
+        heard = "Abcdefg hijklmno" if share == "half" else ""
+        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
+            await self.hear(stage)
+            stage.clock.advance(elapsed_sec)
+            interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
+            assert await stage.caller.until("transcript.truncated") == [truncated(0, heard)]
+            if heard:
+                await check_answered(stage, by, ("user", "Hello?"), ("assistant", heard))
+
+    @both_ways
+    @pytest.mark.parametrize(
+        ("played_ms", "elapsed_sec"), [(2560, 0.0), (2500, 0.0), (9999, 0.0), (None, 2.56)]
+    )
+    async def test_a_player_that_is_done(
+        self, monkeypatch: Patch, by: By, played_ms: float | None, elapsed_sec: float
+    ) -> None:
+        """What the model wrote stays as it wrote it, and nobody is told anything."""
+        async with open_socket(monkeypatch, ReplyScript((self.TEXT,))) as stage:
+            await self.hear(stage)
+            stage.clock.advance(elapsed_sec)
+            interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
+            await check_answered(stage, by, ("user", "Hello?"), ("assistant", self.TEXT))
+
+    async def test_it_is_stopped_once(self, monkeypatch: Patch) -> None:
+        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
+            await self.hear(stage)
+            stage.caller.say("cancel", played_ms=1280)
+            stage.caller.say("cancel", played_ms=0)
+            stage.caller.ask("Stop.", played_ms=0)
+            assert await stage.caller.until("transcript.truncated") == [
+                truncated(0, "Abcdefg hijklmno")
+            ]
+            turns = ("user", "Hello?"), ("assistant", "Abcdefg hijklmno")
+            await check_answered(stage, "chat.message", *turns)
+
+    async def test_another_conversation(self, monkeypatch: Patch) -> None:
+        """The answer that is cut off is none of it."""
+        history = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Ho."}]
+        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
+            await self.hear(stage)
+            stage.caller.say("session.start", history=history)
+            await stage.caller.until("session.started")
+            stage.caller.ask("Stop.", played_ms=0)
+            await check_answered(stage, "chat.message", ("user", "Hi."), ("assistant", "Ho."))
+
+    @pytest.mark.parametrize("elapsed_sec", [1.28, 9.0])
+    async def test_text_was_spoken_behind_it(self, monkeypatch: Patch, elapsed_sec: float) -> None:
+        """The player is in that text then; what it has played of it says nothing of the answer."""
+        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
+            await self.hear(stage)
+            stage.caller.say("text.delta", text="Hello you.")
+            stage.caller.say("text.done")
+            await stage.caller.until("audio.done")
+            stage.clock.advance(elapsed_sec)
+            stage.caller.ask("Stop.", played_ms=10)
+            heard = SENTENCE
+            if elapsed_sec < 2.56:
+                heard = "Abcdefg hijklmno"
+                assert await stage.caller.until("transcript.truncated") == [truncated(0, heard)]
+            turns = ("user", "Hello?"), ("assistant", heard)
+            await check_answered(stage, "chat.message", *turns)
+
+
+async def test_the_users_own_text_stops_too(monkeypatch: Patch) -> None:
+    """Whoever speaks wants silence: of what is spoken, what waits, and what still comes."""
+    async with open_socket(monkeypatch) as stage:
+        stage.engine.enqueue(held_script(short_script(30), asyncio.Event()))
+        for _ in range(2):
+            stage.caller.say("text.delta", text=SENTENCE)
+            stage.caller.say("text.done")
+        stage.caller.say("text.delta", text="Hel")
+        await wait_for(lambda: stage.engine.num_active == 1)
+        stage.caller.ask("Stop.")
+        for index in range(3):
+            assert await stage.caller.until("audio.done") == [cancelled(index, 0)]
+        await check_answered(stage, "chat.message")
+
+
+async def test_an_answer_behind_text_that_waits_for_more(monkeypatch: Patch) -> None:
+    """Text that comes after the message is an utterance of its own, behind the answer."""
+    async with open_socket(monkeypatch) as stage:
+        stage.caller.say("text.delta", text="Hel")
+        stage.caller.ask("Stop.")
+        stage.caller.say("text.delta", text="Hello you.")
+        stage.caller.say("text.done")
+        assert await stage.caller.until("audio.done") == [cancelled(0, 0)]
+        await check_answered(stage, "chat.message")
+        start, chunk, *_ = await stage.caller.until("audio.done")
+        assert isinstance(chunk, dict)
+        assert (chunk["utterance"], chunk["text"]) == (2, "Hello you.")
+
+
+async def test_thirty_messages_in_a_row(monkeypatch: Patch) -> None:
+    """Whether the turn of each had come or not, all of it was said."""
+    async with open_socket(monkeypatch) as stage:
+        stage.chat.enqueue(*[writing(f"{SENTENCE} And") for _ in range(40)])
+        for index in range(30):
+            stage.caller.ask(f"Word {index}.")
+        received: list[Received] = []
+        for _ in range(29):
+            received += await stage.caller.until("audio.done")
+        assert events_of(received, "error") == []
+        dones = events_of(received, "audio.done")
+        assert [each["utterance"] for each in dones] == list(range(29))
+        assert all(each["is_cancelled"] for each in dones)
+        assert events_of(received, "transcript.truncated") == [
+            truncated(index, "") for index in range(29)
+        ]
+        await stage.caller.until("chunk.start")
+        said = "\n\n".join(f"Word {index}." for index in range(30))
+        assert stage.asked() == [("user", said)]
+        assert stage.chat.num_active == 1
+        stage.caller.say("cancel")
+        await stage.caller.until("audio.done")
+        assert stage.num_active == 0
+
+
+async def test_thirty_answers_in_a_row(monkeypatch: Patch) -> None:
+    async with open_socket(monkeypatch) as stage:
+        for _ in range(30):
+            stage.caller.ask("Well?")
+            received = await stage.caller.until("audio.done", "error")
+            assert written(received) == "Yes."
+            stage.clock.advance(1.0)
+        assert stage.asked() == [("user", "Well?"), ("assistant", "Yes.")] * 29 + [
+            ("user", "Well?")
+        ]
+        assert stage.chat.num_aborted == 0
+
+
+async def test_the_log_and_the_metrics(
+    monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A caller who speaks has not left."""
+    caplog.set_level(logging.INFO, logger="orpheus_server")
+    async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
+        await hear_half(stage)
+        stage.caller.say("cancel")
+        await stage.caller.until("audio.done")
+        metrics = stage.runtime.metrics
+    (line,) = [each for each in caplog.messages if " outcome=" in each]
+    assert " outcome=cancelled llm=scripted " in line
+    counted = 'orpheus_utterances_total{outcome="cancelled",route="/v1/audio/stream"} 1.0'
+    rendered = metrics.render().decode()
+    assert counted in rendered
+    assert "orpheus_disconnects_total{" not in rendered
+
+
+class TestEnd:
+    async def test_an_answer_comes_to_its_end(self, monkeypatch: Patch) -> None:
+        gate = asyncio.Event()
+        script = ReplyScript((f"{SENTENCE} And", " more."), gate=gate, gate_at=1)
+        async with open_socket(monkeypatch, script) as stage:
+            await hear_all(stage)
+            stage.runtime.begin_drain()
+            gate.set()
+            received = await stage.caller.until("audio.done", "error")
+            assert written(received) == " more."
+            assert events_of(received, "error") == []
+            (end,) = await stage.caller.until("error")
+            assert isinstance(end, dict)
+            assert end["error"]["code"] == "shutting_down"
+            await wait_for(lambda: stage.caller.code is not None)
+            assert stage.caller.code == 1001
+
+    async def test_it_can_be_cancelled_still(self, monkeypatch: Patch) -> None:
+        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
+            await hear_half(stage)
+            stage.runtime.begin_drain()
+            stage.caller.say("cancel", played_ms=600)
+            received = await stage.caller.until("error")
+            assert received[0] == truncated(0, "Abcdefg")
+            assert [each["type"] for each in events_of(received, "")] == [
+                "transcript.truncated",
+                "audio.done",
+                "error",
+            ]

@@ -1,0 +1,476 @@
+"""`chat.message` over the WebSocket: what the model writes is told and spoken meanwhile."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from orpheus_server.encoders import FORMATS
+from orpheus_server.errors import (
+    ChatModelAway,
+    ChatModelFailed,
+    EngineDead,
+    GenerationFailed,
+    RequestError,
+)
+from orpheus_server.fakes import ReplyScript, Script
+from orpheus_server.interfaces import ReplyOptions
+from orpheus_server.settings import Settings
+from tests.socket_stage import Received, events_of, open_socket, said_in, written
+from tests.support import FakeServer, held_script, short_script, wait_for
+
+pytestmark = pytest.mark.anyio
+
+Patch = pytest.MonkeyPatch
+
+# One chunk of 30 frames, and one of 31.
+SENTENCE = "Abcdefg hijklmno pqrstuv wxyz abcd."
+SECOND = "Efg hi jkl mno pq rs tuv wx yz ab cd ef ghi."
+SAMPLES = 30 * 2048
+
+
+def audio_done(utterance: int, num_samples: int, num_input: int, num_output: int) -> Received:
+    usage = {
+        "input_tokens": num_input,
+        "output_tokens": num_output,
+        "total_tokens": num_input + num_output,
+    }
+    return {
+        "type": "audio.done",
+        "utterance": utterance,
+        "usage": usage,
+        "num_samples": num_samples,
+        "degraded_chunks": [],
+        "is_cancelled": False,
+    }
+
+
+def transcript_done(utterance: int, text: str, num_tokens: int, reason: str = "stop") -> Received:
+    return {
+        "type": "transcript.done",
+        "utterance": utterance,
+        "text": text,
+        "finish_reason": reason,
+        "usage": {
+            "input_tokens": 5 if num_tokens else 0,
+            "output_tokens": num_tokens,
+            "total_tokens": num_tokens + 5 if num_tokens else 0,
+        },
+    }
+
+
+def delta(utterance: int, text: str) -> Received:
+    return {"type": "transcript.delta", "utterance": utterance, "text": text}
+
+
+def chunk(utterance: int, number: int, text: str, start_sample: int) -> Received:
+    return {
+        "type": "chunk.start",
+        "utterance": utterance,
+        "chunk": number,
+        "text": text,
+        "start_sample": start_sample,
+    }
+
+
+class TestSequence:
+    async def test_from_a_message_to_sound(self, monkeypatch: Patch) -> None:
+        script = ReplyScript((SENTENCE[:9], SENTENCE[9:] + " Efg", SECOND[3:]))
+        async with open_socket(monkeypatch, script) as stage:
+            stage.caller.ask("Hello?")
+            received = await stage.caller.until("audio.done", "error")
+            assert stage.asked() == [("user", "Hello?")]
+        assert events_of(received, "transcript") == [
+            delta(0, SENTENCE[:9]),
+            delta(0, SENTENCE[9:] + " Efg"),
+            delta(0, SECOND[3:]),
+            transcript_done(0, f"{SENTENCE} {SECOND}", 3),
+        ]
+        assert events_of(received, "audio", "chunk", "error") == [
+            {"type": "audio.start", "utterance": 0},
+            chunk(0, 0, SENTENCE, 0),
+            chunk(0, 1, SECOND, SAMPLES),
+            audio_done(0, 2 * SAMPLES + 2048, 65, 429),
+        ]
+        # The text comes ahead of the sound.
+        assert received[0] == delta(0, SENTENCE[:9])
+        order = [each["type"] for each in events_of(received, "transcript.delta", "audio.start")]
+        assert order.index("audio.start") >= 2
+        assert sum(len(each) for each in received if isinstance(each, bytes)) == 61 * 4096
+
+    async def test_sound_while_the_model_still_writes(self, monkeypatch: Patch) -> None:
+        gate = asyncio.Event()
+        script = ReplyScript((f"{SENTENCE} And", " more."), gate=gate, gate_at=1)
+        async with open_socket(monkeypatch, script) as stage:
+            stage.caller.ask("Hello?")
+            assert await stage.caller.until("chunk.start") == [
+                delta(0, f"{SENTENCE} And"),
+                {"type": "audio.start", "utterance": 0},
+                chunk(0, 0, SENTENCE, 0),
+            ]
+            assert await stage.caller.sound(2 * SAMPLES) == 2 * SAMPLES
+            assert (stage.chat.num_active, stage.engine.num_active) == (1, 0)
+            gate.set()
+            received = await stage.caller.until("audio.done", "error")
+        assert [each for each in received if isinstance(each, dict)] == [
+            delta(0, " more."),
+            transcript_done(0, f"{SENTENCE} And more.", 2),
+            chunk(0, 1, "And more.", SAMPLES),
+            audio_done(0, SAMPLES + 8 * 2048, 41, 268),
+        ]
+
+    @pytest.mark.parametrize("name", FORMATS)
+    @pytest.mark.parametrize("texts", [("😀", "🎉"), (" \n",), ()])
+    async def test_nothing_to_speak(
+        self, monkeypatch: Patch, texts: tuple[str, ...], name: str
+    ) -> None:
+        """No error as of a client's text, and no header of a format without sound."""
+        script = ReplyScript(texts)
+        async with open_socket(monkeypatch, script, response_format=name) as stage:
+            stage.caller.ask("Smile!")
+            assert await stage.caller.until("audio.done", "error") == [
+                *(delta(0, text) for text in texts),
+                transcript_done(0, "".join(texts), len(texts)),
+                audio_done(0, 0, 0, 0),
+            ]
+            stage.caller.ask("Well?")
+            received = await stage.caller.until("audio.done", "error")
+            assert written(received) == "Yes."
+
+    async def test_what_was_said_before(self, monkeypatch: Patch) -> None:
+        """The model's own text, not what of it is spoken."""
+        script = ReplyScript(("Well, **no**", " 😀"), finish_reason="length")
+        async with open_socket(monkeypatch, script) as stage:
+            stage.caller.ask("Hello?")
+            received = await stage.caller.until("audio.done", "error")
+            assert transcript_done(0, "Well, **no** 😀", 2, "length") in received
+            stage.clock.advance(60)
+            stage.caller.ask("Sure?")
+            await stage.caller.until("audio.done", "error")
+            # One who says so need not be believed to have played it in real time.
+            stage.caller.ask("And now?", played_ms=1e300)
+            await stage.caller.until("audio.done", "error")
+            assert stage.asked() == [
+                ("user", "Hello?"),
+                ("assistant", "Well, **no** 😀"),
+                ("user", "Sure?"),
+                ("assistant", "Yes."),
+                ("user", "And now?"),
+            ]
+
+    async def test_history_and_system_prompt(self, monkeypatch: Patch) -> None:
+        history = [
+            {"role": "user", "content": "I am Ben."},
+            {"role": "assistant", "content": "Hello Ben.", "name": "more"},
+        ]
+        prompt = "You are a cook."
+        async with open_socket(monkeypatch, history=history, system_prompt=prompt) as stage:
+            stage.caller.ask("Who am I?")
+            await stage.caller.until("audio.done", "error")
+            assert said_in(stage.chat.requests[0]) == [
+                ("system", "You are a cook."),
+                ("user", "I am Ben."),
+                ("assistant", "Hello Ben."),
+                ("user", "Who am I?"),
+            ]
+            # Another voice; the conversation goes on, with the built-in prompt again.
+            stage.clock.advance(60)
+            stage.caller.say("session.start", voice="slt")
+            stage.caller.ask("Sure?")
+            await stage.caller.until("audio.done", "error")
+            system, *turns = said_in(stage.chat.requests[1])
+            assert system[1].startswith("You talk with somebody")
+            assert [text for _, text in turns][2:] == ["Who am I?", "Yes.", "Sure?"]
+            stage.caller.say("session.start", history=[])
+            stage.caller.ask("Who am I?")
+            await stage.caller.until("audio.done", "error")
+            assert stage.asked() == [("user", "Who am I?")]
+
+    async def test_options_reach_both_models(self, monkeypatch: Patch) -> None:
+        asked: dict[str, Any] = {"max_tokens": 7, "temperature": 0.5, "top_p": 0.25, "seed": 3}
+        async with open_socket(monkeypatch, voice="slt", temperature=1.25, speed=2.0) as stage:
+            stage.caller.ask("Hello?", **asked)
+            *_, done = await stage.caller.until("audio.done", "error")
+            assert stage.chat.requests[0].options == ReplyOptions(**asked)
+            request = stage.engine.requests[0]
+            assert (request.prompt_token_ids[1], request.sampling.temperature) == (6, 1.25)
+            # "Yes." is four phonemes, and five frames; half of them are heard.
+            assert isinstance(done, dict)
+            assert done["num_samples"] == 5 * 1024
+
+    async def test_beside_text_of_the_client(self, monkeypatch: Patch) -> None:
+        async with open_socket(monkeypatch) as stage:
+            caller = stage.caller
+            for index in (0, 2):
+                caller.say("text.delta", text="Hello you.")
+                caller.say("text.done")
+                received = await caller.until("audio.done", "error")
+                assert received[1] == chunk(index, 0, "Hello you.", 0)
+                caller.ask("Hello?")
+                received = await caller.until("audio.done", "error")
+                assert events_of(received, "chunk") == [chunk(index + 1, 0, "Yes.", 0)]
+
+    async def test_text_behind_an_answer_waits_for_its_end(self, monkeypatch: Patch) -> None:
+        gate = asyncio.Event()
+        async with open_socket(monkeypatch, ReplyScript(("Yes.",), gate=gate)) as stage:
+            caller = stage.caller
+            caller.ask("Hello?")
+            caller.say("text.flush")
+            (refused,) = await caller.until("error")
+            assert isinstance(refused, dict)
+            assert refused["error"]["code"] == "event_out_of_order"
+            caller.say("text.delta", text="Hello you.")
+            caller.say("text.done")
+            gate.set()
+            first, second = [await caller.until("audio.done", "error") for _ in range(2)]
+            assert events_of(first, "audio.start")[0]["utterance"] == 0
+            assert events_of(second, "chunk.start") == [chunk(1, 0, "Hello you.", 0)]
+
+    async def test_the_log_and_the_metrics(
+        self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, logger="orpheus_server")
+        async with open_socket(monkeypatch) as stage:
+            stage.caller.ask("A secret question?")
+            await stage.caller.until("audio.done", "error")
+            metrics = stage.runtime.metrics.render().decode()
+        counted = 'orpheus_utterances_total{outcome="done",route="/v1/audio/stream"} 1.0'
+        assert counted in metrics
+        (line,) = [each for each in caplog.messages if " outcome=" in each]
+        assert "-0 caller=" in line
+        assert " outcome=done llm=scripted voice=rms " in line
+        assert "secret" not in caplog.text
+
+
+class TestMistakes:
+    """Each is one error, stops nothing, and the session goes on."""
+
+    @pytest.mark.parametrize(
+        ("fields", "param", "code"),
+        [
+            ({"text": ""}, "text", "invalid_value"),
+            ({"text": " \n"}, "text", "invalid_value"),
+            ({}, "text", "invalid_event"),
+            ({"text": 5}, "text", "invalid_event"),
+            ({"text": "a" * 101}, "text", "string_above_max_length"),
+            ({"text": "Hi.", "max_tokens": 0}, "max_tokens", "invalid_event"),
+            ({"text": "Hi.", "top_p": 2}, "top_p", "invalid_event"),
+            ({"text": "Hi.", "temperature": "1"}, "temperature", "invalid_event"),
+            ({"text": "Hi.", "seed": 2**63}, "seed", "invalid_event"),
+            ({"text": "Hi.", "played_ms": -1}, "played_ms", "invalid_event"),
+            ({"text": "Hi.", "played_ms": float("nan")}, "played_ms", "invalid_event"),
+        ],
+    )
+    async def test_messages(
+        self, monkeypatch: Patch, fields: dict[str, Any], param: str, code: str
+    ) -> None:
+        gate = asyncio.Event()
+        settings = Settings(tts_max_input_chars=100)
+        script = ReplyScript(("No.",), gate=gate)
+        async with open_socket(monkeypatch, script, settings=settings) as stage:
+            stage.caller.ask("Hello?")
+            await wait_for(lambda: stage.chat.num_active == 1)
+            stage.caller.say("chat.message", **fields)
+            (error,) = await stage.caller.until("error")
+            assert isinstance(error, dict)
+            assert error["utterance"] is None
+            assert (error["error"]["param"], error["error"]["code"]) == (param, code)
+            gate.set()
+            received = await stage.caller.until("audio.done", "error")
+            assert written(received) == "No."
+
+    @pytest.mark.parametrize(
+        ("options", "param", "code"),
+        [
+            ({"history": [{"role": "tool", "content": "a"}]}, "history", "invalid_event"),
+            ({"history": [{"role": "user"}]}, "history", "invalid_event"),
+            ({"history": [{"role": "user", "content": "a"}] * 1001}, "history", "invalid_event"),
+            ({"history": "Hi."}, "history", "invalid_event"),
+            (
+                {"history": [{"role": "user", "content": "a" * 51}] * 2},
+                "history",
+                "string_above_max_length",
+            ),
+            ({"system_prompt": "a" * 101}, "system_prompt", "string_above_max_length"),
+            ({"system_prompt": 5}, "system_prompt", "invalid_event"),
+        ],
+    )
+    async def test_starts(
+        self, monkeypatch: Patch, options: dict[str, Any], param: str, code: str
+    ) -> None:
+        settings = Settings(tts_max_input_chars=100)
+        async with open_socket(monkeypatch, settings=settings) as stage:
+            stage.caller.say("session.start", **options)
+            (error,) = await stage.caller.until("error", "session.started")
+            assert isinstance(error, dict)
+            assert (error["error"]["param"], error["error"]["code"]) == (param, code)
+            stage.caller.ask("Hello?")
+            assert written(await stage.caller.until("audio.done", "error")) == "Yes."
+
+    def test_before_the_start_and_without_a_model(self) -> None:
+        with (
+            FakeServer().client() as client,
+            client.websocket_connect("/v1/audio/stream") as socket,
+        ):
+            answers = []
+            for event in (
+                {"type": "chat.message", "text": "Hello?"},
+                {"type": "session.start", "history": [], "system_prompt": "Hm.", "typo": 1},
+                {"type": "chat.message", "text": "Hello?"},
+            ):
+                socket.send_json(event)
+                answers.append(json.loads(socket.receive()["text"]))
+        assert answers[0]["error"]["code"] == "event_out_of_order"
+        assert answers[1]["ignored_fields"] == ["typo", "history", "system_prompt"]
+        assert answers[2]["error"]["code"] == "llm_not_configured"
+
+    async def test_a_model_that_is_lost(self, monkeypatch: Patch) -> None:
+        async with open_socket(monkeypatch) as stage:
+            stage.chat.is_alive = False
+            stage.caller.ask("Hello?")
+            (error,) = await stage.caller.until("error")
+            assert isinstance(error, dict)
+            assert (error["utterance"], error["error"]["code"]) == (None, "engine_unavailable")
+
+
+class TestFailures:
+    async def test_before_anything_was_written(self, monkeypatch: Patch) -> None:
+        """A message that the model had no room for was put before it again with every next one."""
+        too_long = RequestError("too long", param="messages", code="context_length_exceeded")
+        script = ReplyScript((), error=too_long)
+        async with open_socket(monkeypatch, script) as stage:
+            stage.caller.ask("a" * 999)
+            (error,) = await stage.caller.until("audio.done", "error")
+            assert isinstance(error, dict)
+            assert (error["utterance"], error["error"]["param"]) == (0, "messages")
+            stage.caller.ask("Hello?")
+            assert written(await stage.caller.until("audio.done", "error")) == "Yes."
+            assert stage.asked() == [("user", "Hello?")]
+
+    async def test_in_the_middle(self, monkeypatch: Patch) -> None:
+        """Its whole sentences are spoken, and are what the conversation goes on with."""
+        script = ReplyScript((f"{SENTENCE} And then", " he"), error=ChatModelFailed("lost"))
+        async with open_socket(monkeypatch, script) as stage:
+            stage.caller.ask("Hello?")
+            received = await stage.caller.until("error", "audio.done")
+            assert written(received) == f"{SENTENCE} And then he"
+            assert sum(len(each) for each in received if isinstance(each, bytes)) == 2 * SAMPLES
+            assert received[-2:] == [
+                {"type": "transcript.truncated", "utterance": 0, "text": SENTENCE},
+                {
+                    "type": "error",
+                    "utterance": 0,
+                    "error": {
+                        "message": "lost",
+                        "type": "server_error",
+                        "param": None,
+                        "code": "llm_failed",
+                    },
+                },
+            ]
+            assert events_of(received, "transcript.done", "audio.done") == []
+            stage.clock.advance(60)
+            stage.caller.ask("And?")
+            await stage.caller.until("audio.done")
+            assert stage.asked()[:2] == [("user", "Hello?"), ("assistant", SENTENCE)]
+
+    async def test_in_the_middle_and_then_interrupted(self, monkeypatch: Patch) -> None:
+        """The player of a failed answer still plays what it has."""
+        script = ReplyScript((f"{SENTENCE} And then",), error=ChatModelFailed("lost"))
+        async with open_socket(monkeypatch, script) as stage:
+            stage.caller.ask("Hello?")
+            await stage.caller.until("error")
+            stage.caller.ask("Stop.", played_ms=1280)
+            (truncated,) = await stage.caller.until("transcript.truncated")
+            assert isinstance(truncated, dict)
+            assert truncated["text"] == "Abcdefg hijklmno"
+            await stage.caller.until("audio.done")
+            assert stage.asked()[1] == ("assistant", "Abcdefg hijklmno")
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (ChatModelAway("nobody there"), "llm_unavailable"),
+            (EngineDead("the model is gone"), "engine_unavailable"),
+        ],
+    )
+    async def test_the_question_may_come_again(
+        self, monkeypatch: Patch, error: Exception, code: str
+    ) -> None:
+        async with open_socket(monkeypatch, ReplyScript((), error=error)) as stage:
+            stage.caller.ask("Hello?")
+            (failed,) = await stage.caller.until("error")
+            assert isinstance(failed, dict)
+            assert failed["error"]["code"] == code
+            stage.caller.ask("Hello?")
+            await stage.caller.until("audio.done")
+            assert stage.asked() == [("user", "Hello?")]
+
+    async def test_the_voice_fails(self, monkeypatch: Patch) -> None:
+        settings = Settings(tts_on_failure="error", tts_max_attempts=1)
+        gate = asyncio.Event()
+        script = ReplyScript((f"{SENTENCE} And", " more."), gate=gate, gate_at=1)
+        async with open_socket(monkeypatch, script, settings=settings) as stage:
+            stage.engine.enqueue(Script((), error=GenerationFailed("no voice")))
+            stage.caller.ask("Hello?")
+            received = await stage.caller.until("error")
+            assert received[1:] == [
+                {"type": "transcript.truncated", "utterance": 0, "text": ""},
+                received[-1],
+            ]
+            assert (stage.num_active, stage.chat.num_aborted) == (0, 1)
+            stage.caller.ask("And?")
+            await stage.caller.until("audio.done")
+            assert stage.asked() == [("user", "Hello?\n\nAnd?")]
+
+    async def test_a_bug_of_ours(
+        self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with open_socket(monkeypatch, ReplyScript((), error=ValueError("a bug"))) as stage:
+            stage.caller.ask("Hello?")
+            await wait_for(lambda: stage.caller.code is not None)
+            assert stage.caller.code == 1011
+            assert stage.num_active == 0
+        assert "failed unexpectedly" in caplog.text
+
+    async def test_too_many_callers(self, monkeypatch: Patch) -> None:
+        """One that never began was not said to the model."""
+        settings = Settings(tts_max_requests_per_key=1)
+        async with open_socket(monkeypatch, settings=settings) as stage:
+            with stage.runtime.admission.open_turn("127.0.0.1", "interactive"):
+                stage.caller.ask("Hello?")
+                (failed,) = await stage.caller.until("error")
+            assert isinstance(failed, dict)
+            assert failed["error"]["code"] == "rate_limit_exceeded"
+            stage.caller.ask("Hi?")
+            await stage.caller.until("audio.done")
+            assert stage.asked() == [("user", "Hi?")]
+
+    async def test_it_takes_too_long(self, monkeypatch: Patch) -> None:
+        """The time that the model needs counts too; for a client's text its writer's does not."""
+        settings = Settings(tts_request_timeout_sec=0.05)
+        script = ReplyScript(("Yes.",), gate=asyncio.Event())
+        async with open_socket(monkeypatch, script, settings=settings) as stage:
+            stage.caller.ask("Hello?")
+            (failed,) = await stage.caller.until("error")
+            assert isinstance(failed, dict)
+            assert (failed["utterance"], failed["error"]["code"]) == (0, "timeout")
+            assert stage.num_active == 0
+
+    async def test_a_caller_who_leaves(
+        self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, logger="orpheus_server")
+        script = ReplyScript((f"{SENTENCE} And", " more."), gate=asyncio.Event(), gate_at=1)
+        async with open_socket(monkeypatch, script) as stage:
+            stage.engine.enqueue(held_script(short_script(30), asyncio.Event()))
+            stage.caller.ask("Hello?")
+            await wait_for(lambda: stage.num_active == 2)
+            stage.caller.leave()
+            await wait_for(lambda: stage.num_active == 0)
+            metrics = stage.runtime.metrics
+        assert "outcome=caller_left" in caplog.text
+        name = 'orpheus_disconnects_total{route="/v1/audio/stream"} 1.0'
+        assert name in metrics.render().decode()
