@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from orpheus_server.errors import RequestError
@@ -30,14 +31,9 @@ def arrange(
     """
     said = [message for message in messages if message.content.strip()]
     own_system = [message.content for message in said if message.role == "system"]
-    turns: list[ChatMessage] = []
-    for message in said:
-        if message.role == "system":
-            continue
-        if turns and turns[-1].role == message.role:
-            turns[-1] = ChatMessage(message.role, turns[-1].content + _JOINT + message.content)
-        else:
-            turns.append(message)
+    # Joined once: a hundred thousand of one role, each put behind the others, take minutes.
+    runs = groupby((each for each in said if each.role != "system"), key=lambda each: each.role)
+    turns = [ChatMessage(role, _JOINT.join(each.content for each in run)) for role, run in runs]
     if not turns or turns[-1].role != "user":
         raise RequestError(
             "The last message must be the user's, and say something.",

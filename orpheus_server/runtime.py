@@ -37,6 +37,7 @@ from orpheus_server.reaper import Reaper
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import Synthesizer
+from orpheus_server.transcripts import Transcripts
 from orpheus_server.warm_up import measure_capacity, warm_up
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ class Runtime:
         self.session_slots = CallerSlots(
             settings.tts_max_sessions_per_key, what="WebSocket sessions"
         )
+        self.reply_slots = CallerSlots(settings.tts_max_requests_per_key or 1000, what="answers")
+        self.transcripts = Transcripts()
         self._engine: TokenEngine | None = None
         self.keeper: EngineKeeper | None = None
         self._speaker: ChunkSpeaker | None = None

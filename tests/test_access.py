@@ -443,6 +443,7 @@ class TestCors:
             "x-orpheus-dropped-symbols",
             "x-orpheus-dropped-tags",
             "x-orpheus-ignored-fields",
+            "x-orpheus-nothing-to-speak",
             "x-orpheus-queue-ms",
         ]
 

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from orpheus_server.encoders import FORMATS
+from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.settings import Settings
 from tests.fuzz import Effort, efforts, leaves_nothing
 from tests.served import ServedFakes
@@ -48,7 +49,9 @@ QUERIES = st.dictionaries(
 
 def open_server(*, is_loaded: bool = True) -> ServedFakes:
     # Before the environment of a test is cleaned, so without reading it.
-    return ServedFakes(FakeServer(settings=Settings.model_construct(), is_loaded=is_loaded))
+    chat = ScriptedChatModel(ReplyScript(("Yes, ", "of course.")))
+    settings = Settings.model_construct()
+    return ServedFakes(FakeServer(settings=settings, is_loaded=is_loaded, chat=chat))
 
 
 def named_responses() -> dict[str, Any]:
@@ -64,7 +67,11 @@ def named_responses() -> dict[str, Any]:
 DOCUMENT = named_responses()
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
 # What takes nothing cannot be given anything wrong; nor can a path, which is any text.
-TAKING = [("post", "/v1/audio/speech"), ("get", "/v1/audio/voices")]
+TAKING = [
+    ("post", "/v1/audio/speech"),
+    ("post", "/v1/chat/completions"),
+    ("get", "/v1/audio/voices"),
+]
 
 # Everything that is right together.
 BODIES = st.fixed_dictionaries(
@@ -181,7 +188,7 @@ def test_while_the_model_loads(
     loading: ServedFakes, method: str, path: str, effort: Effort
 ) -> None:
     """503 of what speaks, and of nothing else."""
-    speaks = path in ("/v1/audio/speech", "/v1/ready")
+    speaks = path in ("/v1/audio/speech", "/v1/chat/completions", "/v1/ready")
 
     def check(case: Any) -> None:
         answer = case.call(base_url=loading.url)

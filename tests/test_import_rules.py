@@ -28,6 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("routes", "stream_session", "utterance", "stream_events", "live_response", "disconnect"),
         *("middleware", "access", "security_headers", "http_errors"),
         *("refusal", "write_stall", "peer_transport", "api_document", "talk"),
+        *("completion_schemas", "completion_objects", "completion_answer"),
     ),
     "composition root": ("runtime", "parts", "chat_parts", "warm_up"),
     "conductor": ("synthesizer",),
@@ -36,7 +37,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
-        *("choice", "logs", "tasks", "workers", "schemas", "admission", "metrics", "time_limit"),
+        *(
+            "choice",
+            "logs",
+            "tasks",
+            "merging",
+            "workers",
+            "schemas",
+            "admission",
+            "metrics",
+            "time_limit",
+        ),
         *("engine_keeper", "engine_life", "reaper", "echo_model", "reply"),
     ),
     "seams": ("interfaces",),
@@ -46,7 +57,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice", "__init__"),
         *("api_keys", "origins", "caller_slots", "capacity", "fair_queue", "restart_budget"),
         *("connection_limits", "conversation", "chat_models", "chat_choice", "stop_filter"),
-        *("voice_prompt", "speakable"),
+        *("voice_prompt", "speakable", "transcripts"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}

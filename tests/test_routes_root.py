@@ -74,6 +74,7 @@ class TestOpenApi:
             "get /v1/models/{model}",
             "get /v1/ready",
             "post /v1/audio/speech",
+            "post /v1/chat/completions",
         ]
 
     def test_errors_are_documented_in_the_envelope(self, client: TestClient) -> None:

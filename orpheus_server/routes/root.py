@@ -16,6 +16,7 @@ async def get_server_info(runtime: CurrentRuntime) -> ServerInfo:
     """Name, version and endpoints."""
     # Those that a setting can take away.
     optional = {
+        "POST /v1/chat/completions": runtime.chat_info is not None,
         "GET /metrics": runtime.settings.enable_metrics,
         "GET /docs": runtime.settings.enable_docs,
     }

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from pydantic import BaseModel
+
 from orpheus_server.checkpoint import Checkpoint, Voice
 from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import RequestError
@@ -17,7 +19,7 @@ def check_options(options: SpeechOptions, runtime: Runtime) -> Voice:
     """The voice; raises `RequestError` for a model, voice or format that is not there."""
     if options.model is not None:
         check_model(options.model, runtime.checkpoint)
-    voice = _resolve_voice(options.voice, runtime.checkpoint)
+    voice = resolve_voice(options.voice, runtime.checkpoint)
     name = options.response_format
     if name is not None and name not in FORMATS:
         raise RequestError(
@@ -36,7 +38,7 @@ def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> Sampli
     return replace(default, **{name: value for name, value in asked.items() if value is not None})
 
 
-def ignored_fields(options: SpeechOptions) -> list[str]:
+def ignored_fields(options: BaseModel) -> list[str]:
     """Names of fields that have no effect, as far as they can be told back."""
     names = list(options.model_extra or {})[:_MAX_NAMED_FIELDS]
     return [name[:40] for name in names if name.isascii() and name.isidentifier()]
@@ -51,7 +53,10 @@ def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:
     )
 
 
-def _resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) -> Voice:
+def resolve_voice(
+    asked: str | VoiceReference | None, checkpoint: Checkpoint, *, param: str = "voice"
+) -> Voice:
+    """The default for None; raises `RequestError` for one that the checkpoint does not have."""
     if asked is None:
         return checkpoint.default_voice
     name = asked if isinstance(asked, str) else asked.id
@@ -61,7 +66,7 @@ def _resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) -
         raise RequestError(
             f"The voice {name[:60]!r} is not known. Known are: {known}; and as aliases: "
             f"{', '.join(checkpoint.voice_aliases) or 'none'}.",
-            param="voice",
+            param=param,
             code="voice_not_found",
         )
     return voice
