@@ -23,6 +23,7 @@ from websockets.typing import Origin, Subprotocol
 from orpheus_server.access import FREE_PATHS, Access, caller_of
 from orpheus_server.api_keys import parse_api_keys
 from orpheus_server.app import create_app
+from orpheus_server.echo_model import EchoModel
 from orpheus_server.errors import StartError
 from orpheus_server.logs import configure_logging
 from orpheus_server.settings import Settings
@@ -37,6 +38,9 @@ LOCAL_ONLY = (
     "This server has no keys and serves its own machine only. Set API_KEYS to give keys to "
     "callers, or ALLOW_UNAUTHENTICATED=true to serve everybody."
 )
+
+# What each route needs; it tolerates the rest.
+BODY = {"input": "Hi.", "messages": [{"role": "user", "content": "Hi."}]}
 
 Headers = list[tuple[bytes, bytes]]
 BAD_CREDENTIALS: dict[str, Headers] = {
@@ -61,7 +65,7 @@ BAD_CREDENTIALS: dict[str, Headers] = {
 
 def keyed(**settings: Any) -> FakeServer:
     keys = SecretStr(f"anna:{KEY},ben:{ODD_KEY}")
-    return FakeServer(settings=Settings(api_keys=keys, **settings))
+    return FakeServer(settings=Settings(api_keys=keys, **settings), chat=EchoModel())
 
 
 @pytest.fixture
@@ -161,8 +165,9 @@ class TestEveryRoute:
                     with client.websocket_connect(path, headers=headers) as socket:
                         assert socket.accepted_subprotocol is None
                     continue
-                body = {"input": "Hi."} if method == "POST" else None
-                answer = client.request(method, path, headers=headers, json=body)
+                answer = client.request(
+                    method, path, headers=headers, json=BODY if method == "POST" else None
+                )
                 assert answer.status_code == 200, (method, path)
 
     @pytest.mark.parametrize("path", sorted(FREE_PATHS))
