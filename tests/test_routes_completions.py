@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import wave
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -705,7 +705,9 @@ class TestFailures:
         with FakeServer(settings=settings, chat=chat).client() as client:
             body = {"messages": [USER], "stream": stream, **fields}
             answer = client.post(PATH, json=body)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (504, "timeout")
+        assert error["message"] == "The request took longer than 0.05 s, which is the limit."
         assert (chat.num_active, chat.num_aborted) == (0, 1)
 
     def test_a_bug_of_ours(self, talker: Talker) -> None:
@@ -729,12 +731,24 @@ def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @dataclass
 class Call:
-    """A request that is made by hand, whose answer can be watched while it is sent."""
+    """A request that is made by hand, whose answer can be watched while it is sent.
+
+    `events` are those that came so far; `text` and `data` are their transcript and samples. The
+    caller reads as long as `reads` is set.
+    """
 
     app: ASGIApp
     fields: dict[str, Any]
     sent: list[Message] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    text: str = ""
+    data: bytes = b""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
     messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
+
+    def __post_init__(self) -> None:
+        self.reads.set()
 
     async def run(self) -> None:
         body = json.dumps({"messages": [USER], **self.fields}).encode()
@@ -744,18 +758,24 @@ class Call:
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def note(message: Message) -> None:
             self.sent.append(message)
+            # Once each: whoever waits for an event looks very often.
+            for line in message.get("body", b"").decode().split("\n\n"):
+                if line.startswith("data: {"):
+                    self.events.append(json.loads(line.removeprefix("data: ")))
+            self.text, self.data = joined(audio_deltas(self.events))
+            self.news.set()
+            await self.reads.wait()
 
         await self.app(scope, receive, note)
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Returns when what was sent fulfils it; looking all the time would hold up the pool."""
+        while not condition():
+            self.news.clear()
+            await self.news.wait()
+
     def leave(self) -> None:
         self.messages.put_nowait({"type": "http.disconnect"})
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """Those that were sent so far, without the last line."""
-        body = b"".join(each["body"] for each in self.sent[1:]).decode()
-        lines = [line for line in body.split("\n\n") if line and line != "data: [DONE]"]
-        return [json.loads(line.removeprefix("data: ")) for line in lines]
 
     @property
     def status(self) -> int:
@@ -797,23 +817,20 @@ class TestWhileItIsMade:
             gate = asyncio.Event()
             stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
             call, task = stage.begin(stream=True, **SPOKEN)
-            await wait_for(
-                lambda: len(joined(audio_deltas(call.events))[1]) == NUM_FRAMES[0] * 4096
-            )
+            await call.until(lambda: len(call.data) == NUM_FRAMES[0] * 4096)
             assert stage.chat.num_active == 1
-            assert joined(audio_deltas(call.events))[0] == "".join(TEXTS[:4])
+            assert call.text == "".join(TEXTS[:4])
             gate.set()
             await task
-            text, data = joined(audio_deltas(call.events))
-            assert (text, len(data)) == (TEXT, sum(NUM_FRAMES) * 4096)
+            assert (call.text, len(call.data)) == (TEXT, sum(NUM_FRAMES) * 4096)
 
     async def test_text_is_sent_before_its_sentence_ends(self) -> None:
         async with open_stage() as stage:
             gate = asyncio.Event()
             stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=2))
             call, task = stage.begin(stream=True, **SPOKEN)
-            await wait_for(lambda: len(call.sent) > 2)
-            assert joined(audio_deltas(call.events)) == ("".join(TEXTS[:2]), b"")
+            await call.until(lambda: len(call.sent) > 2)
+            assert (call.text, call.data) == ("".join(TEXTS[:2]), b"")
             gate.set()
             await task
 
@@ -852,19 +869,30 @@ class TestWhileItIsMade:
                 call, task = stage.begin(stream=stream, **fields)
                 await wait_for(lambda: stage.chat.num_active == 1)
                 if stream and gate_at:
-                    await wait_for(lambda: len(call.sent) >= 4)
+                    await call.until(lambda: len(call.sent) >= 4)
                 call.leave()
                 await task
             assert (stage.chat.num_active, stage.chat.num_aborted) == (0, 1)
             assert call.status == (200 if stream and gate_at else 499)
             assert outcomes(caplog) == ["caller_left"]
 
+    async def test_leaving_while_an_answer_in_one_piece_is_sent(self) -> None:
+        """Its talk was over and done, and nobody counted it."""
+        async with open_stage() as stage:
+            call, task = stage.begin(**SPOKEN)
+            call.reads.clear()
+            await call.until(lambda: call.sent != [])
+            call.leave()
+            await task
+            told = stage.server.runtime.metrics.render().decode()
+            assert f'orpheus_disconnects_total{{route="{PATH}"}} 1.0' in told
+
     async def test_leaving_stops_a_voice_that_speaks(self) -> None:
         async with open_stage() as stage:
             engine = stage.server.engine
             engine.enqueue(*[Script(speech_ids(12), hangs_at_end=True)] * 2)
             call, task = stage.begin(stream=True, **SPOKEN)
-            await wait_for(lambda: joined(audio_deltas(call.events))[1] != b"")
+            await call.until(lambda: call.data != b"")
             assert engine.num_active > 0
             call.leave()
             await task
@@ -876,9 +904,7 @@ class TestWhileItIsMade:
             gate = asyncio.Event()
             stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
             call, task = stage.begin(stream=True, **SPOKEN)
-            await wait_for(
-                lambda: len(joined(audio_deltas(call.events))[1]) == NUM_FRAMES[0] * 4096
-            )
+            await call.until(lambda: len(call.data) == NUM_FRAMES[0] * 4096)
             call.leave()
             await task
             said = {"role": "assistant", "audio": {"id": audio_deltas(call.events)[0]["id"]}}
