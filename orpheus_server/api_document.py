@@ -38,6 +38,14 @@ COUNT_HEADERS: dict[str, Any] = {
 }
 """Of speech; one that would say nothing is not sent."""
 
+SPOKEN_REPLY_HEADERS: dict[str, Any] = {
+    **COUNT_HEADERS,
+    "x-orpheus-nothing-to-speak": _header(
+        "Nothing of the answer can be spoken: its sound is empty", {"enum": ["true"]}
+    ),
+}
+"""Of an answer in one piece, the same way."""
+
 
 CHAT_HEADERS: dict[str, Any] = {
     "x-orpheus-ignored-fields": COUNT_HEADERS["x-orpheus-ignored-fields"],
@@ -83,3 +91,6 @@ SPEECH_RESPONSES: Responses = {
     504: failure("It took too long", x_should_retry=_SHOULD_RETRY),
 }
 """Of what speaks."""
+
+CHAT_RESPONSES: Responses = {**SPEECH_RESPONSES, 502: failure("The language model failed")}
+"""Of what answers."""

@@ -20,6 +20,7 @@ from orpheus_server.middleware import BodyLimit, RequestScope
 from orpheus_server.origins import parse_origins
 from orpheus_server.routes import (
     chat,
+    completions,
     docs,
     health,
     metrics,
@@ -66,6 +67,11 @@ _CORS_EXPOSED = [
 _BYTES_PER_CHAR = 12
 """A character outside of the basic plane, escaped in JSON, is two times six bytes."""
 
+_CHAT_PATHS = ("/chat/completions", "/chat")
+_CHAT_BODY_BYTES = 4 * _MIB
+"""Ten thousand turns: what a model has no room for is left out, the oldest first. More, and reading
+one body holds up every stream."""
+
 
 def create_app(
     settings: Settings | None = None, *, open_runtime: OpenRuntime | None = None
@@ -111,7 +117,7 @@ def create_app(
     )
     install_error_handlers(app)
     app.include_router(root.router)
-    for part in (speech, stream, chat, tts, models, health):
+    for part in (speech, stream, chat, completions, tts, models, health):
         # Clients differ in whether their base URL ends in /v1.
         app.include_router(part.router, prefix="/v1")
         app.include_router(part.router, include_in_schema=False)
@@ -123,7 +129,7 @@ def create_app(
     # The last one added is the first that a request meets.
     app.add_middleware(
         BodyLimit,
-        max_body_bytes=max_body_bytes(settings),
+        max_body_bytes=partial(max_body_bytes, settings),
         timeout_sec=settings.tts_receive_timeout_sec,
     )
     app.add_middleware(Access, keys=keys, is_open=settings.allow_unauthenticated, origins=origins)
@@ -148,11 +154,12 @@ def read_access(settings: Settings) -> tuple[KeyRing | None, tuple[str, ...]]:
     return ring, parse_origins(settings.cors_origins) if settings.cors_origins else ()
 
 
-def max_body_bytes(settings: Settings) -> int:
-    """Room for the longest input that is allowed, however it is escaped."""
+def max_body_bytes(settings: Settings, path: str = "") -> int:
+    """Room for the longest input that is allowed, however it is escaped; for chat, for its past."""
+    least = _CHAT_BODY_BYTES if path.endswith(_CHAT_PATHS) else 0
     if settings.tts_max_input_chars == 0:
         return 64 * _MIB
-    return _MIB + _BYTES_PER_CHAR * settings.tts_max_input_chars
+    return max(least, _MIB + _BYTES_PER_CHAR * settings.tts_max_input_chars)
 
 
 # SIGTERM to itself: the server closes as if its supervisor had asked, and ends non-zero.

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orpheus_server.schemas import Integer, Number, VoiceReference
 
-MAX_MESSAGES = 100_000
+MAX_MESSAGES = 20_000
 """Far more than any model has room for; the oldest of those that do not fit are left out."""
 
 

@@ -32,6 +32,7 @@ def arrange(
     """
     said = [_encodable(message) for message in messages if message.content.strip()]
     own_system = [message.content for message in said if message.role == "system"]
+    # Joined once: a hundred thousand of one role, each put behind the others, take minutes.
     spoken = (message for message in said if message.role != "system")
     turns = [
         ChatMessage(role, _JOINT.join(message.content for message in group))

@@ -75,7 +75,10 @@ class RequestScope:
 class BodyLimit:
     """Refuses bodies over a limit, declared or counted, late ones, and those in an encoding."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, timeout_sec: float) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: Callable[[str], int], timeout_sec: float
+    ) -> None:
+        """`max_body_bytes` tells the limit of a path."""
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._timeout_sec = timeout_sec
@@ -86,16 +89,20 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        limit_bytes = self._max_body_bytes(scope["path"])
         if headers.get("content-encoding", "identity").lower() != "identity":
             response = error_response(
                 415, "Send the body without an encoding.", code="unsupported_media_type"
             )
             await response(scope, receive, send)
             return
-        if self._is_declared_too_large(headers.get("content-length", "0")):
+        if _is_larger(headers.get("content-length", "0"), limit_bytes):
             # Answered without reading: the connection closes and the rest is never received.
             response = error_response(
-                413, self._message(), code="request_too_large", headers={"connection": "close"}
+                413,
+                _too_large(limit_bytes),
+                code="request_too_large",
+                headers={"connection": "close"},
             )
             await response(scope, receive, send)
             return
@@ -123,17 +130,20 @@ class BodyLimit:
             nonlocal num_bytes
             message = await receive_in_time()
             num_bytes += len(message.get("body", b""))
-            if num_bytes > self._max_body_bytes:
-                raise HTTPException(413, self._message(), headers={"connection": "close"})
+            if num_bytes > limit_bytes:
+                text = _too_large(limit_bytes)
+                raise HTTPException(413, text, headers={"connection": "close"})
             return message
 
         await self._app(scope, receive_counted, send)
 
-    def _is_declared_too_large(self, content_length: str) -> bool:
-        # By digits first: int() itself raises for a number of thousands of digits.
-        digits = content_length.lstrip("0") or "0"
-        is_huge = len(digits) > len(str(self._max_body_bytes))
-        return digits.isdecimal() and (is_huge or int(digits) > self._max_body_bytes)
 
-    def _message(self) -> str:
-        return f"The body is larger than {self._max_body_bytes} bytes."
+def _is_larger(content_length: str, limit_bytes: int) -> bool:
+    # By digits first: int() itself raises for a number of thousands of digits.
+    digits = content_length.lstrip("0") or "0"
+    is_huge = len(digits) > len(str(limit_bytes))
+    return digits.isdecimal() and (is_huge or int(digits) > limit_bytes)
+
+
+def _too_large(limit_bytes: int) -> str:
+    return f"The body is larger than {limit_bytes} bytes."

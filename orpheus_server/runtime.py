@@ -40,6 +40,7 @@ from orpheus_server.reaper import Reaper
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import Synthesizer
+from orpheus_server.transcripts import Transcripts
 from orpheus_server.warm_up import measure_capacity, warm_up
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Runtime:
         self.reply_slots = CallerSlots(
             settings.tts_max_requests_per_key or MAX_REPLIES, what="answers"
         )
+        self.transcripts = Transcripts()
         self._engine: TokenEngine | None = None
         self.keeper: EngineKeeper | None = None
         self.engine_room = EngineRoom()

@@ -16,7 +16,7 @@ from orpheus_server.reply import Reply, SpeechText, open_reply
 from orpheus_server.runtime import Runtime
 from orpheus_server.sampling import SamplingOptions
 from orpheus_server.synthesizer import AudioPiece, SpeechJob, SpeechStats
-from orpheus_server.time_limit import pieces_within
+from orpheus_server.time_limit import pieces_within, within
 from orpheus_server.voice_prompt import voice_prompt
 
 logger = logging.getLogger(__name__)
@@ -70,9 +70,28 @@ class Talk:
 
         Raises `RequestTimedOut` as `pieces_within` does.
         """
+        runtime = self._runtime
+        made = runtime.synthesizer.stream(self._job(), self.stats, self._turn)
+        limit_sec = runtime.settings.tts_request_timeout_sec
+        async with aclosing(pieces_within(limit_sec, made, counts=counts)) as pieces:
+            async for piece in pieces:
+                if self.first_audio_sec is None and self.stats.num_samples:
+                    self.first_audio_sec = time.monotonic() - self.reply.started_at
+                yield piece
+
+    async def whole(self) -> bytes:
+        """The answer as one complete file. Raises `RequestTimedOut` as `within` does."""
+        runtime = self._runtime
+        work = runtime.synthesizer.collect(self._job(), self.stats, self._turn)
+        data = await within(runtime.settings.tts_request_timeout_sec, work)
+        if self.stats.num_samples:
+            self.first_audio_sec = time.monotonic() - self.reply.started_at
+        return data
+
+    def _job(self) -> SpeechJob:
         assert self._how is not None
-        how, runtime = self._how, self._runtime
-        job = SpeechJob(
+        how = self._how
+        return SpeechJob(
             request_id=self._request_id,
             texts=self.reply.chunks(),
             voice=how.voice,
@@ -82,13 +101,6 @@ class Talk:
             response_format=how.response_format,
             may_be_silent=True,
         )
-        made = runtime.synthesizer.stream(job, self.stats, self._turn)
-        limit_sec = runtime.settings.tts_request_timeout_sec
-        async with aclosing(pieces_within(limit_sec, made, counts=counts)) as pieces:
-            async for piece in pieces:
-                if self.first_audio_sec is None and self.stats.num_samples:
-                    self.first_audio_sec = time.monotonic() - self.reply.started_at
-                yield piece
 
     def report(self, outcome: str) -> None:
         """One line in the log, and the metrics; only the first call counts."""

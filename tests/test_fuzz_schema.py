@@ -67,7 +67,10 @@ DOCUMENT = named_responses()
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
 # What takes nothing cannot be given anything wrong; nor can a path, which is any text.
 TAKING = [
-    *(("post", path) for path in ("/v1/audio/speech", "/v1/chat", "/v1/tts")),
+    *(
+        ("post", path)
+        for path in ("/v1/audio/speech", "/v1/chat", "/v1/chat/completions", "/v1/tts")
+    ),
     *(("get", path) for path in ("/v1/audio/voices", "/v1/tts")),
 ]
 SPEAKING = ("/v1/audio/speech", "/v1/chat", "/v1/chat/completions", "/v1/ready", "/v1/tts")

@@ -30,6 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("answer", "answer_speaker", "dialogue", "sent_sound"),
         *("middleware", "access", "security_headers", "http_errors"),
         *("refusal", "write_stall", "peer_transport", "api_document", "talk"),
+        *("completion_schemas", "completion_objects", "completion_answer"),
     ),
     "composition root": (
         "runtime",
@@ -45,7 +46,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "sound on its way": ("voicing", "outlet", "playback", "pacing", "rendering"),
     "adapters": (
         *("engines", "codec", "encoders", "av_encoder", "tempo", "weights", "phonemes", "fakes"),
-        *("choice", "logs", "tasks", "workers", "admission", "metrics", "time_limit"),
+        *("choice", "logs", "tasks", "merging", "workers", "admission", "metrics", "time_limit"),
         *("schemas", "chat_schemas"),
         *("engine_keeper", "engine_life", "reaper", "echo_model", "reply"),
         *("remote_chat_model", "remote_client", "llm_answer"),
@@ -60,14 +61,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("connection_limits", "conversation", "chat_models", "chat_choice", "stop_filter"),
         *("voice_prompt", "speakable", "chat_figures", "thinking_filter", "memory_plan"),
         *("llm_dialect", "llm_events", "llm_refusal", "llm_room", "control_text", "chat_config"),
-        *(
-            "speakable_markup",
-            "speakable_rules",
-            "speakable_spans",
-            "spoken_lines",
-            "history",
-            "played",
-        ),
+        *("speakable_markup", "speakable_rules", "speakable_spans", "spoken_lines"),
+        *("history", "played", "transcripts"),
     ),
 }
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}

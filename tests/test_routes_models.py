@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
+from orpheus_server.echo_model import EchoModel
 from orpheus_server.published import ENGLISH
 from tests.support import FakeServer
 
@@ -91,6 +92,51 @@ class TestModels:
         body = client.get(path).json()
         assert list(body) == ["data", "models"]
         assert body["data"] == body["models"] == client.get("/v1/models").json()["data"]
+
+
+class TestWithALanguageModel:
+    """Its names are of chat alone, and only there where somebody answers to them."""
+
+    CHAT_ALIASES = (
+        *("gpt-audio", "gpt-audio-mini", "gpt-4o-audio-preview", "gpt-4o-mini-audio-preview"),
+    )
+
+    @pytest.mark.parametrize("prefix", ["/v1", ""])
+    def test_list_and_retrieve(self, prefix: str) -> None:
+        with FakeServer(chat=EchoModel()).client() as client:
+            body = client.get(f"{prefix}/models").json()
+            listed = body["data"]
+            for each in listed:
+                found = client.get(f"{prefix}/models/{each['id']}")
+                assert (found.status_code, found.json()) == (200, each)
+        assert [each["id"] for each in listed] == [
+            *("pocket", *ALIASES, "echo", *self.CHAT_ALIASES)
+        ]
+        assert body["llm"] == {
+            "name": "echo",
+            "provider": "orpheus-server",
+            "parameters": "",
+            "license": "Apache-2.0",
+            "license_url": "https://www.apache.org/licenses/LICENSE-2.0",
+            "attribution": "No model: it says what it was told",
+            "capabilities": ["chat"],
+            "voices": [],
+            "loaded": True,
+        }
+
+    def test_while_it_loads(self) -> None:
+        with FakeServer(chat=EchoModel(), is_loaded=False).client() as client:
+            body = client.get("/v1/models").json()
+        assert (body["llm"]["name"], body["llm"]["loaded"]) == ("echo", False)
+        assert body["tts"]["loaded"] is False
+
+    def test_it_does_not_speak(self) -> None:
+        with FakeServer(chat=EchoModel()).client() as client:
+            listed = client.get("/v1/audio/models").json()["data"]
+            body = {"input": "Hi.", "model": "gpt-audio"}
+            answer = client.post("/v1/audio/speech", json=body)
+        assert [each["id"] for each in listed] == ["pocket", *ALIASES]
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
 
 
 class TestVoices:

@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from orpheus_server import __version__
+from orpheus_server.completion_schemas import CompletionRequest
 from orpheus_server.echo_model import EchoModel
 from orpheus_server.schemas import SpeechRequest
 from tests.support import ANY_BODY, FakeServer
@@ -35,6 +36,7 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
             "GET /health",
             "GET /ready",
             "POST /v1/chat",
+            "POST /v1/chat/completions",
             "GET /metrics",
             "GET /docs",
         ],
@@ -52,6 +54,11 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
             params={"prompt": "Hi."} if path == "/tts" else None,
         )
         assert answer.status_code == 200, line
+
+
+def test_chat_is_named_where_there_is_any() -> None:
+    with FakeServer().client() as client:
+        assert not [line for line in client.get("/").json()["endpoints"] if "chat" in line]
 
 
 def test_root_and_docs_under_v1(client: TestClient) -> None:
@@ -85,6 +92,7 @@ class TestOpenApi:
             "get /v1/tts",
             "post /v1/audio/speech",
             "post /v1/chat",
+            "post /v1/chat/completions",
             "post /v1/tts",
         ]
 
@@ -123,12 +131,30 @@ class TestOpenApi:
             SpeechRequest.model_validate(example)
             assert client.post("/v1/audio/speech", json=example).status_code == 200
 
-    def test_every_field_of_the_request_is_described(self, client: TestClient) -> None:
-        schema = client.get("/openapi.json").json()["components"]["schemas"]["SpeechRequest"]
-        assert [
-            name for name, each in schema["properties"].items() if "description" not in each
-        ] == []
-        assert schema["required"] == ["input"]
+    def test_examples_of_chat_work_when_pressed(self) -> None:
+        with FakeServer(chat=EchoModel()).client() as client:
+            schemas = client.get("/openapi.json").json()["components"]["schemas"]
+            examples = schemas["CompletionRequest"]["examples"]
+            assert len(examples) == 2
+            for example in examples:
+                CompletionRequest.model_validate(example)
+                assert client.post("/v1/chat/completions", json=example).status_code == 200
+
+    def test_chat_answers_are_json_or_events(self, client: TestClient) -> None:
+        answers = operations(client)["post /v1/chat/completions"]["responses"]
+        assert sorted(answers["200"]["content"]) == ["application/json", "text/event-stream"]
+        assert {"404", "429", "502", "503", "504"} <= set(answers)
+
+    @pytest.mark.parametrize(
+        ("name", "required"), [("SpeechRequest", "input"), ("CompletionRequest", "messages")]
+    )
+    def test_every_field_of_a_request_is_described(
+        self, client: TestClient, name: str, required: str
+    ) -> None:
+        schema = client.get("/openapi.json").json()["components"]["schemas"][name]
+        properties = schema["properties"].items()
+        assert [name for name, each in properties if "description" not in each] == []
+        assert schema["required"] == [required]
 
     def test_docs(self, client: TestClient) -> None:
         answer = client.get("/docs")

@@ -28,6 +28,12 @@ MODEL_ALIASES = (
     "gpt-4o-mini-tts",
     "gpt-4o-mini-tts-2025-12-15",
 )
+CHAT_MODEL_ALIASES = (
+    "gpt-audio",
+    "gpt-audio-mini",
+    "gpt-4o-audio-preview",
+    "gpt-4o-mini-audio-preview",
+)
 
 
 def model_ids(checkpoint: Checkpoint) -> list[str]:
@@ -38,27 +44,24 @@ def model_ids(checkpoint: Checkpoint) -> list[str]:
 
 def check_model(name: str, checkpoint: Checkpoint) -> None:
     """Raises `UnknownModel` unless the served checkpoint goes by that name."""
-    known = model_ids(checkpoint)
-    if name not in known:
-        raise UnknownModel(
-            f"The model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",
-            param="model",
-            code="model_not_found",
-        )
+    _check_name(name, model_ids(checkpoint))
 
 
 def chat_model_ids(runtime: Runtime) -> list[str]:
-    """Every name under which the language model can be asked for; none where there is no chat."""
+    """Every name under which the language model can be asked for; none where there is none."""
     info = runtime.chat_info
-    return [] if info is None else [info.name]
+    return [] if info is None else list(dict.fromkeys([info.name, *CHAT_MODEL_ALIASES]))
 
 
 def check_chat_model(name: str, runtime: Runtime) -> None:
     """Raises `UnknownModel` unless the language model goes by that name."""
-    known = chat_model_ids(runtime)
+    _check_name(name, chat_model_ids(runtime))
+
+
+def _check_name(name: str, known: list[str]) -> None:
     if name not in known:
         raise UnknownModel(
-            f"The language model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",
+            f"The model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",
             param="model",
             code="model_not_found",
         )
@@ -69,7 +72,28 @@ def _model(name: str, runtime: Runtime) -> Model:
 
 
 def _all_models(runtime: Runtime) -> list[Model]:
-    return [_model(name, runtime) for name in model_ids(runtime.checkpoint)]
+    return [_model(name, runtime) for name in _all_ids(runtime)]
+
+
+def _all_ids(runtime: Runtime) -> list[str]:
+    return list(dict.fromkeys([*model_ids(runtime.checkpoint), *chat_model_ids(runtime)]))
+
+
+def _chat_info(runtime: Runtime) -> ModelInfo | None:
+    info = runtime.chat_info
+    if info is None:
+        return None
+    return ModelInfo(
+        name=info.name,
+        provider=info.provider,
+        parameters=info.parameters,
+        license=info.license,
+        license_url=info.license_url,
+        attribution=info.attribution,
+        capabilities=["chat"],
+        voices=[],
+        loaded=runtime.is_chat_ready,
+    )
 
 
 @router.get("/models")
@@ -87,21 +111,21 @@ async def list_models(runtime: CurrentRuntime) -> ModelList:
         voices=[voice.name for voice in checkpoint.voices if voice.is_listed],
         loaded=runtime.status == "healthy",
     )
-    return ModelList(data=_all_models(runtime), tts=tts, llm=None)
+    return ModelList(data=_all_models(runtime), tts=tts, llm=_chat_info(runtime))
 
 
 # A path: the SDK percent-encodes the slash of a hub id, and servers decode it before routing.
 @router.get("/models/{model:path}", responses=UNKNOWN_MODEL)
 async def get_model(model: str, runtime: CurrentRuntime) -> Model:
     """One model by any of its names."""
-    check_model(model, runtime.checkpoint)
+    _check_name(model, _all_ids(runtime))
     return _model(model, runtime)
 
 
 @router.get("/audio/models")
 async def list_audio_models(runtime: CurrentRuntime) -> AudioModelList:
-    """The same models under both keys that clients read."""
-    models = _all_models(runtime)
+    """Those that speak, under both keys that clients read."""
+    models = [_model(name, runtime) for name in model_ids(runtime.checkpoint)]
     return AudioModelList(data=models, models=models)
 
 

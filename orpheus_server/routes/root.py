@@ -18,6 +18,7 @@ async def get_server_info(runtime: CurrentRuntime) -> ServerInfo:
     has_chat = runtime.choice.chat is not None
     optional = {
         "POST /v1/chat": has_chat,
+        "POST /v1/chat/completions": has_chat,
         "GET /metrics": runtime.settings.enable_metrics,
         "GET /docs": runtime.settings.enable_docs,
     }

@@ -59,8 +59,10 @@ def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:
     )
 
 
-def resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) -> Voice:
-    """The voice that was asked for by name or alias, else the first. Raises `RequestError`."""
+def resolve_voice(
+    asked: str | VoiceReference | None, checkpoint: Checkpoint, *, param: str = "voice"
+) -> Voice:
+    """The default for None; raises `RequestError` for one that the checkpoint does not have."""
     if asked is None:
         return checkpoint.default_voice
     name = asked if isinstance(asked, str) else asked.id
@@ -70,7 +72,7 @@ def resolve_voice(asked: str | VoiceReference | None, checkpoint: Checkpoint) ->
         raise RequestError(
             f"The voice {name[:60]!r} is not known. Known are: {known}; and as aliases: "
             f"{', '.join(checkpoint.voice_aliases) or 'none'}.",
-            param="voice",
+            param=param,
             code="voice_not_found",
         )
     return voice

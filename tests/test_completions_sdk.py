@@ -1,0 +1,284 @@
+"""`POST /v1/chat/completions` through OpenAI's own SDK, against a real uvicorn."""
+
+import asyncio
+import base64
+import io
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from openai import (
+    APIError,
+    APIStatusError,
+    AsyncOpenAI,
+    AuthenticationError,
+    BadRequestError,
+    InternalServerError,
+    NotFoundError,
+    OpenAI,
+    RateLimitError,
+)
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from pydantic import SecretStr
+
+from orpheus_server.conversation import ChatMessage
+from orpheus_server.errors import ChatModelAway, ChatModelFailed, EngineDead
+from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
+from orpheus_server.settings import Settings
+from tests.fuzz import leaves_nothing
+from tests.served import ServedFakes, wait_until
+from tests.support import FakeServer, speech_ids
+
+FIRST, SECOND = "Hello there, this is one sentence.", "And this is the second one."
+TEXTS = ("Hello", " there, this is", " one sentence. ", "And this", " is the second one.")
+TEXT = f"{FIRST} {SECOND}"
+USER: ChatCompletionMessageParam = {"role": "user", "content": "Good morning!"}
+BOTH: Any = ["text", "audio"]
+NUM_BYTES = (27 + 22) * 4096
+
+
+@contextmanager
+def serve(**settings: Any) -> Iterator[ServedFakes]:
+    chat = ScriptedChatModel(ReplyScript(TEXTS))
+    with ServedFakes(FakeServer(settings=Settings(**settings), chat=chat)) as served:
+        yield served
+
+
+@pytest.fixture
+def served() -> Iterator[ServedFakes]:
+    with serve() as served:
+        yield served
+
+
+@pytest.fixture
+def sdk(served: ServedFakes) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def chat_of(served: ServedFakes) -> ScriptedChatModel:
+    assert isinstance(served.fakes.chat, ScriptedChatModel)
+    return served.fakes.chat
+
+
+def pcm16(voice: str = "alloy") -> Any:
+    return {"voice": voice, "format": "pcm16"}
+
+
+def test_text(sdk: OpenAI) -> None:
+    answer = sdk.chat.completions.create(model="gpt-audio", messages=[USER])
+    assert answer.choices[0].message.content == TEXT
+    assert answer.choices[0].message.audio is None
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 5
+
+
+def test_text_without_v1(served: ServedFakes) -> None:
+    with OpenAI(base_url=served.url, api_key="none", max_retries=0) as sdk:
+        answer = sdk.chat.completions.create(model="scripted", messages=[USER])
+    assert answer.choices[0].message.content == TEXT
+
+
+def test_streamed_text(sdk: OpenAI) -> None:
+    options: Any = {"include_usage": True}
+    with sdk.chat.completions.create(
+        model="gpt-audio", messages=[USER], stream=True, stream_options=options
+    ) as stream:
+        *chunks, finish, last = list(stream)
+    texts = [chunk.choices[0].delta.content for chunk in chunks]
+    assert texts == ["", *TEXTS]
+    assert finish.choices[0].finish_reason == "stop"
+    assert last.usage is not None
+    assert last.usage.total_tokens == 10
+
+
+def test_a_file(sdk: OpenAI) -> None:
+    answer = sdk.chat.completions.create(
+        model="gpt-audio",
+        messages=[USER],
+        modalities=BOTH,
+        audio={"voice": "alloy", "format": "wav"},
+    )
+    audio = answer.choices[0].message.audio
+    assert audio is not None
+    assert audio.transcript == TEXT
+    data = base64.b64decode(audio.data)
+    with wave.open(io.BytesIO(data)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
+        assert 2 * file.getnframes() == NUM_BYTES == len(data) - 44
+
+
+def test_streamed_sound_and_a_follow_up(served: ServedFakes, sdk: OpenAI) -> None:
+    whole = sdk.chat.completions.create(
+        model="gpt-audio", messages=[USER], modalities=BOTH, audio=pcm16(), seed=5
+    )
+    assert whole.choices[0].message.audio is not None
+    text, data, audio_id = "", b"", ""
+    for chunk in sdk.chat.completions.create(
+        model="gpt-audio",
+        messages=[USER],
+        modalities=BOTH,
+        audio=pcm16(),
+        seed=5,
+        stream=True,
+    ):
+        audio = chunk.choices[0].delta.audio
+        if audio is not None:
+            audio_id = audio.id or audio_id
+            text += audio.transcript or ""
+            data += base64.b64decode(audio.data or "")
+    assert text == TEXT
+    assert data == base64.b64decode(whole.choices[0].message.audio.data)
+    assert len(data) == NUM_BYTES
+    said: ChatCompletionMessageParam = {"role": "assistant", "audio": {"id": audio_id}}
+    sdk.chat.completions.create(model="gpt-audio", messages=[USER, said, USER])
+    assert chat_of(served).requests[-1].messages[1] == ChatMessage("assistant", TEXT)
+
+
+def test_its_own_message_sent_back(served: ServedFakes, sdk: OpenAI) -> None:
+    """What a program appends to its list is the whole message, sound and all."""
+    answer = sdk.chat.completions.create(
+        model="gpt-audio", messages=[USER], modalities=BOTH, audio=pcm16()
+    )
+    said: Any = answer.choices[0].message.to_dict()
+    sdk.chat.completions.create(model="gpt-audio", messages=[USER, said, USER])
+    assert chat_of(served).requests[-1].messages[1] == ChatMessage("assistant", TEXT)
+
+
+def test_the_helper_that_collects_a_stream(sdk: OpenAI) -> None:
+    """It looks at every key of every delta."""
+    with sdk.chat.completions.stream(model="gpt-audio", messages=[USER]) as stream:
+        assert stream.get_final_completion().choices[0].message.content == TEXT
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "fields"),
+    [
+        (NotFoundError, "model_not_found", {"model": "gpt-4"}),
+        (BadRequestError, "unsupported_value", {"n": 2}),
+        (BadRequestError, "missing_required_parameter", {"modalities": BOTH}),
+        (BadRequestError, "voice_not_found", {"modalities": BOTH, "audio": pcm16("nobody")}),
+        (
+            BadRequestError,
+            "audio_not_found",
+            {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}, USER]},
+        ),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_caller_does_wrong(
+    sdk: OpenAI, kind: type[APIStatusError], code: str, fields: dict[str, Any], stream: bool
+) -> None:
+    with pytest.raises(kind) as failed:
+        sdk.chat.completions.create(
+            **{"model": "gpt-audio", "messages": [USER], "stream": stream, **fields}
+        )
+    assert failed.value.code == code
+    assert failed.value.request_id is not None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("error", [ChatModelFailed("it broke"), ChatModelAway("it is away")])
+def test_what_the_server_does_wrong(
+    served: ServedFakes, sdk: OpenAI, error: Exception, stream: bool
+) -> None:
+    chat_of(served).enqueue(ReplyScript((), error=error))
+    with pytest.raises(InternalServerError, match=str(error)):
+        sdk.chat.completions.create(model="gpt-audio", messages=[USER], stream=stream)
+
+
+def test_a_wrong_key_and_too_many_answers() -> None:
+    keys = SecretStr("anna:key-of-anna")
+    with serve(api_keys=keys, tts_max_requests_per_key=1) as served:
+        gate = served.run(new_event())
+        chat_of(served).enqueue(ReplyScript(TEXTS, gate=gate, gate_at=1))
+        with (
+            OpenAI(base_url=served.url, api_key="wrong", max_retries=0) as stranger,
+            pytest.raises(AuthenticationError),
+        ):
+            stranger.chat.completions.create(model="gpt-audio", messages=[USER])
+        with OpenAI(base_url=served.url, api_key="key-of-anna", max_retries=0) as sdk:
+            stream = sdk.chat.completions.create(model="gpt-audio", messages=[USER], stream=True)
+            with pytest.raises(RateLimitError):
+                sdk.chat.completions.create(model="gpt-audio", messages=[USER])
+            served.run(set_event(gate))
+            assert len(list(stream)) == 7
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+def test_a_failure_in_the_middle_is_raised(served: ServedFakes, sdk: OpenAI, speaks: bool) -> None:
+    """A stream that just ends would be taken for a short answer."""
+    chat_of(served).enqueue(ReplyScript(TEXTS[:4], error=ChatModelFailed("it broke")))
+    fields: Any = {"modalities": BOTH, "audio": pcm16()} if speaks else {}
+    received: list[ChatCompletionChunk] = []
+    stream: Any = sdk.chat.completions.create(
+        model="gpt-audio", messages=[USER], stream=True, **fields
+    )
+    with pytest.raises(APIError, match="it broke") as failed:
+        received.extend(stream)
+    assert failed.value.code == "llm_failed"
+
+
+def test_a_voice_that_fails_in_the_middle_is_raised(served: ServedFakes, sdk: OpenAI) -> None:
+    dying = Script(speech_ids(27), error=EngineDead("the speech engine has died"), fail_at=140)
+    served.fakes.engine.enqueue(dying)
+    stream = sdk.chat.completions.create(
+        model="gpt-audio", messages=[USER], modalities=BOTH, audio=pcm16(), stream=True
+    )
+    received: list[ChatCompletionChunk] = []
+    with pytest.raises(APIError, match="the speech engine has died"):
+        received.extend(stream)
+    assert any(chunk.choices[0].delta.audio for chunk in received)
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+def test_leaving_in_the_middle_leaves_nothing(served: ServedFakes, speaks: bool) -> None:
+    gate = served.run(new_event())
+    chat, engine = chat_of(served), served.fakes.engine
+    chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
+    engine.enqueue(Script(speech_ids(12), hangs_at_end=True))
+    fields: Any = {"modalities": BOTH, "audio": pcm16()} if speaks else {}
+    with leaves_nothing(served):
+        with (
+            OpenAI(base_url=served.url, api_key="none", max_retries=0) as sdk,
+            sdk.chat.completions.create(
+                model="gpt-audio", messages=[USER], stream=True, **fields
+            ) as stream,
+        ):
+            for _ in range(6 if speaks else 3):
+                next(stream)
+            assert chat.num_active == 1
+            assert engine.num_active == speaks
+        wait_until(lambda: (chat.num_active, engine.num_active) == (0, 0))
+    assert chat.num_aborted == 1
+
+
+def test_the_first_sentence_is_heard_while_the_second_is_written(served: ServedFakes) -> None:
+    """Also by a program that asks with the asynchronous client."""
+    gate = served.run(new_event())
+    chat_of(served).enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
+
+    async def listen() -> int:
+        num_bytes = 0
+        async with AsyncOpenAI(base_url=served.url, api_key="none", max_retries=0) as sdk:
+            async for chunk in await sdk.chat.completions.create(
+                model="gpt-audio", messages=[USER], modalities=BOTH, audio=pcm16(), stream=True
+            ):
+                audio = chunk.choices[0].delta.audio
+                num_bytes += len(base64.b64decode(audio.data or "")) if audio else 0
+                if num_bytes == 27 * 4096 and not gate.is_set():
+                    assert chat_of(served).num_active == 1
+                    await asyncio.to_thread(served.run, set_event(gate))
+        return num_bytes
+
+    assert asyncio.run(listen()) == NUM_BYTES
+
+
+async def new_event() -> asyncio.Event:
+    return asyncio.Event()
+
+
+async def set_event(event: asyncio.Event) -> None:
+    event.set()
