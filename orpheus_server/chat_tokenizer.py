@@ -28,9 +28,18 @@ _MAX_DISGUISES = 4
 
 
 class ChatTokenizer:
-    """Prompts of one model; callable from any thread, and slow enough to be called from one."""
+    """Prompts of one model; callable from any thread, and slow enough to be called from one.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, source: str) -> None:
+    `stop_token_ids` are those that the configuration names; here the tokenizer's own come to them.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        source: str,
+        stop_token_ids: frozenset[int] = frozenset(),
+    ) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise StartError(f"{source} has no tokenizer that this server can use.")
@@ -47,11 +56,12 @@ class ChatTokenizer:
             written = self._render((_ASKED, _ANSWERED, _ASKED))
         except TemplateError as error:
             raise StartError(f"the chat template of {source} fails: {error}") from error
+        self.stop_token_ids = stop_token_ids | _own_stops(tokenizer, backend)
         added = backend.get_added_tokens_decoder()
         control = {
             token_id: token.content
             for token_id, token in added.items()
-            if token.special or token.content in written
+            if token.special or token_id in self.stop_token_ids or token.content in written
         }
         self._control_text = ControlText(control.values())
         self.control_ids = frozenset(
@@ -70,14 +80,6 @@ class ChatTokenizer:
             "assistant": num_pair - user,
         }
         self._base_tokens = max(0, num_one - user)
-
-    @property
-    def stop_token_ids(self) -> frozenset[int]:
-        """Ids that end an answer whatever the configuration says."""
-        own = self._tokenizer.eos_token_id
-        named = (self.backend.token_to_id(token) for token in TURN_ENDS)
-        ids = [token_id for token_id in named if token_id is not None]
-        return frozenset([*ids, own] if isinstance(own, int) else ids)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; nothing is put before it, because templates write their own beginning."""
@@ -169,7 +171,7 @@ class AnswerText:
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self._backend = tokenizer.backend
-        self._control_ids = tokenizer.control_ids
+        self._control_ids = tokenizer.control_ids | tokenizer.stop_token_ids
         self._stream = DecodeStream(skip_special_tokens=True)
         self._ids: list[int] = []
         self._num_chars = 0
@@ -210,10 +212,20 @@ class AnswerText:
         return text
 
 
-def load_chat_tokenizer(folder: Path, *, source: str) -> ChatTokenizer:
+def _own_stops(tokenizer: PreTrainedTokenizerBase, backend: Tokenizer) -> frozenset[int]:
+    """Ids that end an answer whatever the configuration says."""
+    own = tokenizer.eos_token_id
+    named = (backend.token_to_id(token) for token in TURN_ENDS)
+    ids = [token_id for token_id in named if token_id is not None]
+    return frozenset([*ids, own] if isinstance(own, int) else ids)
+
+
+def load_chat_tokenizer(
+    folder: Path, *, source: str, stop_token_ids: frozenset[int] = frozenset()
+) -> ChatTokenizer:
     """Of the files in a folder; seconds, so call it from a thread. Raises `StartError`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever is wrong with somebody's files, it is said in one line
         raise StartError(f"the tokenizer of {source} cannot be loaded: {error}") from error
-    return ChatTokenizer(tokenizer, source=source)
+    return ChatTokenizer(tokenizer, source=source, stop_token_ids=stop_token_ids)

@@ -147,7 +147,9 @@ def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
         choice.source, patterns=CHAT_FILES, token=settings.hub_token, gate_hint=CHAT_GATE_HINT
     )
     config = read_chat_config(folder)
-    tokenizer = load_chat_tokenizer(folder, source=choice.source)
+    tokenizer = load_chat_tokenizer(
+        folder, source=choice.source, stop_token_ids=config.stop_token_ids
+    )
     max_num_seqs = CUDA_MAX_NUM_SEQS if is_cuda else MAX_NUM_SEQS
     options = VllmOptions(
         folder=folder,
@@ -164,7 +166,7 @@ def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
         max_num_seqs,
         partial(
             build_chat_engine,
-            config.stop_token_ids | tokenizer.stop_token_ids,
+            tokenizer.stop_token_ids,
             options,
             own_max_len=config.max_model_len or settings.llm_max_model_len,
         ),

@@ -269,5 +269,14 @@ def test_rubbish_does_not_pile_up(gemma: ChatTokenizer) -> None:
     assert answer.feed(gemma.encode(" the morning")).endswith(" the morning")
 
 
-def test_ends_of_turns(gemma: ChatTokenizer) -> None:
+def test_ends_of_answers(gemma: ChatTokenizer, tiny_gemma: Path) -> None:
+    """Those of the tokenizer and of the configuration, and none of them is text."""
     assert gemma.stop_token_ids == {EOS_ID, END_ID}
+    (word,) = gemma.encode(" morning")
+    stops = frozenset({word})
+    tokenizer = load_chat_tokenizer(tiny_gemma, source="tiny", stop_token_ids=stops)
+    assert tokenizer.stop_token_ids == {EOS_ID, END_ID, word}
+    answer = tokenizer.open_text()
+    assert answer.feed(tokenizer.encode(" the morning")) + answer.flush() == " the"
+    # People may say it all the same.
+    assert word in tokenizer.prompt_ids([user("the morning")], room_tokens=100)

@@ -7,6 +7,7 @@ import pytest
 
 from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.engine_room import EngineRoom
+from orpheus_server.errors import EngineDead
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import TokenEngine, TokenRequest
 from orpheus_server.sampling import SamplingOptions
@@ -83,3 +84,29 @@ async def test_none_restarts_once_the_server_ends(is_late: bool) -> None:
         seen = num_ticks
         await wait_for(lambda: num_ticks > seen + 3)
         assert keeper.num_restarts == 0
+
+
+async def test_an_engine_is_called_what_it_is() -> None:
+    """Callers of a chat were told that the speech engine was being started again."""
+    engine = ScriptedEngine(lambda request: Script((1, 2), error=EngineDead("gone")))
+
+    async def probe() -> TokenRequest:
+        return TokenRequest("probe", (1,), SAMPLING, 1, 1)
+
+    keeper = EngineKeeper(
+        engine,
+        lambda: engine,
+        probe=probe,
+        stall_sec=30.0,
+        max_restarts=0,
+        on_give_up=lambda: None,
+        what="language model",
+    )
+    request = TokenRequest("r", (1,), SAMPLING, 5, 1)
+    with pytest.raises(EngineDead, match="gone"):
+        await anext(keeper.generate(request))
+    with pytest.raises(EngineDead) as caught:
+        await anext(keeper.generate(request))
+    assert str(caught.value) == (
+        "The language model is being started again; try again in half a minute."
+    )

@@ -1,6 +1,7 @@
 """Loading in the background, failing to load, closing in reverse."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -235,3 +236,20 @@ async def test_default_sampling(
     loader.may_go_on.set()
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
         assert read(runtime.default_sampling) == expected
+
+
+@pytest.mark.parametrize(("name", "num_lines"), [("auto", 1), (None, 0), ("echo", 0)])
+async def test_auto_without_a_gpu_is_no_chat(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str | None,
+    num_lines: int,
+) -> None:
+    caplog.set_level(logging.INFO)
+    loader = Loader(monkeypatch)
+    loader.may_go_on.set()
+    settings = load_settings(llm_model_name=name)
+    async with open_runtime(settings, on_start_failure=loader.on_start_failure) as runtime:
+        assert (runtime.choice.chat is None) == (name != "echo")
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("no chat")]
+    assert lines == ["no chat: LLM_MODEL_NAME=auto wants a CUDA GPU, and there is none"] * num_lines
