@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -21,7 +20,7 @@ from orpheus_server.completion_objects import (
     DeltaAudio,
     usage_of,
 )
-from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
+from orpheus_server.errors import OrpheusError
 from orpheus_server.http_errors import error_body
 from orpheus_server.interfaces import FinishReason
 from orpheus_server.live_response import Outcome
@@ -33,8 +32,6 @@ from orpheus_server.schemas import ErrorResponse
 from orpheus_server.synthesizer import AudioPiece
 from orpheus_server.talk import Talk, open_talk
 from orpheus_server.time_limit import pieces_within, within
-
-logger = logging.getLogger(__name__)
 
 _ROUTE = "/v1/chat/completions"
 _DONE = b"data: [DONE]\n\n"
@@ -61,18 +58,14 @@ class CompletionAnswer:
 
     async def whole(self) -> bytes:
         """All of it as JSON."""
-        try:
-            async with self._open_talk() as talk:
-                if self._asked.how is None:
-                    await within(self._limit_sec, _read(talk.reply))
-                    return self._completion(talk, None).model_dump_json().encode()
-                sound = await talk.whole()
-                expires_at = self._keep(talk.reply.text)
-                # Megabytes, if the answer is long.
-                return await asyncio.to_thread(self._render, talk, sound, expires_at)
-        except OrpheusError as error:
-            self._log(error)
-            raise
+        async with self._open_talk() as talk:
+            if self._asked.how is None:
+                await within(self._limit_sec, _read(talk.reply))
+                return self._completion(talk, None).model_dump_json().encode()
+            sound = await talk.whole()
+            expires_at = self._keep(talk.reply.text)
+            # Megabytes, if the answer is long.
+            return await asyncio.to_thread(self._render, talk, sound, expires_at)
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The same while it is made; a failure after the first event is an event too."""
@@ -83,7 +76,6 @@ class CompletionAnswer:
                     yield data
                     has_begun = True
         except OrpheusError as error:
-            self._log(error)
             if not has_begun:
                 raise
             yield _event(ErrorResponse(error=error_body(error)).model_dump_json())
@@ -217,12 +209,6 @@ class CompletionAnswer:
             **told,
         )
         return _event(chunk.model_dump_json(exclude_unset=True))
-
-    def _log(self, error: OrpheusError) -> None:
-        # Nothing is wrong with a server that is full.
-        is_refusal = isinstance(error, EngineUnavailable | RateLimited | RequestError)
-        level = logging.INFO if is_refusal else logging.WARNING
-        logger.log(level, "request=%s failed: %s", self._request_id, error)
 
 
 async def _read(reply: Reply) -> None:

@@ -112,7 +112,7 @@ def test_no_tokenizer(tmp_path: Path) -> None:
 
 def test_a_conversation_that_the_template_refuses(gemma: ChatTokenizer) -> None:
     with pytest.raises(RequestError, match="must alternate") as caught:
-        prompt(gemma, assistant("Hello."), user("Hello."))
+        prompt(gemma, user("Hello."), user("Hello."))
     assert (caught.value.param, caught.value.code) == ("messages", "invalid_value")
 
 

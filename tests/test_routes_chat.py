@@ -111,6 +111,32 @@ class TestSound:
             assert call.is_whole
             assert len(call.body) > early > 2000
 
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("is_text", [False, True])
+    async def test_http_1_0_gets_one_piece(self, is_text: bool) -> None:
+        """It cannot tell the end of a body from a connection that was cut."""
+        server, _ = served()
+        app = server.build_app()
+        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+            fields = {"message": "Is it so?", "stream_text": is_text, "response_format": "wav"}
+            call = Call(app, fields, path=CHAT, http_version="1.0")
+            await call.run()
+            headers = dict(call.sent[0]["headers"])
+            assert headers[b"content-length"] == str(len(call.body)).encode()
+            if is_text:
+                assert call.body.decode() == "".join(ANSWER)
+            else:
+                assert call.body[40:44] == (len(call.body) - 44).to_bytes(4, "little")
+
+    @pytest.mark.anyio
+    async def test_http_1_0_is_told_of_a_failure(self) -> None:
+        server, _ = served(*ANSWER[:3], finish_reason=None)
+        app = server.build_app()
+        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+            call = Call(app, {"message": "Is it so?"}, path=CHAT, http_version="1.0")
+            await call.run()
+            assert call.sent[0]["status"] == 502
+
     def test_fifty_in_a_row(self, client: TestClient, model: ScriptedChatModel) -> None:
         """The second one hung for ever where each request had a loop of its own."""
         for index in range(50):

@@ -1,19 +1,20 @@
 """`POST /v1/chat`: a message in, the spoken answer of the language model out."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request, Response
 
-from orpheus_server.api_document import CHAT_HEADERS, HEADERS, SPEECH_RESPONSES
+from orpheus_server.admission import Turn
+from orpheus_server.api_document import CHAT_HEADERS, CHAT_RESPONSES, HEADERS
 from orpheus_server.chat_schemas import ChatRequest
 from orpheus_server.conversation import ChatMessage
 from orpheus_server.disconnect import until_disconnect
 from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import ReplyOptions
-from orpheus_server.live_response import LiveResponse, Outcome
+from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.models import check_chat_model
 from orpheus_server.routes.speech_options import (
@@ -45,7 +46,7 @@ _CLIENT_CLOSED_REQUEST = 499
             },
             "headers": {**HEADERS, **CHAT_HEADERS},
         },
-        **SPEECH_RESPONSES,
+        **CHAT_RESPONSES,
     },
 )
 async def chat(
@@ -57,6 +58,18 @@ async def chat(
 ) -> Response:
     """Answers the message, out loud, while the answer is being written."""
     answer = _Answer(body, check_request(body, runtime), runtime, request_id, caller)
+    form = FORMATS[answer.how.response_format]
+    media_type = _TEXT if body.stream_text else form.media_type
+    if request.scope["http_version"] == "1.0":
+        # It cannot tell the end of a body from a connection that was cut.
+        with param_named("message", instead_of="messages"):
+            data = await until_disconnect(request.receive, answer.whole())
+        if data is None:
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        headers = answer.headers()
+        return WholeResponse(
+            data, media_type=media_type, headers=headers, on_end=_is_told_by_the_talk
+        )
     parts = answer.text() if body.stream_text else answer.sound()
     # Until the first bytes are there a failure has a status of its own.
     with param_named("message", instead_of="messages"):
@@ -64,11 +77,10 @@ async def chat(
     if first is None:
         await parts.aclose()
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    form = FORMATS[answer.how.response_format]
     return LiveResponse(
         first,
         parts,
-        media_type=_TEXT if body.stream_text else form.media_type,
+        media_type=media_type,
         headers=answer.headers(),
         on_end=_is_told_by_the_talk,
     )
@@ -104,9 +116,8 @@ class _Answer:
     runtime: Runtime
     request_id: str
     caller: str
-    _talk: Talk | None = field(default=None, init=False)
+    _turn: Turn | None = field(default=None, init=False)
     _has_no_sound: bool = field(default=False, init=False)
-    _queue_sec: float = field(default=0.0, init=False)
 
     @property
     def _messages(self) -> list[ChatMessage]:
@@ -125,40 +136,51 @@ class _Answer:
 
     async def sound(self) -> AsyncGenerator[bytes, None]:
         """The spoken answer, as it is made."""
-        with self.runtime.admission.open_turn(self.caller, "interactive") as turn:
-            opened = open_talk(
-                self.runtime,
-                self.request_id,
-                self._messages,
-                self._options,
-                how=self.how,
-                turn=turn,
-                route=_ROUTE,
-                caller=self.caller,
-            )
-            async with opened as talk, aclosing(talk.pieces()) as pieces:
-                async for piece in pieces:
-                    self._queue_sec = turn.waited_sec
-                    self._has_no_sound = talk.is_silent
-                    if piece.data:
-                        yield piece.data
+        async with (
+            self._open_talk() as talk,
+            aclosing(talk.pieces()) as pieces,
+        ):
+            async for piece in pieces:
+                self._has_no_sound = talk.is_silent and piece.chunk is None
+                if piece.data:
+                    yield piece.data
 
     async def text(self) -> AsyncGenerator[bytes, None]:
         """The answer as the language model writes it."""
-        with self.runtime.reply_slots.taken(self.caller):
-            opened = open_talk(
-                self.runtime,
+        async with self._open_talk() as talk, aclosing(talk.reply.deltas()) as deltas:
+            async for text in deltas:
+                yield text.encode()
+
+    async def whole(self) -> bytes:
+        """All of it in one piece."""
+        if self.body.stream_text:
+            return b"".join([part async for part in self.text()])
+        async with self._open_talk() as talk:
+            data = await talk.whole()
+            self._has_no_sound = talk.is_silent
+            return data
+
+    @asynccontextmanager
+    async def _open_talk(self) -> AsyncIterator[Talk]:
+        is_text, runtime, turn = self.body.stream_text, self.runtime, None
+        with ExitStack() as stack:
+            # Before the model is asked: a caller who must come back later learns it at once.
+            if is_text:
+                stack.enter_context(runtime.reply_slots.taken(self.caller))
+            else:
+                opened = runtime.admission.open_turn(self.caller, "interactive", is_coming=True)
+                self._turn = turn = stack.enter_context(opened)
+            async with open_talk(
+                runtime,
                 self.request_id,
                 self._messages,
                 self._options,
-                how=None,
-                turn=None,
+                how=None if is_text else self.how,
+                turn=turn,
                 route=_ROUTE,
                 caller=self.caller,
-            )
-            async with opened as talk, aclosing(talk.reply.deltas()) as deltas:
-                async for text in deltas:
-                    yield text.encode()
+            ) as talk:
+                yield talk
 
     def headers(self) -> dict[str, str]:
         """What is known with the first bytes."""
@@ -167,8 +189,8 @@ class _Answer:
             "x-orpheus-ignored-fields": ignored,
             "x-orpheus-nothing-to-speak": "true" if self._has_no_sound else "",
         }
-        if not self.body.stream_text:
-            told["x-orpheus-queue-ms"] = str(round(self._queue_sec * 1000))
+        if self._turn is not None:
+            told["x-orpheus-queue-ms"] = str(round(self._turn.waited_sec * 1000))
         return {name: value for name, value in told.items() if value}
 
 

@@ -34,6 +34,8 @@ def test_defaults() -> None:
         "burst": None,
         "soak": None,
         "overload": False,
+        "chat": False,
+        "max_tokens": 128,
         "repeats": 10,
         "users": None,
         "no_leak_check": False,
