@@ -191,7 +191,8 @@ def _validation_message(problem: dict[str, Any], param: str | None) -> str:
     if param is None:
         return "The body must be a JSON object."
     if problem["type"] == "missing":
-        return f"{param!r} is required."
+        field = str(problem["loc"][-1])
+        return f"{param!r} is required." if field == param else f"{param!r}: {field!r} is missing."
     return f"{param!r}: {problem['msg']}."
 
 
