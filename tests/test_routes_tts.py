@@ -137,3 +137,9 @@ class TestPages:
         with FakeServer().client() as client:
             headers = {"sec-fetch-site": "cross-site", "origin": "https://a.example"}
             assert client.get("/tts", params={"prompt": "Hi."}, headers=headers).status_code == 403
+
+
+def test_what_else_is_allowed_is_told(client: TestClient) -> None:
+    """GET was left out."""
+    answer = client.put("/tts")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
