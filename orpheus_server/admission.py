@@ -110,7 +110,7 @@ class Admission:
         self._running: dict[Turn, None] = {}
         self._called: Counter[str] = Counter()
         self._num_called_bulk = 0
-        self._num_coming = 0
+        self._coming: Counter[str] = Counter()
         self._hold_sec: dict[Lane, float] = {
             "interactive": _FIRST_HOLD_SEC,
             "bulk": _FIRST_HOLD_SEC,
@@ -155,7 +155,8 @@ class Admission:
         self.check(caller, lane)
         turn = Turn(self, caller, lane)
         turn.is_coming = is_coming
-        self._num_coming += is_coming
+        if is_coming:
+            self._coming[caller] += 1
         self._open[caller] += 1
         self._turns.add(turn)
         try:
@@ -199,8 +200,9 @@ class Admission:
         self._call_next()
 
     def _note_arrival(self, turn: Turn) -> None:
-        self._num_coming -= turn.is_coming
-        turn.is_coming = False
+        if turn.is_coming:
+            turn.is_coming = False
+            _count_down(self._coming, turn.caller)
 
     async def _wait(self, caller: str, lane: Lane) -> Place[asyncio.Future[None]]:
         if lane != "resumed" and len(self._queue) >= MAX_WAITING:
@@ -253,7 +255,7 @@ class Admission:
         if self._max_per_caller is not None and self._open[caller] >= self._max_per_caller:
             return "rate_limited", 0.0
         too_long_sec = self._expected_wait_sec(caller, lane) - self._max_wait_sec
-        is_full = self.num_running + self._num_coming >= self._num_streams()
+        is_full = self.num_running + self._coming.total() >= self._num_streams()
         if (is_full or self._must_wait(lane)) and too_long_sec > 0:
             return "overloaded", too_long_sec
         return None
@@ -284,7 +286,11 @@ class Admission:
                 place.item.set_result(None)
 
     def _expected_wait_sec(self, caller: str, lane: Lane) -> float:
-        num_before = self._queue.num_before(caller, lane) + self._num_coming
+        # A language model may think for long about what they are to say: as in the queue, of the
+        # others no more count than this caller has.
+        own = self._coming[caller]
+        num_coming = sum(min(num, own + 1) for num in self._coming.values())
+        num_before = self._queue.num_before(caller, lane) + num_coming
         return (num_before + 1) * self._place_sec() / self._num_streams()
 
     def _place_sec(self) -> float:

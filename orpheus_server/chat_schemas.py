@@ -41,7 +41,7 @@ class ChatRequest(BaseModel):
     voice: str | VoiceReference | None = None
     """A voice of `GET /v1/audio/voices`, or one of OpenAI's names; the first one if left out."""
 
-    history: Annotated[list[HistoryMessage], Field(max_length=MAX_MESSAGES)] = []
+    history: Annotated[list[HistoryMessage], Field(max_length=MAX_MESSAGES, fail_fast=True)] = []
     """What was said before, oldest first. What the model has no room for is left out, oldest first.
     A `system` message replaces the built-in one, and is never left out."""
 

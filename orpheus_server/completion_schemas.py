@@ -39,7 +39,7 @@ class RequestMessage(BaseModel):
         str, Field(json_schema_extra={"enum": ["system", "developer", "user", "assistant"]})
     ]
 
-    content: str | list[ContentPart] | None = None
+    content: str | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
     """A text, or parts of the type `text`."""
 
     audio: AudioReference | None = None
@@ -96,14 +96,16 @@ class CompletionRequest(BaseModel):
         },
     )
 
-    messages: Annotated[list[RequestMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[
+        list[RequestMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
+    ]
     """The conversation so far; the last message is the user's. The oldest ones that the model has
     no room for are left out."""
 
     model: str | None = None
     """The language model's own name, or one of OpenAI's models with sound."""
 
-    modalities: list[str] | None = None
+    modalities: Annotated[list[str], Field(fail_fast=True)] | None = None
     """`["text"]` if left out, or `["text", "audio"]`."""
 
     audio: AudioOptions | None = None
@@ -133,7 +135,7 @@ class CompletionRequest(BaseModel):
     frequency_penalty: Penalty | None = None
     """Of the language model."""
 
-    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=4, fail_fast=True)] | None = None
     """Up to four strings that end the answer and are not part of it."""
 
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None

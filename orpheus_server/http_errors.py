@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from orpheus_server.errors import (
     AccessDenied,
@@ -191,7 +192,8 @@ def _validation_message(problem: dict[str, Any], param: str | None) -> str:
     if param is None:
         return "The body must be a JSON object."
     if problem["type"] == "missing":
-        return f"{param!r} is required."
+        field = str(problem["loc"][-1])
+        return f"{param!r} is required." if field == param else f"{param!r}: {field!r} is missing."
     return f"{param!r}: {problem['msg']}."
 
 
@@ -214,5 +216,14 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         messages.get(status, str(error.detail)),
         code=_HTTP_CODES.get(status, "invalid_request" if status < 500 else "internal_error"),
         type_=INVALID_REQUEST if status < 500 else SERVER_ERROR,
-        headers=error.headers,
+        headers={"allow": _allowed_methods(request)} if status == 405 else error.headers,
     )
+
+
+def _allowed_methods(request: Request) -> str:
+    """Of every route of the path; the router tells those of the first one."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is Match.PARTIAL:
+            methods |= route.methods
+    return ", ".join(sorted(methods))

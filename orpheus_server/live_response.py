@@ -1,5 +1,6 @@
 """An HTTP answer that is sent while it is made."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Literal
 
@@ -53,6 +54,7 @@ class WholeResponse(Response):
         for start in range(0, len(view), _SLICE_BYTES):
             body = bytes(view[start : start + _SLICE_BYTES])
             await send({"type": "http.response.body", "body": body, "more_body": True})
+            await _let_watch()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return "done"
 
@@ -94,8 +96,15 @@ class LiveResponse(Response):
         try:
             async for data in self._rest:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
+                await _let_watch()
         except OrpheusError:
             # The server closes the connection of an answer that was left unfinished.
             return "failed"
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return "done"
+
+
+async def _let_watch() -> None:
+    # The server takes all that is sent to a caller who is gone, and waits for nothing: what is
+    # there already would go at once, and be taken for sent.
+    await asyncio.sleep(0)

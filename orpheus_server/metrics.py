@@ -90,7 +90,7 @@ class Metrics:
         )
         self._utterances = Counter(
             "orpheus_utterances",
-            "Speech that was asked for over HTTP or WebSocket, by how it ended.",
+            "Speech and chat that were asked for over HTTP or WebSocket, by how they ended.",
             ("route", "outcome"),
             registry=registry,
         )

@@ -112,20 +112,25 @@ class Reply:
 
     async def write(self, deltas: AsyncGenerator[ReplyDelta, None], stop: StopFilter) -> None:
         """Takes the model's text until it ends."""
+        is_cut = False
         try:
             async with aclosing(deltas):
                 async for delta in deltas:
                     self._count(delta)
-                    await self._take(stop.feed(delta.text))
-                    if stop.is_stopped:
-                        self.stats.finish_reason = "stop"
-                    elif len(self.text) > MAX_REPLY_CHARS:
+                    text = stop.feed(delta.text)
+                    room_chars = MAX_REPLY_CHARS - len(self.text)
+                    is_cut = len(text) > room_chars
+                    await self._take(text[:room_chars])
+                    if is_cut:
                         self.stats.finish_reason = "length"
+                    elif stop.is_stopped:
+                        self.stats.finish_reason = "stop"
                     if self.stats.finish_reason is not None:
                         break
             if self.stats.finish_reason is None:
                 raise ChatModelFailed("The language model broke off in the middle of its answer.")
-            await self._take(stop.flush())
+            if not is_cut:
+                await self._take(stop.flush())
             if self._speech is not None:
                 self._put_chunks(await self._speech.run(self._speech.flush))
         except Exception as error:  # a task's edge: whoever takes the text raises it

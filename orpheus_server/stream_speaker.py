@@ -178,7 +178,9 @@ class StreamSpeaker:
             else:
                 await self._texts.speak(utterance, request_id, sound)
         except OrpheusError as error:
-            logger.warning("request=%s failed: %s", request_id, error)
+            if isinstance(utterance, Utterance) or utterance.talk is None:
+                # A talk tells by itself.
+                logger.warning("request=%s failed: %s", request_id, error)
             if isinstance(utterance, Answer):
                 await self._fail_answer(utterance)
             else:

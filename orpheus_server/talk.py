@@ -161,16 +161,18 @@ async def open_talk(
     turn: Turn | None,
     route: str,
     caller: str,
+    voice: Voice | None = None,
     has_voice_prompt: bool = True,
 ) -> AsyncIterator[Talk]:
-    """An answer to these messages; `how` None is one to be read. Leaving stops both models.
+    """An answer to these messages; `how` None is one to be read, as `voice` would say it. Leaving
+    stops both models.
 
     Raises `RequestError` for messages that no model could answer, and what `chat_model` and
     `synthesizer` of the runtime raise.
     """
     model = runtime.chat_model
     speech = None
-    voice = how.voice if how else runtime.checkpoint.default_voice
+    voice = how.voice if how else voice or runtime.checkpoint.default_voice
     tags = runtime.checkpoint.tags_of(voice)
     if how is not None:
         synthesizer = runtime.synthesizer

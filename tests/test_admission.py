@@ -363,3 +363,16 @@ async def test_a_crowd_that_comes_at_once_is_told_at_once() -> None:
         assert them.num_running == 2
     assert them.num_running == 0
     them.check("a", "interactive")
+
+
+async def test_those_who_come_late_hold_up_no_other_caller() -> None:
+    """Sixty answers that a slow language model had not begun closed an idle voice to everybody."""
+    them = Admission(lambda: 4, max_wait_sec=30)
+    with ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(them.open_turn("a", "interactive", is_coming=True))
+        with pytest.raises(Overloaded):
+            them.check("a", "interactive")
+        them.check("b", "interactive")
+        assert them.is_open
+    them.check("a", "interactive")

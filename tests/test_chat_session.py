@@ -376,6 +376,16 @@ class TestFailures:
             await stage.caller.until("audio.done")
             assert stage.asked()[:2] == [("user", "Hello?"), ("assistant", SENTENCE)]
 
+    async def test_it_is_told_once_in_the_log(
+        self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """There were two warnings of each."""
+        script = ReplyScript(("Well.",), error=ChatModelFailed("lost"))
+        async with open_socket(monkeypatch, script) as stage:
+            stage.caller.ask("Hello?")
+            await stage.caller.until("error", "audio.done")
+        assert len([each for each in caplog.messages if " failed: lost" in each]) == 1
+
     async def test_in_the_middle_and_then_interrupted(self, monkeypatch: Patch) -> None:
         """The player of a failed answer still plays what it has."""
         script = ReplyScript((f"{SENTENCE} And then",), error=ChatModelFailed("lost"))

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import pytest
+from starlette.responses import Response
 from starlette.types import Message, Scope
 
 from orpheus_server.errors import EngineDead
@@ -209,3 +210,31 @@ async def test_a_file_goes_in_slices(size: int) -> None:
 async def test_a_file_that_nobody_fetches_is_let_go() -> None:
     _, outcomes = await send_whole(200_000, leaves=True)
     assert outcomes == ["caller left"]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_caller_who_is_cut_off_has_not_got_all_of_it(is_whole: bool) -> None:
+    """The rest of the answer went nowhere at once, and it was counted as done."""
+    sent: list[Message] = []
+    outcomes: list[Outcome] = []
+    messages: asyncio.Queue[Message] = asyncio.Queue()
+    source = Source([bytes(100)] * 100)
+    source.gate.set()
+    response: Response
+    if is_whole:
+        response = WholeResponse(
+            bytes(4_000_000), media_type="audio/wav", headers={}, on_end=outcomes.append
+        )
+    else:
+        response = LiveResponse(
+            b"first", source.run(), media_type="text/plain", headers={}, on_end=outcomes.append
+        )
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if len(sent) == 2:
+            messages.put_nowait({"type": "http.disconnect"})
+
+    await response(SCOPE, messages.get, send)
+    assert outcomes == ["caller left"]
+    assert sent[-1]["more_body"]

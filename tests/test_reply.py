@@ -85,9 +85,20 @@ class TestText:
         model = model_of(*["x" * 10_000] * 50)
         async with open_reply(model, request_of(), speech=None, timeout_sec=9.0) as reply:
             deltas, error = await rest_of(reply.deltas())
-            assert sum(map(len, deltas)) == MAX_REPLY_CHARS + 10_000
+            assert sum(map(len, deltas)) == MAX_REPLY_CHARS
             assert (error, reply.stats.finish_reason) == (None, "length")
         assert model.num_active == 0
+
+    async def test_one_that_comes_in_one_piece_is_no_longer(self) -> None:
+        """A delta of a million characters was taken whole, and all of it spoken."""
+        text = "ab cd " * 200_000
+        model = model_of(text)
+        options = ReplyOptions(stop=("d a!",))
+        request = ReplyRequest("r", (), options)
+        async with open_reply(model, request, speech=None, timeout_sec=9.0) as reply:
+            deltas, error = await rest_of(reply.deltas())
+            assert "".join(deltas) == text[:MAX_REPLY_CHARS]
+            assert (error, reply.stats.finish_reason) == (None, "length")
 
     async def test_nothing_at_all(self) -> None:
         async with open_reply(model_of(), request_of(), speech=speech(), timeout_sec=9.0) as reply:

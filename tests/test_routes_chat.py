@@ -4,6 +4,7 @@ import asyncio
 import logging
 import wave
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -17,7 +18,7 @@ from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.settings import Settings
 from orpheus_server.voice_prompt import voice_prompt
 from tests.stage import Call
-from tests.support import WAIT_LIMIT_SEC, FakeServer, settle, wait_for
+from tests.support import POCKET, WAIT_LIMIT_SEC, FakeServer, settle, wait_for
 
 CHAT = "/v1/chat"
 ANSWER = ("Well, that is", " a good question. ", "I would say yes.", " Ask me again", " tomorrow.")
@@ -164,6 +165,29 @@ class TestText:
         answer = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
         assert (answer.status_code, answer.text) == (200, "")
 
+    def test_in_the_language_of_the_voice(self) -> None:
+        """It was asked for in the language of another voice, and so was another text."""
+        italian = replace(POCKET.default_voice, name="pietro", language="it")
+        checkpoint = replace(POCKET, voices=(*POCKET.voices, italian))
+        model = ScriptedChatModel(ReplyScript(ANSWER))
+        with FakeServer(checkpoint=checkpoint, chat=model).client() as client:
+            for is_text in (False, True):
+                fields = {"message": "Hi.", "voice": "pietro", "stream_text": is_text}
+                assert client.post(CHAT, json=fields).status_code == 200
+        spoken, written = model.requests
+        assert "Italian" in spoken.messages[0].content
+        assert written.messages == spoken.messages
+
+    def test_no_longer_than_a_request_may_take(self) -> None:
+        """A model that always wrote a little was listened to for ever."""
+        settings = Settings(tts_request_timeout_sec=0.05)
+        server, _ = served(gate=asyncio.Event(), settings=settings)
+        with server.client() as client:
+            answer = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
+        assert error_of(answer) == (504, "timeout", None)
+        # Not the limit of the model between two tokens, which is the same error.
+        assert "request" in answer.json()["error"]["message"]
+
     def test_no_more_than_a_caller_may_have(self) -> None:
         server, _ = served(settings=Settings(tts_max_requests_per_key=1))
         with server.client() as client, server.runtime.reply_slots.taken("127.0.0.1"):
@@ -288,6 +312,21 @@ class TestBadInput:
     def test_unknown_fields_are_named(self, client: TestClient) -> None:
         answer = client.post(CHAT, json={"message": "Hi.", "mood": "good", "n": 2})
         assert answer.headers["x-orpheus-ignored-fields"] == "mood, n"
+
+    def test_fields_of_sound_are_named_where_there_is_none(self, client: TestClient) -> None:
+        """They had no effect, and nobody was told."""
+        fields = {"message": "Hi.", "response_format": "mp3", "speed": 2.0, "n": 2}
+        answer = client.post(CHAT, json={**fields, "stream_text": True})
+        assert answer.headers["x-orpheus-ignored-fields"] == "response_format, speed, n"
+        answer = client.post(CHAT, json=fields)
+        assert answer.headers["x-orpheus-ignored-fields"] == "n"
+
+    def test_a_message_of_the_history_without_its_text(self, client: TestClient) -> None:
+        """The history was said to be missing."""
+        fields = {"message": "Hi.", "history": [{"role": "user"}]}
+        answer = client.post(CHAT, json=fields)
+        assert error_of(answer) == (400, "missing_required_parameter", "history")
+        assert answer.json()["error"]["message"] == "'history': 'content' is missing."
 
 
 class TestFailures:

@@ -391,6 +391,14 @@ class TestHeaders:
         answer = talker.spoken(stream=True, service_tier="auto")
         assert answer.headers["x-orpheus-ignored-fields"] == "service_tier"
 
+    def test_those_that_another_field_leaves_without_effect(self, talker: Talker) -> None:
+        """They were passed over in silence."""
+        usage = {"include_usage": True}
+        answer = talker.post(stream_options=usage, max_tokens=5, max_completion_tokens=6)
+        assert answer.headers["x-orpheus-ignored-fields"] == "stream_options, max_tokens"
+        answer = talker.post(stream=True, stream_options=usage, max_tokens=5)
+        assert "x-orpheus-ignored-fields" not in answer.headers
+
 
 PICTURE = [{"type": "image_url", "image_url": {"url": "data:,"}}]
 SAID = {"role": "assistant", "content": "Yes."}

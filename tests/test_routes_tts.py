@@ -108,10 +108,20 @@ class TestPages:
             assert answer.json()["error"]["code"] == "origin_not_allowed"
         assert server.engine.requests == []
 
+    def test_others_are_refused_by_their_origin_too(
+        self, server: FakeServer, client: TestClient
+    ) -> None:
+        """Browsers leave the other header out where the server has no TLS, and all were served."""
+        for origin in ("https://b.example", "null"):
+            answer = client.get("/tts", params={"prompt": "Hi."}, headers={"origin": origin})
+            assert answer.status_code == 403
+        assert server.engine.requests == []
+
     @pytest.mark.parametrize(
         "headers",
         [
             {},
+            {"origin": "https://a.example"},
             {"sec-fetch-site": "none"},
             {"sec-fetch-site": "same-origin"},
             {"sec-fetch-site": "cross-site", "origin": "https://a.example"},
@@ -127,3 +137,9 @@ class TestPages:
         with FakeServer().client() as client:
             headers = {"sec-fetch-site": "cross-site", "origin": "https://a.example"}
             assert client.get("/tts", params={"prompt": "Hi."}, headers=headers).status_code == 403
+
+
+def test_what_else_is_allowed_is_told(client: TestClient) -> None:
+    """GET was left out."""
+    answer = client.put("/tts")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")

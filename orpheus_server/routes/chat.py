@@ -26,6 +26,7 @@ from orpheus_server.routes.speech_options import (
 )
 from orpheus_server.runtime import Runtime
 from orpheus_server.talk import HowToSpeak, Talk, open_talk
+from orpheus_server.time_limit import pieces_within
 
 router = APIRouter(tags=["chat"])
 
@@ -147,7 +148,11 @@ class _Answer:
 
     async def text(self) -> AsyncGenerator[bytes, None]:
         """The answer as the language model writes it."""
-        async with self._open_talk() as talk, aclosing(talk.reply.deltas()) as deltas:
+        limit_sec = self.runtime.settings.tts_request_timeout_sec
+        async with (
+            self._open_talk() as talk,
+            aclosing(pieces_within(limit_sec, talk.reply.deltas())) as deltas,
+        ):
             async for text in deltas:
                 yield text.encode()
 
@@ -179,14 +184,18 @@ class _Answer:
                 turn=turn,
                 route=_ROUTE,
                 caller=self.caller,
+                voice=self.how.voice,
             ) as talk:
                 yield talk
 
     def headers(self) -> dict[str, str]:
         """What is known with the first bytes."""
-        ignored = ", ".join(ignored_fields(self.body))
+        body = self.body
+        # Only sound has them.
+        asked = {"response_format": body.response_format, "speed": body.speed}
+        names = [name for name, value in asked.items() if body.stream_text and value is not None]
         told = {
-            "x-orpheus-ignored-fields": ignored,
+            "x-orpheus-ignored-fields": ", ".join([*names, *ignored_fields(body)]),
             "x-orpheus-nothing-to-speak": "true" if self._has_no_sound else "",
         }
         if self._turn is not None:

@@ -49,8 +49,14 @@ def read_request(body: CompletionRequest, runtime: Runtime, caller: str) -> Aske
     _check_supported(body)
     is_streamed = bool(body.stream)
     how = _how_to_speak(body, runtime) if _is_spoken(body.modalities) else None
-    names = ["audio"] if body.audio is not None and how is None else []
     options = body.stream_options
+    has_both_limits = body.max_tokens is not None and body.max_completion_tokens is not None
+    without_effect = {
+        "audio": body.audio is not None and how is None,
+        "stream_options": options is not None and not is_streamed,
+        "max_tokens": has_both_limits,
+    }
+    names = [name for name, is_so in without_effect.items() if is_so]
     return Asked(
         messages=_Reader(runtime, caller).read(body.messages),
         options=_reply_options(body),

@@ -55,9 +55,11 @@ def check_page(request: Request, runtime: Runtime) -> None:
     """Raises `OriginRefused` for a page that was not allowed.
 
     Any page can have a browser fetch an address, as a picture say, without asking anybody first;
-    browsers tell where it comes from (https://www.w3.org/TR/fetch-metadata/).
+    browsers tell where it comes from (https://www.w3.org/TR/fetch-metadata/). Without TLS they tell
+    it this machine's own addresses only, and others an origin at most.
     """
-    if request.headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+    unknown = "cross-site" if "origin" in request.headers else "none"
+    if request.headers.get("sec-fetch-site", unknown) in ("none", "same-origin"):
         return
     listed = runtime.settings.cors_origins
     origin = normal_origin(request.headers.get("origin", ""))
