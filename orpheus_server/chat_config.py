@@ -1,4 +1,4 @@
-"""What lies beside the weights of a language model: its context, its ends, its sampling."""
+"""What lies beside the weights of a language model: context, ends, sampling, prompt format."""
 
 import json
 from collections.abc import Mapping
@@ -10,6 +10,14 @@ from orpheus_server.errors import StartError
 from orpheus_server.sampling import SamplingOptions
 
 DEFAULT_SAMPLING = SamplingOptions(temperature=0.7, top_p=0.95, repetition_penalty=1.0)
+
+MIN_MODEL_LEN = 512
+"""Below this neither a system prompt nor an answer fits beside the other."""
+
+NO_TEMPLATE = (
+    "{} is not a chat model: neither its tokenizer_config.json nor a chat_template.jinja says how "
+    "a conversation is written. Use its instruction-tuned version."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,20 @@ def read_chat_config(folder: Path) -> ChatConfig:
         )
     except (ValueError, TypeError) as error:
         raise StartError(f"{folder} is not configured as a language model: {error}") from error
+
+
+def check_chat_files(folder: Path, *, source: str) -> None:
+    """Raises `StartError` for a model that is none for chat, which costs no loading to see."""
+    max_len = read_chat_config(folder).max_model_len
+    if max_len is not None and max_len < MIN_MODEL_LEN:
+        raise StartError(
+            f"{source} has a context of {max_len} tokens, and at least {MIN_MODEL_LEN} are needed: "
+            "set another LLM_MODEL_NAME."
+        )
+    path = folder / "tokenizer_config.json"
+    in_config = path.is_file() and _read(path).get("chat_template")
+    if not in_config and not any(folder.glob("*chat_template*")):
+        raise StartError(NO_TEMPLATE.format(source))
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from orpheus_server.chat_config import NO_TEMPLATE
 from orpheus_server.control_text import ControlText
 from orpheus_server.conversation import ChatMessage, Role, fold_system, trim
 from orpheus_server.errors import RequestError, StartError
@@ -44,11 +45,7 @@ class ChatTokenizer:
         if not isinstance(backend, Tokenizer):
             raise StartError(f"{source} has no tokenizer that this server can use.")
         if not tokenizer.chat_template:
-            raise StartError(
-                f"{source} is not a chat model: neither its tokenizer_config.json nor a "
-                "chat_template.jinja says how a conversation is written. Use its instruction-tuned "
-                "version."
-            )
+            raise StartError(NO_TEMPLATE.format(source))
         self.backend = backend
         self._tokenizer = tokenizer
         self._has_system = True

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.errors import StartError
 from orpheus_server.interfaces import TokenEngine
 
 
@@ -17,10 +18,15 @@ class EngineRoom:
         self.language_model: EngineKeeper | None = None
 
     def alone(self, build: Callable[[], TokenEngine]) -> Callable[[], TokenEngine]:
-        """The same build, which waits for any other one to end; call it from a thread."""
+        """The same build, which waits for any other one to end; call it from a thread.
+
+        Raises `StartError` once the server ends: nobody would use what is built then.
+        """
 
         def build_alone() -> TokenEngine:
             with self._building:
+                if not self._may_restart:
+                    raise StartError("the server ends")
                 return build()
 
         return build_alone

@@ -1,5 +1,7 @@
 """The events of a streamed completion, cut out of the bytes that arrive."""
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 MAX_EVENT_BYTES = 1 << 20
 """A server that never ends a line must not fill the memory; a whole answer is shorter."""
 
@@ -13,6 +15,7 @@ class EventLines:
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._is_first = True
 
     def feed(self, chunk: bytes) -> list[str]:
         """The events that are complete now."""
@@ -37,6 +40,9 @@ class EventLines:
     def _take(self) -> list[str]:
         line = bytes(self._held)
         self._held.clear()
+        if self._is_first:
+            # Some put one before their first line, which is an event all the same.
+            line, self._is_first = line.removeprefix(_BYTE_ORDER_MARK), False
         if not line.startswith(b"data:"):
             return []
         data = line[len(b"data:") :].strip()

@@ -1,7 +1,8 @@
-"""Finds the files of both models and measures whether they fit, before either is loaded."""
+"""Finds the files of both models and sees whether they fit and serve, before either is loaded."""
 
 import psutil
 
+from orpheus_server.chat_config import check_chat_files
 from orpheus_server.choice import Choice
 from orpheus_server.errors import StartError
 from orpheus_server.memory_plan import MemoryNeed, check_gpu, check_ram, check_shares
@@ -34,6 +35,7 @@ def check_memory(choice: Choice, settings: Settings) -> None:
     chat_size = weigh(chat_folder)
     if chat_size.num_parameters == 0:
         raise StartError(f"LLM_MODEL_NAME={chat.source!r} has no weights (model*.safetensors).")
+    check_chat_files(chat_folder, source=chat.source)
     voice_folder = find_files(choice.checkpoint.source, patterns=MODEL_FILES, token=token)
     voice_bytes = weigh(voice_folder).loaded_bytes(4 if choice.dtype == "float32" else 2)
     needs = (

@@ -380,8 +380,8 @@ async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
 
 
 def _fail(runtime: Runtime, error: Exception, on_start_failure: Callable[[], None]) -> None:
-    if runtime.is_closing:
-        # Ctrl-C reaches the engine's processes too, and their end is no failure then.
+    if runtime.is_closing or runtime.draining.is_set():
+        # Ctrl-C reaches the engines' processes too, and their end is no failure then.
         return
     runtime.start_error = StartError(str(error))
     logger.critical("the server cannot start: %s", error)

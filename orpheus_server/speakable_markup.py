@@ -26,7 +26,10 @@ _NUM_CONTEXT_CHARS = 3
 
 # An address may begin behind a word of another script.
 _WORD = re.compile(rf"[{LATIN}]+|[^\W_{LATIN}{PICTURES}]+")
-_ELEMENT = re.compile(r"/?([A-Za-z][A-Za-z0-9]*)(?:[\s/].*)?")
+# In "a<b and b>c" there is none: behind one letter only what certainly is an attribute.
+_ELEMENT = re.compile(
+    r"/?([A-Za-z](?=\s*/?\Z|\s+[\w-]+\s*=)|[A-Za-z][A-Za-z0-9]+)(?:[\s/].*)?", re.DOTALL
+)
 _UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
 
 # "\\," and the like; two backslashes end a line.

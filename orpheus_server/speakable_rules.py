@@ -144,11 +144,14 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Effect.COMMAND, r"(?<![:\\])\\ [A-Za-z]{1,24}+", _after_mark),
     (Effect.HEADING_END, r"(?<=[\x20\t])[#] [#]{0,6}+ [\x20\t\r]{0,9}+ (?=\n|\Z)", ""),
     # The star of "5 * 3" is "times" in every language; between words it is a bullet.
-    (Effect.TEXT, r"(?<=[\d)][\x20\t])\* [\x20\t] (?=[\w(])", "× "),
+    (Effect.TEXT, r"(?<=[\d)][\x20\t])\* [\x20\t] (?=[\w($€£])", "× "),
     (Effect.TEXT, r"(?<=\W\w[\x20\t])\* [\x20\t] (?=[\w(])", "× "),
     (Effect.TEXT, r"(?<=\w[\x20\t])\* [\x20\t] (?=[\d(])", "× "),
     (Effect.PAUSE, r"(?<=\w[\x20\t])\* (?=[\x20\t])", ""),
     (Effect.TEXT, r"(?<=\d)\* (?=\d)", "×"),
+    # "2*x" and "a*b*c"; no emphasis begins or ends behind one letter of a word.
+    (Effect.TEXT, r"(?<=[\s(=+/-][A-Za-z\d])\* (?=[A-Za-z\d(])", "×"),
+    (Effect.TEXT, r"(?<=[A-Za-z\d]\*[A-Za-z\d])\* (?=[A-Za-z\d(])", "×"),
     (Effect.TEXT, r"(?<=\d)\* \*{1,30}+ (?=\d)", " "),
     (Effect.DROP, r"\* \*{0,30}+", ""),
     # snake_case is two words; at the edge of a word it is emphasis.
@@ -180,7 +183,8 @@ INLINE_ROWS: tuple[_Row, ...] = (
     # Faces made of marks, and the names of pictures.
     (Effect.LEAVE_OUT, _EYES.format("[:;]", _MOUTHS), ""),
     (Effect.LEAVE_OUT, _EYES.format("=", r"[)(D]"), ""),
-    (Effect.LEAVE_OUT, r"(?<![^\s.!?…(])[xX] D D{0,9}+ (?!\w)", ""),
+    # "Adobe XD is a tool" has none.
+    (Effect.LEAVE_OUT, r"(?<![^\s.!?…(])[xX] D D{0,9}+ \x20{0,1}+ (?!\w)", ""),
     (Effect.LEAVE_OUT, r"(?<![^\s.!?…(])\^ [_.-]{0,3}+ \^ (?!\w)", ""),
     (Effect.LEAVE_OUT, r"(?<![^\s])< 3 (?![\w.,])", ""),
     (Effect.LEAVE_OUT, r"(?<![\w:]): [a-z+-] [a-z0-9_+-]{1,40}+ : (?!\w)", ""),
@@ -200,7 +204,11 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Effect.MATH, r"\$ \$", _whole),
     (Effect.TEXT, r"\$ \d [\d.,]{0,20}+ (?=[kKmMbB\n;:!?)\]\"'*|_-])", _whole),
     (Effect.TEXT, r"\$ \d [\d.,]{0,20}+ \x20 (?=[^-+*/=^_\\<>$\s])", _whole),
-    (Effect.FORMULA, r"\$ (?=[^\s$]) (?:[^$\n.!?]|[.!?](?!\s)){1,128}+ (?<=\S)\$ (?!\d)", _inside),
+    (
+        Effect.FORMULA,
+        r"(?<!\d)\$ (?=[^\s$]) (?:[^$\n.!?]|[.!?](?!\s)){1,128}+ (?<=\S)\$ (?!\d)",
+        _inside,
+    ),
     (Effect.TEXT, r"(?<=[\w)])\^ [23] (?!\w)", _power),
     (Effect.TEXT, r"(?<=[\w)])\^ \{ [23] \}", _power),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from orpheus_server.speakable_rules import URL_CHARS, URL_END_CHARS
+from orpheus_server.speakable_rules import LATIN, URL_CHARS, URL_END_CHARS
 
 _MAX_DEPTH = 3
 _MAX_URL_END_CHARS = 32
@@ -18,7 +18,10 @@ _MAX_FENCE_CHARS = 80
 _EDGES = {"[": re.compile(r"\\[^\n]?|[\[\]\n]"), "(": re.compile(r"\\[^\n]?|[()\n]")}
 # "[read this](or not)" is prose: an address has no spaces, but for a title behind it.
 _TARGET = re.compile(r"\s*(?:<[^<>]*>|[^\s<]*)(?:\s+[\"'(].*)?\s*")
-_NOTE = re.compile(r"\^.*|\d{1,3}(?:[,–-] ?\d{1,3})*")
+# Sources are counted from one: "[0, 1]" is an interval, and "a[0]" an element.
+_NOTE = re.compile(r"\^.*|[1-9]\d{0,2}(?:[,–-] ?[1-9]\d{0,2})*")
+_ELEMENT_NAME = re.compile(r"[^\w\]][a-z]")
+_GLUED = re.compile(rf"[{LATIN}_)\]]")
 _LABEL = re.compile(r"!([A-Za-z]+)")
 _URL_BODY = re.compile(
     rf"(?:[{URL_END_CHARS}]{{0,{_MAX_URL_END_CHARS}}}+(?![{URL_END_CHARS}])[{URL_CHARS}]"
@@ -55,13 +58,15 @@ def find_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Bracke
     body, end = text[start + 1 : close], close + 1
     if end == stop:
         return stop
-    is_note = _NOTE.fullmatch(body) is not None
+    is_note = _is_note(text, start, end)
+    # "f[x](y)" and "a[i][j]" are code.
+    is_glued = not is_image and _GLUED.match(text, start - 1) is not None
     is_link = False
     if text[end] == "(" or (text[end] == "[" and not is_note):
         second = _find_close(text, end, stop)
         if second == stop:
             return stop
-        if second is not None and (text[end] == "[" or _TARGET.fullmatch(text, end + 1, second)):
+        if second is not None and _is_target(text, end, second, is_glued=is_glued):
             is_link, end = True, second + 1
     if is_note:
         # In "So it is![1]" the mark is of the sentence.
@@ -70,6 +75,25 @@ def find_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Bracke
         return Brackets(BracketKind.LINK, body, end)
     label = _LABEL.fullmatch(body)
     return Brackets(BracketKind.LINK, label[1], end) if label else None
+
+
+def _is_note(text: str, start: int, end: int) -> bool:
+    body = text[start + 1 : end - 1]
+    if _NOTE.fullmatch(body) is None:
+        return False
+    if body[0] == "^":
+        return True
+    # A list of numbers with a space before it is one; and so is no source what ends a word of code.
+    is_list = not body.isdecimal() and text[start - 1].isspace()
+    is_element = text[end] == "`" or _ELEMENT_NAME.match(text, max(0, start - 2), start) is not None
+    return not is_list and not is_element
+
+
+def _is_target(text: str, start: int, end: int, *, is_glued: bool) -> bool:
+    if text[start] == "[":
+        return not is_glued
+    is_address = _TARGET.fullmatch(text, start + 1, end) is not None
+    return is_address and (not is_glued or any(mark in text[start:end] for mark in "./#"))
 
 
 def find_cut_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Brackets | None:

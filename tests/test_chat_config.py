@@ -1,12 +1,18 @@
 """What is read beside the weights of a language model."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orpheus_server.chat_config import DEFAULT_SAMPLING, ChatConfig, read_chat_config
+from orpheus_server.chat_config import (
+    DEFAULT_SAMPLING,
+    ChatConfig,
+    check_chat_files,
+    read_chat_config,
+)
 from orpheus_server.errors import StartError
 from orpheus_server.sampling import SamplingOptions
 
@@ -70,3 +76,25 @@ def test_what_is_no_configuration(tmp_path: Path, config: Any, message: str) -> 
 def test_none_at_all(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"config\.json cannot be read"):
         read_chat_config(tmp_path)
+
+
+def test_a_chat_model(tiny_gemma: Path, tmp_path: Path) -> None:
+    check_chat_files(tiny_gemma, source="tiny")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    check_chat_files(tmp_path, source="tiny")
+
+
+def test_no_chat_model(tiny_gemma: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_gemma, tmp_path / "base")
+    (folder / "tokenizer_config.json").write_text('{"chat_template": null}')
+    with pytest.raises(StartError, match="^tiny is not a chat model: .* instruction-tuned"):
+        check_chat_files(folder, source="tiny")
+
+
+def test_a_context_without_room(tiny_gemma: Path, tmp_path: Path) -> None:
+    """The key-value cache was blamed for it."""
+    folder = shutil.copytree(tiny_gemma, tmp_path / "short")
+    (folder / "config.json").write_text('{"max_position_embeddings": 256}')
+    with pytest.raises(StartError, match="^tiny has a context of 256 tokens, and at least 512"):
+        check_chat_files(folder, source="tiny")

@@ -7,7 +7,7 @@ import pytest
 
 from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.engine_room import EngineRoom
-from orpheus_server.errors import EngineDead
+from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import TokenEngine, TokenRequest
 from orpheus_server.sampling import SamplingOptions
@@ -37,6 +37,28 @@ async def test_a_build_waits_for_the_other_one() -> None:
     may_end.set()
     await asyncio.gather(first, second)
     assert begun == ["first", "second"]
+
+
+async def test_nothing_is_built_once_the_server_ends() -> None:
+    """A restart that waited for the other engine began behind it, and the end waited for both."""
+    room, engine = EngineRoom(), ScriptedEngine(lambda request: Script((1,)))
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def build() -> TokenEngine:
+        has_begun.set()
+        may_end.wait(10)
+        return engine
+
+    first = asyncio.create_task(asyncio.to_thread(room.alone(build)))
+    await asyncio.to_thread(has_begun.wait, 10)
+    second = asyncio.create_task(
+        asyncio.to_thread(room.alone(lambda: pytest.fail("another engine was built")))
+    )
+    room.stop_restarting()
+    may_end.set()
+    assert await first is engine
+    with pytest.raises(StartError, match="the server ends"):
+        await second
 
 
 async def test_a_build_that_fails_lets_the_next_one_in() -> None:

@@ -24,6 +24,14 @@ def test_events_of_a_stream() -> None:
     assert events_of([STREAM]) == EVENTS
 
 
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_a_byte_order_mark(size: int) -> None:
+    """The first event behind it was lost, and with it the first words."""
+    stream = b'\xef\xbb\xbfdata: {"a": 1}\n\ndata: [DONE]\n\n'
+    pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
+    assert events_of(pieces) == ['{"a": 1}', "[DONE]"]
+
+
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
 def test_cut_anywhere(cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), len(STREAM)]

@@ -1,5 +1,6 @@
 """What is measured before anything is loaded."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,14 @@ def test_without_a_language_model_here_nothing_is_measured(
 def test_a_folder_without_weights(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"has no weights \(model\*\.safetensors\)"):
         check(llm_model_name=str(tmp_path))
+
+
+def test_a_model_that_is_none_for_chat(tiny_gemma: Path, tmp_path: Path) -> None:
+    """It was told when the voice had been loaded, and served for some seconds."""
+    folder = shutil.copytree(tiny_gemma, tmp_path / "base")
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(StartError, match="is not a chat model"):
+        check(llm_model_name=str(folder))
 
 
 def test_on_a_gpu_the_device_is_asked(monkeypatch: pytest.MonkeyPatch, tiny_gemma: Path) -> None:

@@ -99,6 +99,20 @@ async def test_a_failure_to_load_is_kept_and_ends_the_server(
         expect(runtime, EngineNotReady)
 
 
+async def test_an_engine_that_ends_with_the_server_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C while streams went on and a second engine was loading ended in "cannot start"."""
+    loader = Loader(monkeypatch, StartError("the core has ended"))
+    others = asyncio.all_tasks()
+    async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
+        (loading,) = asyncio.all_tasks() - others
+        runtime.begin_drain()
+        loader.may_go_on.set()
+        await asyncio.wait([loading])
+    assert (loader.num_failures, runtime.start_error) == (0, None)
+
+
 async def test_closing_while_it_loads_closes_what_was_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -28,6 +28,11 @@ PROSE = [
     'He said: "Stop it, please!" — and left; it\'s 1/2 past #1.',
     "Write to anna@example.com or see node.js [sic] and a[i] (see below).",
     "Two  spaces and\ta tab stay.",
+    # What once was taken for markup, and lost with the words in it.
+    "If a<b and b>c, or a <b and i> d, then x<y.",
+    "The list [1, 2, 3] has a[0] and a[1], which lie in [0, 10] or [1-3].",
+    "So arr[i][j] calls handlers[name](event) and rows[i](x).",
+    "Adobe XD is a tool, and 5$-6$ is a price.",
     "One line\nand the next of it.\n\nA new paragraph.",
     "Il a dit « Bravo ! » et c'est tout : 3,5 % d'entre eux. Ça va ?",
     "Er sagte: „Am 24. Dezember, z. B. um 8 Uhr!“ – und ging.",
@@ -81,9 +86,13 @@ MARKUP = [
     ("** glitch ** here", "glitch here"),
     ("5 * 3 is 5*3, a * b, box * 2, (2) * (3)", "5 × 3 is 5×3, a × b, box × 2, (2) × (3)"),
     ("2**3 and ~5 and ~/bin", "2 3 and ~5 and ~/bin"),
+    # The factors of a product once became one word.
+    ("2*x is a*b*c or n*(n+1)", "2×x is a×b×c or n×(n+1)"),
+    ("$5 * $3 and *I*, *a* b", "$5 × $3 and I, a b"),
     ("**<laugh>** _<sigh>_ <long_sigh> `<laugh>`", "<laugh> <sigh> <long_sigh> <laugh>"),
     # Code: a word of it is said, a block is not.
     ("use `foo_bar` and ``x`` now", "use foo bar and x now"),
+    ("it is `row[1]` here, a fact[1]", "it is row[1] here, a fact"),
     ("the `<div>` and it`s", "the div and it's"),
     ("Code:\n```python\nprint(1)\n\n# no\n```\nAfter", "Code:\n\nAfter"),
     ("Code\n~~~\nx\n```\n ~~~~ \nAfter", "Code\n\nAfter"),
@@ -102,6 +111,7 @@ MARKUP = [
     ("A fact [^1]. Another[2][3]. Third【4†source】.", "A fact. Another. Third."),
     ("[1]: https://x.com 'T'\n[^a]: A note.", "A note."),
     ("[sic], [read this](or not), a[i", "[sic], [read this](or not), a[i"),
+    ("un[believable](https://a.com)[1]", "unbelievable"),
     ("[long](https://a.com/" + "x" * 500 + ") now", "long now"),
     ("[cut](https://a.com", "cut"),
     # Addresses.

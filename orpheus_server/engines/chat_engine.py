@@ -4,11 +4,9 @@ from collections.abc import Iterable
 
 from vllm.config import VllmConfig
 
+from orpheus_server.chat_config import MIN_MODEL_LEN
 from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine
 from orpheus_server.engines.vllm_start import VllmOptions, engine_args, start_engine
-
-MIN_MODEL_LEN = 512
-"""Below this neither a system prompt nor an answer fits beside the other."""
 
 
 def build_chat_engine(
