@@ -15,6 +15,7 @@ from orpheus_server.interfaces import (
     TokenRequest,
 )
 from orpheus_server.sampling import SamplingOptions
+from orpheus_server.thinking_filter import ThinkingFilter
 from orpheus_server.workers import WorkerPool
 
 DEFAULT_ANSWER_TOKENS = 512
@@ -59,13 +60,13 @@ class LocalChatModel:
         self.num_active += 1
         try:
             asked = await self.token_request(request)
-            text = self._tokenizer.open_text()
+            text, thinking = self._tokenizer.open_text(), ThinkingFilter()
             num_prompt_tokens = len(asked.prompt_token_ids)
             async with aclosing(self.engine.generate(asked)) as deltas:
                 async for delta in deltas:
-                    written = text.feed(delta.token_ids)
+                    written = thinking.feed(text.feed(delta.token_ids))
                     if delta.finish_reason is not None:
-                        written += text.flush()
+                        written += thinking.feed(text.flush()) + thinking.flush()
                     yield ReplyDelta(
                         written, len(delta.token_ids), delta.finish_reason, num_prompt_tokens
                     )

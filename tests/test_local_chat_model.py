@@ -94,6 +94,18 @@ async def test_what_the_engine_is_asked(chat: Chat) -> None:
     assert (asked.presence_penalty, asked.frequency_penalty) == (0.5, -0.5)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [("<think>\nso so</think>\n\nWell.", "Well."), ("<think>so", ""), (" <thin", " <thin")],
+)
+async def test_thoughts_are_no_part_of_the_answer(chat: Chat, written: str, said: str) -> None:
+    """Readers and the history of a session were given them, as they are not by a remote model."""
+    chat.engine.enqueue(chat.script(written))
+    deltas = await chat.ask()
+    assert "".join(delta.text for delta in deltas) == said
+    assert sum(delta.num_tokens for delta in deltas) == len(chat.tokenizer.encode(written)) + 1
+
+
 @pytest.mark.parametrize(("max_tokens", "num_asked"), [(None, None), (10_000, None), (7, 7)])
 async def test_the_length_of_an_answer(
     chat: Chat, max_tokens: int | None, num_asked: int | None
