@@ -1,6 +1,7 @@
 """One engine for the life of the process: watched, and started again when it dies or hangs."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -250,6 +251,9 @@ class EngineKeeper:
                 logger.warning("its context is shorter now: %d tokens", engine.max_model_len)
             self._life, self._state = EngineLife(engine, self._on_death, self._what), "serving"
             self._stalled_sec = self._idle_sec = 0.0
+            # Requests that failed with the old one hold it in circles, with its threads and
+            # sockets, and behind a frozen heap the next collection may be hours away.
+            gc.collect()
             took_sec = self._clock() - started
             logger.warning("the %s serves again after %.1f s", self._what, took_sec)
             return

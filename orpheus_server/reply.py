@@ -106,6 +106,12 @@ class Reply:
             yield chunk
         self._raise()
 
+    def forget_error(self) -> None:
+        """Nobody reads any more. Its traceback holds the engine that failed, and a session holds
+        its latest reply for as long as it lasts.
+        """
+        self._error = None
+
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
@@ -184,6 +190,7 @@ async def open_reply(
         yield reply
     finally:
         await cancel_all([writing])
+        reply.forget_error()
 
 
 async def _in_time(

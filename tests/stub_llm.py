@@ -227,7 +227,8 @@ class StubLlm:
     end: a play that hangs is one whose caller has not closed its connection.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self._wanted_port = port
         self.plays: deque[Play] = deque()
         self.default: Play = says("Hello", ".")
         self.models: Play = self._list_models
@@ -272,7 +273,9 @@ class StubLlm:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", self._wanted_port
+        )
         self.port = int(self._server.sockets[0].getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}/v1"
         return self

@@ -1,7 +1,9 @@
 """Watching, losing and replacing an engine, on a clock of the test's own."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -211,6 +213,33 @@ async def test_a_death_that_one_generation_meets_ends_all_and_another_engine_ser
         assert await kept.speak("e") == [END]
     assert kept.built[0].ended == ["closed"]
     assert kept.num_given_up == 0
+
+
+async def test_a_lost_engine_is_let_go() -> None:
+    """A request that kept its error held it in a circle, with its threads and sockets, until a
+    collection that behind a frozen heap may be hours away.
+    """
+
+    async def ask(keeper: EngineKeeper) -> None:
+        kept_errors = []
+        try:
+            await anext(keeper.generate(request("a")))
+        except EngineDead as error:
+            kept_errors.append(error)
+
+    gc.disable()
+    try:
+        async with keep() as kept:
+            lost = weakref.ref(kept.first)
+            kept.first.box("a").put_nowait(EngineDead("the core is gone"))
+            await ask(kept.keeper)
+            kept.first = HandEngine()
+            assert lost() is not None
+            await kept.serves_again()
+            await settle()
+            assert lost() is None
+    finally:
+        gc.enable()
 
 
 async def test_an_engine_that_dies_while_idle_is_started_again() -> None:

@@ -1,6 +1,8 @@
 """An answer while it is written: text for readers, chunks for the voice, failures for both."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -166,6 +168,22 @@ class TestFailures:
         async with open_reply(model, request_of(), speech=None, timeout_sec=9.0) as reply:
             _, error = await rest_of(reply.deltas())
             assert repr(error) == "TimeoutError('its own')"
+
+    async def test_a_reply_that_is_kept_does_not_keep_its_failure(self) -> None:
+        """A session holds its latest reply: the engine that had died under it stayed as long, with
+        its threads and sockets, in the frames of the traceback.
+        """
+        error = EngineDead("gone")
+        held = weakref.ref(error)
+        model = model_of("A", error=error)
+        async with open_reply(model, request_of(), speech=None, timeout_sec=9.0) as reply:
+            with pytest.raises(EngineDead):
+                async for _ in reply.deltas():
+                    pass
+        del error, model
+        gc.collect()
+        assert reply.text == "A"
+        assert held() is None
 
 
 class TestLeaving:

@@ -130,6 +130,14 @@ class Listener:
         """All of it."""
         return read_answer(self._socket, self._started, "POST")
 
+    def rest_of_bytes(self) -> bytes:
+        """What is left of it as it comes over the wire, up to a cut."""
+        data = b""
+        with suppress(ConnectionError):
+            while block := self._socket.recv(65_536):
+                data += block
+        return data
+
     def leave(self, *, with_reset: bool) -> None:
         """Hangs up."""
         if with_reset:

@@ -1,0 +1,192 @@
+"""Callers of the chat routes at a real server with two engines, and what it holds of theirs."""
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+from websockets.sync.client import ClientConnection
+
+from tests.faults.callers import Answer, Listener, exchange, is_speech, pcm
+from tests.faults.case import Case
+from tests.faults.conftest import LIMITS
+from tests.faults.fault_server import SECRET_WORD, FaultServer
+from tests.served import wait_until
+
+QUESTION = f"What does the {SECRET_WORD} fox do?"
+TIMEOUT_SEC = 3
+
+LONG: dict[str, Any] = {"temperature": 0.0}
+"""Greedy, the tiny model writes on until it has no room."""
+
+CHAT, COMPLETIONS = "/v1/chat", "/v1/chat/completions"
+SPOKEN: dict[str, Any] = {"modalities": ["text", "audio"]}
+WAV, PCM = ({"voice": "leo", "format": name} for name in ("wav", "pcm16"))
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": (CHAT, {"voice": "leo", "response_format": "pcm"}),
+    "chat text": (CHAT, {"stream_text": True}),
+    "completion": (COMPLETIONS, {}),
+    "completion events": (COMPLETIONS, {"stream": True}),
+    "spoken completion": (COMPLETIONS, {**SPOKEN, "audio": WAV}),
+    "spoken completion events": (COMPLETIONS, {**SPOKEN, "audio": PCM, "stream": True}),
+}
+STREAMED = ("chat", "chat text", "completion events", "spoken completion events")
+
+CHAT_LIMITS: dict[str, Any] = {
+    **LIMITS,
+    # All of them are let in, however slow the machine is.
+    "TTS_MAX_STREAMS": "32",
+    "TTS_REQUEST_TIMEOUT_SEC": "90",
+    "TTS_ENGINE_STALL_SEC": "5",
+    "TTS_DRAIN_SEC": "90",
+    "LLM_TIMEOUT_SEC": str(TIMEOUT_SEC),
+}
+
+
+def local_model(folder: Path) -> dict[str, Any]:
+    """Settings of a language model beside the voice."""
+    return {**CHAT_LIMITS, "LLM_MODEL_NAME": str(folder), "LLM_MAX_MODEL_LEN": "1024"}
+
+
+def body_of(way: str, text: str = QUESTION, **fields: Any) -> tuple[str, dict[str, Any]]:
+    """Path and body of a question."""
+    path, own = WAYS[way]
+    asked: dict[str, Any] = {"message": text}
+    if path == COMPLETIONS:
+        asked = {"messages": [{"role": "user", "content": text}]}
+    return path, {**asked, **own, **fields}
+
+
+class ChatServer(FaultServer):
+    """`FaultServer` with a language model."""
+
+    def post(self, path: str, body: object) -> Answer:
+        """To the end of the answer."""
+        return exchange(self.port, self.request("POST", path, body), method="POST")
+
+    def talk(self, way: str, text: str = QUESTION, **fields: Any) -> Answer:
+        """A question in one of `WAYS`."""
+        return self.post(*body_of(way, text, **fields))
+
+    def listen_to(self, way: str, text: str = QUESTION, **fields: Any) -> Listener:
+        """The same, read by hand."""
+        path, body = body_of(way, text, **fields)
+        return Listener(self.port, self.request("POST", path, body))
+
+    def num_replies(self) -> int:
+        """Answers that the language model is writing."""
+        return int(self.gauges()["chat_replies_active"])
+
+    def busy(self) -> list[str]:
+        """Of both engines."""
+        num_replies = self.num_replies()
+        return [*super().busy(), *([f"replies {num_replies}"] if num_replies else [])]
+
+    def cores(self) -> list[psutil.Process]:
+        """The engines' cores, the one that was started first in front: at first the voice's."""
+        found = []
+        for process in self.descendants():
+            with suppress(psutil.Error):
+                if any("VLLM::EngineCore" in part for part in process.cmdline()):
+                    found.append(process)
+        return sorted(found, key=lambda process: float(process.create_time()))
+
+    def take_as_base(self) -> None:
+        """Engines that were started again are others; nothing else may have changed."""
+        assert self.base is not None
+        children = frozenset(each.pid for each in self.descendants())
+        self.base = replace(self.base, children=children)
+
+    def sum_rss_mb(self) -> float:
+        """Memory of the engines' cores."""
+        return float(sum(each.memory_info().rss for each in self.cores())) / 1e6
+
+
+class ChatCase(Case):
+    """Speaks and answers afterwards."""
+
+    def _check_answer(self) -> None:
+        super()._check_answer()
+        assert isinstance(self._server, ChatServer)
+        for way in WAYS:
+            answer = self._server.talk(way, max_tokens=12, seed=4)
+            assert is_well(way, answer), f"{way} afterwards: {told(answer)}"
+        self._answer += f"; {len(WAYS)} chats 200"
+
+    def _log(self) -> str:
+        """Without what vLLM itself writes of a core that has died."""
+        lines = super()._log().splitlines()
+        return "\n".join(line for line in lines if "[async_llm.py:" not in line)
+
+
+def told(answer: Answer) -> str:
+    """Status, and of events that ended with an error its code."""
+    if answer.status == 200 and (error := error_event(answer)):
+        return f"200, event {error['code']}"
+    return answer.told
+
+
+def events(answer: Answer) -> list[dict[str, Any]]:
+    """Of a stream of events; none for every other."""
+    if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+        return []
+    lines = answer.body.decode().split("\n\n")
+    data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+    return [json.loads(each) for each in data if each != "[DONE]"]
+
+
+def error_event(answer: Answer) -> dict[str, Any]:
+    """The error that a stream of events ended with, or nothing."""
+    last = events(answer)[-1:]
+    return dict(last[0].get("error", {})) if last else {}
+
+
+def is_well(way: str, answer: Answer) -> bool:
+    """Whole, with a text or with speech."""
+    if answer.status != 200 or not answer.is_whole or error_event(answer):
+        return False
+    if way == "chat":
+        return is_speech(pcm(answer.body), 0.3, 600)
+    if way == "chat text":
+        return bool(answer.body.decode().strip())
+    if "events" in way:
+        choices = [event["choices"][0] for event in events(answer)]
+        parts = [each["delta"].get("audio") or each["delta"] for each in choices]
+        wanted = "data" if "spoken" in way else "content"
+        has_all = any(part.get(wanted) for part in parts) and choices[-1]["finish_reason"]
+        return bool(has_all) and answer.body.endswith(b"data: [DONE]\n\n")
+    message = json.loads(answer.body)["choices"][0]["message"]
+    if "spoken" in way:
+        return len(message["audio"]["data"]) > 10_000 and bool(message["audio"]["transcript"])
+    return bool(message["content"].strip())
+
+
+def converse(
+    connection: ClientConnection, text: str = QUESTION, **fields: Any
+) -> tuple[list[dict[str, Any]], int]:
+    """Says it in a session; the events to the end of the answer, and bytes of sound."""
+    connection.send(json.dumps({"type": "chat.message", "text": text, **fields}))
+    return hear(connection)
+
+
+def hear(connection: ClientConnection) -> tuple[list[dict[str, Any]], int]:
+    """Events to the end of an answer, and bytes of sound."""
+    found: list[dict[str, Any]] = []
+    num_bytes = 0
+    while not found or found[-1]["type"] not in ("audio.done", "error"):
+        message = connection.recv(timeout=90)
+        if isinstance(message, bytes):
+            num_bytes += len(message)
+        else:
+            found.append(json.loads(message))
+    return found, num_bytes
+
+
+def seconds_until_rest(server: ChatServer) -> float:
+    """How long both engines, or the line, still have something of somebody."""
+    started = time.monotonic()
+    wait_until(lambda: not server.busy(), limit_sec=30, pause_sec=0.005)
+    return time.monotonic() - started

@@ -1,0 +1,106 @@
+"""A language model's server in a process of its own, which breaks in the way that it is asked to.
+
+The last word of what the user says names the way: `PLAYS`.
+"""
+
+import asyncio
+import subprocess
+import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from tests.server_process import ROOT, free_port
+from tests.stub_llm import Asked, Play, StubLlm, Wire, chunk, events, hangs, refuses, says, waits
+
+WORDS = "The fox runs over the hill. It sleeps under an old tree, and in the morning it wakes. "
+SLOW_SEC = 0.05
+
+
+async def _writes_slowly(asked: Asked, wire: Wire) -> None:
+    wire.head()
+    for word in (WORDS * 4).split(" "):
+        wire.event(chunk(f"{word} "))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wire.gone.wait(), SLOW_SEC)
+    wire.event(chunk(finish="stop"))
+    wire.event("[DONE]")
+    wire.end()
+
+
+async def _is_cut(asked: Asked, wire: Wire) -> None:
+    wire.head()
+    wire.event(chunk(WORDS + "And then"))
+    wire.close()
+
+
+def plays() -> dict[str, Play]:
+    """By the last word of the question."""
+    never = asyncio.Event()
+    return {
+        "soundly": says(WORDS),
+        "slowly": _writes_slowly,
+        "never": hangs,
+        "halfway": waits(never, [chunk(WORDS + "And then")]),
+        "cut": _is_cut,
+        "broken": refuses(500, "It broke.", code="broken"),
+        "full": refuses(429, "Too many.", headers={"retry-after": "7"}),
+        "forbidden": refuses(401, "No.", code="invalid_api_key"),
+        "error": events(chunk(WORDS), {"error": {"message": "It broke.", "code": "broken"}}),
+        "nothing": events(),
+        "silence": says(),
+        "garbage": events("{not json", "<html>"),
+    }
+
+
+class LlmProcess:
+    """`with LlmProcess() as llm`: serves at once; `kill` and `start` again on the same port."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> None:
+        """Until it listens."""
+        command = [sys.executable, "-m", "tests.faults.fault_llm", str(self.port)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"listens\n"
+
+    def kill(self) -> None:
+        """With SIGKILL."""
+        self._process.kill()
+        self._process.communicate()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+
+class _Server(StubLlm):
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.default = self._choose
+        self._plays = plays()
+
+    async def _choose(self, asked: Asked, wire: Wire) -> None:
+        await self._plays[asked.body["messages"][-1]["content"].split()[-1]](asked, wire)
+
+
+async def serve(port: int) -> None:
+    """For ever."""
+    async with _Server(port):
+        print("listens", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))

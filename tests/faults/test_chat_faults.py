@@ -1,0 +1,392 @@
+"""A real server with a voice and a language model: callers who leave, engines and servers that die.
+
+The tests that share a server go from mild to hard; the last one ends it.
+"""
+
+import json
+import random
+import signal
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.callers import Answer, is_speech, pcm, reset
+from tests.faults.chat_callers import (
+    CHAT,
+    COMPLETIONS,
+    LONG,
+    PCM,
+    QUESTION,
+    SPOKEN,
+    STREAMED,
+    TIMEOUT_SEC,
+    WAV,
+    WAYS,
+    ChatCase,
+    ChatServer,
+    converse,
+    error_event,
+    hear,
+    is_well,
+    local_model,
+    seconds_until_rest,
+    told,
+)
+from tests.faults.conftest import warm
+from tests.faults.fault_server import PAGE
+from tests.faults.rows import Row
+from tests.faults.test_leaving import ABORT_LIMIT_SEC
+from tests.faults.test_lifecycle import UnreadyServer, of_session, rest_of
+from tests.faults.test_sockets import BareSession, session
+from tests.served import wait_until
+from tests.server_process import ServerProcess, lives
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+NUM_LEAVING, NUM_AT_ONCE = 104, 8
+NUM_IN_A_ROW, NUM_CHATS = 50, 200
+MANY_TURNS = 10_000
+SHORT: dict[str, Any] = {"max_tokens": 12}
+
+# Bytes of an answer that takes some seconds.
+MOST_BYTES = {"chat": 50_000, "chat text": 2_000, "completion events": 60_000}
+MOST_BYTES |= {"spoken completion events": 90_000, "socket": 60_000}
+
+
+def warm_chat(server: ChatServer) -> None:
+    """As `warm`, in every way of chat too."""
+    warm(server, num_requests=14)
+    with ThreadPoolExecutor(NUM_AT_ONCE) as callers:
+        ways = [*WAYS] * 3
+        asked = [callers.submit(server.talk, way, **SHORT) for way in ways]
+        assert {each.result().status for each in asked} == {200}
+    assert server.talk("chat text", **LONG).status == 200
+    with session(server) as socket:
+        converse(socket, **SHORT)
+    server.base = server.held()
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory, tiny_gemma: Path) -> Iterator[ChatServer]:
+    with ChatServer(tmp_path_factory.mktemp("talker"), **local_model(tiny_gemma)) as server:
+        warm_chat(server)
+        yield server
+
+
+def messages(*turns: tuple[str, str]) -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+def turns(num: int) -> list[dict[str, str]]:
+    """Of both, by turns."""
+    roles = ("user", "assistant")
+    return [{"role": roles[n % 2], "content": f"The {n}. word."} for n in range(num)]
+
+
+def test_bad_input(talker: ChatServer, rows: list[Row]) -> None:
+    user = messages(("user", QUESTION))
+    spoken = {**user, **SPOKEN}
+    bad: list[tuple[str, object, int, str]] = [
+        (CHAT, {"message": ""}, 400, "invalid_value"),
+        (CHAT, {"message": " \n"}, 400, "invalid_value"),
+        (CHAT, {}, 400, "missing_required_parameter"),
+        (CHAT, {"message": None}, 400, "invalid_value"),
+        (CHAT, {"message": "a" * 40_000}, 400, "string_above_max_length"),
+        (CHAT, {"message": "A.", "voice": "nobody"}, 400, "voice_not_found"),
+        (CHAT, {"message": "A.", "response_format": "avi"}, 400, "unsupported_response_format"),
+        (CHAT, {"message": "A.", "history": [{"role": "x", "content": ""}]}, 400, "invalid_value"),
+        (CHAT, {"message": "A.", "history": turns(20_001)}, 400, "invalid_value"),
+        (CHAT, {"message": "A.", "model": "gpt-9"}, 404, "model_not_found"),
+        (COMPLETIONS, {"messages": []}, 400, "invalid_value"),
+        (COMPLETIONS, messages(("user", " ")), 400, "invalid_value"),
+        (COMPLETIONS, messages(("king", "A.")), 400, "invalid_value"),
+        (COMPLETIONS, messages(("user", "A."), ("assistant", "B.")), 400, "invalid_value"),
+        (COMPLETIONS, spoken, 400, "missing_required_parameter"),
+        (COMPLETIONS, {**spoken, "audio": {"voice": "leo"}}, 400, "missing_required_parameter"),
+        (COMPLETIONS, {**spoken, "audio": {**WAV, "voice": "x"}}, 400, "voice_not_found"),
+        (COMPLETIONS, {**spoken, "audio": WAV, "stream": True}, 400, "unsupported_value"),
+        (COMPLETIONS, {**spoken, "audio": {**PCM, "format": "avi"}}, 400, "unsupported_value"),
+        (COMPLETIONS, {**user, "modalities": ["audio"]}, 400, "unsupported_value"),
+        (COMPLETIONS, {**user, "model": "gpt-9"}, 404, "model_not_found"),
+    ]
+    with ChatCase(rows, talker, "26", f"{len(bad)} bad chats; {MANY_TURNS} turns") as case:
+        for path, body, status, code in bad:
+            answer = talker.post(path, body)
+            case.saw(answer)
+            found = (answer.status, answer.error["code"])
+            assert found == (status, code), (path, str(body)[:80], answer.error)
+        many = turns(MANY_TURNS)
+        last = {"role": "user", "content": QUESTION}
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("chat text", {"history": many}),
+            ("completion", {"messages": [*many, last]}),
+        ]
+        for way, fields in asked:
+            answer = talker.talk(way, **fields, **SHORT)
+            case.note(f"{way}, {MANY_TURNS} turns: {answer.told} in {answer.total_sec:.2f} s")
+            assert is_well(way, answer)
+
+
+def leave(server: ChatServer, way: str, source: random.Random) -> None:
+    """At a random byte of the answer; where it comes in one piece, at a random moment."""
+    with_reset = source.random() < 0.5
+    if way == "socket":
+        bare = BareSession(server, reads=False)
+        bare.send_event({"type": "chat.message", "text": QUESTION, **LONG})
+        left_bytes = 1 + source.randrange(MOST_BYTES[way])
+        while left_bytes > 0 and (block := bare.connection.recv(left_bytes)):
+            left_bytes -= len(block)
+        reset(bare.connection) if with_reset else bare.connection.close()
+        return
+    with server.listen_to(way, **LONG) as listener:
+        if way in STREAMED:
+            assert listener.take(1 + source.randrange(MOST_BYTES[way])) > 0
+        else:
+            time.sleep(source.random())
+        listener.leave(with_reset=with_reset)
+
+
+def test_who_leaves(talker: ChatServer, rows: list[Row]) -> None:
+    source = random.Random(26)
+    ways = [*WAYS, "socket"]
+    done = f"{NUM_LEAVING} callers leave at a random byte or moment, {NUM_AT_ONCE} at once"
+    with (
+        ChatCase(rows, talker, "27", done) as case,
+        ThreadPoolExecutor(NUM_AT_ONCE) as callers,
+    ):
+        free_sec = []
+        for wave in range(NUM_LEAVING // NUM_AT_ONCE):
+            wanted = [ways[(wave + n) % len(ways)] for n in range(NUM_AT_ONCE)]
+            sources = [random.Random(source.random()) for _ in wanted]
+            list(callers.map(leave, [talker] * NUM_AT_ONCE, wanted, sources))
+            free_sec.append(seconds_until_rest(talker))
+            for way in wanted:
+                case.saw(way)
+        median_sec, most_sec = statistics.median(free_sec), max(free_sec)
+        case.note(f"both engines at rest {median_sec:.3f} s (median), {most_sec:.3f} s (most)")
+        case.note(f"after the last of {NUM_AT_ONCE}")
+        assert most_sec <= ABORT_LIMIT_SEC
+
+
+def test_in_a_row_and_at_once(talker: ChatServer, rows: list[Row]) -> None:
+    def ask(number: int) -> tuple[str, Answer]:
+        way = [*WAYS][number % len(WAYS)]
+        return way, talker.talk(way, f"{QUESTION} {number}", max_tokens=8, seed=number)
+
+    def spread(asked: list[tuple[str, Answer]]) -> str:
+        for _way, answer in asked:
+            case.saw(answer)
+            assert (answer.status, answer.is_whole) == (200, True), told(answer)
+            assert not told(answer).startswith("200,")
+        took_sec = [answer.total_sec for _, answer in asked]
+        return f"{statistics.median(took_sec):.2f} s (median), {max(took_sec):.2f} s (most)"
+
+    done = f"{NUM_IN_A_ROW} chats in a row, {NUM_CHATS - NUM_IN_A_ROW} with {NUM_AT_ONCE} at once"
+    before_bytes, before_mb = talker.rss_bytes(), talker.sum_rss_mb()
+    with ChatCase(rows, talker, "28", done) as case, ThreadPoolExecutor(NUM_AT_ONCE) as callers:
+        case.note(f"in a row {spread([ask(number) for number in range(NUM_IN_A_ROW)])}")
+        at_once = callers.map(ask, range(NUM_IN_A_ROW, NUM_CHATS))
+        case.note(f"{NUM_AT_ONCE} at once {spread(list(at_once))}")
+        grown_mb = (talker.rss_bytes() - before_bytes) / 1e6
+        engines_mb = talker.sum_rss_mb() - before_mb
+        case.note(f"memory {grown_mb:+.1f} MB, engine cores {engines_mb:+.1f} MB")
+        assert grown_mb < 20
+
+
+def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> None:
+    """Until `/ready` is 200 again: what is lost says so, the other engine serves."""
+    wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=10, pause_sec=0.01)
+    lost_at = time.monotonic()
+    assert server.status("/ready") == (503, "30")
+    assert server.status("/health")[0] == 200
+    gauges = server.gauges()
+    assert (gauges["chat_up"], gauges["engine_up"]) == ((0.0, 1.0) if is_chat else (1.0, 0.0))
+    num_served = 0
+    while server.status("/ready")[0] != 200:
+        chat = server.talk("chat text", **SHORT)
+        speech = server.ask()
+        if server.status("/ready")[0] == 200:
+            break
+        lost, other = (chat, speech) if is_chat else (speech, chat)
+        assert (lost.status, lost.error["code"]) == (503, "engine_unavailable")
+        assert (other.status, other.is_whole) == (200, True), other.told
+        num_served += 1
+        assert time.monotonic() < lost_at + 120
+    assert num_served > 3
+    what = "speech" if is_chat else "text chats"
+    case.note(f"{num_served} {what} served meanwhile, the lost one 503 engine_unavailable")
+    case.note(f"ready again after {time.monotonic() - lost_at:.0f} s")
+    assert server.gauges()["chat_up"] == 1
+    server.take_as_base()
+
+
+def test_the_language_model_is_killed(talker: ChatServer, rows: list[Row]) -> None:
+    voice, model = talker.cores()
+    begun = ("chat text", "completion events", "spoken completion events")
+    waiting = ("chat", "chat text", "completion", "spoken completion")
+    done = f"kill -9 of the language model's core, {NUM_AT_ONCE} chats in flight"
+    with ExitStack() as stack:
+        case = stack.enter_context(ChatCase(rows, talker, "29", done))
+        callers = stack.enter_context(ThreadPoolExecutor(NUM_AT_ONCE))
+        socket = stack.enter_context(session(talker))
+        speech = callers.submit(talker.ask, input=PAGE)
+        socket.send(json.dumps({"type": "chat.message", "text": QUESTION, **LONG}))
+        assert json.loads(socket.recv(timeout=30))["type"] == "transcript.delta"
+        listeners = {way: stack.enter_context(talker.listen_to(way, **LONG)) for way in begun}
+        for listener in listeners.values():
+            assert listener.take(600) == 600
+        model.suspend()
+        held = {way: callers.submit(talker.talk, way) for way in waiting}
+        wait_until(lambda: talker.num_replies() == NUM_AT_ONCE, limit_sec=TIMEOUT_SEC)
+        killed_at = time.monotonic()
+        model.kill()
+        for way, future in held.items():
+            answer = future.result()
+            case.saw(f"before: {told(answer)}")
+            assert (answer.status, answer.error["code"]) == (503, "engine_unavailable"), way
+            assert answer.headers["retry-after"] == "30"
+        before_sec = time.monotonic() - killed_at
+        assert lives(voice)
+        heard, _ = hear(socket)
+        case.saw(f"socket: {heard[-1]['type']} {heard[-1]['error']['code']}")
+        assert heard[-1]["error"]["code"] == "engine_unavailable"
+        for way, listener in listeners.items():
+            rest = listener.rest_of_bytes()
+            is_cut = not rest.endswith(b"0\r\n\r\n")
+            case.saw(f"after: {'cut' if is_cut else 'error event'}")
+            assert is_cut == (way == "chat text")
+            assert is_cut or b'"code":"engine_unavailable"' in rest
+        case.note(f"ended {before_sec:.2f} s (no byte yet), {time.monotonic() - killed_at:.2f} s")
+        serve_until_ready(talker, case, is_chat=True)
+        answer = speech.result()
+        assert (answer.status, answer.is_whole) == (200, True)
+        assert is_speech(pcm(answer.body), 30, 120)
+        assert talker.cores()[0] == voice
+
+
+def test_the_language_model_is_stopped(talker: ChatServer, rows: list[Row]) -> None:
+    voice, model = talker.cores()
+    done = f"SIGSTOP of the language model's core, LLM_TIMEOUT_SEC={TIMEOUT_SEC}"
+    with ExitStack() as stack:
+        case = stack.enter_context(ChatCase(rows, talker, "30", done))
+        callers = stack.enter_context(ThreadPoolExecutor(NUM_AT_ONCE))
+        begun = stack.enter_context(talker.listen_to("completion events", **LONG))
+        assert begun.take(600) == 600
+        model.suspend()
+        held = {way: callers.submit(talker.talk, way) for way in WAYS}
+        spoken = talker.ask()
+        assert (spoken.status, spoken.is_whole) == (200, True)
+        took_sec = []
+        for way, future in held.items():
+            answer = future.result()
+            case.saw(told(answer))
+            assert (answer.status, answer.error["code"]) == (504, "timeout"), way
+            took_sec.append(answer.total_sec)
+        assert b'"code":"timeout"' in begun.rest_of_bytes()
+        case.saw("after the first byte: error event timeout")
+        case.note(f"504 after {min(took_sec):.2f} to {max(took_sec):.2f} s")
+        assert max(took_sec) < TIMEOUT_SEC + 1
+        serve_until_ready(talker, case, is_chat=True)
+        assert not lives(model)
+        assert talker.cores()[0] == voice
+
+
+def test_the_voice_is_killed(talker: ChatServer, rows: list[Row]) -> None:
+    voice, model = talker.cores()
+    with ExitStack() as stack:
+        done = "kill -9 of the voice's core, 6 chats in flight"
+        case = stack.enter_context(ChatCase(rows, talker, "31", done))
+        callers = stack.enter_context(ThreadPoolExecutor(NUM_AT_ONCE))
+        held: dict[str, Future[Answer]] = {
+            way: callers.submit(talker.talk, way, **LONG) for way in WAYS
+        }
+        wait_until(lambda: talker.num_active() >= 3, limit_sec=20, pause_sec=0.005)
+        voice.kill()
+        for way, future in held.items():
+            answer = future.result()
+            case.saw(f"{way}: {told(answer)}")
+            if way == "chat text" or way.startswith("completion"):
+                assert is_well(way, answer), told(answer)
+            elif answer.status == 200:
+                code = error_event(answer).get("code")
+                assert code == "engine_unavailable" or not answer.is_whole
+            else:
+                assert (answer.status, answer.error["code"]) == (503, "engine_unavailable")
+        serve_until_ready(talker, case, is_chat=False)
+        assert talker.cores()[0] == model
+
+
+def end_of(server: ChatServer) -> str:
+    """Waits for it: with status 0, and without a process left."""
+    started = time.monotonic()
+    status = server.process.wait(100)
+    wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
+    assert status == 0
+    return f"exit status {status} after {time.monotonic() - started:.1f} s, no process left"
+
+
+def test_sigterm_with_chats_in_flight(talker: ChatServer, rows: list[Row]) -> None:
+    """Last, because it ends the server."""
+    with ThreadPoolExecutor(NUM_AT_ONCE) as callers, session(talker) as socket:
+        held = {way: callers.submit(talker.talk, way, max_tokens=40, **LONG) for way in WAYS}
+        ask = {"type": "chat.message", "text": QUESTION, "max_tokens": 40, **LONG}
+        socket.send(json.dumps(ask))
+        while not isinstance(socket.recv(timeout=30), bytes):
+            pass
+        talker.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: talker.status("/ready")[0] == 503, limit_sec=5)
+        refused = talker.talk("chat text")
+        assert (refused.status, refused.error["code"]) == (503, "shutting_down")
+        found, sound, code = rest_of(socket)
+        answers = {way: future.result() for way, future in held.items()}
+        ended = end_of(talker)
+    kinds = [event["type"] for event in found if event["type"] != "chunk.start"]
+    seen = f"{len(answers)} whole; a new one {refused.told}; "
+    seen += f"WebSocket {kinds[-2:]}, closed with {code}; {ended}"
+    rows.append(Row("32", "SIGTERM with seven chats in flight", seen))
+    for way, answer in answers.items():
+        assert is_well(way, answer), (way, told(answer))
+    assert is_speech(pcm(sound), 2, 60)
+    assert (kinds[-2:], code) == (["audio.done", "error"], 1001)
+
+
+class UnreadyChatServer(UnreadyServer, ChatServer):
+    """Entered while it loads."""
+
+    def wait_for_voice(self) -> None:
+        """And for the core of the language model, which then loads."""
+        wait_until(lambda: len(self.cores()) == 2, limit_sec=120, pause_sec=0.05)
+
+
+def test_a_server_that_is_killed(tmp_path: Path, tiny_gemma: Path, rows: list[Row]) -> None:
+    with UnreadyChatServer(tmp_path, **local_model(tiny_gemma)) as server:
+        server.wait_for_voice()
+        spoken, asked = server.ask(), server.talk("chat text")
+        assert spoken.told == "200"
+        assert (asked.status, asked.error["code"]) == (503, "engine_unavailable")
+        assert server.status("/ready")[0] == 503
+        seen = f"speech {spoken.told}, chat {asked.told}, /ready 503"
+        rows.append(Row("33 load", "requests while the language model loads", seen))
+        ServerProcess.wait_ready(server)
+        left = server.descendants()
+        with server.listen_to("chat", **LONG) as listener:
+            assert listener.take(10_000) == 10_000
+            server.process.kill()
+            started = time.monotonic()
+            wait_until(lambda: not any(map(lives, left)), limit_sec=10)
+        seen = f"the last of {len(left)} processes ended {time.monotonic() - started:.1f} s later"
+        rows.append(Row("33 kill", "SIGKILL of the server with a chat in flight", seen))
+
+
+def test_sigterm_while_it_loads(tmp_path: Path, tiny_gemma: Path, rows: list[Row]) -> None:
+    with UnreadyChatServer(tmp_path, **local_model(tiny_gemma)) as server:
+        server.wait_for_voice()
+        server.process.send_signal(signal.SIGTERM)
+        rows.append(Row("33 SIGTERM", "SIGTERM while the language model loads", end_of(server)))
+        assert "Traceback" not in server.log.read_text()
