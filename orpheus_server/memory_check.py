@@ -2,9 +2,9 @@
 
 import psutil
 
-from orpheus_server.chat_config import check_chat_files
 from orpheus_server.choice import Choice
 from orpheus_server.errors import StartError
+from orpheus_server.llm.chat_config import check_chat_files
 from orpheus_server.memory_plan import MemoryNeed, check_gpu, check_ram, check_shares
 from orpheus_server.settings import Settings
 from orpheus_server.weights import (

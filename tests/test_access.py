@@ -23,8 +23,8 @@ from websockets.typing import Origin, Subprotocol
 from orpheus_server.access import FREE_PATHS, Access, caller_of
 from orpheus_server.api_keys import parse_api_keys
 from orpheus_server.app import create_app
-from orpheus_server.echo_model import EchoModel
 from orpheus_server.errors import StartError
+from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.logs import configure_logging
 from orpheus_server.settings import Settings
 from tests.served import ServedFakes

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from orpheus_server.echo_model import EchoModel
+from orpheus_server.llm.echo_model import EchoModel
 from tests import ear
 from tests.live import LiveServer, wait_until
 

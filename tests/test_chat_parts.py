@@ -17,7 +17,7 @@ from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import ChatModel
-from orpheus_server.local_chat_model import LocalChatModel
+from orpheus_server.llm.local_chat_model import LocalChatModel
 from orpheus_server.settings import load_settings
 
 pytestmark = pytest.mark.anyio

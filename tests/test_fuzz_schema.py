@@ -15,8 +15,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from orpheus_server.echo_model import EchoModel
 from orpheus_server.encoders import FORMATS
+from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.settings import Settings
 from tests.fuzz import Effort, efforts, leaves_nothing
 from tests.served import ServedFakes

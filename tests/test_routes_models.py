@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from orpheus_server.echo_model import EchoModel
+from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.published import ENGLISH
 from tests.support import FakeServer
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from vllm.config import VllmConfig
 
-from orpheus_server.chat_config import MIN_MODEL_LEN
 from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine
 from orpheus_server.engines.vllm_start import VllmOptions, engine_args, start_engine
+from orpheus_server.llm.chat_config import MIN_MODEL_LEN
 
 
 def build_chat_engine(

@@ -8,7 +8,7 @@ from orpheus_server.access import SUBPROTOCOL, caller_of, deny_handshake
 from orpheus_server.errors import OrpheusError
 from orpheus_server.http_errors import error_response, orpheus_error_response
 from orpheus_server.runtime import Runtime
-from orpheus_server.stream_session import StreamSession
+from orpheus_server.session.stream_session import StreamSession
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from orpheus_server.conversation import ChatMessage
 from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest, TokenRequest
-from orpheus_server.local_chat_model import LocalChatModel
+from orpheus_server.llm.local_chat_model import LocalChatModel
 from orpheus_server.speech_json import load_speech_json
 from tests.live import LiveServer
 

@@ -1,0 +1,282 @@
+"""Reads the markup of a text that comes in pieces, and does what its rules say.
+
+What a place means is decided by the text around it, so how it was cut makes no difference.
+"""
+
+import re
+
+from orpheus_server.speakable import rules
+from orpheus_server.speakable.lines import Line, SpokenLines
+from orpheus_server.speakable.rules import LATIN, PICTURES, Effect, Rule
+from orpheus_server.speakable.spans import (
+    BracketKind,
+    Skip,
+    find_brackets,
+    find_cut_brackets,
+    skip_address,
+    skip_code,
+    skip_target,
+    skip_to,
+)
+
+# What is still open after so many characters is no markup.
+MAX_OPEN_CHARS = 400
+# The rules look back this far.
+_NUM_CONTEXT_CHARS = 3
+
+# An address may begin behind a word of another script.
+_WORD = re.compile(rf"[{LATIN}]+|[^\W_{LATIN}{PICTURES}]+")
+# In "a<b and b>c" there is none: behind one letter only what certainly is an attribute.
+_ELEMENT = re.compile(
+    r"/?([A-Za-z](?=\s*/?\Z|\s+[\w-]+\s*=)|[A-Za-z][A-Za-z0-9]+)(?:[\s/].*)?", re.DOTALL
+)
+_UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
+
+# "\\," and the like; two backslashes end a line.
+_FORMULA_SPACE = frozenset("\\,;:!")
+
+_LINE_EFFECTS = {Effect.ITEM: Line.ITEM, Effect.NUMBER: Line.NUMBER, Effect.ROW: Line.ROW}
+_LINE_EFFECTS |= {Effect.HEADING: Line.HEADING}
+
+
+class MarkupReader:
+    """Writes the words of a text to `lines`, up to the word or mark that has just begun.
+
+    Only a construct that is really open makes it wait, for `MAX_OPEN_CHARS` characters at most.
+    """
+
+    def __init__(
+        self, *, tags: frozenset[str], is_inside: bool = False, is_formula: bool = False
+    ) -> None:
+        self.lines = SpokenLines()
+        self._tags = tags
+        self._buffer = " " if is_inside else "\n"
+        self._at = len(self._buffer)
+        self._is_line_start = not is_inside
+        self._is_formula = is_formula
+        # Steps over what is left out, however long it is.
+        self._skip: Skip | None = None
+
+    def read(self, text: str, *, is_end: bool) -> None:
+        """Read on; at the end what is open is read as it is."""
+        self._buffer += text
+        self._is_end = is_end
+        while self._at < len(self._buffer) and self._go_on():
+            pass
+        start = max(0, self._at - _NUM_CONTEXT_CHARS)
+        self._buffer = self._buffer[start:]
+        self._at -= start
+
+    def _go_on(self) -> bool:
+        return self._skip_on(self._skip) if self._skip else self._step()
+
+    def _step(self) -> bool:
+        """Takes the next word, mark or construct; False if it is not certain yet."""
+        char = self._buffer[self._at]
+        if char.isspace():
+            self._take_space(char)
+            return True
+        self._stop = min(len(self._buffer), self._at + MAX_OPEN_CHARS)
+        self._may_wait = not self._is_end and self._stop - self._at < MAX_OPEN_CHARS
+        for at_line_start in (True, False)[not self._is_line_start :]:
+            for rule in rules.rules_for(char, at_line_start=at_line_start):
+                if self._may_wait and rule.open.match(self._buffer, self._at, self._stop):
+                    return False
+                match = rule.full.match(self._buffer, self._at, self._stop)
+                if match and self._do(rule, match):
+                    return True
+        return self._take_mark(char)
+
+    def _take_mark(self, char: str) -> bool:
+        """What no rule knows: brackets, and what means something only in its line."""
+        if char in "[!":
+            return self._take_brackets(char)
+        if char in "{}" and self._is_formula:
+            if self._may_wait and self._at + 1 == self._stop:
+                return False
+            is_fraction = self._buffer.startswith("}{", self._at)
+            self.lines.put("/" * is_fraction)
+            return self._move(self._at + 1 + is_fraction)
+        if char == "|" and self.lines.line is Line.ROW:
+            self.lines.pause()
+            return self._move(self._at + 1)
+        word = _WORD.match(self._buffer, self._at)
+        return self._write(word.end() if word else self._at + 1)
+
+    def _take_space(self, char: str) -> None:
+        self._at += 1
+        if char != "\n":
+            self.lines.space(char)
+            return
+        # No formula goes on behind a blank line.
+        self._is_formula &= not self._is_line_start
+        self._end_line()
+
+    def _end_line(self) -> None:
+        self.lines.end_line()
+        self._is_line_start = True
+
+    def _move(self, end: int) -> bool:
+        self._is_line_start = False
+        self._at = end
+        return True
+
+    def _write(self, end: int) -> bool:
+        self.lines.put(self._buffer[self._at : end])
+        return self._move(end)
+
+    def _speak(self, text: str, *, is_formula: bool = False) -> None:
+        """Markup inside of markup."""
+        is_formula = is_formula or self._is_formula
+        inner = MarkupReader(tags=self._tags, is_inside=True, is_formula=is_formula)
+        inner.read(text, is_end=True)
+        spoken = " ".join(inner.lines.take().split())
+        self.lines.num_left_out += inner.lines.num_left_out
+        if spoken:
+            self.lines.put(spoken)
+        else:
+            self.lines.leave_out()
+
+    def _do(self, rule: Rule, match: re.Match[str]) -> bool:
+        """Does what the rule says; False if it does not apply after all."""
+        text, end = rule.spoken(match), match.end()
+        match rule.effect:
+            case Effect.ESCAPE if self._is_formula and text in _FORMULA_SPACE:
+                self.lines.pause() if text == "\\" else self.lines.begin_word()
+            case Effect.TEXT | Effect.ESCAPE:
+                self.lines.put(text)
+            case Effect.SPEAK | Effect.FORMULA:
+                self._speak(text, is_formula=rule.effect is Effect.FORMULA)
+            case Effect.HEADING_END if self.lines.line is not Line.HEADING:
+                return False
+            case Effect.DROP | Effect.HEADING_END:
+                self.lines.drop()
+            case Effect.LEAVE_OUT | Effect.PAUSE:
+                return self._take_sign(rule.effect, text, end)
+            case Effect.ITEM | Effect.NUMBER | Effect.ROW | Effect.HEADING | Effect.QUOTE:
+                return self._take_prefix(rule.effect, text, end)
+            case Effect.LINE | Effect.UNDERLINE:
+                if rule.effect is Effect.UNDERLINE:
+                    self.lines.underline()
+                self.lines.line = Line.PLAIN
+                self._at = end
+                return True
+            case Effect.FENCE | Effect.BLOCK:
+                return self._take_block(rule.effect, text, end)
+            case Effect.ADDRESS:
+                return self._take_address(text)
+            case Effect.ELEMENT:
+                return self._take_element(text, end)
+            case Effect.MATH:
+                self._is_formula = not self._is_formula if text == "$$" else text in ("\\(", "\\[")
+                self.lines.drop()
+            case Effect.COMMAND:
+                return self._take_command(text, end)
+        return self._move(end)
+
+    def _take_sign(self, effect: Effect, text: str, end: int) -> bool:
+        """A picture or arrow; one that begins a line is the mark of an item."""
+        if self._is_line_start and self.lines.line is Line.PLAIN:
+            self.lines.line = Line.ITEM
+        if effect is Effect.LEAVE_OUT:
+            self.lines.leave_out(rules.count_pictures(text))
+        elif not self._is_line_start:
+            self.lines.pause()
+        self._at = end
+        return True
+
+    def _take_prefix(self, effect: Effect, text: str, end: int) -> bool:
+        self.lines.line = _LINE_EFFECTS.get(effect, self.lines.line)
+        self._at = end
+        self._is_line_start = effect in (Effect.ITEM, Effect.NUMBER, Effect.QUOTE)
+        self.lines.drop()
+        self.lines.put(text)
+        return True
+
+    def _take_block(self, effect: Effect, text: str, end: int) -> bool:
+        self._at = end
+        self.lines.leave_out()
+        if effect is Effect.BLOCK:
+            self._skip = skip_to(text)
+            return True
+        # What came before is spoken while the code is still being written.
+        self.lines.end_paragraph()
+        self._end_line()
+        fence = text[: len(text) - len(text.lstrip(text[0]))]
+        self._skip = skip_code(fence)
+        return True
+
+    def _take_address(self, text: str) -> bool:
+        host = text.rpartition("/")[2].rstrip("._-")
+        self._move(self._at + len(text.rstrip("._-")))
+        self.lines.put(host[4:] if host[:4].lower() == "www." else host)
+        if self._buffer[self._at : self._at + 1] in {*"/?#:@"}:
+            self._skip = skip_address
+        return True
+
+    def _take_element(self, text: str, end: int) -> bool:
+        name = _ELEMENT.fullmatch(text)
+        effect = rules.ELEMENTS.get(name[1].lower()) if name else None
+        if " ".join(text.split()).casefold() in self._tags:
+            return self._write(end)
+        if name and self._buffer[self._at - 1] == "`":
+            self.lines.put(name[1])
+        elif effect is None:
+            # Tags that another voice has, and words in brackets, are known further on.
+            return _UNKNOWN_ELEMENT.fullmatch(text) is not None and self._write(end)
+        elif effect is Effect.PAUSE or (effect is Effect.BREAK and self.lines.line is Line.ROW):
+            self.lines.pause()
+        elif effect is Effect.DROP or (effect is Effect.ITEM and text[0] == "/"):
+            self.lines.drop()
+        else:
+            self._end_line()
+            self.lines.line = _LINE_EFFECTS.get(effect, Line.PLAIN)
+            self._at = end
+            return True
+        return self._move(end)
+
+    def _take_command(self, name: str, end: int) -> bool:
+        sign = rules.SIGNS.get(name)
+        if sign is not None and sign in "→⇒":
+            self.lines.pause()
+        elif sign is not None:
+            self.lines.put(sign)
+        elif name in rules.SILENT_COMMANDS and (
+            self._is_formula or self._buffer[end : end + 1] == "{"
+        ):
+            self.lines.drop()
+        elif self._is_formula:
+            self.lines.begin_word()
+            self.lines.put(name)
+        else:
+            return False
+        return self._move(end)
+
+    def _take_brackets(self, char: str) -> bool:
+        """A link, an image or a note; any other text stays in its brackets."""
+        is_image = char == "!"
+        start = self._at + is_image
+        if start == self._stop and self._may_wait:
+            return False
+        if self._buffer[start : start + 1] != "[":
+            return self._write(start)
+        found = find_brackets(self._buffer, start, self._stop, is_image=is_image)
+        if isinstance(found, int):
+            if self._may_wait:
+                return False
+            found = find_cut_brackets(self._buffer, start, self._stop, is_image=is_image)
+        if found is None:
+            return self._write(self._at + 1)
+        if found.kind is BracketKind.NOTE:
+            self.lines.leave_out()
+        else:
+            self._speak(found.text)
+        if found.kind is BracketKind.CUT_LINK:
+            self._skip = skip_target
+        return self._move(found.end)
+
+    def _skip_on(self, skip: Skip) -> bool:
+        self._at, is_done = skip(self._buffer, self._at, self._is_end)
+        if is_done:
+            self._skip = None
+        return is_done

@@ -1,0 +1,98 @@
+"""Chunks of OpenAI's API as deltas; how they arrive is in test_remote_chat_model.py."""
+
+import json
+
+import pytest
+
+from orpheus_server.errors import ChatModelFailed, RequestError
+from orpheus_server.interfaces import ReplyDelta
+from orpheus_server.llm.refusal import Refusal
+from orpheus_server.llm.streamed_answer import DONE, StreamedAnswer, refusal_in
+from tests.stub_llm import chunk, usage
+
+
+def taken(answer: StreamedAnswer, *events: object) -> list[ReplyDelta]:
+    """What they add, and the end."""
+    texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
+    deltas = [delta for text in texts if (delta := answer.take(text)) is not None]
+    return [*deltas, answer.last()]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("Hi", "Hi"),
+        ([{"type": "text", "text": "Hi"}, {"type": "text", "text": " you"}], "Hi you"),
+        ([{"type": "thinking", "thinking": []}, "odd", {"text": "Hi"}], "Hi"),
+    ],
+)
+def test_content_of_any_shape(content: object, text: str) -> None:
+    event = {"choices": [{"delta": {"content": content}}]}
+    assert taken(StreamedAnswer(), event, DONE) == [
+        ReplyDelta(text, 1),
+        ReplyDelta("", 0, "stop"),
+    ]
+
+
+@pytest.mark.parametrize("content", [None, "", 7, {}, [], [{}]])
+def test_no_content(content: object) -> None:
+    event = {"choices": [{"delta": {"content": content}}]}
+    assert taken(StreamedAnswer(), event, DONE) == [ReplyDelta("", 0, "stop")]
+
+
+@pytest.mark.parametrize(
+    ("counts", "last"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 4}, ReplyDelta("", 3, "stop", 3)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, ReplyDelta("", 0, "stop", 0)),
+        ({"prompt_tokens": None}, ReplyDelta("", 0, "stop")),
+        ({"prompt_tokens": -1, "completion_tokens": "4"}, ReplyDelta("", 0, "stop")),
+        (None, ReplyDelta("", 0, "stop")),
+    ],
+)
+def test_counts(counts: object, last: ReplyDelta) -> None:
+    events = chunk("Hi"), chunk(finish="stop"), {"choices": [], "usage": counts}
+    assert taken(StreamedAnswer(), *events)[-1] == last
+
+
+def test_counts_of_every_chunk() -> None:
+    """Some servers tell them all along: the last ones count."""
+    first = {**chunk("Hi"), "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    answer = StreamedAnswer()
+    assert taken(answer, first, usage(3, 9), DONE) == [
+        ReplyDelta("Hi", 1),
+        ReplyDelta("", 8, "stop", 3),
+    ]
+
+
+def test_text_that_was_held_back_is_not_lost() -> None:
+    assert taken(StreamedAnswer(), chunk("<thi"), DONE) == [
+        ReplyDelta("", 1),
+        ReplyDelta("<thi", 0, "stop"),
+    ]
+
+
+def test_not_a_word() -> None:
+    with pytest.raises(ChatModelFailed, match="no chat completion"):
+        taken(StreamedAnswer(), DONE)
+
+
+def test_an_error_that_says_what_it_is() -> None:
+    with pytest.raises(RequestError):
+        StreamedAnswer().take('{"error": {"code": "context_length_exceeded"}}')
+
+
+@pytest.mark.parametrize(
+    ("error", "refusal"),
+    [
+        ("Busy", Refusal(0, text="busy")),
+        (None, Refusal(0, text="none")),
+        ({"code": 500, "param": "x"}, Refusal(0, "500", "x", "{'code': 500, 'param': 'x'}")),
+    ],
+)
+def test_errors_of_any_shape(error: object, refusal: Refusal) -> None:
+    assert refusal_in(error) == refusal
+
+
+def test_a_long_error_is_not_read_to_its_end() -> None:
+    assert len(refusal_in("x" * 100_000).text) == 4000

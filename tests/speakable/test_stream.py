@@ -1,0 +1,492 @@
+"""What a chat model writes as speech: each construct, and that deltas make no difference."""
+
+import re
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from types import FrameType
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from orpheus_server.english import normalise
+from orpheus_server.planning import SpeechLimits
+from orpheus_server.speakable.markup import MAX_OPEN_CHARS
+from orpheus_server.speakable.rules import INLINE_ROWS, LINE_ROWS
+from orpheus_server.speakable.stream import SpeakableStream, make_speakable
+from orpheus_server.text_stream import TextStream
+
+TAGS = frozenset({"laugh", "sigh", "작은 웃음", "long_sigh"})
+LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+
+PROSE = [
+    "Dr. Smith paid 3.50 for 2 apples, e.g. red ones. She smiled.",
+    "It is 5 < 6, 7 > 3 and AT&T & co.; really?! Yes... (no)",
+    "In C# and C++ it costs $5 or €3.20, i.e. 20 % at ~5 °C.",
+    "It grew from $5 to $10. Call 555-1234 at 10:30 a.m. - or don't.",
+    'He said: "Stop it, please!" — and left; it\'s 1/2 past #1.',
+    "Write to anna@example.com or see node.js [sic] and a[i] (see below).",
+    "Two  spaces and\ta tab stay.",
+    # What once was taken for markup, and lost with the words in it.
+    "If a<b and b>c, or a <b and i> d, then x<y.",
+    "The list [1, 2, 3] has a[0] and a[1], which lie in [0, 10] or [1-3].",
+    "So arr[i][j] calls handlers[name](event) and rows[i](x).",
+    "Adobe XD is a tool, and 5$-6$ is a price.",
+    "One line\nand the next of it.\n\nA new paragraph.",
+    "Il a dit « Bravo ! » et c'est tout : 3,5 % d'entre eux. Ça va ?",
+    "Er sagte: „Am 24. Dezember, z. B. um 8 Uhr!“ – und ging.",
+    "¿Cómo está usted, Sr. Gil? ¡Bien! L'hai già visto, però?",
+    "안녕하세요. 오늘은 날씨가 좋네요! (정말로요) 3.5도입니다.",
+    "वह आया। नमस्ते, कैसे हैं आप? क्\u200dष और क\u094dष।",
+    "今天天气好。「我们去公园」，你好吗？【重要】二○二四年……好的！",
+    "كيف حالك؟ أنا بخير، شكرا. می\u200cخواهم",
+    "Привет! Как дела? Это «пример»: №5 и §3.",
+]
+
+MARKUP = [
+    # Headings end as sentences.
+    ("# Title\nText here.", "Title.\nText here."),
+    ("###### Deep #5 ##\n\nText", "Deep #5.\n\nText"),
+    ("## What now?\nWe go.", "What now?\nWe go."),
+    ("Title\n=====\nText", "Title.\nText"),
+    ("Title\r\n---\r\nText", "Title.\nText"),
+    ("#hashtag is no heading", "#hashtag is no heading"),
+    ("# 标题\n正文", "标题。\n正文"),
+    # Lists: a few words are enumerated, longer items are sentences.
+    ("- milk\n- bread\n- eggs\n\nDone.", "milk,\nbread,\neggs.\n\nDone."),
+    ("You need\n* flour\n* **sugar**", "You need,\nflour,\nsugar."),
+    ("+ one\n+ two", "one,\ntwo."),
+    ("• one\n•two\n◦ three (or so)", "one,\ntwo,\nthree (or so)."),
+    (
+        "- an item that goes on\n  in the next line\n- b",
+        "an item that goes on\n  in the next line,\nb.",
+    ),
+    (
+        "- this is an item which is much too long to be enumerated\n- b",
+        "this is an item which is much too long to be enumerated.\nb.",
+    ),
+    ("1. Mix it\n2. Bake at 3.5 bar\n10) Eat", "1. Mix it.\n2. Bake at 3.5 bar.\n10. Eat."),
+    ("1. Fruit\n   - apples\n   - pears\n2. Cake", "1. Fruit,\napples,\npears.\n2. Cake."),
+    ("- Dinner: rice\n- Tea, cake\n- Bed", "Dinner: rice.\nTea, cake.\nBed."),
+    ("a) one\nb) two", "a) one,\nb) two."),
+    ("- [x] done\n- [ ] open\n1. [X] yes", "done,\nopen.\n1. yes."),
+    ("1\\. It was so", "1. It was so"),
+    ("-5 degrees and -x", "-5 degrees and -x"),
+    ("On the list: * milk * bread", "On the list: milk, bread"),
+    # Quotes.
+    ("> quoted *text*\n> and more\n\nNo", "quoted text\nand more\n\nNo"),
+    ("> > - deep\n> > - down", "deep,\ndown."),
+    ("> [!NOTE]\n> Mind this.", "NOTE\nMind this."),
+    # Emphasis, and marks that are none.
+    ("**bold**, *it*, ***both*** and ~~no~~", "bold, it, both and no"),
+    ("__bold__, _it_, __init__, snake_case_name", "bold, it, init, snake case name"),
+    ("half**bold**word, He*ll*o", "halfboldword, Hello"),
+    ("**你好**。*world*!", "你好。world!"),
+    ("** glitch ** here", "glitch here"),
+    ("5 * 3 is 5*3, a * b, box * 2, (2) * (3)", "5 × 3 is 5×3, a × b, box × 2, (2) × (3)"),
+    ("2**3 and ~5 and ~/bin", "2 3 and ~5 and ~/bin"),
+    # The factors of a product once became one word.
+    ("2*x is a*b*c or n*(n+1)", "2×x is a×b×c or n×(n+1)"),
+    ("$5 * $3 and *I*, *a* b", "$5 × $3 and I, a b"),
+    ("**<laugh>** _<sigh>_ <long_sigh> `<laugh>`", "<laugh> <sigh> <long_sigh> <laugh>"),
+    # Code: a word of it is said, a block is not.
+    ("use `foo_bar` and ``x`` now", "use foo bar and x now"),
+    ("it is `row[1]` here, a fact[1]", "it is row[1] here, a fact"),
+    ("the `<div>` and it`s", "the div and it's"),
+    ("Code:\n```python\nprint(1)\n\n# no\n```\nAfter", "Code:\n\nAfter"),
+    ("Code\n~~~\nx\n```\n ~~~~ \nAfter", "Code\n\nAfter"),
+    ("1. Do:\n   ```sh\n   rm x\n   ```\n2. Go", "1. Do:\n\n2. Go."),
+    ("> ```\n> x\n> ```\n> After", "After"),
+    ("Well\n```py\nnever closed", "Well\n\n"),
+    ("```one``` line", "one line"),
+    ("```py title='a b'\nx\n```\nYes", "Yes"),
+    ("So: ```py \nx = 1```\nYes", "So:\n\nYes"),
+    ("````md\n```\nx\n```\n````\nYes", "Yes"),
+    # Links, images, notes.
+    ('see [the *docs*](https://a.com/x_(y) "T (t)") now', "see the docs now"),
+    ("[text][1], [text][] and [a [b] c](d)", "text, text and a [b] c"),
+    ("![a cat](cat.png) [![badge](b.svg)](c)", "a cat badge"),
+    ("so ![](x.png) it is![1]", "so it is!"),
+    ("A fact [^1]. Another[2][3]. Third【4†source】.", "A fact. Another. Third."),
+    ("[1]: https://x.com 'T'\n[^a]: A note.", "A note."),
+    ("[sic], [read this](or not), a[i", "[sic], [read this](or not), a[i"),
+    ("un[believable](https://a.com)[1]", "unbelievable"),
+    ("[long](https://a.com/" + "x" * 500 + ") now", "long now"),
+    ("[cut](https://a.com", "cut"),
+    # Addresses.
+    ("at https://www.example.com/a/b?x=1.", "at example.com."),
+    ("(see http://a.b.org), or www.foo.org/x!", "(see a.b.org), or foo.org!"),
+    ("**https://a.com/x_y** http://localhost:8000/docs", "a.com localhost"),
+    ("<https://a.com/b> <anna@b.com> mailto:c@d.com", "a.com anna@b.com c@d.com"),
+    ("ftp://a.com/b and 请看https://a.com/b。谢谢", "a.com and 请看a.com。谢谢"),
+    ("https://a.com에서 봐요", "a.com에서 봐요"),
+    ("https://a.com/" + "x.y," * 400 + "z, and on", "a.com, and on"),
+    # Tables.
+    (
+        "| A | B |\n|---|:-:|\n| 1 | yes. |\n| 2 | |\n\nText",
+        "A, B.\n1, yes.\n2.\n\nText",
+    ),
+    ("A | B\n--- | ---\n1 | 2", "A, B.\n1, 2"),
+    ("|苹果|梨|\n|a|", "苹果，梨。\na."),
+    ("a || b", "a || b"),
+    # Rules.
+    ("One.\n\n---\n\nTwo.", "One.\n\nTwo."),
+    ("* * *\n___\nTwo --- three", "Two — three"),
+    # Formulas.
+    ("So $x^2 + y_1 = \\alpha$ costs $5.", "So x² + y 1 = alpha costs $5."),
+    ("\\(a \\times b\\) and $$c \\leq d$$", "a × b and c ≤ d"),
+    ("\\[ \\frac{1}{2} \\pi r^{2} \\to \\text{all} \\]", "1/2 pi r², all"),
+    ("It is $5/month or $5-$10, $HOME and $PATH", "It is $5/month or $5-$10, $HOME and $PATH"),
+    ("\\begin{aligned}x\\end{aligned}", "x"),
+    ("It is $5 or 6$, and $7; or 8$", "It is $5 or 6$, and $7; or 8$"),
+    ("$$\na = 1 \\\\\nb\\,c = 2\\%\n$$", "a = 1.\nb c = 2%"),
+    ("2\\times 3 in C:\\text\\new", "2× 3 in C:\\text\\new"),
+    # HTML.
+    ("one<br>two<br/>three", "one\ntwo\nthree"),
+    ("<p>One</p><p>Two</p><ul><li>a</li><li>b</li></ul>", "One\n\nTwo\n\na,\nb."),
+    ("<b class='x'>bold</b> H<sub>2</sub>O", "bold H2O"),
+    ("| a<br>b | c |", "a, b, c."),
+    ("no <!-- secret\n\nnote --> more", "no more"),
+    ("<think>\nLet me see.\n</think>\n\n# Hello", "Hello."),
+    ("<thinking>x</thinking>Yes, a <think> or `<!--`", "Yes, a <think> or <!--"),
+    ("<happy> <enter> <|eot_id|> <custom_token_5>", "<happy> <enter> <|eot_id|> <custom_token_5>"),
+    ("a &amp; b&nbsp;&lt; c &#39;d&#x27; &none; &zwj;", "a & b < c 'd' &none;"),
+    # Escapes.
+    ("\\*not bold\\* snake\\_case 5 \\* 3 \\[x\\]", "*not bold* snake case 5 × 3 x"),
+    ("a\\\nb", "a\nb"),
+    # Pictures leave no gap before punctuation, and words stay apart.
+    ("Great 🎉! Yes 👨\u200d👩\u200d👧, so🎉now", "Great! Yes, so now"),
+    ("Done.🎉Next (😀 one) 😀", "Done. Next (one)"),
+    ("👍🏽 🇩🇪🇫🇷 🏳️\u200d🌈 ❤️ ☎️ ℹ️ ok ©️ ♯", "ok © ♯."),
+    ("1️⃣ First\n2️⃣ Second 3️⃣", "1. First.\n2. Second."),
+    ("✅ Fast\n❌ slow", "Fast,\nslow."),
+    ("Super 🎉 !\n\n🎉\n\nJa", "Super!\n\nJa"),
+    ("你好😀世界", "你好世界"),
+    # Arrows are a pause.
+    ("A → B, a -> b => c ➡️ d", "A, B, a, b, c, d"),
+    ("→ next\n→ last", "next,\nlast."),
+    ("你好 → 世界", "你好，世界"),
+    # Faces and names of pictures.
+    ("Ha =) Hi :-) there ;) you :D. And XD!", "Ha Hi there you. And!"),
+    ("I <3 it :smile: at 10:30:45 ^^", "I it at 10:30:45"),
+    # Repeated marks.
+    ("No!!! What?!?! Well..... so…", "No! What?! Well... so…"),
+    ("what⁉️ no‼️ 真的！！！", "what? no! 真的！"),
+]
+
+
+def feed_all(deltas: list[str]) -> list[str]:
+    """The text after each delta, and after the flush."""
+    stream = SpeakableStream(tags=TAGS)
+    return [*(stream.feed(delta) for delta in deltas), stream.flush()]
+
+
+def cut(text: str, places: list[int]) -> list[str]:
+    edges = sorted({0, len(text), *(place for place in places if place < len(text))})
+    return [text[start:end] for start, end in pairwise(edges)]
+
+
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+def join_chunks(text: str, size: int) -> list[str]:
+    """The chunks of a chat model's answer in tokens of that size."""
+    speakable = SpeakableStream(tags=TAGS)
+    stream = TextStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
+    chunks: list[str] = []
+    for start in range(0, len(text), size):
+        chunks += stream.feed(speakable.feed(text[start : start + size]))
+    return [*chunks, *stream.feed(speakable.flush()), *stream.flush()]
+
+
+@pytest.mark.parametrize(("text", "spoken"), MARKUP)
+def test_markup_is_resolved(text: str, spoken: str) -> None:
+    assert make_speakable(text, tags=TAGS).strip(" ") == spoken
+    assert "".join(feed_all(list(text))).strip(" ") == spoken
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_prose_passes_as_it_is(text: str) -> None:
+    assert make_speakable(text) == text
+    assert "".join(feed_all(list(text))) == text
+
+
+def test_every_rule_is_used() -> None:
+    """A rule that no text of the tables reaches would be one that another has taken over."""
+    text = "\n".join([*(text for text, _ in MARKUP), *PROSE])
+    for _, pattern, _ in (*LINE_ROWS, *INLINE_ROWS):
+        assert re.search("".join(pattern.split(" ")), text), pattern
+
+
+@pytest.mark.parametrize(
+    ("deltas", "parts"),
+    [
+        # Prose waits for nothing but a mark at its end.
+        ("Hello there.| How", ["Hello there.", " How", ""]),
+        ("Hel|lo wor|ld", ["Hel", "lo wor", "ld", ""]),
+        ("Stop!| Now|!| So", ["Stop", "! Now", "", "! So", ""]),
+        ("It is *|*so*|* nice", ["It is", " so", " nice", ""]),
+        ("It costs $5 for| you", ["It costs $5 for", " you", ""]),
+        ("a snake_|case", ["a snake", " case", ""]),
+        ("see [the| docs](htt|ps://a.b)| now", ["see", "", " the docs", " now", ""]),
+        ("see https:|//a.com|/b.|html.| Next", ["see", "", " a.com", "", ". Next", ""]),
+        # The sentence before a block of code is spoken while that is written.
+        ("Here:\n``|`py|\nx = 1|\n``|`\nAnd", ["Here:", "", "\n\n", "", "And", ""]),
+        ("One.\n|\n|# |Two", ["One.", "\n\n", "", "Two", "."]),
+        ("a &am|p; b", ["a", " & b", ""]),
+        ("x <la|ugh> <| y", ["x", " <laugh>", " < y", ""]),
+        ("x <작은 |웃음>", ["x <작은", " 웃음>", ""]),
+        ("Yes 👨|\u200d👩|. No", ["Yes", "", ". No", ""]),
+        ("open [brack|et", ["open", "", " [bracket"]),
+        ("open ``|`", ["open", "", ""]),
+    ],
+)
+def test_text_comes_when_it_is_certain(deltas: str, parts: list[str]) -> None:
+    assert feed_all(deltas.split("|")) == parts
+
+
+@pytest.mark.parametrize("opening", ["[", "<b ", "$x", "https://", "&", "`<div", "![a](", ":a"])
+def test_what_stays_open_is_let_go(opening: str) -> None:
+    stream = SpeakableStream(tags=TAGS)
+    assert stream.feed("Well, ") == "Well,"
+    words = "and so on " * (MAX_OPEN_CHARS // 10 + 1)
+    assert stream.feed(opening + words + "it goes").endswith("so on it goes")
+
+
+def test_a_flush_begins_anew_and_what_is_left_out_is_counted() -> None:
+    stream = SpeakableStream(tags=TAGS)
+    assert (stream.feed("# Hi 🎉 [a"), stream.num_left_out) == ("Hi", 1)
+    assert (stream.flush(), stream.num_left_out) == (" [a.", 1)
+    assert stream.feed("](b)\n```\nx") == "](b)\n\n"
+    assert (stream.flush(), stream.num_left_out) == ("", 2)
+    assert stream.feed("x 👨\u200d👩\u200d👧👍🏽🇩🇪🇫🇷 :-) [^1] <!-- ") == "x"
+    assert (stream.flush(), stream.num_left_out) == ("", 9)
+    assert (stream.feed("# A") + stream.flush(), stream.flush()) == ("A.", "")
+
+
+# What interacts over the edge of a delta, and long runs that reach the bounds.
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        ["*", "**", "_", "~~", "`", "```", "~~~", "\n", "\n\n", " ", "\t", "\r\n", "# ", "- ", "+ "]
+        + ["1. ", "2) ", "> ", "[", "]", "(", ")", "![", "](", "[^1]", "[1]", "[x] ", "|", "|---|"]
+        + ["---", "===", "<", "</", ">", "<br>", "<laugh>", "<li>", "<!--", "-->", "<think>", "&"]
+        + ["</think>", "&amp;", "#39;", "https://", "www.", "a.com", "/a?b=1", "@", "mailto:", "$"]
+        + ["$$", "$5", "x^2", "\\", "\\(", "\\)", "\\frac", "\\times", "{", "}", "😀", "\u200d"]
+        + ["\ufe0f", "🇩", "🏽", "\u20e3", "→", "->", ":", "-)", ":D", "smile:", ".", "!", "?", "…"]
+        + [
+            "5",
+            "a",
+            "x",
+            "h",
+            "Hello",
+            "Dr. ",
+            "你好",
+            "。",
+            "वह",
+            "안녕",
+            "e\u0301",
+            "'",
+            '"',
+            "❶",
+        ]
+        + ["【4†s】", "%", "~5", "\u200b", "\x1f", "[a](b)", "[a](http://", "(b c)", "\\begin{a}"]
+        + ["y" * 200, "z " * 120, "_" * 40, "-" * 90, "😀" * 60, "|" * 150, "." * 40, "[x](" * 3]
+    ),
+    max_size=40,
+).map("".join)
+CUTS = st.lists(st.integers(0, 400))
+
+
+@settings(deadline=None)
+@given(st.text() | FRAGMENTS, CUTS)
+@example("- `<laugh>`: [a](https://b.c/d_(e).f) 1️⃣ → **x**\n```\nx\n", [])
+def test_deltas_make_no_difference(text: str, places: list[int]) -> None:
+    whole = make_speakable(text, tags=TAGS)
+    assert "".join(feed_all(cut(text, places))) == whole
+    assert "".join(feed_all(list(text))) == whole
+
+
+WORDS = st.sampled_from(
+    ["the", "horse", "a", "Xylophones", "https", "www", "mail", "3.50", "Dr. Who", "e.g. this"]
+    + ["schöne", "garçon", "안녕", "नमस्ते", "今天", "十二", "it's", "well-known", "U.S.", "24/7"]
+)
+SENTENCES = st.builds(
+    lambda words, stop: " ".join(words) + stop,
+    st.lists(WORDS, min_size=1, max_size=12),
+    st.sampled_from([".", "!", "?", "…", "。", "?!", ")", ' ("so")', ": yes", " – no", ""]),
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(SENTENCES, min_size=1, max_size=6), st.sampled_from([" ", "\n\n", "\n", "  "]), CUTS
+)
+def test_sentences_pass_as_they_are(sentences: list[str], gap: str, places: list[int]) -> None:
+    text = gap.join(sentences)
+    assert "".join(feed_all(cut(text, places))) == text
+
+
+# Markup around words, and what of it is heard.
+WRAPPED: list[Callable[[str], tuple[str, str]]] = [
+    lambda words: (words, words),
+    lambda words: (f"**{words}**", words),
+    lambda words: (f"*{words}*", words),
+    lambda words: (f"~~{words}~~ 🎉", words),
+    lambda words: (f"`{words}`", words),
+    lambda words: (f"[{words}](https://a.com/b)", words),
+    lambda words: (f"![{words}][1]", words),
+    lambda words: (f"<b>{words}</b>", words),
+    lambda words: (f"\\({words}\\)", words),
+    lambda words: (f"\n# {words}\n", words),
+    lambda words: (f"\n- {words}\n", words),
+    lambda words: (f"\n7. {words}\n", f"7{words}"),
+    lambda words: (f"\n> {words}\n", words),
+    lambda words: (f"\n| {words} | {words} |\n", words + words),
+    lambda words: (f"\n```\n{words}\n```\n", ""),
+    lambda words: (f"{words} → {words} [^2]", words + words),
+    lambda words: (f"<!-- {words} -->", ""),
+]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(WRAPPED), SENTENCES), max_size=8))
+def test_no_word_of_prose_is_lost(
+    parts: list[tuple[Callable[[str], tuple[str, str]], str]],
+) -> None:
+    wrapped = [wrap(words) for wrap, words in parts]
+    text = make_speakable(" ".join(markup for markup, _ in wrapped))
+    assert letters(text) == letters("".join(words for _, words in wrapped))
+    assert not re.search(r"[*~`#<>|\[\]\\🎉→]", text)
+
+
+HOSTILE = ["[", "*", "`", "<", "_", "$a", "(", "![", "[x](http://", "https://a", "&a", "|", "> "]
+HOSTILE += ["# ", "😀", "a", ".", ":", "\n", "<!--", "```\n", "【", "\\(", "=", "1️⃣", "\u200d", "h "]
+
+
+def count_calls(text: str) -> int:
+    """How many calls of functions, those of C too, the text takes one character at a time."""
+    num_calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal num_calls
+        num_calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        feed_all(list(text))
+    finally:
+        sys.setprofile(before)
+    return num_calls
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_work_grows_with_the_text(unit: str) -> None:
+    """Each call looks at no more than what may be open, so their number is what counts."""
+    once, twice = (count_calls(unit * (num // len(unit))) for num in (1_200, 2_400))
+    assert twice < 2.2 * once
+    assert once < 150 * 1_200
+
+
+@pytest.mark.parametrize("unit", ["[", "*", "`", "<", "![a](", "https://a.b/", "😀", "$a", "\\("])
+def test_hostile_text_passes(unit: str) -> None:
+    make_speakable(unit * (32_768 // len(unit)))
+
+
+ANSWER = """Sure! Here's how to make **pancakes** 🥞:
+
+## Ingredients
+
+- 2 cups of *flour*
+- 1.5 cups milk
+- 3 eggs ([free range](https://example.com/eggs?x=1), if possible)
+
+## Steps
+
+1. **Mix** the flour and milk.
+2. Add the eggs, e.g. one at a time
+3. Bake at 180 °C for approx. 10 minutes
+
+```python
+def bake(minutes: int) -> None:
+    print("done")
+```
+
+| Size  | Price |
+|-------|-------|
+| Small | $3.50 |
+| Large | $5    |
+
+> **Note:** Dr. Oetker's version uses `baking_powder`. It costs $1.20.
+
+Enjoy!!! 😋 See https://www.example.com/recipes/1 for more."""
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 10_000])
+def test_an_answer_comes_as_these_chunks(size: int) -> None:
+    assert join_chunks(ANSWER, size) == [
+        "Sure! Here's how to make pancakes:",
+        "Ingredients.",
+        "2 cups of flour, 1.5 cups milk, 3 eggs (free range, if possible).",
+        "Steps.",
+        "1. Mix the flour and milk. 2. Add the eggs, e.g. one at a time.",
+        "3. Bake at 180 °C for approx. 10 minutes.",
+        "Size, Price. Small, $3.50. Large, $5.",
+        "Note: Dr. Oetker's version uses baking powder.",
+        "It costs $1.20.",
+        "Enjoy! See example.com for more.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "chunks"),
+    [
+        # No item is parted from its number, no sentence cut at a decimal or an abbreviation.
+        (
+            "The steps are:\n1. Mix it all very well\n2. Wait for 3.5 hours\n10. Eat",
+            ["The steps are: 1. Mix it all very well.", "2. Wait for 3.5 hours. 10. Eat."],
+        ),
+        (
+            "1) Preheat the oven to 200 °C.\n\n2) Bake it.",
+            ["1. Preheat the oven to 200 °C.", "2. Bake it."],
+        ),
+        (
+            "**Mr. J. R. Smith, Ph.D.** paid $3.50, vs. $4.25 before. *Then* he left.",
+            ["Mr. J. R. Smith, Ph.D. paid $3.50, vs. $4.25 before.", "Then he left."],
+        ),
+        (
+            "- See **No. 5** and `fig_3` at 5 p.m.\n- Version 3.11.7 is out",
+            ["See No. 5 and fig 3 at 5 p.m.", "Version 3.11.7 is out."],
+        ),
+        (
+            "I. The first of the chapters\nII. The second\nIII. The third one\nIV. End",
+            ["I. The first of the chapters, II. The second, III. The third one, IV. End."],
+        ),
+        ("That is really very funny. 😂 <laugh> So", ["That is really very funny.", "<laugh> So."]),
+        (
+            "Am **24. Dezember** z.B. um 8 Uhr kam er. Ja.",
+            ["Am 24. Dezember z.B. um 8 Uhr kam er.", "Ja."],
+        ),
+        ("- 苹果很好吃也很红\n- 梨\n\n**好**！", ["苹果很好吃也很红， 梨。", "好！"]),
+    ],
+)
+def test_chunks_of_markup(text: str, chunks: list[str]) -> None:
+    assert join_chunks(text, 1) == chunks
+    assert join_chunks(text, 10_000) == chunks
+
+
+def test_the_first_chunk_does_not_wait_for_its_line() -> None:
+    speakable = SpeakableStream(tags=TAGS)
+    stream = TextStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
+    assert stream.feed(speakable.feed("- **Hello** to all of you [out](a.b) there. S")) == [
+        "Hello to all of you out there."
+    ]
+
+
+def test_the_language_says_what_a_sign_is() -> None:
+    text = make_speakable("At <https://www.example.com/a> or anna@example.com, 5 * 3 = $x^2$.")
+    assert normalise(text, is_word=lambda word: True) == (
+        "At example dot com or anna at example dot com, 5 times 3 equals x squared ."
+    )
