@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.faults.callers import Answer, is_speech, pcm, reset
@@ -197,6 +198,13 @@ def test_in_a_row_and_at_once(talker: ChatServer, rows: list[Row]) -> None:
         assert grown_mb < 20
 
 
+def engines(server: ChatServer) -> list[psutil.Process]:
+    """Voice and language model; waits for one that a case which fell short has left behind."""
+    server.wait_ready()
+    server.take_as_base()
+    return server.cores()
+
+
 def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> None:
     """Until `/ready` is 200 again: what is lost says so, the other engine serves."""
     wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=10, pause_sec=0.01)
@@ -225,7 +233,7 @@ def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> N
 
 
 def test_the_language_model_is_killed(talker: ChatServer, rows: list[Row]) -> None:
-    voice, model = talker.cores()
+    voice, model = engines(talker)
     begun = ("chat text", "completion events", "spoken completion events")
     waiting = ("chat", "chat text", "completion", "spoken completion")
     done = f"kill -9 of the language model's core, {NUM_AT_ONCE} chats in flight"
@@ -269,7 +277,7 @@ def test_the_language_model_is_killed(talker: ChatServer, rows: list[Row]) -> No
 
 
 def test_the_language_model_is_stopped(talker: ChatServer, rows: list[Row]) -> None:
-    voice, model = talker.cores()
+    voice, model = engines(talker)
     done = f"SIGSTOP of the language model's core, LLM_TIMEOUT_SEC={TIMEOUT_SEC}"
     with ExitStack() as stack:
         case = stack.enter_context(ChatCase(rows, talker, "30", done))
@@ -296,7 +304,7 @@ def test_the_language_model_is_stopped(talker: ChatServer, rows: list[Row]) -> N
 
 
 def test_the_voice_is_killed(talker: ChatServer, rows: list[Row]) -> None:
-    voice, model = talker.cores()
+    voice, model = engines(talker)
     with ExitStack() as stack:
         done = "kill -9 of the voice's core, 6 chats in flight"
         case = stack.enter_context(ChatCase(rows, talker, "31", done))
