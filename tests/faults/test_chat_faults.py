@@ -207,7 +207,7 @@ def engines(server: ChatServer) -> list[psutil.Process]:
 
 def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> None:
     """Until `/ready` is 200 again: what is lost says so, the other engine serves."""
-    wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=10, pause_sec=0.01)
+    wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=30, pause_sec=0.01)
     lost_at = time.monotonic()
     assert server.status("/ready") == (503, "30")
     assert server.status("/health")[0] == 200
