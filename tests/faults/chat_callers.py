@@ -40,7 +40,7 @@ CHAT_LIMITS: dict[str, Any] = {
     # All of them are let in, however slow the machine is.
     "TTS_MAX_STREAMS": "32",
     "TTS_REQUEST_TIMEOUT_SEC": "90",
-    "TTS_ENGINE_STALL_SEC": "5",
+    "TTS_ENGINE_STALL_SEC": "10",
     "TTS_DRAIN_SEC": "90",
     "LLM_TIMEOUT_SEC": str(TIMEOUT_SEC),
 }

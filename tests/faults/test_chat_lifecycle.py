@@ -1,0 +1,90 @@
+"""The start and the end of a real server with a voice and a language model."""
+
+import json
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.faults.callers import is_speech, pcm
+from tests.faults.chat_callers import (
+    LONG,
+    QUESTION,
+    WAYS,
+    ChatServer,
+    is_well,
+    local_model,
+    told,
+)
+from tests.faults.rows import Row
+from tests.faults.test_lifecycle import UnreadyServer, of_session, rest_of
+from tests.faults.test_sockets import session
+from tests.served import wait_until
+from tests.server_process import ServerProcess
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+class UnreadyChatServer(UnreadyServer, ChatServer):
+    """Entered while it loads."""
+
+    def wait_for_voice(self) -> None:
+        """And for the core of the language model, which then loads."""
+        wait_until(lambda: len(self.cores()) == 2, limit_sec=120, pause_sec=0.05)
+
+
+def end_of(server: ChatServer) -> str:
+    """Waits for it: with status 0, and without a process left."""
+    started = time.monotonic()
+    status = server.process.wait(100)
+    wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
+    assert status == 0
+    return f"exit status {status} after {time.monotonic() - started:.1f} s, no process left"
+
+
+def test_from_its_start_to_its_drain(tmp_path: Path, tiny_gemma: Path, rows: list[Row]) -> None:
+    with UnreadyChatServer(tmp_path, **local_model(tiny_gemma)) as server:
+        server.wait_for_voice()
+        spoken, asked = server.ask(), server.talk("chat text")
+        assert spoken.told == "200"
+        assert (asked.status, asked.error["code"]) == (503, "engine_unavailable")
+        assert server.status("/ready")[0] == 503
+        seen = f"speech {spoken.told}, chat {asked.told}, /ready 503"
+        rows.append(Row("33 load", "requests while the language model loads", seen))
+        ServerProcess.wait_ready(server)
+        drain(server, rows)
+
+
+def drain(server: ChatServer, rows: list[Row]) -> None:
+    """SIGTERM with chats in flight: they come whole."""
+    with ThreadPoolExecutor(len(WAYS)) as callers, session(server) as socket:
+        held = {way: callers.submit(server.talk, way, max_tokens=40, **LONG) for way in WAYS}
+        ask = {"type": "chat.message", "text": QUESTION, "max_tokens": 40, **LONG}
+        socket.send(json.dumps(ask))
+        while not isinstance(socket.recv(timeout=30), bytes):
+            pass
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=5)
+        refused = server.talk("chat text")
+        assert (refused.status, refused.error["code"]) == (503, "shutting_down")
+        found, sound, code = rest_of(socket)
+        answers = {way: future.result() for way, future in held.items()}
+        ended = end_of(server)
+    kinds = [event["type"] for event in found if event["type"] != "chunk.start"]
+    seen = f"{len(answers)} whole; a new one {refused.told}; "
+    seen += f"WebSocket {kinds[-2:]}, closed with {code}; {ended}"
+    rows.append(Row("33 drain", "SIGTERM with seven chats in flight", seen))
+    for way, answer in answers.items():
+        assert is_well(way, answer), (way, told(answer))
+    assert is_speech(pcm(sound), 2, 60)
+    assert (kinds[-2:], code) == (["audio.done", "error"], 1001)
+
+
+def test_sigterm_while_it_loads(tmp_path: Path, tiny_gemma: Path, rows: list[Row]) -> None:
+    with UnreadyChatServer(tmp_path, **local_model(tiny_gemma)) as server:
+        server.wait_for_voice()
+        server.process.send_signal(signal.SIGTERM)
+        rows.append(Row("33 SIGTERM", "SIGTERM while the language model loads", end_of(server)))
+        assert "Traceback" not in server.log.read_text()
