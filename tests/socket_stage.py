@@ -147,7 +147,7 @@ async def open_socket(
     """
     clock = VirtualClock()
     pacer = partial(Pacer, clock=clock, sleep=never_sleep)
-    monkeypatch.setattr("orpheus_server.sent_sound.Pacer", pacer)
+    monkeypatch.setattr("orpheus_server.session.sent_sound.Pacer", pacer)
     chat = ScriptedChatModel(ReplyScript(("Yes.",)))
     chat.enqueue(*scripts)
     server = FakeServer(settings=settings or Settings(), chat=chat)

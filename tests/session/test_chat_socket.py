@@ -17,7 +17,7 @@ from orpheus_server.settings import Settings
 from tests.served import ServedFakes, wait_until
 from tests.support import WAIT_LIMIT_SEC, FakeServer, held_script, short_script
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 # One chunk of 30 frames: 2.56 s.
 SENTENCE = "Abcdefg hijklmno pqrstuv wxyz abcd."
 
