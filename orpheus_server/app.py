@@ -16,6 +16,7 @@ from orpheus_server.api_keys import KeyRing, parse_api_keys
 from orpheus_server.choice import check_start
 from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
 from orpheus_server.http_errors import install_error_handlers
+from orpheus_server.loading import open_runtime
 from orpheus_server.middleware import BodyLimit, RequestScope
 from orpheus_server.origins import parse_origins
 from orpheus_server.routes import (
@@ -30,7 +31,7 @@ from orpheus_server.routes import (
     stream,
     tts,
 )
-from orpheus_server.runtime import Runtime, open_runtime
+from orpheus_server.runtime import Runtime
 from orpheus_server.security_headers import SecurityHeaders
 from orpheus_server.settings import Settings, load_settings
 

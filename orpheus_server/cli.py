@@ -16,8 +16,8 @@ from orpheus_server.bench import command as bench_command
 from orpheus_server.draining_server import DrainingServer, run_until_stopped
 from orpheus_server.errors import StartError
 from orpheus_server.http_protocol import HttpProtocol
+from orpheus_server.loading import open_runtime
 from orpheus_server.logs import configure_logging
-from orpheus_server.runtime import open_runtime
 from orpheus_server.settings import Settings, load_settings, warnings_for
 from orpheus_server.websocket_protocol import WebSocketProtocol
 

@@ -1,24 +1,18 @@
-"""Composition root: has the parts built, hands them over, closes them in reverse."""
+"""What the routes see of a running server: its settings, its models, its limits."""
 
 import asyncio
-import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Literal
 
 from orpheus_server.admission import Admission
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.capacity import Capacity
-from orpheus_server.chat_choice import AUTO
 from orpheus_server.chat_models import ChatModelInfo
-from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.checkpoint import Checkpoint
-from orpheus_server.choice import Choice, choose, has_cuda
+from orpheus_server.choice import Choice
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
 from orpheus_server.engine_keeper import BEING_RESTARTED, EngineKeeper
 from orpheus_server.engine_room import EngineRoom
@@ -26,22 +20,18 @@ from orpheus_server.errors import (
     ChatNotConfigured,
     EngineDead,
     EngineNotReady,
-    OrpheusError,
     Overloaded,
     ShuttingDown,
     StartError,
 )
 from orpheus_server.interfaces import ChatModel, TokenEngine
-from orpheus_server.memory_check import check_memory
 from orpheus_server.metrics import ChatState, Metrics, Snapshot
-from orpheus_server.parts import Parts, build_parts, gpu_memory, keep_engine
+from orpheus_server.parts import Parts, gpu_memory
 from orpheus_server.planning import limits_for
-from orpheus_server.reaper import Reaper
 from orpheus_server.sampling import RetryPolicy, SamplingOptions
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import Synthesizer
 from orpheus_server.transcripts import Transcripts
-from orpheus_server.warm_up import measure_capacity, warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +39,8 @@ Status = Literal["healthy", "starting", "degraded"]
 
 CHAT_BEING_RESTARTED = "The language model is being started again; try again in half a minute."
 
-WARM_UP_LIMIT_SEC = 300
-"""A first word compiles kernels on CUDA; nobody watches the engine before it."""
-
 MAX_REPLIES = 256
 """Answers in text that one caller may have at once where no limit is set."""
-
-PROBE_STREAMS, CUDA_PROBE_STREAMS = 16, 64
-"""Sentences at once when the capacity is measured: about as many as such a machine carries."""
 
 
 class Runtime:
@@ -264,141 +248,6 @@ class Runtime:
     def close_for_requests(self) -> None:
         """From now on requests are told to come back later."""
         self._engine, self._synthesizer, self._chat = None, None, None
-
-
-@asynccontextmanager
-async def open_runtime(
-    settings: Settings, *, on_start_failure: Callable[[], None]
-) -> AsyncIterator[Runtime]:
-    """A runtime whose model loads in the background while the server already answers.
-
-    A failure to load is kept in `start_error`, logged, and `on_start_failure` is called.
-    """
-    is_cuda = await asyncio.to_thread(has_cuda)
-    runtime = Runtime(settings, choose(settings, has_cuda=is_cuda))
-    logger.info("serving %s", runtime.choice.describe())
-    if settings.llm_model_name == AUTO and runtime.choice.chat is None:
-        logger.info("no chat: LLM_MODEL_NAME=auto wants a CUDA GPU, and there is none")
-    async with AsyncExitStack() as stack:
-        loading = asyncio.create_task(_load(runtime, stack, on_start_failure))
-        try:
-            yield runtime
-        finally:
-            runtime.close_for_requests()
-            if not loading.done():
-                # A thread that builds an engine cannot be stopped; what it built is then closed.
-                runtime.is_closing = True
-                if runtime.preparing is not None:
-                    runtime.preparing.cancel()
-                logger.info("waiting for the model to finish loading before the end")
-            await loading
-            _log_counts(runtime.counts)
-
-
-async def _load(
-    runtime: Runtime, stack: AsyncExitStack, on_start_failure: Callable[[], None]
-) -> None:
-    started = time.monotonic()
-
-    def give_up(what: str) -> None:
-        runtime.start_error = StartError(f"the {what} was lost too often")
-        on_start_failure()
-
-    try:
-        reaper = await asyncio.to_thread(Reaper)
-        stack.push_async_callback(asyncio.to_thread, reaper.close)
-        await asyncio.to_thread(check_memory, runtime.choice, runtime.settings)
-        parts = await asyncio.to_thread(build_parts, runtime.choice, runtime.settings)
-        stack.push_async_callback(parts.pool.close)
-        stack.push_async_callback(parts.decoder.close)
-        keeper = keep_engine(
-            parts,
-            runtime.checkpoint,
-            runtime.settings,
-            room=runtime.engine_room,
-            on_give_up=partial(give_up, "speech engine"),
-        )
-        parts, runtime.keeper = replace(parts, engine=keeper), keeper
-        stack.push_async_callback(keeper.close)
-        synthesizer = runtime.assemble(parts)
-        if runtime.is_closing:
-            return
-        runtime.preparing = asyncio.create_task(_prepare(runtime, synthesizer))
-        await runtime.preparing
-        # A first generation may compile for as long as a frozen engine is given.
-        keeper.open()
-        runtime.open_for_requests(keeper, synthesizer)
-        if runtime.choice.chat is not None:
-            # Only now: two engines that load at once each measure the memory of both.
-            logger.info("the voice is ready after %.1f s", time.monotonic() - started)
-            chat = await open_chat_model(
-                runtime.choice.chat,
-                runtime.settings,
-                stack,
-                is_cuda=runtime.choice.is_cuda,
-                room=runtime.engine_room,
-                on_give_up=partial(give_up, "language model"),
-            )
-            if runtime.is_closing:
-                return
-            runtime.open_chat(chat)
-        # What is loaded now stays: a collection that walks all of it stops every stream at once.
-        gc.collect()
-        gc.freeze()
-    except asyncio.CancelledError:
-        if not runtime.is_closing:
-            raise
-    except OrpheusError as error:
-        _fail(runtime, error, on_start_failure)
-    except Exception as error:  # an edge of the process: it must end, not stay "starting" for ever
-        logger.exception("unexpected failure while loading")
-        _fail(runtime, error, on_start_failure)
-    else:
-        logger.info("ready after %.1f s", time.monotonic() - started)
-
-
-async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
-    voice, sampling = runtime.checkpoint.default_voice, runtime.default_sampling
-    try:
-        async with asyncio.timeout(WARM_UP_LIMIT_SEC):
-            await warm_up(synthesizer, voice, sampling)
-    except TimeoutError:
-        raise StartError(
-            f"the engine has not spoken one word in {WARM_UP_LIMIT_SEC} s after it was loaded"
-        ) from None
-    if runtime.settings.tts_max_streams is not None:
-        return
-    choice = runtime.choice
-    num_at_once = CUDA_PROBE_STREAMS if choice.is_cuda else PROBE_STREAMS
-    await measure_capacity(
-        synthesizer,
-        runtime.capacity,
-        voice,
-        sampling,
-        num_at_once=min(num_at_once, choice.max_num_seqs),
-    )
-
-
-def _fail(runtime: Runtime, error: Exception, on_start_failure: Callable[[], None]) -> None:
-    if runtime.is_closing or runtime.draining.is_set():
-        # Ctrl-C reaches the engines' processes too, and their end is no failure then.
-        return
-    runtime.start_error = StartError(str(error))
-    logger.critical("the server cannot start: %s", error)
-    on_start_failure()
-
-
-def _log_counts(counts: AttemptCounts) -> None:
-    logger.info(
-        "closed after chunks=%d attempts=%d degraded=%d faults=%s rollbacks=%s",
-        counts.num_chunks,
-        counts.num_attempts,
-        counts.num_degraded_chunks,
-        *(
-            {str(fault): count for fault, count in each.items()}
-            for each in (counts.faults, counts.rollbacks)
-        ),
-    )
 
 
 def _first(value: float | None, default: float) -> float:

@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "composition root": (
         "runtime",
+        "loading",
         "parts",
         "chat_parts",
         "local_chat_parts",

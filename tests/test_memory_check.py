@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from orpheus_server import runtime
+from orpheus_server import loading
 from orpheus_server.choice import choose
 from orpheus_server.errors import StartError
+from orpheus_server.loading import open_runtime
 from orpheus_server.memory_check import check_memory
 from orpheus_server.memory_plan import GIB
-from orpheus_server.runtime import open_runtime
 from orpheus_server.settings import load_settings
 from tests.support import wait_for
 
@@ -80,7 +80,7 @@ async def test_the_start_fails_before_the_voice_is_loaded(
     """It was told after minutes of loading, by a core that was killed for its memory."""
     set_available(GIB)
     failures: list[str] = []
-    monkeypatch.setattr(runtime, "build_parts", lambda choice, settings: failures.append("loaded"))
+    monkeypatch.setattr(loading, "build_parts", lambda choice, settings: failures.append("loaded"))
     settings = load_settings(llm_model_name=str(tiny_gemma), tts_model_name="pocket")
     async with open_runtime(settings, on_start_failure=lambda: failures.append("failed")) as opened:
         await wait_for(lambda: failures != [])

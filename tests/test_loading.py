@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from orpheus_server import runtime as runtime_module
+from orpheus_server import loading
 from orpheus_server.choice import Choice, choose
 from orpheus_server.errors import ChunkFailed, EngineDead, EngineNotReady, StartError
 from orpheus_server.fakes import ScriptedEngine, ToneDecoder
+from orpheus_server.loading import open_runtime
 from orpheus_server.parts import Parts
-from orpheus_server.runtime import Runtime, open_runtime
+from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings, load_settings
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
 from orpheus_server.workers import WorkerPool
@@ -40,8 +41,8 @@ class Loader:
         self.may_go_on = threading.Event()
         self.num_failures = 0
         self._error = error
-        monkeypatch.setattr(runtime_module, "build_parts", self._build)
-        monkeypatch.setattr(runtime_module, "has_cuda", lambda: False)
+        monkeypatch.setattr(loading, "build_parts", self._build)
+        monkeypatch.setattr(loading, "has_cuda", lambda: False)
 
     def _build(self, choice: Choice, settings: Settings) -> Parts:
         self.may_go_on.wait(10)
@@ -151,7 +152,7 @@ async def test_parts_are_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> N
         return Parts(build_prompts(POCKET), engine, Decoder(), Pool(1), lambda: engine)
 
     loader = Loader(monkeypatch)
-    monkeypatch.setattr(runtime_module, "build_parts", build)
+    monkeypatch.setattr(loading, "build_parts", build)
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
         await wait_for(lambda: status_of(runtime) == "healthy")
         assert closed == []
