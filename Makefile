@@ -47,9 +47,9 @@ serve: setup ## set up what is missing, then run the server
 setup: $(VENV)/.project-$(FOR) ## only the set-up that serve needs
 
 test: check ## format, lint, types and the tests that belong in CI
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=
+	$(BIN)/python -m pytest -m "not slow"
 
-test-full: check ## the same with the slow tests
+test-full: check ## the same with the slow tests, and the floor of the coverage
 	$(BIN)/python -m pytest --cov --cov-report=
 
 check: $(VENV)/.test-$(FOR)

@@ -80,10 +80,16 @@ def num_tasks(served: ServedFakes) -> int:
 
 
 def is_idle(served: ServedFakes) -> bool:
-    """Whether nobody is spoken, waits or is listened to."""
-    admission = served.fakes.runtime.admission
-    num_held = admission.num_running + admission.num_waiting + admission.num_delivering
-    return served.fakes.engine.num_active == 0 and num_held == 0
+    """Whether nobody is spoken, waits or is listened to; asked on the server's loop, where those
+    who come and go are counted.
+    """
+
+    async def look() -> bool:
+        admission = served.fakes.runtime.admission
+        num_held = admission.num_running + admission.num_waiting + admission.num_delivering
+        return served.fakes.engine.num_active == 0 and num_held == 0
+
+    return served.run(look())
 
 
 @contextmanager

@@ -559,6 +559,8 @@ class TestRollback:
         pieces: list[AudioPiece] = []
         task = asyncio.create_task(listen(build(bench, clock=clock), job_of(1), stats, pieces))
         await wait_for(lambda: len(bench.engine.requests) == 2)
+        # Pieces pass threads, which a busy machine lets wait.
+        await wait_for(lambda: len(pieces) >= self.NUM_AHEAD)
         await bench.settle()
         assert len(pieces) == self.NUM_AHEAD
         gate.set()
