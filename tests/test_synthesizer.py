@@ -559,10 +559,9 @@ class TestRollback:
         pieces: list[AudioPiece] = []
         task = asyncio.create_task(listen(build(bench, clock=clock), job_of(1), stats, pieces))
         await wait_for(lambda: len(bench.engine.requests) == 2)
-        # Pieces pass threads, which a busy machine lets wait.
-        await wait_for(lambda: len(pieces) >= self.NUM_AHEAD)
         await bench.settle()
-        assert len(pieces) == self.NUM_AHEAD
+        # How many pieces that is depends on how quickly they are taken: some come as one.
+        assert 0 < len(data_of(pieces)) <= 20 * bench.decoder.samples_per_frame * 2
         gate.set()
         await task
         assert data_of(pieces) == pcm_of(await heard_of(short_script(29)))
