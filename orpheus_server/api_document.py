@@ -46,14 +46,11 @@ SPOKEN_REPLY_HEADERS: dict[str, Any] = {
 }
 """Of an answer in one piece, the same way."""
 
-
 CHAT_HEADERS: dict[str, Any] = {
-    "x-orpheus-ignored-fields": COUNT_HEADERS["x-orpheus-ignored-fields"],
-    "x-orpheus-nothing-to-speak": _header(
-        "The answer holds nothing that can be spoken", {"enum": ["true"]}
-    ),
+    name: SPOKEN_REPLY_HEADERS[name]
+    for name in ("x-orpheus-ignored-fields", "x-orpheus-nothing-to-speak")
 }
-"""Of chat; one that would say nothing is not sent."""
+"""Of an answer that is sent while it is made: what is known with its first bytes."""
 
 
 def failure(description: str, **headers: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.engine_room import EngineRoom
-from orpheus_server.errors import StartError
 from orpheus_server.interfaces import ChatModel
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.local_chat_parts import open_local_chat
@@ -37,11 +36,9 @@ async def open_chat_model(
         stack.push_async_callback(remote.close)
         await remote.look()
         return remote
-    if choice.place == "here":
-        return await open_local_chat(
-            choice, settings, stack, is_cuda=is_cuda, room=room, on_give_up=on_give_up
-        )
-    raise StartError(f"LLM_MODEL_NAME={choice.source!r} cannot be loaded")
+    return await open_local_chat(
+        choice, settings, stack, is_cuda=is_cuda, room=room, on_give_up=on_give_up
+    )
 
 
 def _build_remote(choice: ChatChoice, settings: Settings) -> "RemoteChatModel":

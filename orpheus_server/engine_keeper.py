@@ -26,7 +26,7 @@ END_LIMIT_SEC = 20.0
 CHECK_LIMIT_SEC = 120.0
 """For the first words of a new engine, which may compile kernels for them."""
 
-SPEECH_ENGINE = "speech engine"
+SPEECH_ENGINE, LANGUAGE_MODEL = "speech engine", "language model"
 
 
 def being_restarted(what: str) -> str:

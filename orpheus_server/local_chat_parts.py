@@ -17,7 +17,7 @@ from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.chat_models import ChatModelInfo
 from orpheus_server.checkpoint import DtypeName
 from orpheus_server.conversation import ChatMessage
-from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.engine_keeper import LANGUAGE_MODEL, EngineKeeper
 from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import (
@@ -108,7 +108,7 @@ async def open_local_chat(
         stall_sec=max(settings.tts_engine_stall_sec, settings.llm_timeout_sec),
         max_restarts=settings.tts_max_restarts,
         on_give_up=on_give_up,
-        what="language model",
+        what=LANGUAGE_MODEL,
     )
     room.add(keeper)
     room.language_model = keeper

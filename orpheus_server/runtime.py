@@ -14,7 +14,12 @@ from orpheus_server.chat_models import ChatModelInfo
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
-from orpheus_server.engine_keeper import BEING_RESTARTED, EngineKeeper
+from orpheus_server.engine_keeper import (
+    BEING_RESTARTED,
+    LANGUAGE_MODEL,
+    EngineKeeper,
+    being_restarted,
+)
 from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import (
     ChatNotConfigured,
@@ -36,8 +41,6 @@ from orpheus_server.transcripts import Transcripts
 logger = logging.getLogger(__name__)
 
 Status = Literal["healthy", "starting", "degraded"]
-
-CHAT_BEING_RESTARTED = "The language model is being started again; try again in half a minute."
 
 MAX_REPLIES = 256
 """Answers in text that one caller may have at once where no limit is set."""
@@ -118,7 +121,7 @@ class Runtime:
         if self._chat is None:
             raise EngineNotReady("The language model is still loading; try again in a moment.")
         if not self._chat.is_alive:
-            raise EngineDead(CHAT_BEING_RESTARTED)
+            raise EngineDead(being_restarted(LANGUAGE_MODEL))
         return self._chat
 
     @property
