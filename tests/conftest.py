@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orpheus_server.settings import Settings
-from tests.support import Bench, open_bench
+from tests.support.app import Bench, open_bench
 
 if TYPE_CHECKING:
-    from tests.live import LiveServer
+    from tests.support.live import LiveServer
 
 
 def pytest_collection_finish() -> None:
@@ -63,7 +63,7 @@ async def bench() -> AsyncIterator[Bench]:
 @pytest.fixture(scope="session")
 def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny random language model with Gemma's prompt format."""
-    from tests.tiny_gemma import write_tiny_gemma
+    from tests.support.tiny_gemma import write_tiny_gemma
 
     folder = tmp_path_factory.mktemp("tiny") / "gemma"
     with warnings.catch_warnings():
@@ -75,7 +75,7 @@ def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, tiny_gemma: Path) -> Iterator["LiveServer"]:
     """The real engines of the session, voice and language model, behind a real uvicorn."""
-    from tests.live import LiveServer
+    from tests.support.live import LiveServer
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         clean_environment(monkeypatch, tmp_path_factory.mktemp("server"))

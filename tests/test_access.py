@@ -27,8 +27,8 @@ from orpheus_server.errors import StartError
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.logs import configure_logging
 from orpheus_server.settings import Settings
-from tests.served import ServedFakes
-from tests.support import ANY_BODY, WAIT_LIMIT_SEC, FakeServer, call_by_hand
+from tests.support.app import ANY_BODY, WAIT_LIMIT_SEC, FakeServer, call_by_hand
+from tests.support.served import ServedFakes
 
 KEY, ODD_KEY = "sk-Secret.0123456789", "odd(key)/with@signs=="
 HEADER = {"authorization": f"Bearer {KEY}"}

@@ -10,7 +10,7 @@ from orpheus_server import admission as admission_module
 from orpheus_server.admission import Admission
 from orpheus_server.errors import EngineUnavailable, Overloaded, RateLimited, ShuttingDown
 from orpheus_server.fair_queue import Lane
-from tests.support import settle, wait_for
+from tests.support.app import settle, wait_for
 
 pytestmark = pytest.mark.anyio
 

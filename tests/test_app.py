@@ -16,7 +16,7 @@ from orpheus_server.connection_limits import ConnectionLimits, limits_of
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.settings import Settings
-from tests.support import (
+from tests.support.app import (
     WAIT_LIMIT_SEC,
     FakeServer,
     call_by_hand,

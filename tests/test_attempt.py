@@ -15,7 +15,7 @@ from orpheus_server.frames import Frame
 from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import TokenRequest
 from orpheus_server.splice import Splice
-from tests.support import (
+from tests.support.app import (
     POCKET,
     Bench,
     build_prompts,

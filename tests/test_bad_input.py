@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.published import ENGLISH
 from orpheus_server.settings import Settings
-from tests.support import POCKET, FakeServer
+from tests.support.app import POCKET, FakeServer
 
 JSON = "application/json"
 SPEECH = "/v1/audio/speech"

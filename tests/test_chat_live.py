@@ -11,8 +11,8 @@ import pytest
 from websockets.sync.client import connect
 
 from orpheus_server.llm.echo_model import EchoModel
-from tests import ear
-from tests.live import LiveServer, wait_until
+from tests.support import ear
+from tests.support.live import LiveServer, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 

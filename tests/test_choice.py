@@ -24,7 +24,7 @@ from orpheus_server.choice import (
 from orpheus_server.errors import StartError
 from orpheus_server.settings import load_settings
 from orpheus_server.weights import find_files
-from tests.hub import StubHub
+from tests.support.hub import StubHub
 
 
 def choice_of(*, has_cuda: bool, **settings: Any) -> Choice:

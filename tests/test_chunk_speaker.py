@@ -20,7 +20,7 @@ from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Deadline, Finish, as_decoded
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
 from orpheus_server.sampling import RetryPolicy, derive_seed
-from tests.support import (
+from tests.support.app import (
     POCKET,
     Bench,
     Listener,

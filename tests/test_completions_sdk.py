@@ -27,9 +27,9 @@ from orpheus_server.conversation import ChatMessage
 from orpheus_server.errors import ChatModelAway, ChatModelFailed, EngineDead
 from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
 from orpheus_server.settings import Settings
-from tests.fuzz import leaves_nothing
-from tests.served import ServedFakes, wait_until
-from tests.support import FakeServer, speech_ids
+from tests.fuzz.examples import leaves_nothing
+from tests.support.app import FakeServer, speech_ids
+from tests.support.served import ServedFakes, wait_until
 
 FIRST, SECOND = "Hello there, this is one sentence.", "And this is the second one."
 TEXTS = ("Hello", " there, this is", " one sentence. ", "And this", " is the second one.")

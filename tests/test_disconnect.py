@@ -7,7 +7,7 @@ from starlette.types import Message
 
 from orpheus_server.disconnect import until_disconnect
 from orpheus_server.errors import EngineDead
-from tests.support import wait_for
+from tests.support.app import wait_for
 
 pytestmark = pytest.mark.anyio
 

@@ -16,9 +16,9 @@ from orpheus_server.cli import server_config
 from orpheus_server.draining_server import DrainingServer, run_until_stopped
 from orpheus_server.fakes import Script
 from orpheus_server.settings import Settings
-from tests.served import UvicornThread, wait_until
-from tests.stage import SENTENCE, whole_script
-from tests.support import WAIT_LIMIT_SEC, FakeServer, held_script, speech_ids
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer, held_script, speech_ids
+from tests.support.served import UvicornThread, wait_until
+from tests.support.stage import SENTENCE, whole_script
 
 
 class Draining(UvicornThread):

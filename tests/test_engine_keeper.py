@@ -14,7 +14,7 @@ from orpheus_server import engine_keeper
 from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.errors import EngineDead, GenerationFailed, StartError
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
-from tests.support import POCKET, WAIT_LIMIT_SEC, settle
+from tests.support.app import POCKET, WAIT_LIMIT_SEC, settle
 
 pytestmark = pytest.mark.anyio
 

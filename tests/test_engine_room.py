@@ -11,7 +11,7 @@ from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import TokenEngine, TokenRequest
 from orpheus_server.sampling import SamplingOptions
-from tests.support import wait_for
+from tests.support.app import wait_for
 
 pytestmark = pytest.mark.anyio
 

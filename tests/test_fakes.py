@@ -6,7 +6,7 @@ import pytest
 
 from orpheus_server.fakes import LoopingEngine, ScriptedEngine
 from orpheus_server.interfaces import TokenRequest
-from tests.support import POCKET, short_script, speech_ids
+from tests.support.app import POCKET, short_script, speech_ids
 
 pytestmark = pytest.mark.anyio
 

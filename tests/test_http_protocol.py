@@ -17,8 +17,8 @@ from orpheus_server.cli import MAX_HEADER_BYTES
 from orpheus_server.http_protocol import HttpProtocol
 from orpheus_server.settings import Settings
 from orpheus_server.websocket_protocol import WebSocketProtocol
-from tests.served import ServedFakes
-from tests.support import FakeServer
+from tests.support.app import FakeServer
+from tests.support.served import ServedFakes
 from tests.test_peer_transport import some
 
 REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")

@@ -10,7 +10,7 @@ from starlette.types import Message, Scope
 
 from orpheus_server.errors import EngineDead
 from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
-from tests.support import wait_for
+from tests.support.app import wait_for
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings, load_settings
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
 from orpheus_server.workers import WorkerPool
-from tests.support import (
+from tests.support.app import (
     POCKET,
     build_prompts,
     endless_script,

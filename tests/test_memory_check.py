@@ -16,7 +16,7 @@ from orpheus_server.loading import open_runtime
 from orpheus_server.memory_check import check_memory
 from orpheus_server.memory_plan import GIB
 from orpheus_server.settings import load_settings
-from tests.support import wait_for
+from tests.support.app import wait_for
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from orpheus_server.audio import Samples
 from orpheus_server.guard import Fault, Verdict
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
-from tests.support import Listener, VirtualClock, settle
+from tests.support.app import Listener, VirtualClock, settle
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from orpheus_server.errors import RequestError
 from orpheus_server.planning import SpeechLimits, SpeechPlan, limits_for, plan_speech
 from orpheus_server.published import ENGLISH
 from orpheus_server.text import estimate_duration_sec
-from tests.support import POCKET
+from tests.support.app import POCKET
 
 NONE: frozenset[str] = frozenset()
 LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)

@@ -17,7 +17,7 @@ from orpheus_server.prompts import SEC_PER_PHONEME, PromptBuilder, load_tokenize
 from orpheus_server.published import ENGLISH
 from orpheus_server.speech_json import load_speech_json
 from orpheus_server.text import estimate_duration_sec
-from tests.support import Spelled
+from tests.support.app import Spelled
 
 NUM_BYTES = 256
 BEGIN, END_OF_TEXT = 256, 257

@@ -15,8 +15,8 @@ import httpx2
 import numpy as np
 import pytest
 
-from tests.hub import StubHub, read_folder
-from tests.live import read_wav, wait_until
+from tests.support.hub import StubHub, read_folder
+from tests.support.live import read_wav, wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -26,7 +26,7 @@ PORT = 8899
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubHub]:
-    from tests.published_like import write_codec, write_model
+    from tests.support.published_like import write_codec, write_model
 
     model, codec = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("codec")
     write_model(model)

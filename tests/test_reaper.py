@@ -12,7 +12,7 @@ import pytest
 
 from orpheus_server import reaper
 from orpheus_server.reaper import ProcessKey, Reaper
-from tests.served import wait_until
+from tests.support.served import wait_until
 
 # A server that starts an engine with a worker of its own, says their ids and waits.
 WORKER = "import time; time.sleep(600)"

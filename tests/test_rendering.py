@@ -8,7 +8,7 @@ import pytest
 from orpheus_server.audio import empty
 from orpheus_server.encoders import FORMATS, PcmEncoder, open_encoder, wav_header
 from orpheus_server.rendering import Renderer
-from tests.support import change_tempo
+from tests.support.app import change_tempo
 
 RATE = 24_000
 SAMPLES = (0.5 * np.sin(np.arange(30_000) / 17)).astype(np.float32)

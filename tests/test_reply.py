@@ -16,7 +16,7 @@ from orpheus_server.planning import SpeechLimits
 from orpheus_server.reply import MAX_REPLY_CHARS, Reply, ReplyStats, SpeechText, open_reply
 from orpheus_server.stop_filter import StopFilter
 from orpheus_server.text_stream import TextStream
-from tests.support import WAIT_LIMIT_SEC, other_tasks, settle
+from tests.support.app import WAIT_LIMIT_SEC, other_tasks, settle
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from orpheus_server.frames import FrameAssembler
 from orpheus_server.outlet import ChunkOutlet
 from orpheus_server.sampling import RetryPolicy, derive_seed
 from orpheus_server.workers import WorkerPool
-from tests.support import (
+from tests.support.app import (
     POCKET,
     build_prompts,
     join_pieces,

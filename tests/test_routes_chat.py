@@ -17,8 +17,8 @@ from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.settings import Settings
 from orpheus_server.voice_prompt import voice_prompt
-from tests.stage import Call
-from tests.support import POCKET, WAIT_LIMIT_SEC, FakeServer, settle, wait_for
+from tests.support.app import POCKET, WAIT_LIMIT_SEC, FakeServer, settle, wait_for
+from tests.support.stage import Call
 
 CHAT = "/v1/chat"
 ANSWER = ("Well, that is", " a good question. ", "I would say yes.", " Ask me again", " tomorrow.")

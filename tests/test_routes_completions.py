@@ -31,7 +31,7 @@ from orpheus_server.interfaces import ReplyOptions
 from orpheus_server.settings import Settings
 from orpheus_server.transcripts import Transcripts
 from orpheus_server.voice_prompt import voice_prompt
-from tests.support import (
+from tests.support.app import (
     POCKET,
     WAIT_LIMIT_SEC,
     FakeServer,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from tests.support import FakeServer
+from tests.support.app import FakeServer
 
 PREFIXES = pytest.mark.parametrize("prefix", ["/v1", ""])
 

@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.published import ENGLISH
-from tests.support import FakeServer
+from tests.support.app import FakeServer
 
 ALIASES = ["orpheus", "tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"]
 HUB_ID = "canopylabs/orpheus-3b-0.1-ft"

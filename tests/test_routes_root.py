@@ -10,7 +10,7 @@ from orpheus_server import __version__
 from orpheus_server.completion_schemas import CompletionRequest
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.schemas import SpeechRequest
-from tests.support import ANY_BODY, FakeServer
+from tests.support.app import ANY_BODY, FakeServer
 
 
 @pytest.fixture

@@ -30,9 +30,7 @@ from orpheus_server.published import ENGLISH
 from orpheus_server.sampling import SamplingOptions, derive_seed
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
-from tests.served import ServedFakes, wait_until
-from tests.stage import SENTENCE, Call, open_stage, whole_script
-from tests.support import (
+from tests.support.app import (
     POCKET,
     FakeServer,
     endless_script,
@@ -42,6 +40,8 @@ from tests.support import (
     speech_ids,
     wait_for,
 )
+from tests.support.served import ServedFakes, wait_until
+from tests.support.stage import SENTENCE, Call, open_stage, whole_script
 
 MEDIA_TYPES = {
     "wav": "audio/wav",

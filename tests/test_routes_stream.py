@@ -33,8 +33,7 @@ from orpheus_server.session.stream_session import StreamSession
 from orpheus_server.session.text_intake import MAX_WAITING_UTTERANCES
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
-from tests.served import ServedFakes, wait_until
-from tests.support import (
+from tests.support.app import (
     WAIT_LIMIT_SEC,
     FakeServer,
     endless_script,
@@ -42,6 +41,7 @@ from tests.support import (
     short_script,
     speech_ids,
 )
+from tests.support.served import ServedFakes, wait_until
 
 ROOT = Path(__file__).parent.parent
 PATH = "/v1/audio/stream"

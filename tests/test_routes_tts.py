@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from orpheus_server.settings import Settings
-from tests.support import FakeServer
+from tests.support.app import FakeServer
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orpheus_server.audio import SPEECH_RMS, Samples, empty
 from orpheus_server.seams import SeamFilter
-from tests.support import smooth_chunk
+from tests.support.app import smooth_chunk
 
 RATE = 24_000
 LEAD, TAIL = 3600, 7200  # 0.15 and 0.3 s

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from orpheus_server.fakes import Script
 from orpheus_server.settings import Settings
-from tests.support import FakeServer
+from tests.support.app import FakeServer
 
 HEADERS = {
     "x-content-type-options": "nosniff",

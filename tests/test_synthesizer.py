@@ -29,7 +29,7 @@ from orpheus_server.synthesizer import (
     Synthesizer,
 )
 from orpheus_server.text import estimate_duration_sec
-from tests.support import (
+from tests.support.app import (
     POCKET,
     Bench,
     VirtualClock,

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from orpheus_server.tasks import cancel_all, run_ahead, run_together
-from tests.support import other_tasks, settle
+from tests.support.app import other_tasks, settle
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orpheus_server.audio import Samples, empty
 from orpheus_server.tempo import TempoFilter, tempo_factors
-from tests.support import change_tempo
+from tests.support.app import change_tempo
 
 RATE = 24_000
 SPEEDS = [0.25, 0.5, 0.7, 1.3, 2.0, 4.0]

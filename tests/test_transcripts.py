@@ -1,7 +1,7 @@
 """Texts of what was said aloud: whose, for how long, how many."""
 
 from orpheus_server.transcripts import Transcripts
-from tests.support import VirtualClock
+from tests.support.app import VirtualClock
 
 
 def test_it_is_found_by_its_id_again_and_again() -> None:

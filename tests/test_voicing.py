@@ -13,7 +13,7 @@ from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Finish, as_decoded
 from orpheus_server.voicing import Voicing
 from orpheus_server.workers import WorkerPool
-from tests.support import join_pieces, smooth_chunk
+from tests.support.app import join_pieces, smooth_chunk
 
 pytestmark = pytest.mark.anyio
 

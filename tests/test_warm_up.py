@@ -15,7 +15,7 @@ from orpheus_server.sampling import RetryPolicy
 from orpheus_server.synthesizer import Synthesizer
 from orpheus_server.text import estimate_duration_sec
 from orpheus_server.warm_up import PROBE_TEXT, measure_capacity, warm_up
-from tests.support import POCKET, Bench, short_script
+from tests.support.app import POCKET, Bench, short_script
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from orpheus_server.settings import Settings
-from tests.served import ServedFakes, wait_until
-from tests.support import FakeServer
+from tests.support.app import FakeServer
+from tests.support.served import ServedFakes, wait_until
 from tests.test_http_protocol import check_refusal, read_all, upgrade
 from tests.test_peer_transport import some
 

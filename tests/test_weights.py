@@ -19,7 +19,7 @@ from orpheus_server.weights import (
     find_files,
     weigh,
 )
-from tests.hub import COMMIT, StubHub
+from tests.support.hub import COMMIT, StubHub
 
 MODEL = "canopylabs/orpheus-3b-0.1-ft"
 PUBLISHED_FILES = {

@@ -17,8 +17,8 @@ from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
 from orpheus_server.websocket_protocol import WebSocketProtocol
 from orpheus_server.write_stall import WriteStall
-from tests.served import ServedFakes, UvicornThread, wait_until
-from tests.support import FakeServer
+from tests.support.app import FakeServer
+from tests.support.served import ServedFakes, UvicornThread, wait_until
 from tests.test_http_protocol import upgrade
 from tests.test_peer_transport import NUM_PIECES, PIECE, Peer, open_peer, some
 from tests.test_routes_stream import SENTENCE

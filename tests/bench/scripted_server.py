@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.served import UvicornThread
+from tests.support.served import UvicornThread
 
 SILENCE = bytes(480)
 """10 ms."""

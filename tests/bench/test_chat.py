@@ -12,8 +12,8 @@ from orpheus_server.bench.chat_stats import ChatResult, ChatTimes, chat_stats, c
 from orpheus_server.bench.level_stats import Percentiles
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.llm.echo_model import EchoModel
-from tests.served import ServedFakes
-from tests.support import FakeServer
+from tests.support.app import FakeServer
+from tests.support.served import ServedFakes
 
 
 def event(delta: dict[str, object]) -> str:

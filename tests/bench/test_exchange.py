@@ -17,7 +17,7 @@ from tests.bench.scripted_server import (
     serve_script,
 )
 from tests.bench.soaked import SECOND
-from tests.support import WAIT_LIMIT_SEC
+from tests.support.app import WAIT_LIMIT_SEC
 
 pytestmark = pytest.mark.anyio
 

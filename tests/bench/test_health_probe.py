@@ -8,7 +8,7 @@ from orpheus_server.bench.exchange import Exchange, HttpCaller
 from orpheus_server.bench.health_probe import HealthProbe
 from orpheus_server.tasks import cancel_all
 from tests.bench.soaked import exchange
-from tests.support import wait_for
+from tests.support.app import wait_for
 
 
 class TimedCaller(HttpCaller):

@@ -8,7 +8,7 @@ import pytest
 from orpheus_server.bench.load import Load, default_num_requests, rotated, run_load
 from orpheus_server.bench.request_result import RequestResult
 from tests.bench.results import spoken
-from tests.support import wait_for
+from tests.support.app import wait_for
 
 
 @dataclass

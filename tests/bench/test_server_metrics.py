@@ -7,8 +7,8 @@ from orpheus_server.bench.server_metrics import MetricsUnavailable, parse_metric
 from orpheus_server.settings import Settings
 from tests.bench.scripted_server import Script, ScriptedApp, serve_script
 from tests.bench.soaked import metrics, metrics_text
-from tests.served import ServedFakes
-from tests.support import FakeServer
+from tests.support.app import FakeServer
+from tests.support.served import ServedFakes
 
 
 def test_all_of_them() -> None:

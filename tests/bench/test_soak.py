@@ -20,8 +20,8 @@ from orpheus_server.bench.soak_user import pause_after
 from orpheus_server.settings import Settings
 from tests.bench.scripted_server import Script, ScriptedApp, answer, serve_script
 from tests.bench.soaked import metrics, metrics_text
-from tests.served import ServedFakes, wait_until
-from tests.support import FakeServer
+from tests.support.app import FakeServer
+from tests.support.served import ServedFakes, wait_until
 
 TIMING = Timing(minute_sec=1.0, health_sec=0.05, rest_poll_sec=0.02, rest_limit_sec=5.0)
 HASTY = Timing(minute_sec=0.5, health_sec=0.05, rest_poll_sec=0.01, rest_limit_sec=0.1)

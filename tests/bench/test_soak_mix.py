@@ -7,7 +7,7 @@ import pytest
 
 from orpheus_server.bench.soak_mix import KINDS, Mix
 from orpheus_server.settings import Settings
-from tests.support import FakeServer
+from tests.support.app import FakeServer
 
 MIX = Mix(1)
 ASKS = [MIX.ask(index) for index in range(4000)]

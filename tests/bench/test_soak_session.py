@@ -15,8 +15,8 @@ from orpheus_server.settings import Settings
 from orpheus_server.workers import WorkerPool
 from tests.bench.scripted_server import SILENCE, serve_script
 from tests.bench.soaked import SPEECH, TEXT
-from tests.served import ServedFakes
-from tests.support import WAIT_LIMIT_SEC, FakeServer
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer
+from tests.support.served import ServedFakes
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from orpheus_server.codec.cropped import CroppedDecoder
 from orpheus_server.codec.noise import position_noise
 from orpheus_server.codec.schedule import HOPS, Window, WindowCutter
 from orpheus_server.frames import Frame, to_levels
-from tests.shapes import FRAME_LEVELS
+from tests.support.shapes import FRAME_LEVELS
 
 Floats = npt.NDArray[np.floating[Any]]
 

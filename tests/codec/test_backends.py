@@ -8,7 +8,7 @@ from orpheus_server.codec.backends import EagerBackend, crop, to_arrays
 from orpheus_server.codec.cropped import CroppedDecoder
 from orpheus_server.codec.schedule import HOPS, NO_END, Window
 from tests.codec.codecs import build_cutter, cut, decode_rows, random_codec, random_frames
-from tests.shapes import FRAME_LEVELS, SNAC_NARROW
+from tests.support.shapes import FRAME_LEVELS, SNAC_NARROW
 
 
 def window(first_frame: int, end_frame: int, *, skip: int = 0, stop: int = 4) -> Window:

@@ -33,7 +33,7 @@ from tests.codec.codecs import (
     random_codec,
     random_frames,
 )
-from tests.shapes import FRAME_LEVELS, SNAC_NARROW
+from tests.support.shapes import FRAME_LEVELS, SNAC_NARROW
 
 POCKET_CODEC = Path(__file__).parents[2] / "models" / "pocket" / "codec"
 FIFTEEN_LEVELS = (0, 1, 2, 3, 3, 2, 3, 3, 1, 2, 3, 3, 2, 3, 3)

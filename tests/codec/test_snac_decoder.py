@@ -29,7 +29,7 @@ from orpheus_server.frames import Frame
 from orpheus_server.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.workers import WorkerPool
 from tests.codec.codecs import decode_with_snac, random_codec, random_frames
-from tests.shapes import FRAME_LEVELS, SNAC_NARROW
+from tests.support.shapes import FRAME_LEVELS, SNAC_NARROW
 
 POCKET_CODEC = Path(__file__).parents[2] / "models" / "pocket" / "codec"
 POCKET = TokenLayout(

@@ -15,7 +15,7 @@ from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest, TokenRequest
 from orpheus_server.llm.local_chat_model import LocalChatModel
 from orpheus_server.speech_json import load_speech_json
-from tests.live import LiveServer
+from tests.support.live import LiveServer
 
 pytestmark = [
     pytest.mark.engine,

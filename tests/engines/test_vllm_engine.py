@@ -46,7 +46,7 @@ def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(scope="module")
 def long_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.published_like import write_model
+    from tests.support.published_like import write_model
 
     folder = tmp_path_factory.mktemp("model")
     write_model(folder)

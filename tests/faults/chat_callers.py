@@ -14,7 +14,7 @@ from tests.faults.callers import Answer, Listener, exchange, is_speech, pcm
 from tests.faults.case import Case
 from tests.faults.conftest import LIMITS
 from tests.faults.fault_server import SECRET_WORD, FaultServer
-from tests.served import wait_until
+from tests.support.served import wait_until
 
 QUESTION = f"What does the {SECRET_WORD} fox do?"
 TIMEOUT_SEC = 3

@@ -10,8 +10,19 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from tests.server_process import ROOT, free_port
-from tests.stub_llm import Asked, Play, StubLlm, Wire, chunk, events, hangs, refuses, says, waits
+from tests.support.server_process import ROOT, free_port
+from tests.support.stub_llm import (
+    Asked,
+    Play,
+    StubLlm,
+    Wire,
+    chunk,
+    events,
+    hangs,
+    refuses,
+    says,
+    waits,
+)
 
 WORDS = "The fox runs over the hill. It sleeps under an old tree, and in the morning it wakes. "
 SLOW_SEC = 0.05

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from tests.faults.callers import SPEECH, Answer, Listener, exchange, head
-from tests.server_process import ServerProcess
+from tests.support.server_process import ServerProcess
 
 ANNA, BEN = "sk-anna-0123456789abcdef", "sk-ben-fedcba9876543210"
 

@@ -43,8 +43,8 @@ from tests.faults.fault_server import PAGE
 from tests.faults.rows import Row
 from tests.faults.test_leaving import ABORT_LIMIT_SEC
 from tests.faults.test_sockets import BareSession, session
-from tests.served import wait_until
-from tests.server_process import lives
+from tests.support.served import wait_until
+from tests.support.server_process import lives
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -21,8 +21,8 @@ from tests.faults.chat_callers import (
 from tests.faults.rows import Row
 from tests.faults.test_lifecycle import UnreadyServer, of_session, rest_of
 from tests.faults.test_sockets import session
-from tests.served import wait_until
-from tests.server_process import ServerProcess
+from tests.support.served import wait_until
+from tests.support.server_process import ServerProcess
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

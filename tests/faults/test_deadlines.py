@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.conftest import LIMITS, Record, warm
 from tests.faults.fault_server import BEN, BOOK, SECRET_WORD, FaultServer
-from tests.served import wait_until
+from tests.support.served import wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

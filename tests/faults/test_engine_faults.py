@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from tests.faults.rows import Row
-from tests.served import wait_until
-from tests.server_process import ServerProcess, lives
+from tests.support.served import wait_until
+from tests.support.server_process import ServerProcess, lives
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

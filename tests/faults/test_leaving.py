@@ -12,7 +12,7 @@ import pytest
 from tests.faults.callers import Answer, Listener
 from tests.faults.conftest import FORMATS, LIMITS, Record, warm
 from tests.faults.fault_server import BEN, BOOK, PAGE, FaultServer
-from tests.served import wait_until
+from tests.support.served import wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -19,8 +19,8 @@ from tests.faults.callers import is_speech, pcm
 from tests.faults.fault_server import PAGE, SENTENCE, FaultServer
 from tests.faults.rows import Row
 from tests.faults.test_sockets import DONE, delta, session
-from tests.served import wait_until
-from tests.server_process import ROOT, ServerProcess
+from tests.support.served import wait_until
+from tests.support.server_process import ROOT, ServerProcess
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -17,7 +17,7 @@ from tests.faults.callers import SPEECH, is_speech, pcm
 from tests.faults.conftest import FORMATS, Record
 from tests.faults.fault_server import SENTENCE, FaultServer
 from tests.faults.rows import Row
-from tests.live import LiveServer, wait_until
+from tests.support.live import LiveServer, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

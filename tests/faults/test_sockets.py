@@ -19,7 +19,7 @@ from tests.faults.callers import connect, head, is_speech, pcm, reset
 from tests.faults.conftest import Record
 from tests.faults.fault_server import ANNA, PAGE, SENTENCE, FaultServer
 from tests.faults.test_leaving import ABORT_LIMIT_SEC, seconds_until_free
-from tests.served import wait_until
+from tests.support.served import wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

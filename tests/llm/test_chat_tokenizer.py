@@ -9,7 +9,7 @@ import pytest
 from orpheus_server.conversation import ChatMessage
 from orpheus_server.errors import RequestError, StartError
 from orpheus_server.llm.chat_tokenizer import ChatTokenizer, load_chat_tokenizer
-from tests.tiny_gemma import BOS_ID, END_ID, EOS_ID, START_ID
+from tests.support.tiny_gemma import BOS_ID, END_ID, EOS_ID, START_ID
 
 CHATML = (
     "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n"

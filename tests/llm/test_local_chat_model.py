@@ -24,8 +24,8 @@ from orpheus_server.llm.chat_tokenizer import ChatTokenizer, load_chat_tokenizer
 from orpheus_server.llm.local_chat_model import DEFAULT_ANSWER_TOKENS, LocalChatModel
 from orpheus_server.sampling import SamplingOptions
 from orpheus_server.workers import WorkerPool
-from tests.support import wait_for
-from tests.tiny_gemma import END_ID
+from tests.support.app import wait_for
+from tests.support.tiny_gemma import END_ID
 
 pytestmark = pytest.mark.anyio
 

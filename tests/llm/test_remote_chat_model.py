@@ -29,7 +29,8 @@ from orpheus_server.llm.dialect import Dialect
 from orpheus_server.llm.remote_chat_model import MAX_ANSWERS, RemoteChatModel
 from orpheus_server.reply import open_reply
 from orpheus_server.settings import Settings
-from tests.stub_llm import (
+from tests.support.app import other_tasks, wait_for
+from tests.support.stub_llm import (
     Asked,
     Play,
     StubLlm,
@@ -42,7 +43,6 @@ from tests.stub_llm import (
     says,
     waits,
 )
-from tests.support import other_tasks, wait_for
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from orpheus_server.errors import ChatModelFailed, RequestError
 from orpheus_server.interfaces import ReplyDelta
 from orpheus_server.llm.refusal import Refusal
 from orpheus_server.llm.streamed_answer import DONE, StreamedAnswer, refusal_in
-from tests.stub_llm import chunk, usage
+from tests.support.stub_llm import chunk, usage
 
 
 def taken(answer: StreamedAnswer, *events: object) -> list[ReplyDelta]:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import pytest
 
 from orpheus_server.fakes import ReplyScript
-from tests.socket_stage import Received, SocketStage, events_of, open_socket, written
-from tests.support import held_script, short_script, wait_for
+from tests.support.app import held_script, short_script, wait_for
+from tests.support.socket_stage import Received, SocketStage, events_of, open_socket, written
 
 pytestmark = pytest.mark.anyio
 

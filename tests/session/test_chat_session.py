@@ -18,8 +18,8 @@ from orpheus_server.errors import (
 from orpheus_server.fakes import ReplyScript, Script
 from orpheus_server.interfaces import ReplyOptions
 from orpheus_server.settings import Settings
-from tests.socket_stage import Received, events_of, open_socket, said_in, written
-from tests.support import FakeServer, held_script, short_script, wait_for
+from tests.support.app import FakeServer, held_script, short_script, wait_for
+from tests.support.socket_stage import Received, events_of, open_socket, said_in, written
 
 pytestmark = pytest.mark.anyio
 

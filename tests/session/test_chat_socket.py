@@ -14,8 +14,8 @@ from websockets.sync.client import ClientConnection, connect
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.settings import Settings
-from tests.served import ServedFakes, wait_until
-from tests.support import WAIT_LIMIT_SEC, FakeServer, held_script, short_script
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer, held_script, short_script
+from tests.support.served import ServedFakes, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 # One chunk of 30 frames: 2.56 s.

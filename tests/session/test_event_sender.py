@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from orpheus_server.session.event_sender import EventSender
 from orpheus_server.stream_events import AudioStart
-from tests.support import settle
+from tests.support.app import settle
 
 pytestmark = pytest.mark.anyio
 

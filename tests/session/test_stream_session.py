@@ -6,8 +6,8 @@ import json
 import pytest
 from starlette.types import Message
 
-from tests.fuzz import errors_in
-from tests.support import FakeServer, other_tasks
+from tests.fuzz.examples import errors_in
+from tests.support.app import FakeServer, other_tasks
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 import uvicorn
 
 from orpheus_server.cli import server_config
-from tests.support import WAIT_LIMIT_SEC, FakeServer
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer
 
 T = TypeVar("T")
 

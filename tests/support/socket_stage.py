@@ -16,7 +16,7 @@ from orpheus_server.interfaces import ReplyRequest
 from orpheus_server.pacing import Pacer
 from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings
-from tests.support import WAIT_LIMIT_SEC, FakeServer, VirtualClock, other_tasks, wait_for
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer, VirtualClock, other_tasks, wait_for
 
 Received = dict[str, Any] | bytes
 

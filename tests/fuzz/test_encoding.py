@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orpheus_server.audio import Samples, to_int16
 from orpheus_server.encoders import FORMATS
 from orpheus_server.rendering import Renderer
-from tests.fuzz import Effort, efforts
+from tests.fuzz.examples import Effort, efforts
 
 RATE = 24_000
 NAMES = list(FORMATS)

@@ -11,9 +11,9 @@ from random import Random
 import pytest
 
 from orpheus_server.settings import Settings
-from tests.fuzz import Effort, efforts, errors_in, leaves_nothing
-from tests.served import ServedFakes
-from tests.support import WAIT_LIMIT_SEC, FakeServer
+from tests.fuzz.examples import Effort, efforts, errors_in, leaves_nothing
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer
+from tests.support.served import ServedFakes
 
 SPEECH = json.dumps({"input": "Yes.", "response_format": "pcm"}).encode()
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")

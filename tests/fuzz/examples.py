@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, core, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import RepresentationPrinter
 
-from tests.served import ServedFakes, wait_until
+from tests.support.served import ServedFakes, wait_until
 
 SEED = int(os.environ.get("FUZZ_SEED") or secrets.randbits(32))
 """Of the slow examples; `FUZZ_SEED=number` repeats those of a run that printed it."""

@@ -26,9 +26,9 @@ from orpheus_server.stream_events import (
     TranscriptDone,
     TranscriptTruncated,
 )
-from tests.fuzz import Effort, efforts, errors_in, leaves_nothing
-from tests.served import ServedFakes, wait_until
-from tests.support import WAIT_LIMIT_SEC, FakeServer, loop_script, short_script
+from tests.fuzz.examples import Effort, efforts, errors_in, leaves_nothing
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer, loop_script, short_script
+from tests.support.served import ServedFakes, wait_until
 
 SERVER_EVENT: TypeAdapter[ServerEvent] = TypeAdapter(
     Annotated[ServerEvent, Field(discriminator="type")]

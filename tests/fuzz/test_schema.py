@@ -18,9 +18,9 @@ from schemathesis.specs.openapi.checks import (
 from orpheus_server.encoders import FORMATS
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.settings import Settings
-from tests.fuzz import Effort, efforts, leaves_nothing
-from tests.served import ServedFakes
-from tests.support import POCKET, FakeServer
+from tests.fuzz.examples import Effort, efforts, leaves_nothing
+from tests.support.app import POCKET, FakeServer
+from tests.support.served import ServedFakes
 
 CHECKS: list[CheckFunction] = [
     status_code_conformance,

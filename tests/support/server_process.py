@@ -16,9 +16,9 @@ from typing import Self
 
 import psutil
 
-from tests.served import wait_until
+from tests.support.served import wait_until
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_SEC = 240.0
 
 

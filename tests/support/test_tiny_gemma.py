@@ -9,7 +9,7 @@ from transformers import Gemma2ForCausalLM
 
 from orpheus_server.conversation import ChatMessage
 from orpheus_server.llm.chat_tokenizer import load_chat_tokenizer
-from tests.tiny_gemma import WORDS
+from tests.support.tiny_gemma import WORDS
 
 NUM_ANSWERS = 16
 

@@ -11,9 +11,9 @@ import pytest
 
 from orpheus_server.encoders import FORMATS
 from orpheus_server.settings import Settings
-from tests.fuzz import Effort, efforts, errors_in, leaves_nothing
-from tests.served import ServedFakes
-from tests.support import FakeServer
+from tests.fuzz.examples import Effort, efforts, errors_in, leaves_nothing
+from tests.support.app import FakeServer
+from tests.support.served import ServedFakes
 
 Call = tuple[bytes, bytes]
 """What is sent at once, and what then: frames may not come before the handshake is answered."""

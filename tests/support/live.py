@@ -13,8 +13,8 @@ from orpheus_server.cli import server_config
 from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings
-from tests import served
-from tests.served import UvicornThread
+from tests.support import served
+from tests.support.served import UvicornThread
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from orpheus_server.tasks import cancel_all
-from tests.support import wait_for
+from tests.support.app import wait_for
 
 
 @dataclass(frozen=True)

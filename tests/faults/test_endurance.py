@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from orpheus_server.encoders import FORMATS
-from tests.fuzz import leaves_nothing, num_open_files, num_tasks
-from tests.served import ServedFakes, wait_until
-from tests.support import FakeServer
+from tests.fuzz.examples import leaves_nothing, num_open_files, num_tasks
+from tests.support.app import FakeServer
+from tests.support.served import ServedFakes, wait_until
 
 NUM_WARM_UP, NUM_ROUNDS, NUM_A_ROUND, NUM_CALLERS = 500, 10, 1000, 8
 NUM_REQUESTS = NUM_ROUNDS * NUM_A_ROUND

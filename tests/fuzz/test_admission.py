@@ -12,8 +12,8 @@ from orpheus_server import admission as admission_module
 from orpheus_server.admission import BULK_SHARE, Admission, Turn
 from orpheus_server.errors import EngineUnavailable, RateLimited
 from orpheus_server.fair_queue import BULK_TURN, LANES, FairQueue, Lane, Place
-from tests.fuzz import Effort, efforts
-from tests.support import settle, wait_for
+from tests.fuzz.examples import Effort, efforts
+from tests.support.app import settle, wait_for
 
 Verb = Literal["come", "go", "release", "hang_up", "capacity", "clock", "check", "settle", "close"]
 

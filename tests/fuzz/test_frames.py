@@ -17,8 +17,8 @@ from orpheus_server.guard import (
     LengthLimits,
 )
 from orpheus_server.published import ENGLISH
-from tests.fuzz import Effort, efforts
-from tests.support import POCKET, speech_ids
+from tests.fuzz.examples import Effort, efforts
+from tests.support.app import POCKET, speech_ids
 
 SOUND = speech_ids(6)
 IDS = st.lists(

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orpheus_server.fakes import Script
 from orpheus_server.settings import Settings
-from tests.support import POCKET, WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids
+from tests.support.app import POCKET, WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids
 
 # One chunk of 30 frames.
 SENTENCE = "Abcdefg hijklmno pqrstuv wxyz abcd."

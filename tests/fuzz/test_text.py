@@ -12,8 +12,8 @@ from orpheus_server.prompts import PromptBuilder
 from orpheus_server.published import ALL_EMOTION_TAGS, ENGLISH
 from orpheus_server.text import clean_text, estimate_duration_sec
 from orpheus_server.text_stream import TextStream
-from tests.fuzz import Effort, efforts
-from tests.support import POCKET, build_prompts
+from tests.fuzz.examples import Effort, efforts
+from tests.support.app import POCKET, build_prompts
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음"})
 LIMITS = st.builds(
