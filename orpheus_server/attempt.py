@@ -6,15 +6,21 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 
 from orpheus_server.checkpoint import TokenLayout, Voice
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
-from orpheus_server.frames import Frame, FrameAssembler, to_token_ids
+from orpheus_server.frames import FrameAssembler, to_token_ids
 from orpheus_server.guard import Fault, Guard, LengthLimits, Verdict, limits_of
-from orpheus_server.interfaces import Deadline, FrameDecoder, TokenEngine, TokenRequest
+from orpheus_server.interfaces import (
+    Deadline,
+    Frame,
+    FrameDecoder,
+    SamplingOptions,
+    TokenEngine,
+    TokenRequest,
+)
 from orpheus_server.prompts import Prompt, PromptBuilder
-from orpheus_server.sampling import SamplingOptions
 from orpheus_server.splice import Splice
 from orpheus_server.voicing import Give, Voicing
-from orpheus_server.workers import WorkerPool
 
 MAX_TOKENS_CAP = 4096
 """Longest generation without a caller's own limit: 49.9 s, past which Orpheus skips text."""

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-Samples = npt.NDArray[np.float32]
+from orpheus_server.interfaces import Samples
 
 SILENCE_PEAK = 1e-3
 """-60 dBFS: below this nothing is heard over a room."""

@@ -10,7 +10,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from orpheus_server.audio import Samples, to_int16
+from orpheus_server.audio import to_int16
+from orpheus_server.interfaces import Samples
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,11 @@
 """Language models as data: licence and attribution of those that are known."""
 
-from dataclasses import dataclass
+from orpheus_server.interfaces import ChatModelInfo
 
 DEFAULT_CHAT_MODEL = "google/gemma-2-2b-it"
 """What `LLM_MODEL_NAME=auto` means where there is a CUDA GPU."""
 
 ECHO = "echo"
-
-
-@dataclass(frozen=True, slots=True)
-class ChatModelInfo:
-    """What `/models` tells of a language model; what nobody knows is empty."""
-
-    name: str
-    provider: str
-    parameters: str = ""
-    license: str = ""
-    license_url: str = ""
-    attribution: str = ""
 
 
 GEMMA_LICENSE = "Gemma Terms of Use"

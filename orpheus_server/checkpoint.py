@@ -8,11 +8,8 @@ or a tag.
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-from orpheus_server.sampling import SamplingOptions
-
-DtypeName = Literal["bfloat16", "float16", "float32"]
+from orpheus_server.interfaces import DtypeName, SamplingOptions
 
 
 @dataclass(frozen=True, slots=True)

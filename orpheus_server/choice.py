@@ -8,8 +8,9 @@ from pathlib import Path
 
 from orpheus_server.chat_choice import AUTO, ChatChoice, choose_chat
 from orpheus_server.chat_models import ECHO
-from orpheus_server.checkpoint import Checkpoint, DtypeName, is_hub_id
+from orpheus_server.checkpoint import Checkpoint, is_hub_id
 from orpheus_server.errors import StartError
+from orpheus_server.interfaces import DtypeName
 from orpheus_server.memory_plan import check_shares
 from orpheus_server.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.settings import Settings

@@ -6,17 +6,16 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from orpheus_server.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.audio import Samples
 from orpheus_server.checkpoint import Voice
+from orpheus_server.concurrency import run_together
 from orpheus_server.errors import ChunkFailed
 from orpheus_server.guard import Fault, Verdict
-from orpheus_server.interfaces import Deadline
+from orpheus_server.interfaces import Deadline, Samples, SamplingOptions
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
 from orpheus_server.rollback import cut_off, is_flaw_heard, roll_back
-from orpheus_server.sampling import AttemptPlan, RetryPolicy, SamplingOptions, derive_seed
+from orpheus_server.sampling import AttemptPlan, RetryPolicy, derive_seed
 from orpheus_server.splice import Splice
 from orpheus_server.splitting import split_in_two
-from orpheus_server.tasks import run_together
 
 logger = logging.getLogger(__name__)
 

@@ -1,24 +1,13 @@
 """Messages between somebody and a language model, and which of them a model is given."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Literal
 
 from orpheus_server.errors import RequestError
-
-Role = Literal["system", "user", "assistant"]
+from orpheus_server.interfaces import ChatMessage
 
 _JOINT = "\n\n"
-
-
-@dataclass(frozen=True, slots=True)
-class ChatMessage:
-    """What one of them said; of `system` there is at most one, and it comes first."""
-
-    role: Role
-    content: str
 
 
 def arrange(

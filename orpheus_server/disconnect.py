@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from orpheus_server.tasks import cancel_all
+from orpheus_server.concurrency import cancel_all
 
 T = TypeVar("T")
 

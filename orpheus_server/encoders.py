@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from orpheus_server.audio import Samples, to_int16
+from orpheus_server.audio import to_int16
 from orpheus_server.av_encoder import AAC, FLAC, MP3, OPUS, AvEncoder
+from orpheus_server.interfaces import Samples
 
 _UNKNOWN_SIZE = 0xFFFFFFFF
 """What players take for "until the end"; 0, the other custom, is an empty file for some."""

@@ -9,11 +9,11 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Literal, Self
 
+from orpheus_server.concurrency import cancel_all
 from orpheus_server.engine_life import EngineLife
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
 from orpheus_server.restart_budget import RestartBudget
-from orpheus_server.tasks import cancel_all
 
 logger = logging.getLogger(__name__)
 

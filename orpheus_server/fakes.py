@@ -9,23 +9,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orpheus_server.audio import Samples, empty
-from orpheus_server.chat_models import ChatModelInfo
+from orpheus_server.audio import empty
 from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import EngineDead, GenerationFailed
-from orpheus_server.frames import Frame, to_token_ids
+from orpheus_server.frames import to_token_ids
 from orpheus_server.interfaces import (
+    ChatModelInfo,
     Deadline,
     Finish,
     FinishReason,
+    Frame,
     ReplyDelta,
     ReplyRequest,
+    Samples,
     TokenDelta,
     TokenEngine,
     TokenRequest,
     as_decoded,
 )
-from orpheus_server.tasks import cancel_all
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,7 @@ count, and drop the legal code 0; there one bad token costs 85 to 427 ms (orpheu
 from collections.abc import Iterable, Sequence
 
 from orpheus_server.checkpoint import TokenLayout
-
-Frame = tuple[int, ...]
-"""The codes of one frame in slot order."""
+from orpheus_server.interfaces import Frame
 
 
 class FrameAssembler:

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orpheus_server.frames import Frame
+from orpheus_server.interfaces import Frame
 
 
 class Fault(StrEnum):

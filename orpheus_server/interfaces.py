@@ -1,16 +1,37 @@
-"""The seams: what speech needs from an engine and a codec, and chat from a language model."""
+"""The seams: what speech needs from an engine and a codec, chat from a language model, and the
+values that cross them.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from orpheus_server.audio import Samples
-from orpheus_server.chat_models import ChatModelInfo
-from orpheus_server.conversation import ChatMessage
-from orpheus_server.frames import Frame
-from orpheus_server.sampling import SamplingOptions
+import numpy as np
+import numpy.typing as npt
 
+DtypeName = Literal["bfloat16", "float16", "float32"]
 FinishReason = Literal["stop", "length"]
+Role = Literal["system", "user", "assistant"]
+Samples = npt.NDArray[np.float32]
+Frame = tuple[int, ...]
+"""The codes of one frame in slot order."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """Sampling of one generation; `top_k` 0 is off, `max_tokens` None follows the text."""
+
+    temperature: float
+    top_p: float
+    repetition_penalty: float
+    top_k: int = 0
+    min_p: float = 0.0
+    max_tokens: int | None = None
+
+    @property
+    def is_greedy(self) -> bool:
+        """True if the likeliest token is always taken."""
+        return self.temperature == 0.0 or self.top_p == 0.0 or self.top_k == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +133,26 @@ class FrameDecoder(Protocol):
 
     async def close(self) -> None:
         """Ends what decodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """What one of them said; of `system` there is at most one, and it comes first."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatModelInfo:
+    """What `/models` tells of a language model; what nobody knows is empty."""
+
+    name: str
+    provider: str
+    parameters: str = ""
+    license: str = ""
+    license_url: str = ""
+    attribution: str = ""
 
 
 @dataclass(frozen=True, slots=True)

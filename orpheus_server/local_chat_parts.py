@@ -14,25 +14,25 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from orpheus_server.chat_choice import ChatChoice
-from orpheus_server.chat_models import ChatModelInfo
-from orpheus_server.checkpoint import DtypeName
-from orpheus_server.conversation import ChatMessage
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.engine_keeper import LANGUAGE_MODEL, EngineKeeper
 from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import (
+    ChatMessage,
     ChatModel,
+    ChatModelInfo,
+    DtypeName,
     ReplyOptions,
     ReplyRequest,
+    SamplingOptions,
     TokenEngine,
     TokenRequest,
 )
 from orpheus_server.llm.chat_config import read_chat_config
 from orpheus_server.llm.model_card import describe_model
-from orpheus_server.sampling import SamplingOptions
 from orpheus_server.settings import Settings
 from orpheus_server.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
-from orpheus_server.workers import WorkerPool
 
 if TYPE_CHECKING:
     from orpheus_server.llm.chat_tokenizer import ChatTokenizer

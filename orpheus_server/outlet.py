@@ -9,8 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from orpheus_server.audio import Samples, empty
+from orpheus_server.audio import empty
 from orpheus_server.guard import Verdict
+from orpheus_server.interfaces import Samples
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from math import ceil
 
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import StartError
@@ -21,7 +22,6 @@ from orpheus_server.metrics import GpuMemory
 from orpheus_server.phonemes import build_phonemizer
 from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.settings import Settings
-from orpheus_server.workers import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)

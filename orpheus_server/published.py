@@ -14,7 +14,7 @@ from orpheus_server.checkpoint import (
     Voice,
     openai_voice_aliases,
 )
-from orpheus_server.sampling import SamplingOptions
+from orpheus_server.interfaces import SamplingOptions
 
 SNAC_24KHZ: dict[str, Any] = {
     "sampling_rate": 24000,

@@ -1,7 +1,7 @@
 """The last steps of an answer: pace, then bytes of its format."""
 
-from orpheus_server.audio import Samples
 from orpheus_server.encoders import open_encoder
+from orpheus_server.interfaces import Samples
 from orpheus_server.tempo import TempoFilter
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orpheus_server.boundaries import count_sentences
+from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut
 from orpheus_server.interfaces import ChatModel, FinishReason, ReplyDelta, ReplyRequest
 from orpheus_server.speakable.stream import SpeakableStream
 from orpheus_server.stop_filter import StopFilter
-from orpheus_server.tasks import cancel_all
 from orpheus_server.text_stream import TextStream
 
 RunText = Callable[[Callable[[], list[str]]], Awaitable[list[str]]]

@@ -3,8 +3,8 @@
 import math
 
 from orpheus_server.attempt import Attempt
-from orpheus_server.audio import Samples
 from orpheus_server.guard import Fault
+from orpheus_server.interfaces import Samples
 from orpheus_server.splice import Splice
 
 STEP_BACK_FRAMES = 6

@@ -10,7 +10,6 @@ from orpheus_server.admission import Admission
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.capacity import Capacity
-from orpheus_server.chat_models import ChatModelInfo
 from orpheus_server.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
@@ -29,11 +28,11 @@ from orpheus_server.errors import (
     ShuttingDown,
     StartError,
 )
-from orpheus_server.interfaces import ChatModel, TokenEngine
+from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions, TokenEngine
 from orpheus_server.metrics import ChatState, Metrics, Snapshot
 from orpheus_server.parts import Parts, gpu_memory
 from orpheus_server.planning import limits_for
-from orpheus_server.sampling import RetryPolicy, SamplingOptions
+from orpheus_server.sampling import RetryPolicy
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import Synthesizer
 from orpheus_server.transcripts import Transcripts

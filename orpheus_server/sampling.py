@@ -3,22 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 
-
-@dataclass(frozen=True, slots=True)
-class SamplingOptions:
-    """Sampling of one generation; `top_k` 0 is off, `max_tokens` None follows the text."""
-
-    temperature: float
-    top_p: float
-    repetition_penalty: float
-    top_k: int = 0
-    min_p: float = 0.0
-    max_tokens: int | None = None
-
-    @property
-    def is_greedy(self) -> bool:
-        """True if the likeliest token is always taken."""
-        return self.temperature == 0.0 or self.top_p == 0.0 or self.top_k == 1
+from orpheus_server.interfaces import SamplingOptions
 
 
 def derive_seed(seed: int, *path: int) -> int:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from orpheus_server.audio import EDGE_FADE_SEC, SPEECH_RMS, Samples, empty
+from orpheus_server.audio import EDGE_FADE_SEC, SPEECH_RMS, empty
+from orpheus_server.interfaces import Samples
 
 MAX_LEAD_SEC = 0.15
 MAX_TAIL_SEC = 0.3

@@ -10,8 +10,8 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from orpheus_server.checkpoint import DtypeName
 from orpheus_server.errors import StartError
+from orpheus_server.interfaces import DtypeName
 
 ENV_FILE = Path(".env")
 _PREFIXES = ("TTS_", "SNAC_", "LLM_")

@@ -5,15 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from orpheus_server.checkpoint import (
-    Checkpoint,
-    DtypeName,
-    PromptTemplate,
-    TokenLayout,
-    Voice,
-)
+from orpheus_server.checkpoint import Checkpoint, PromptTemplate, TokenLayout, Voice
 from orpheus_server.errors import StartError
-from orpheus_server.sampling import SamplingOptions
+from orpheus_server.interfaces import DtypeName, SamplingOptions
 
 
 class _Wire(BaseModel):

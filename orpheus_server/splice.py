@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orpheus_server.audio import Samples
-from orpheus_server.frames import Frame
+from orpheus_server.interfaces import Frame, Samples
 
 CROSS_FADE_SEC = 0.01
 """Long enough for a step to be no click, too short for two voices to be heard at once."""

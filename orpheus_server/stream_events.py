@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from orpheus_server.conversation import Role
-from orpheus_server.interfaces import FinishReason
+from orpheus_server.interfaces import FinishReason, Role
 from orpheus_server.reply import ReplyStats
 from orpheus_server.schemas import ErrorBody, Integer, Number, SpeechOptions
 from orpheus_server.synthesizer import SpeechStats

@@ -8,19 +8,17 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orpheus_server.admission import Turn
-from orpheus_server.audio import Samples
 from orpheus_server.capacity import Capacity, LoadMeter
 from orpheus_server.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
+from orpheus_server.concurrency import WorkerPool, run_ahead
+from orpheus_server.interfaces import Samples, SamplingOptions
 from orpheus_server.outlet import CallLater, ChunkOutlet, ChunkReport
 from orpheus_server.planning import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
 from orpheus_server.playback import Playback
 from orpheus_server.rendering import Renderer
-from orpheus_server.sampling import SamplingOptions
-from orpheus_server.tasks import run_ahead
 from orpheus_server.text import estimate_duration_sec
 from orpheus_server.text_stream import TextStream
-from orpheus_server.workers import WorkerPool
 
 LOOK_AHEAD = 8
 """Chunks of a whole file in the engine at once: more fill its batch, and hold more memory."""

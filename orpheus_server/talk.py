@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from orpheus_server.admission import Turn
 from orpheus_server.chat_figures import ChatFigures
 from orpheus_server.checkpoint import Voice
-from orpheus_server.conversation import ChatMessage, arrange
+from orpheus_server.concurrency import pieces_within, within
+from orpheus_server.conversation import arrange
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
-from orpheus_server.interfaces import ReplyOptions, ReplyRequest
+from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest, SamplingOptions
 from orpheus_server.reply import Reply, SpeechText, open_reply
 from orpheus_server.runtime import Runtime
-from orpheus_server.sampling import SamplingOptions
 from orpheus_server.synthesizer import AudioPiece, SpeechJob, SpeechStats
-from orpheus_server.time_limit import pieces_within, within
 from orpheus_server.voice_prompt import voice_prompt
 
 logger = logging.getLogger(__name__)

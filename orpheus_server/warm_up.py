@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoint import Voice
+from orpheus_server.concurrency import run_together
 from orpheus_server.errors import GenerationFailed
-from orpheus_server.sampling import SamplingOptions
+from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
-from orpheus_server.tasks import run_together
 
 logger = logging.getLogger(__name__)
 

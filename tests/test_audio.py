@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from orpheus_server.audio import Samples, empty, to_int16
+from orpheus_server.audio import empty, to_int16
+from orpheus_server.interfaces import Samples
 
 
 def samples_of(*values: float) -> Samples:

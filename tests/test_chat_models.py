@@ -2,7 +2,8 @@
 
 import pytest
 
-from orpheus_server.chat_models import DEFAULT_CHAT_MODEL, ChatModelInfo, known_chat_model
+from orpheus_server.chat_models import DEFAULT_CHAT_MODEL, known_chat_model
+from orpheus_server.interfaces import ChatModelInfo
 
 
 @pytest.mark.parametrize(

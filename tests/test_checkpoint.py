@@ -13,7 +13,7 @@ from orpheus_server.checkpoint import (
     Voice,
     openai_voice_aliases,
 )
-from orpheus_server.sampling import SamplingOptions
+from orpheus_server.interfaces import SamplingOptions
 
 LAYOUT = TokenLayout(
     audio_token_base=96, codebook_size=128, slot_levels=(0, 1, 2, 2, 1, 2, 2), stop_token_ids=(4,)

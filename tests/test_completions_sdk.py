@@ -23,9 +23,9 @@ from openai import (
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import SecretStr
 
-from orpheus_server.conversation import ChatMessage
 from orpheus_server.errors import ChatModelAway, ChatModelFailed, EngineDead
 from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
+from orpheus_server.interfaces import ChatMessage
 from orpheus_server.settings import Settings
 from tests.fuzz.examples import leaves_nothing
 from tests.support.app import FakeServer, speech_ids

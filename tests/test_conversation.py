@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.conversation import ChatMessage, Role, arrange, fold_system, trim
+from orpheus_server.conversation import arrange, fold_system, trim
 from orpheus_server.errors import RequestError
+from orpheus_server.interfaces import ChatMessage, Role
 
 
 def said(*pairs: tuple[Role, str]) -> tuple[ChatMessage, ...]:

@@ -9,8 +9,7 @@ from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
-from orpheus_server.interfaces import TokenEngine, TokenRequest
-from orpheus_server.sampling import SamplingOptions
+from orpheus_server.interfaces import SamplingOptions, TokenEngine, TokenRequest
 from tests.support.app import wait_for
 
 pytestmark = pytest.mark.anyio

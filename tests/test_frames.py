@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orpheus_server.fakes import frame_ids
-from orpheus_server.frames import Frame, FrameAssembler, to_levels, to_token_ids
+from orpheus_server.frames import FrameAssembler, to_levels, to_token_ids
+from orpheus_server.interfaces import Frame
 from orpheus_server.published import ENGLISH
 
 LAYOUT = ENGLISH.layout

@@ -24,7 +24,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("synthesis", "chat"),
     ("engine", "audio", "text", "server"),
     ("checkpoints", "settings", "concurrency"),
-    ("errors", "__init__"),
+    ("interfaces", "errors", "__init__"),
 )
 # The same inside a package. What is not named here is its ground floor.
 ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {

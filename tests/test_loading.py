@@ -11,6 +11,7 @@ import pytest
 
 from orpheus_server import loading
 from orpheus_server.choice import Choice, choose
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import ChunkFailed, EngineDead, EngineNotReady, StartError
 from orpheus_server.fakes import ScriptedEngine, ToneDecoder
 from orpheus_server.loading import open_runtime
@@ -18,7 +19,6 @@ from orpheus_server.parts import Parts
 from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings, load_settings
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
-from orpheus_server.workers import WorkerPool
 from tests.support.app import (
     POCKET,
     build_prompts,

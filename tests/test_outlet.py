@@ -7,8 +7,8 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
-from orpheus_server.audio import Samples
 from orpheus_server.guard import Fault, Verdict
+from orpheus_server.interfaces import Samples
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
 from tests.support.app import Listener, VirtualClock, settle
 

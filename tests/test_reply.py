@@ -8,10 +8,9 @@ from contextlib import aclosing
 
 import pytest
 
-from orpheus_server.conversation import ChatMessage
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut, EngineDead
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
-from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest
+from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
 from orpheus_server.planning import SpeechLimits
 from orpheus_server.reply import MAX_REPLY_CHARS, Reply, ReplyStats, SpeechText, open_reply
 from orpheus_server.stop_filter import StopFilter

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from orpheus_server.conversation import ChatMessage
 from orpheus_server.errors import ChatModelAway, ChatModelFailed, EngineDead, RequestError
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
+from orpheus_server.interfaces import ChatMessage
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.settings import Settings
 from orpheus_server.voice_prompt import voice_prompt

@@ -18,7 +18,6 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orpheus_server.conversation import ChatMessage
 from orpheus_server.errors import (
     ChatModelAway,
     ChatModelFailed,
@@ -27,7 +26,7 @@ from orpheus_server.errors import (
     RequestError,
 )
 from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
-from orpheus_server.interfaces import ReplyOptions
+from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.settings import Settings
 from orpheus_server.transcripts import Transcripts
 from orpheus_server.voice_prompt import voice_prompt

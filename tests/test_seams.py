@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.audio import SPEECH_RMS, Samples, empty
+from orpheus_server.audio import SPEECH_RMS, empty
+from orpheus_server.interfaces import Samples
 from orpheus_server.seams import SeamFilter
 from tests.support.app import smooth_chunk
 

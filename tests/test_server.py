@@ -24,8 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.fakes import LoopingEngine
-from orpheus_server.interfaces import TokenDelta, TokenRequest
-from orpheus_server.sampling import SamplingOptions
+from orpheus_server.interfaces import SamplingOptions, TokenDelta, TokenRequest
 from tests.support.app import kept_ids_of
 from tests.support.ear import dictation, pick, word_error_rate, words_of
 from tests.support.live import LiveServer, read_wav, wait_until

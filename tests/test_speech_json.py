@@ -9,7 +9,7 @@ import pytest
 from orpheus_server.checkpoint import OPENAI_VOICES, PromptTemplate, TokenLayout, Voice
 from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import StartError
-from orpheus_server.sampling import SamplingOptions
+from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.speech_json import load_speech_json
 
 MINIMAL: dict[str, Any] = {

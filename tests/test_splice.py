@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from orpheus_server.audio import Samples, empty
+from orpheus_server.audio import empty
+from orpheus_server.interfaces import Samples
 from orpheus_server.splice import SpliceFilter
 
 

@@ -10,13 +10,12 @@ from functools import partial
 
 import pytest
 
-from orpheus_server.audio import Samples
 from orpheus_server.capacity import Capacity
 from orpheus_server.chunk_speaker import ChunkSpeaker
 from orpheus_server.encoders import PcmEncoder, wav_header
 from orpheus_server.errors import ChunkFailed, EngineDead, RequestError
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
-from orpheus_server.interfaces import Deadline, TokenRequest
+from orpheus_server.interfaces import Deadline, Samples, TokenRequest
 from orpheus_server.planning import SpeechLimits
 from orpheus_server.sampling import RetryPolicy, derive_seed
 from orpheus_server.synthesizer import (

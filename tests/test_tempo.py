@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.audio import Samples, empty
+from orpheus_server.audio import empty
+from orpheus_server.interfaces import Samples
 from orpheus_server.tempo import TempoFilter, tempo_factors
 from tests.support.app import change_tempo
 

@@ -6,13 +6,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from orpheus_server.audio import Samples, empty
+from orpheus_server.audio import empty
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineDead, GenerationFailed
-from orpheus_server.frames import Frame
 from orpheus_server.guard import Fault, Verdict
-from orpheus_server.interfaces import Finish, as_decoded
+from orpheus_server.interfaces import Finish, Frame, Samples, as_decoded
 from orpheus_server.voicing import Voicing
-from orpheus_server.workers import WorkerPool
 from tests.support.app import join_pieces, smooth_chunk
 
 pytestmark = pytest.mark.anyio

@@ -22,7 +22,7 @@ from orpheus_server.bench.client import (
 )
 from orpheus_server.bench.machine_card import MachineCard, ServerFacts, read_card
 from orpheus_server.bench.texts import text_for
-from orpheus_server.tasks import run_together
+from orpheus_server.concurrency import run_together
 
 _PATH = "/v1/chat/completions"
 

@@ -27,7 +27,7 @@ from orpheus_server.bench.report import card_text, json_line
 from orpheus_server.codec.backends import Backend, EagerBackend, GraphBackend
 from orpheus_server.codec.cropped import CroppedDecoder, fold_weight_norm
 from orpheus_server.codec.schedule import NO_END, Window
-from orpheus_server.frames import Frame
+from orpheus_server.interfaces import Frame
 from orpheus_server.published import ENGLISH, SNAC_24KHZ
 
 FRAMES_PER_SEC = 24_000 / 2048

@@ -18,7 +18,6 @@ from snac import SNAC
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from orpheus_server.attempt import AttemptRunner
-from orpheus_server.audio import Samples
 from orpheus_server.bench.codec import FRAMES_PER_SEC
 from orpheus_server.bench.machine_card import ServerFacts, read_card
 from orpheus_server.bench.player import Piece, play
@@ -29,14 +28,14 @@ from orpheus_server.codec.batcher import Batcher
 from orpheus_server.codec.cropped import CroppedDecoder, WindowShape
 from orpheus_server.codec.schedule import HOPS, Window, WindowCutter
 from orpheus_server.codec.snac_decoder import EXACT_FIRST_FRAMES, SnacUtterance
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import PacedEngine
-from orpheus_server.interfaces import Deadline, TokenRequest
+from orpheus_server.interfaces import Deadline, Samples, TokenRequest
 from orpheus_server.planning import limits_for
 from orpheus_server.prompts import PromptBuilder
 from orpheus_server.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.sampling import RetryPolicy
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
-from orpheus_server.workers import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)

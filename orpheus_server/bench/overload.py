@@ -24,8 +24,7 @@ from orpheus_server.bench.soak_mix import Ask, Mix
 from orpheus_server.bench.soak_result import judge
 from orpheus_server.bench.soak_user import pause_after
 from orpheus_server.bench.texts import text_for
-from orpheus_server.tasks import cancel_all
-from orpheus_server.workers import WorkerPool
+from orpheus_server.concurrency import WorkerPool, cancel_all
 
 _SHARES = (0.5, 1.0, 2.0)
 _RAMP_SEC = 10.0

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from snac import SNAC
 
-from orpheus_server.audio import Samples
-from orpheus_server.frames import Frame, to_levels
+from orpheus_server.frames import to_levels
+from orpheus_server.interfaces import Frame, Samples
 from orpheus_server.published import ENGLISH
 
 CONTEXT_FRAMES = 3

@@ -18,7 +18,7 @@ from orpheus_server.bench.soak_mix import Mix
 from orpheus_server.bench.soak_run import Soaked, SoakRun, Timing
 from orpheus_server.bench.soak_stats import MinuteStats, SoakTotals, soak_totals
 from orpheus_server.bench.soak_user import SoakUser
-from orpheus_server.workers import WorkerPool
+from orpheus_server.concurrency import WorkerPool
 
 _DEFAULT_USERS = 8
 """Of a server that does not tell how many it carries."""

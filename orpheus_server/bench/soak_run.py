@@ -15,7 +15,7 @@ from orpheus_server.bench.server_metrics import MetricsUnavailable, ServerMetric
 from orpheus_server.bench.soak_result import SoakResult
 from orpheus_server.bench.soak_stats import MinuteStats, minute_stats
 from orpheus_server.bench.soak_user import pause_after
-from orpheus_server.tasks import cancel_all
+from orpheus_server.concurrency import cancel_all
 
 Perform = Callable[[int], Awaitable[SoakResult]]
 

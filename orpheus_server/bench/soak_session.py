@@ -14,7 +14,7 @@ from orpheus_server.bench.client import Clock, describe
 from orpheus_server.bench.soak_mix import Ask, Turn
 from orpheus_server.bench.soak_result import Outcome, SoakResult
 from orpheus_server.bench.sound_check import sound_defect
-from orpheus_server.workers import WorkerPool
+from orpheus_server.concurrency import WorkerPool
 
 _TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket
 _DELTA_CHARS = 12

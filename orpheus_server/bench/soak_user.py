@@ -4,7 +4,7 @@ from orpheus_server.bench.exchange import HttpCaller
 from orpheus_server.bench.soak_mix import Mix
 from orpheus_server.bench.soak_result import SoakResult, judge
 from orpheus_server.bench.soak_session import SocketCaller
-from orpheus_server.workers import WorkerPool
+from orpheus_server.concurrency import WorkerPool
 
 _SPEECH_PATH = "/v1/audio/speech"
 

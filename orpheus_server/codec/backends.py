@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from orpheus_server.audio import Samples
 from orpheus_server.codec.cropped import CroppedDecoder
 from orpheus_server.codec.schedule import HOPS, Window
+from orpheus_server.interfaces import Samples
 
 
 class Backend(Protocol):

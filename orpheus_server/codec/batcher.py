@@ -10,12 +10,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orpheus_server.audio import Samples
 from orpheus_server.codec.backends import Backend
 from orpheus_server.codec.schedule import Window
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineNotReady, GenerationFailed, OrpheusError
-from orpheus_server.interfaces import Deadline, Finish, as_decoded
-from orpheus_server.workers import WorkerPool
+from orpheus_server.interfaces import Deadline, Finish, Samples, as_decoded
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from orpheus_server.codec.cropped import WindowShape
-from orpheus_server.frames import Frame
+from orpheus_server.interfaces import Frame
 
 Codes = npt.NDArray[np.int64]
 

@@ -12,16 +12,15 @@ import torch
 from safetensors.torch import load_file
 from snac import SNAC
 
-from orpheus_server.audio import Samples, empty
+from orpheus_server.audio import empty
 from orpheus_server.checkpoint import TokenLayout
 from orpheus_server.codec.backends import Backend, EagerBackend, GraphBackend
 from orpheus_server.codec.batcher import Batcher
 from orpheus_server.codec.cropped import CroppedDecoder
 from orpheus_server.codec.schedule import HOPS, Window, WindowCutter
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed, StartError
-from orpheus_server.frames import Frame
-from orpheus_server.interfaces import Deadline, Finish, as_decoded
-from orpheus_server.workers import WorkerPool
+from orpheus_server.interfaces import Deadline, Finish, Frame, Samples, as_decoded
 
 EXACT_FIRST_FRAMES = 3
 """The decoder looks 2.3 frames ahead (`CroppedDecoder.right_reach`), at the published shape."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orpheus_server.errors import StartError
-from orpheus_server.sampling import SamplingOptions
+from orpheus_server.interfaces import SamplingOptions
 
 DEFAULT_SAMPLING = SamplingOptions(temperature=0.7, top_p=0.95, repetition_penalty=1.0)
 

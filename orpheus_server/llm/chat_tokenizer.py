@@ -9,8 +9,9 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from orpheus_server.conversation import ChatMessage, Role, fold_system, trim
+from orpheus_server.conversation import fold_system, trim
 from orpheus_server.errors import RequestError, StartError
+from orpheus_server.interfaces import ChatMessage, Role
 from orpheus_server.llm.chat_config import NO_TEMPLATE
 from orpheus_server.llm.control_text import ControlText
 

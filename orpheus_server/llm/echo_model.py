@@ -4,8 +4,8 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
-from orpheus_server.chat_models import ECHO, ChatModelInfo
-from orpheus_server.interfaces import FinishReason, ReplyDelta, ReplyRequest
+from orpheus_server.chat_models import ECHO
+from orpheus_server.interfaces import ChatModelInfo, FinishReason, ReplyDelta, ReplyRequest
 
 _WORD = re.compile(r"\s*\S+\s*?|\s+")
 

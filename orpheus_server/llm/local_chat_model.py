@@ -4,19 +4,19 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from orpheus_server.chat_models import ChatModelInfo
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import ChatModelFailed, GenerationFailed, Overloaded
 from orpheus_server.interfaces import (
+    ChatModelInfo,
     ReplyDelta,
     ReplyOptions,
     ReplyRequest,
+    SamplingOptions,
     TokenEngine,
     TokenRequest,
 )
 from orpheus_server.llm.chat_tokenizer import ChatTokenizer
 from orpheus_server.llm.thinking_filter import ThinkingFilter
-from orpheus_server.sampling import SamplingOptions
-from orpheus_server.workers import WorkerPool
 
 DEFAULT_ANSWER_TOKENS = 512
 """Kept free for an answer whose length nobody limits; it may take what the prompt leaves."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard
 
-from orpheus_server.chat_models import ChatModelInfo
+from orpheus_server.interfaces import ChatModelInfo
 
 _LICENSES = {
     "apache-2.0": ("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"),

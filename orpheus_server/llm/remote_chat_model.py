@@ -10,9 +10,9 @@ import httpx2
 import openai
 
 from orpheus_server.chat_choice import ChatChoice
-from orpheus_server.conversation import ChatMessage, fold_system
+from orpheus_server.conversation import fold_system
 from orpheus_server.errors import OrpheusError, Overloaded
-from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest
+from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
 from orpheus_server.llm.dialect import Dialect, fitted
 from orpheus_server.llm.remote_client import (
     REMOTE_ERRORS,

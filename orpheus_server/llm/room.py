@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from orpheus_server.conversation import ChatMessage, trim
+from orpheus_server.conversation import trim
+from orpheus_server.interfaces import ChatMessage
 
 # A token of English is 4 bytes and a character of Chinese, Korean or Hindi 3, which is one token at
 # most for today's vocabularies: too many are counted rather than too few, or the server refuses.

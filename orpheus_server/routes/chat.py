@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request, Response
 from orpheus_server.admission import Turn
 from orpheus_server.api_document import CHAT_HEADERS, CHAT_RESPONSES, HEADERS
 from orpheus_server.chat_schemas import ChatRequest
-from orpheus_server.conversation import ChatMessage
+from orpheus_server.concurrency import pieces_within
 from orpheus_server.disconnect import until_disconnect
 from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import RequestError
-from orpheus_server.interfaces import ReplyOptions
+from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.models import check_chat_model
@@ -26,7 +26,6 @@ from orpheus_server.routes.speech_options import (
 )
 from orpheus_server.runtime import Runtime
 from orpheus_server.talk import HowToSpeak, Talk, open_talk
-from orpheus_server.time_limit import pieces_within
 
 router = APIRouter(tags=["chat"])
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from orpheus_server.checkpoint import Voice
 from orpheus_server.completion_schemas import CompletionRequest, RequestMessage
-from orpheus_server.conversation import ChatMessage, Role
 from orpheus_server.errors import RequestError
-from orpheus_server.interfaces import ReplyOptions
+from orpheus_server.interfaces import ChatMessage, ReplyOptions, Role
 from orpheus_server.routes.models import check_chat_model
 from orpheus_server.routes.speech_options import ignored_fields, resolve_voice
 from orpheus_server.runtime import Runtime

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from orpheus_server.admission import Turn
 from orpheus_server.api_document import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.checkpoint import Voice
+from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.disconnect import until_disconnect
 from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
@@ -31,7 +32,6 @@ from orpheus_server.runtime import Runtime
 from orpheus_server.schemas import ErrorResponse, SpeechRequest
 from orpheus_server.stream_events import SpeechAudioDelta, SpeechAudioDone, usage_of
 from orpheus_server.synthesizer import SpeechJob, SpeechStats
-from orpheus_server.time_limit import pieces_within, within
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["speech"])

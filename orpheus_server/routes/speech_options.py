@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from orpheus_server.checkpoint import Checkpoint, Voice
 from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import RequestError
+from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.routes.models import check_model
 from orpheus_server.runtime import Runtime
-from orpheus_server.sampling import SamplingOptions
 from orpheus_server.schemas import SpeechOptions, VoiceReference
 
 _MAX_NAMED_FIELDS = 10

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from starlette.websockets import WebSocketDisconnect
 
+from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
 from orpheus_server.reply import Reply
 from orpheus_server.runtime import Runtime
@@ -19,7 +20,6 @@ from orpheus_server.stream_events import (
     chat_usage_of,
 )
 from orpheus_server.talk import open_talk
-from orpheus_server.tasks import cancel_all
 
 
 class AnswerSpeaker:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from orpheus_server.conversation import ChatMessage
+from orpheus_server.interfaces import ChatMessage
 from orpheus_server.session.answer import Answer
 from orpheus_server.session.history import History
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orpheus_server.conversation import ChatMessage
+from orpheus_server.interfaces import ChatMessage
 
 MAX_HISTORY_CHARS = 100_000
 """More than the room of the models that are run here, and little beside the session's sound."""

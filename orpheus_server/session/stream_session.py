@@ -7,10 +7,10 @@ from fastapi import WebSocket
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
-from orpheus_server.conversation import ChatMessage
+from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError, RequestError, ShuttingDown
 from orpheus_server.http_errors import error_body
-from orpheus_server.interfaces import ReplyOptions
+from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.routes.speech_options import (
     check_options,
     ignored_fields,
@@ -37,7 +37,6 @@ from orpheus_server.stream_events import (
     UserMessage,
 )
 from orpheus_server.talk import HowToSpeak
-from orpheus_server.tasks import cancel_all
 
 logger = logging.getLogger(__name__)
 

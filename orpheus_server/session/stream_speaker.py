@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.websockets import WebSocketDisconnect
 
+from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
 from orpheus_server.http_errors import error_body
 from orpheus_server.runtime import Runtime
@@ -24,7 +25,6 @@ from orpheus_server.stream_events import (
     TranscriptTruncated,
     usage_of,
 )
-from orpheus_server.tasks import cancel_all
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import pytest
 
 from orpheus_server.bench.exchange import Exchange, HttpCaller
 from orpheus_server.bench.health_probe import HealthProbe
-from orpheus_server.tasks import cancel_all
+from orpheus_server.concurrency import cancel_all
 from tests.bench.soaked import exchange
 from tests.support.app import wait_for
 

@@ -21,7 +21,7 @@ from orpheus_server.bench.overload_stats import (
     queue_sec_of,
 )
 from orpheus_server.bench.soak_result import SoakResult
-from orpheus_server.workers import WorkerPool
+from orpheus_server.concurrency import WorkerPool
 from tests.bench.scripted_server import Script, ScriptedApp, serve_script
 from tests.bench.soaked import REQUEST_ID, SECOND, envelope, exchange, soak_result
 

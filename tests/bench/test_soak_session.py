@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 from orpheus_server.bench.soak_mix import Ask, Turn
 from orpheus_server.bench.soak_result import SoakResult
 from orpheus_server.bench.soak_session import SocketCaller
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.settings import Settings
-from orpheus_server.workers import WorkerPool
 from tests.bench.scripted_server import SILENCE, serve_script
 from tests.bench.soaked import SPEECH, TEXT
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer

@@ -14,7 +14,8 @@ from orpheus_server.codec.backends import to_arrays
 from orpheus_server.codec.cropped import CroppedDecoder
 from orpheus_server.codec.noise import position_noise
 from orpheus_server.codec.schedule import HOPS, Window, WindowCutter
-from orpheus_server.frames import Frame, to_levels
+from orpheus_server.frames import to_levels
+from orpheus_server.interfaces import Frame
 from tests.support.shapes import FRAME_LEVELS
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -10,12 +10,11 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from orpheus_server.audio import Samples
 from orpheus_server.codec.batcher import Batcher
 from orpheus_server.codec.schedule import Window
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineNotReady, GenerationFailed
-from orpheus_server.interfaces import Finish, as_decoded
-from orpheus_server.workers import WorkerPool
+from orpheus_server.interfaces import Finish, Samples, as_decoded
 
 pytestmark = pytest.mark.anyio
 

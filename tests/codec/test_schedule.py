@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orpheus_server.codec.cropped import WindowShape
 from orpheus_server.codec.schedule import HOPS, NO_END, Window, WindowCutter, hops
 from orpheus_server.codec.spans import Span
-from orpheus_server.frames import Frame
+from orpheus_server.interfaces import Frame
 
 SIZE = 2048
 # The published codec's (`test_cropped.py`).

@@ -9,10 +9,15 @@ from typing import Any, TypeVar
 import pytest
 
 from orpheus_server.choice import POCKET_FOLDER
-from orpheus_server.conversation import ChatMessage
 from orpheus_server.engine_keeper import EngineKeeper
 from orpheus_server.errors import EngineDead
-from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest, TokenRequest
+from orpheus_server.interfaces import (
+    ChatMessage,
+    ReplyDelta,
+    ReplyOptions,
+    ReplyRequest,
+    TokenRequest,
+)
 from orpheus_server.llm.local_chat_model import LocalChatModel
 from orpheus_server.speech_json import load_speech_json
 from tests.support.live import LiveServer

@@ -9,9 +9,9 @@ import httpx2
 import psutil
 import pytest
 
-from orpheus_server.audio import Samples
 from orpheus_server.codec.backends import Backend
 from orpheus_server.codec.schedule import Window
+from orpheus_server.interfaces import Samples
 from orpheus_server.settings import Settings
 from tests.faults.callers import SPEECH, is_speech, pcm
 from tests.faults.conftest import FORMATS, Record

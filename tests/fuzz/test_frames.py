@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from orpheus_server.frames import Frame, FrameAssembler
+from orpheus_server.frames import FrameAssembler
 from orpheus_server.guard import (
     MAX_LOOP_PERIOD,
     MIN_LOOP_FRAMES,
@@ -16,6 +16,7 @@ from orpheus_server.guard import (
     Guard,
     LengthLimits,
 )
+from orpheus_server.interfaces import Frame
 from orpheus_server.published import ENGLISH
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import POCKET, speech_ids

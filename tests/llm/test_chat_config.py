@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from orpheus_server.errors import StartError
+from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.llm.chat_config import (
     DEFAULT_SAMPLING,
     ChatConfig,
     check_chat_files,
     read_chat_config,
 )
-from orpheus_server.sampling import SamplingOptions
 
 
 def read(folder: Path, config: Any, generation: Any = None) -> ChatConfig:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orpheus_server.conversation import ChatMessage
 from orpheus_server.errors import RequestError, StartError
+from orpheus_server.interfaces import ChatMessage
 from orpheus_server.llm.chat_tokenizer import ChatTokenizer, load_chat_tokenizer
 from tests.support.tiny_gemma import BOS_ID, END_ID, EOS_ID, START_ID
 

@@ -5,8 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from orpheus_server.conversation import ChatMessage
-from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest
+from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
 from orpheus_server.llm.echo_model import EchoModel
 
 pytestmark = pytest.mark.anyio

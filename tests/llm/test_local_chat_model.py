@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orpheus_server.chat_models import ChatModelInfo
-from orpheus_server.conversation import ChatMessage
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import (
     ChatModelFailed,
     EngineDead,
@@ -19,11 +18,16 @@ from orpheus_server.errors import (
     RequestError,
 )
 from orpheus_server.fakes import Script, ScriptedEngine
-from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest
+from orpheus_server.interfaces import (
+    ChatMessage,
+    ChatModelInfo,
+    ReplyDelta,
+    ReplyOptions,
+    ReplyRequest,
+    SamplingOptions,
+)
 from orpheus_server.llm.chat_tokenizer import ChatTokenizer, load_chat_tokenizer
 from orpheus_server.llm.local_chat_model import DEFAULT_ANSWER_TOKENS, LocalChatModel
-from orpheus_server.sampling import SamplingOptions
-from orpheus_server.workers import WorkerPool
 from tests.support.app import wait_for
 from tests.support.tiny_gemma import END_ID
 

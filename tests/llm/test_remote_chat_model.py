@@ -11,9 +11,7 @@ import httpx2
 import pytest
 
 from orpheus_server.chat_choice import ChatChoice, choose_chat
-from orpheus_server.chat_models import ChatModelInfo
 from orpheus_server.chat_parts import open_chat_model
-from orpheus_server.conversation import ChatMessage
 from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import (
     ChatModelAway,
@@ -24,7 +22,13 @@ from orpheus_server.errors import (
     RequestError,
     StartError,
 )
-from orpheus_server.interfaces import ReplyDelta, ReplyOptions, ReplyRequest
+from orpheus_server.interfaces import (
+    ChatMessage,
+    ChatModelInfo,
+    ReplyDelta,
+    ReplyOptions,
+    ReplyRequest,
+)
 from orpheus_server.llm.dialect import Dialect
 from orpheus_server.llm.remote_chat_model import MAX_ANSWERS, RemoteChatModel
 from orpheus_server.reply import open_reply

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.conversation import ChatMessage
 from orpheus_server.errors import RequestError
+from orpheus_server.interfaces import ChatMessage
 from orpheus_server.llm.room import estimate_tokens, make_room
 
 

@@ -1,6 +1,6 @@
 """The turns of a session: in order, no more than fit, and only what was said."""
 
-from orpheus_server.conversation import ChatMessage
+from orpheus_server.interfaces import ChatMessage
 from orpheus_server.session.history import MAX_HISTORY_CHARS, History
 
 SYSTEM = ChatMessage("system", "Be brief.")

@@ -16,13 +16,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from orpheus_server.app import create_app
 from orpheus_server.attempt import AttemptRunner
-from orpheus_server.audio import Samples, empty
+from orpheus_server.audio import empty
 from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.choice import POCKET_FOLDER, Choice
+from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
 from orpheus_server.frames import FrameAssembler
-from orpheus_server.interfaces import ChatModel, TokenRequest
+from orpheus_server.interfaces import ChatModel, Samples, TokenRequest
 from orpheus_server.outlet import ChunkOutlet
 from orpheus_server.parts import Parts
 from orpheus_server.prompts import Phonemizer, PromptBuilder, load_tokenizer
@@ -31,7 +32,6 @@ from orpheus_server.seams import SeamFilter
 from orpheus_server.settings import Settings
 from orpheus_server.speech_json import load_speech_json
 from orpheus_server.tempo import TempoFilter
-from orpheus_server.workers import WorkerPool
 
 POCKET = load_speech_json(POCKET_FOLDER)
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from orpheus_server.tasks import cancel_all
+from orpheus_server.concurrency import cancel_all
 from tests.support.app import wait_for
 
 

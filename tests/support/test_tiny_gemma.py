@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import Gemma2ForCausalLM
 
-from orpheus_server.conversation import ChatMessage
+from orpheus_server.interfaces import ChatMessage
 from orpheus_server.llm.chat_tokenizer import load_chat_tokenizer
 from tests.support.tiny_gemma import WORDS
 

@@ -1,0 +1,200 @@
+"""Tasks with an owner, streams merged into one, a bounded pool of threads, and limits in time."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from orpheus_server.errors import RequestTimedOut
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Item = TypeVar("Item")
+Box = TypeVar("Box")
+
+
+async def run_together(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """All results in order; the first failure cancels the rest, which end before it is raised.
+
+    Unlike `TaskGroup` it raises the failure itself, so callers match on its type.
+    """
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await cancel_all(tasks)
+
+
+async def run_ahead(
+    items: AsyncGenerator[Item, None],
+    work: Callable[[int, Item, Box], Coroutine[Any, Any, None]],
+    open_box: Callable[[], Box],
+    *,
+    look_ahead: int,
+) -> AsyncGenerator[tuple[int, Item, Box], None]:
+    """Index, item and box of each item in order, while `work` on the next ones fills theirs.
+
+    The one that was yielded last and those after it that have begun are at most `look_ahead`; an
+    item that is late holds up nothing before it. Work tells its failures through its box; that of
+    `items` is raised after the last box. Closing the generator cancels what runs.
+    """
+    slots = asyncio.Semaphore(look_ahead)
+    line: asyncio.Queue[tuple[int, Item, Box] | None] = asyncio.Queue()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def begin_all() -> None:
+        index = 0
+        try:
+            async with aclosing(items):
+                # A slot first: an item is not asked for before there is room for it.
+                await slots.acquire()
+                async for item in items:
+                    box = open_box()
+                    task = asyncio.create_task(work(index, item, box))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                    line.put_nowait((index, item, box))
+                    index += 1
+                    await slots.acquire()
+        finally:
+            line.put_nowait(None)
+
+    beginner = asyncio.create_task(begin_all())
+    try:
+        while (begun := await line.get()) is not None:
+            yield begun
+            slots.release()
+        await beginner
+    finally:
+        await cancel_all((beginner, *tasks))
+
+
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels tasks and waits until they have ended."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    # Unlike `gather`, it passes on a cancellation of its caller as it came: a cancel scope around
+    # does not know one that was made here for its own.
+    done, _ = await asyncio.wait(tasks)
+    for task in done:
+        if not task.cancelled():
+            task.exception()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part(Generic[T]):
+    item: T
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    error: Exception | None
+
+
+async def merged(*sources: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Items of all sources as they come, until the last one has ended.
+
+    No source is more than two items ahead of whoever takes them. The first failure is raised
+    behind what came before it, and ends the others, as closing the generator does.
+    """
+    line: asyncio.Queue[_Part[T] | _End] = asyncio.Queue(maxsize=1)
+
+    async def take(source: AsyncGenerator[T, None]) -> None:
+        error: Exception | None = None
+        try:
+            async with aclosing(source):
+                async for item in source:
+                    await line.put(_Part(item))
+        except Exception as failure:  # a task's edge: whoever takes the items raises it
+            error = failure
+        await line.put(_End(error))
+
+    tasks = [asyncio.create_task(take(source)) for source in sources]
+    num_open = len(tasks)
+    try:
+        while num_open:
+            part = await line.get()
+            if isinstance(part, _Part):
+                yield part.item
+                continue
+            num_open -= 1
+            if part.error is not None:
+                raise part.error
+    finally:
+        await cancel_all(tasks)
+
+
+class WorkerPool:
+    """Runs blocking functions off the event loop, at most `max_workers` at a time."""
+
+    def __init__(self, max_workers: int, *, initializer: Callable[[], None] | None = None) -> None:
+        self._executor = ThreadPoolExecutor(
+            max_workers, thread_name_prefix="orpheus-worker", initializer=initializer
+        )
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The function's result; a cancelled caller leaves, the call itself ends in its thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+
+    def submit(self, function: Callable[[], None]) -> None:
+        """Queues a function that delivers its own result, failures included."""
+        self._executor.submit(function)
+
+    async def close(self) -> None:
+        """Waits for calls that run and drops those that have not started."""
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+
+
+async def within(limit_sec: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result; raises `RequestTimedOut` if it takes longer, once it has been cancelled."""
+    limit = asyncio.timeout(limit_sec)
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            raise _timed_out(limit_sec) from None
+        raise
+
+
+async def pieces_within(
+    limit_sec: float,
+    pieces: AsyncGenerator[T, None],
+    *,
+    counts: Callable[[], bool] = lambda: True,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncGenerator[T, None]:
+    """The same pieces; raises `RequestTimedOut` once making them took longer altogether.
+
+    What whoever takes them needs in between is not in it: a listener may take an hour for an hour.
+    Nor is a piece that is begun while `counts` says no, because the server waits for its caller.
+    """
+    left_sec = limit_sec
+    async with aclosing(pieces):
+        while True:
+            is_counted = counts()
+            limit = asyncio.timeout(max(0.0, left_sec) if is_counted else None)
+            started = clock()
+            try:
+                async with limit:
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if limit.expired():
+                    raise _timed_out(limit_sec) from None
+                raise
+            if is_counted:
+                left_sec -= clock() - started
+            yield piece
+
+
+def _timed_out(limit_sec: float) -> RequestTimedOut:
+    return RequestTimedOut(f"The request took longer than {limit_sec:g} s, which is the limit.")

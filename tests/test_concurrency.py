@@ -1,0 +1,560 @@
+"""Tasks in order and none left behind, several streams as one, the pool, limits in time."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+
+from orpheus_server.concurrency import (
+    WorkerPool,
+    cancel_all,
+    merged,
+    pieces_within,
+    run_ahead,
+    run_together,
+    within,
+)
+from orpheus_server.errors import RequestTimedOut
+from tests.support.app import other_tasks, settle
+
+pytestmark = pytest.mark.anyio
+
+
+class Source:
+    """Numbers, each once its gate is open; `error` in place of its end."""
+
+    def __init__(self, *items: int, error: Exception | None = None) -> None:
+        self.gates = [asyncio.Event() for _ in range(len(items) + 1)]
+        self.num_made = 0
+        self.is_closed = False
+        self._items = items
+        self._error = error
+
+    def open_all(self) -> "Source":
+        for gate in self.gates:
+            gate.set()
+        return self
+
+    async def run(self) -> AsyncGenerator[int, None]:
+        try:
+            for item, gate in zip(self._items, self.gates, strict=False):
+                await gate.wait()
+                self.num_made += 1
+                yield item
+            await self.gates[-1].wait()
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.is_closed = True
+
+
+async def test_items_come_when_they_are_there() -> None:
+    """Taking them by turns, the second sentence waits for the first one's sound."""
+    before = other_tasks()
+    first, second = Source(1, 2), Source(11, 12)
+    async with aclosing(merged(first.run(), second.run())) as items:
+        second.gates[0].set()
+        assert await anext(items) == 11
+        second.gates[1].set()
+        assert await anext(items) == 12
+        first.open_all()
+        assert [await anext(items), await anext(items)] == [1, 2]
+        second.open_all()
+        with pytest.raises(StopAsyncIteration):
+            await anext(items)
+    assert other_tasks() == before
+
+
+async def test_who_takes_slowly_holds_all_of_them() -> None:
+    before = other_tasks()
+    sources = [Source(*range(100)).open_all() for _ in range(2)]
+    async with aclosing(merged(*(source.run() for source in sources))) as items:
+        await anext(items)
+        await settle()
+        assert max(source.num_made for source in sources) <= 3
+        await anext(items)
+        await settle()
+        assert sum(source.num_made for source in sources) <= 6
+    assert all(source.is_closed for source in sources)
+    assert other_tasks() == before
+
+
+async def test_a_failure_is_raised_behind_what_came_before_it() -> None:
+    before = other_tasks()
+    failing, waiting = Source(1, 2, error=ValueError("broken")).open_all(), Source(11)
+    items = merged(failing.run(), waiting.run())
+    assert [await anext(items), await anext(items)] == [1, 2]
+    with pytest.raises(ValueError, match="broken"):
+        await anext(items)
+    assert waiting.is_closed
+    assert other_tasks() == before
+
+
+async def test_whoever_waits_may_be_cancelled() -> None:
+    before = other_tasks()
+    sources = [Source(1), Source(2)]
+    items = merged(*(source.run() for source in sources))
+    taking = asyncio.ensure_future(anext(items))
+    await settle()
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert all(source.is_closed for source in sources)
+    assert other_tasks() == before
+
+
+async def test_nothing_is_nothing() -> None:
+    assert [
+        item async for item in merged(Source().open_all().run(), Source().open_all().run())
+    ] == []
+
+
+Begun = tuple[int, str, list[str]]
+
+
+class Jobs:
+    """Numbered jobs that end when they are told to; knows which run and which were cancelled."""
+
+    def __init__(self, count: int) -> None:
+        self.gates = [asyncio.Event() for _ in range(count)]
+        self.asked: list[int] = []
+        self.started: list[int] = []
+        self.cancelled: list[int] = []
+        self.ended: list[int] = []
+        self.is_closed = False
+
+    async def run(self, number: int) -> int:
+        self.started.append(number)
+        try:
+            await self.gates[number].wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(number)
+            raise
+        self.ended.append(number)
+        return number
+
+    async def fill(self, index: int, item: str, box: list[str]) -> None:
+        """Work for `run_ahead`."""
+        number = await self.run(index)
+        box.append(f"{number}: {item}")
+
+    async def items(self) -> AsyncGenerator[str, None]:
+        """An item for each job."""
+        try:
+            for number in range(len(self.gates)):
+                self.asked.append(number)
+                yield f"item {number}"
+        finally:
+            self.is_closed = True
+
+    def ahead(
+        self, *, look_ahead: int, items: AsyncGenerator[str, None] | None = None
+    ) -> AsyncGenerator[Begun, None]:
+        return run_ahead(
+            items or self.items(), self.fill, lambda: list[str](), look_ahead=look_ahead
+        )
+
+    def open_all(self) -> None:
+        for gate in self.gates:
+            gate.set()
+
+
+async def fail(message: str) -> int:
+    raise ValueError(message)
+
+
+async def test_together_keeps_the_order() -> None:
+    jobs = Jobs(3)
+    running = asyncio.create_task(run_together(*(jobs.run(number) for number in range(3))))
+    await settle()
+    for number in (2, 0, 1):
+        jobs.gates[number].set()
+        await settle()
+    assert await running == [0, 1, 2]
+    assert jobs.ended == [2, 0, 1]
+
+
+async def test_together_of_nothing() -> None:
+    assert await run_together() == []
+
+
+async def test_the_first_failure_cancels_the_rest() -> None:
+    jobs = Jobs(2)
+    before = other_tasks()
+    with pytest.raises(ValueError, match="broken"):
+        await run_together(jobs.run(0), fail("broken"), jobs.run(1))
+    assert jobs.cancelled == [0, 1]
+    assert other_tasks() == before
+
+
+async def test_cancelling_together_cancels_all() -> None:
+    jobs = Jobs(2)
+    running = asyncio.create_task(run_together(jobs.run(0), jobs.run(1)))
+    await settle()
+    await cancel_all([running])
+    assert running.cancelled()
+    assert jobs.cancelled == [0, 1]
+
+
+class TestAhead:
+    @pytest.mark.parametrize("look_ahead", [1, 2, 3, 9])
+    async def test_order_and_bound(self, look_ahead: int) -> None:
+        jobs = Jobs(5)
+        jobs.open_all()
+        taken: list[Begun] = []
+        async with aclosing(jobs.ahead(look_ahead=look_ahead)) as boxes:
+            async for begun in boxes:
+                taken.append(begun)
+                await settle()
+                # Those taken before, and as many as may be filled or wait, the one in hand too.
+                assert len(jobs.started) == min(5, len(taken) - 1 + look_ahead)
+                assert jobs.asked == jobs.started
+        assert taken == [(index, f"item {index}", [f"{index}: item {index}"]) for index in range(5)]
+        assert jobs.is_closed
+
+    async def test_no_more_is_begun_than_allowed(self) -> None:
+        """Earlier servers started every chunk of a book at once and held all of its audio."""
+        jobs = Jobs(5)
+        async with aclosing(jobs.ahead(look_ahead=2)) as boxes:
+            assert await anext(boxes) == (0, "item 0", [])
+            await settle()
+            assert (jobs.started, jobs.asked) == ([0, 1], [0, 1])
+            # The second has ended, but its box still waits to be taken.
+            jobs.gates[1].set()
+            await settle()
+            assert (jobs.started, jobs.asked) == ([0, 1], [0, 1])
+            assert await anext(boxes) == (1, "item 1", ["1: item 1"])
+            await settle()
+            assert (jobs.started, jobs.asked) == ([0, 1, 2], [0, 1, 2])
+
+    async def test_a_box_is_there_before_it_is_full(self) -> None:
+        jobs = Jobs(1)
+        async with aclosing(jobs.ahead(look_ahead=1)) as boxes:
+            _, _, box = await anext(boxes)
+            assert box == []
+            jobs.open_all()
+            await settle()
+            assert box == ["0: item 0"]
+
+    async def test_a_late_item_holds_up_nothing_before_it(self) -> None:
+        """Text that a language model is still writing comes when it comes."""
+        jobs = Jobs(2)
+        gate = asyncio.Event()
+
+        async def items() -> AsyncGenerator[str, None]:
+            yield "early"
+            await gate.wait()
+            yield "late"
+
+        async with aclosing(jobs.ahead(look_ahead=3, items=items())) as boxes:
+            assert await anext(boxes) == (0, "early", [])
+            next_box = asyncio.create_task(anext(boxes))
+            await settle()
+            assert not next_box.done()
+            gate.set()
+            assert await next_box == (1, "late", [])
+
+    async def test_a_failure_of_the_items_comes_after_the_last_box(self) -> None:
+        jobs = Jobs(2)
+        before = other_tasks()
+
+        async def items() -> AsyncGenerator[str, None]:
+            yield "good"
+            yield "good"
+            raise ValueError("no more")
+
+        async with aclosing(jobs.ahead(look_ahead=3, items=items())) as boxes:
+            assert (await anext(boxes))[0] == 0
+            await settle()
+            assert (await anext(boxes))[0] == 1
+            with pytest.raises(ValueError, match="no more"):
+                await anext(boxes)
+        assert sorted(jobs.cancelled) == [0, 1]
+        assert other_tasks() == before
+
+    async def test_closing_cancels_what_runs(self) -> None:
+        jobs = Jobs(4)
+        jobs.gates[0].set()
+        before = other_tasks()
+        async with aclosing(jobs.ahead(look_ahead=3)) as boxes:
+            await anext(boxes)
+            await settle()
+        assert (jobs.started, jobs.ended) == ([0, 1, 2], [0])
+        assert sorted(jobs.cancelled) == [1, 2]
+        assert jobs.is_closed
+        assert other_tasks() == before
+
+    async def test_closing_while_an_item_is_late_closes_the_items(self) -> None:
+        steps: list[str] = []
+
+        async def items() -> AsyncGenerator[str, None]:
+            yield "early"
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await settle()
+                steps.append("closed")
+
+        async with aclosing(Jobs(1).ahead(look_ahead=3, items=items())) as boxes:
+            await anext(boxes)
+            await settle()
+            assert steps == []
+        assert steps == ["closed"]
+
+    async def test_cancelling_who_waits_cancels_what_runs(self) -> None:
+        jobs = Jobs(4)
+        before = other_tasks()
+
+        async def take_all() -> None:
+            async with aclosing(jobs.ahead(look_ahead=1)) as boxes:
+                async for _ in boxes:
+                    await asyncio.Event().wait()
+
+        running = asyncio.create_task(take_all())
+        await settle()
+        assert jobs.started == [0]
+        await cancel_all([running])
+        assert running.cancelled()
+        assert (jobs.cancelled, jobs.is_closed) == ([0], True)
+        assert other_tasks() == before
+
+    async def test_work_goes_on_after_the_last_item(self) -> None:
+        """The line ends with the last item, and whoever holds its box still waits for it."""
+        jobs = Jobs(2)
+        async with aclosing(jobs.ahead(look_ahead=2)) as boxes:
+            await anext(boxes)
+            _, _, box = await anext(boxes)
+            await settle()
+            assert jobs.is_closed
+            jobs.open_all()
+            await settle()
+            assert box == ["1: item 1"]
+
+    async def test_nothing(self) -> None:
+        jobs = Jobs(0)
+        assert [begun async for begun in jobs.ahead(look_ahead=3)] == []
+        assert jobs.is_closed
+
+    async def test_what_is_never_begun_asks_for_nothing(self) -> None:
+        jobs = Jobs(3)
+        before = other_tasks()
+        await jobs.ahead(look_ahead=3).aclose()
+        assert (jobs.asked, other_tasks()) == ([], before)
+
+
+async def test_cancel_all_waits_for_the_end() -> None:
+    steps: list[str] = []
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await settle()
+            steps.append("ended")
+
+    task = asyncio.create_task(slow_to_end())
+    await settle()
+    await cancel_all([task])
+    assert steps == ["ended"]
+    await cancel_all([task])
+    await cancel_all([])
+
+
+SHORT_SEC = 0.01
+LONG_SEC = 1000.0
+
+
+async def answer() -> int:
+    return 7
+
+
+async def hang(ended: list[str]) -> int:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ended.append("hang")
+    return 0
+
+
+async def raise_own() -> int:
+    raise TimeoutError("another one")
+
+
+async def count(
+    num: int, ended: list[str], *, then_hang: bool = False
+) -> AsyncGenerator[int, None]:
+    try:
+        for index in range(num):
+            yield index
+        if then_hang:
+            await asyncio.Event().wait()
+    finally:
+        ended.append("count")
+
+
+async def take(pieces: AsyncGenerator[int, None], taken: list[int]) -> None:
+    async for piece in pieces:
+        taken.append(piece)
+
+
+class TestWithin:
+    async def test_in_time(self) -> None:
+        assert await within(LONG_SEC, answer()) == 7
+
+    async def test_too_long(self) -> None:
+        ended: list[str] = []
+        with pytest.raises(RequestTimedOut, match=r"longer than 0\.01 s"):
+            await within(SHORT_SEC, hang(ended))
+        assert ended == ["hang"]
+
+    async def test_other_timeouts_stay_what_they_are(self) -> None:
+        with pytest.raises(TimeoutError, match="another one"):
+            await within(LONG_SEC, raise_own())
+
+
+class TestPieces:
+    async def test_all_of_them(self) -> None:
+        ended: list[str] = []
+        assert [piece async for piece in pieces_within(LONG_SEC, count(3, ended))] == [0, 1, 2]
+        assert ended == ["count"]
+
+    async def test_what_was_made_in_time_is_given(self) -> None:
+        ended: list[str] = []
+        taken: list[int] = []
+        with pytest.raises(RequestTimedOut):
+            await take(pieces_within(SHORT_SEC, count(3, ended, then_hang=True)), taken)
+        assert (taken, ended) == ([0, 1, 2], ["count"])
+
+    async def test_the_taker_has_all_the_time_there_is(self) -> None:
+        """A listener of half an hour of speech was cut off after ten minutes."""
+        now = 0.0
+        ended: list[str] = []
+        pieces = pieces_within(1.0, count(5, ended), clock=lambda: now)
+        async for _ in pieces:
+            now += 100.0
+        assert ended == ["count"]
+
+    async def test_time_adds_up(self) -> None:
+        now = 0.0
+
+        async def slow() -> AsyncGenerator[int, None]:
+            nonlocal now
+            for index in range(9):
+                now += 0.4
+                await asyncio.sleep(0)
+                yield index
+
+        taken: list[int] = []
+        with pytest.raises(RequestTimedOut):
+            await take(pieces_within(1.0, slow(), clock=lambda: now), taken)
+        assert taken == [0, 1, 2]
+
+    async def test_what_waits_for_the_caller_is_not_counted(self) -> None:
+        ended: list[str] = []
+        pieces = pieces_within(0.0, count(3, ended), counts=lambda: False)
+        assert [piece async for piece in pieces] == [0, 1, 2]
+
+    async def test_closing_closes_what_is_behind(self) -> None:
+        ended: list[str] = []
+        pieces = pieces_within(LONG_SEC, count(3, ended))
+        assert await anext(pieces) == 0
+        await pieces.aclose()
+        assert ended == ["count"]
+
+
+WAIT_SEC = 10.0
+
+
+async def test_result_arguments_and_thread() -> None:
+    def work(number: int, *, factor: int) -> tuple[int, str]:
+        return number * factor, threading.current_thread().name
+
+    pool = WorkerPool(1)
+    result, thread_name = await pool.run(work, 6, factor=7)
+    assert result == 42
+    assert thread_name.startswith("orpheus-worker")
+    await pool.close()
+
+
+async def test_a_failure_is_the_caller_s() -> None:
+    pool = WorkerPool(1)
+    with pytest.raises(ZeroDivisionError):
+        await pool.run(lambda: 1 // 0)
+    assert await pool.run(lambda: 1) == 1
+    await pool.close()
+
+
+async def test_no_more_than_max_workers_at_a_time() -> None:
+    lock = threading.Lock()
+    both_run = threading.Barrier(2)
+    running, most = 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        both_run.wait(WAIT_SEC)
+        with lock:
+            running -= 1
+
+    pool = WorkerPool(2)
+    await asyncio.gather(*(pool.run(work) for _ in range(8)))
+    assert most == 2
+    await pool.close()
+
+
+async def test_initializer_runs_in_every_thread() -> None:
+    seen = threading.local()
+
+    def prepare() -> None:
+        seen.is_ready = True
+
+    pool = WorkerPool(2, initializer=prepare)
+    assert await pool.run(lambda: getattr(seen, "is_ready", False))
+    await pool.close()
+
+
+async def test_a_cancelled_caller_leaves_and_the_call_ends() -> None:
+    has_begun, may_end, has_ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        has_begun.set()
+        may_end.wait(WAIT_SEC)
+        has_ended.set()
+
+    pool = WorkerPool(1)
+    caller = asyncio.create_task(pool.run(work))
+    await asyncio.to_thread(has_begun.wait, WAIT_SEC)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert not has_ended.is_set()
+    may_end.set()
+    await pool.close()
+    assert has_ended.is_set()
+
+
+async def test_close_drops_what_has_not_started() -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+    called: list[str] = []
+
+    def block() -> str:
+        has_begun.set()
+        may_end.wait(WAIT_SEC)
+        return "done"
+
+    pool = WorkerPool(1)
+    running = asyncio.create_task(pool.run(block))
+    await asyncio.to_thread(has_begun.wait, WAIT_SEC)
+    waiting = asyncio.create_task(pool.run(called.append, "late"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(pool.close())
+    await asyncio.wait([waiting])
+    may_end.set()
+    await closing
+    assert await running == "done"
+    assert waiting.cancelled()
+    assert called == []
