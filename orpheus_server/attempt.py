@@ -5,7 +5,7 @@ import math
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 
-from orpheus_server.checkpoint import TokenLayout, Voice
+from orpheus_server.checkpoints.checkpoint import TokenLayout, Voice
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.frames import FrameAssembler, to_token_ids

@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from orpheus_server.chat_models import DEFAULT_CHAT_MODEL, ECHO, known_chat_model
-from orpheus_server.checkpoint import is_hub_id
+from orpheus_server.checkpoints.checkpoint import is_hub_id
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import ChatModelInfo
 from orpheus_server.settings import Settings

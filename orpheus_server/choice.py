@@ -8,14 +8,14 @@ from pathlib import Path
 
 from orpheus_server.chat_choice import AUTO, ChatChoice, choose_chat
 from orpheus_server.chat_models import ECHO
-from orpheus_server.checkpoint import Checkpoint, is_hub_id
+from orpheus_server.checkpoints.checkpoint import Checkpoint, is_hub_id
+from orpheus_server.checkpoints.published import ENGLISH, PUBLISHED, find_published
+from orpheus_server.checkpoints.speech_json import load_speech_json
+from orpheus_server.checkpoints.weights import find_files
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName
 from orpheus_server.memory_plan import check_shares
-from orpheus_server.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.settings import Settings
-from orpheus_server.speech_json import load_speech_json
-from orpheus_server.weights import find_files
 
 POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
 

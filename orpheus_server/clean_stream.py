@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from orpheus_server.published import ALL_EMOTION_TAGS
+from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
 from orpheus_server.text import CleanText, clean_text
 
 # What may stand after "<" while it can still become a tag, a control token or markup.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orpheus_server.audio import empty
-from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.frames import to_token_ids

@@ -8,7 +8,7 @@ count, and drop the legal code 0; there one bad token costs 85 to 427 ms (orpheu
 
 from collections.abc import Iterable, Sequence
 
-from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.interfaces import Frame
 
 

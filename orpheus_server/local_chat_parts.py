@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from orpheus_server.chat_choice import ChatChoice
+from orpheus_server.checkpoints.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.engine_keeper import LANGUAGE_MODEL, EngineKeeper
 from orpheus_server.engine_room import EngineRoom
@@ -32,7 +33,6 @@ from orpheus_server.interfaces import (
 from orpheus_server.llm.chat_config import read_chat_config
 from orpheus_server.llm.model_card import describe_model
 from orpheus_server.settings import Settings
-from orpheus_server.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
 
 if TYPE_CHECKING:
     from orpheus_server.llm.chat_tokenizer import ChatTokenizer

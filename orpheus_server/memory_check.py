@@ -2,18 +2,18 @@
 
 import psutil
 
-from orpheus_server.choice import Choice
-from orpheus_server.errors import StartError
-from orpheus_server.llm.chat_config import check_chat_files
-from orpheus_server.memory_plan import MemoryNeed, check_gpu, check_ram, check_shares
-from orpheus_server.settings import Settings
-from orpheus_server.weights import (
+from orpheus_server.checkpoints.weights import (
     CHAT_FILES,
     CHAT_GATE_HINT,
     MODEL_FILES,
     find_files,
     weigh,
 )
+from orpheus_server.choice import Choice
+from orpheus_server.errors import StartError
+from orpheus_server.llm.chat_config import check_chat_files
+from orpheus_server.memory_plan import MemoryNeed, check_gpu, check_ram, check_shares
+from orpheus_server.settings import Settings
 
 CHAT_FLOAT_BYTES = 2
 """A language model is loaded in bfloat16."""

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from math import ceil
 
-from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.engine_keeper import EngineKeeper
@@ -107,7 +107,7 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
             f"vLLM cannot be imported ({error}). 'make serve' installs it, or "
             "'pip install --no-deps -r requirements.txt' (requirements-cuda.txt with a GPU)."
         ) from error
-    from orpheus_server.weights import CODEC_FILES, MODEL_FILES, find_files
+    from orpheus_server.checkpoints.weights import CODEC_FILES, MODEL_FILES, find_files
 
     checkpoint = choice.checkpoint
     token = settings.hub_token

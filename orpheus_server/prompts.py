@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tokenizers import Tokenizer
 
-from orpheus_server.checkpoint import Checkpoint, Voice
+from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import StartError
 from orpheus_server.text import estimate_duration_sec
 

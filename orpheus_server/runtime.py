@@ -10,7 +10,7 @@ from orpheus_server.admission import Admission
 from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.capacity import Capacity
-from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
 from orpheus_server.engine_keeper import (

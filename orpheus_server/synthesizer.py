@@ -9,7 +9,7 @@ from functools import partial
 
 from orpheus_server.admission import Turn
 from orpheus_server.capacity import Capacity, LoadMeter
-from orpheus_server.checkpoint import Voice
+from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
 from orpheus_server.concurrency import WorkerPool, run_ahead
 from orpheus_server.interfaces import Samples, SamplingOptions

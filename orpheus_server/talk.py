@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orpheus_server.admission import Turn
 from orpheus_server.chat_figures import ChatFigures
-from orpheus_server.checkpoint import Voice
+from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.conversation import arrange
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError

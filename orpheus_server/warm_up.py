@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from orpheus_server.capacity import Capacity
-from orpheus_server.checkpoint import Voice
+from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import run_together
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import SamplingOptions

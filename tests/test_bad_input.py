@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from orpheus_server.checkpoint import Checkpoint
-from orpheus_server.published import ENGLISH
+from orpheus_server.checkpoints.checkpoint import Checkpoint
+from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.settings import Settings
 from tests.support.app import POCKET, FakeServer
 

@@ -10,7 +10,8 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 
-from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.checkpoints.checkpoint import Checkpoint
+from orpheus_server.checkpoints.weights import find_files
 from orpheus_server.choice import (
     POCKET_FOLDER,
     Choice,
@@ -23,7 +24,6 @@ from orpheus_server.choice import (
 )
 from orpheus_server.errors import StartError
 from orpheus_server.settings import load_settings
-from orpheus_server.weights import find_files
 from tests.support.hub import StubHub
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.fakes import frame_ids
 from orpheus_server.frames import FrameAssembler, to_levels, to_token_ids
 from orpheus_server.interfaces import Frame
-from orpheus_server.published import ENGLISH
 
 LAYOUT = ENGLISH.layout
 BASE = LAYOUT.audio_token_base

@@ -37,7 +37,7 @@ ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
 # Modules and packages that decide and measure: they need no model, no server and no event loop.
 PURE = (
     *("interfaces", "errors", "settings", "api_keys", "origins", "caller_slots"),
-    *("checkpoint", "speech_json", "published"),
+    *("checkpoints.checkpoint", "checkpoints.speech_json", "checkpoints.published"),
     *("text", "boundaries", "planning", "text_stream", "clean_stream", "chunk_ends", "english"),
     *("splitting", "speakable"),
     *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice"),
@@ -58,7 +58,7 @@ OWNERS = {
     "snac": {"codec", "bench"},
     "av": {"tempo", "av_encoder", "bench"},
     "gruut": {"phonemes"},
-    "huggingface_hub": {"weights", "llm"},
+    "huggingface_hub": {"checkpoints.weights", "llm"},
     "transformers": {"llm"},
     "jinja2": {"llm"},
     "tokenizers": {"prompts", "llm", "bench"},

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.checkpoints.checkpoint import Checkpoint
+from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.errors import RequestError
 from orpheus_server.planning import SpeechLimits, SpeechPlan, limits_for, plan_speech
-from orpheus_server.published import ENGLISH
 from orpheus_server.text import estimate_duration_sec
 from tests.support.app import POCKET
 

@@ -10,12 +10,12 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from orpheus_server.checkpoint import Checkpoint, Voice
+from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
+from orpheus_server.checkpoints.published import ENGLISH
+from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import StartError
 from orpheus_server.prompts import SEC_PER_PHONEME, PromptBuilder, load_tokenizer
-from orpheus_server.published import ENGLISH
-from orpheus_server.speech_json import load_speech_json
 from orpheus_server.text import estimate_duration_sec
 from tests.support.app import Spelled
 

@@ -22,11 +22,11 @@ from openai import APIError, InternalServerError, OpenAI
 from openai._streaming import Stream
 from starlette.testclient import TestClient
 
-from orpheus_server.checkpoint import OPENAI_VOICES
+from orpheus_server.checkpoints.checkpoint import OPENAI_VOICES
+from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script
 from orpheus_server.interfaces import SamplingOptions, TokenRequest
-from orpheus_server.published import ENGLISH
 from orpheus_server.sampling import derive_seed
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
 from orpheus_server.clean_stream import CleanStream
 from orpheus_server.planning import SpeechLimits
-from orpheus_server.published import ALL_EMOTION_TAGS
 from orpheus_server.text import clean_text
 from orpheus_server.text_stream import TextStream
 

@@ -24,11 +24,11 @@ from orpheus_server.bench.reference_window import (
     play_all,
 )
 from orpheus_server.bench.report import card_text, json_line
+from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.codec.backends import Backend, EagerBackend, GraphBackend
 from orpheus_server.codec.cropped import CroppedDecoder, fold_weight_norm
 from orpheus_server.codec.schedule import NO_END, Window
 from orpheus_server.interfaces import Frame
-from orpheus_server.published import ENGLISH, SNAC_24KHZ
 
 FRAMES_PER_SEC = 24_000 / 2048
 _CPU = torch.device("cpu")

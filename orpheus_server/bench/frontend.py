@@ -23,6 +23,7 @@ from orpheus_server.bench.machine_card import ServerFacts, read_card
 from orpheus_server.bench.player import Piece, play
 from orpheus_server.bench.report import card_text, json_line
 from orpheus_server.capacity import Capacity
+from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.chunk_speaker import ChunkSpeaker
 from orpheus_server.codec.batcher import Batcher
 from orpheus_server.codec.cropped import CroppedDecoder, WindowShape
@@ -33,7 +34,6 @@ from orpheus_server.fakes import PacedEngine
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest
 from orpheus_server.planning import limits_for
 from orpheus_server.prompts import PromptBuilder
-from orpheus_server.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.sampling import RetryPolicy
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
 

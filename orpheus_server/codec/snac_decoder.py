@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from snac import SNAC
 
 from orpheus_server.audio import empty
-from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.codec.backends import Backend, EagerBackend, GraphBackend
 from orpheus_server.codec.batcher import Batcher
 from orpheus_server.codec.cropped import CroppedDecoder

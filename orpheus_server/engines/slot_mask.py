@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 
-from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.checkpoints.checkpoint import TokenLayout
 
 CONFIG_KEY = "orpheus_slots"
 """Key of the layout in vLLM's `additional_config`, which reaches the engine's own process."""

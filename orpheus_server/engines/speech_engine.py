@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vllm.config import VllmConfig
 
-from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.engines.slot_mask import layout_to_config
 from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine
 from orpheus_server.engines.vllm_start import VllmOptions, engine_args, start_engine

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orpheus_server.checkpoint import Voice
+from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.completion_schemas import CompletionRequest, RequestMessage
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, Role

@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Query
 
 from orpheus_server.api_document import UNKNOWN_MODEL
-from orpheus_server.checkpoint import Checkpoint
+from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.errors import UnknownModel
 from orpheus_server.routes.dependencies import CurrentRuntime
 from orpheus_server.runtime import Runtime

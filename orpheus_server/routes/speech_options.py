@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
-from orpheus_server.checkpoint import Checkpoint, Voice
+from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import SamplingOptions

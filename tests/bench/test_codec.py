@@ -8,7 +8,7 @@ import pytest
 
 from orpheus_server.bench import codec
 from orpheus_server.bench.codec import CodecLevel
-from orpheus_server.published import SNAC_24KHZ
+from orpheus_server.checkpoints.published import SNAC_24KHZ
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from snac import SNAC
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from orpheus_server.checkpoints.published import SNAC_24KHZ
 from orpheus_server.codec.cropped import CroppedDecoder, fold_weight_norm
 from orpheus_server.codec.layers import Conv, LastConv, Noise, Residual, Transposed
 from orpheus_server.codec.schedule import HOPS, Window
 from orpheus_server.codec.snac_decoder import load_codec
 from orpheus_server.codec.spans import Span
-from orpheus_server.published import SNAC_24KHZ
 from tests.codec.codecs import (
     Floats,
     build_cutter,

@@ -19,14 +19,14 @@ from safetensors.torch import save_file
 from snac import SNAC
 
 from orpheus_server.bench.reference_window import load_reference, play_all
-from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.checkpoints.checkpoint import TokenLayout
+from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.codec.backends import EagerBackend
 from orpheus_server.codec.schedule import Window
 from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineNotReady, GenerationFailed, StartError
 from orpheus_server.interfaces import Frame, Samples
-from orpheus_server.published import ENGLISH, SNAC_24KHZ
 from tests.codec.codecs import decode_with_snac, random_codec, random_frames
 from tests.support.shapes import FRAME_LEVELS, SNAC_NARROW
 

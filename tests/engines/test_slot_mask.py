@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from orpheus_server.checkpoint import TokenLayout
+from orpheus_server.checkpoints.checkpoint import TokenLayout
+from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.engines.slot_mask import (
     build_blocked_table,
     layout_from_config,
     layout_to_config,
 )
-from orpheus_server.published import ENGLISH
 
 # Two slots of three codes from id 10 on; 5 and 20 stop. Vocabulary of 24 ids.
 SMALL = TokenLayout(

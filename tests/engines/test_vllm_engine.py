@@ -11,11 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
+from orpheus_server.checkpoints.published import ENGLISH
+from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.interfaces import TokenDelta, TokenRequest
-from orpheus_server.published import ENGLISH
-from orpheus_server.speech_json import load_speech_json
 
 pytestmark = [
     pytest.mark.engine,

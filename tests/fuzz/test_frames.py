@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
+from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.frames import FrameAssembler
 from orpheus_server.guard import (
     MAX_LOOP_PERIOD,
@@ -17,7 +18,6 @@ from orpheus_server.guard import (
     LengthLimits,
 )
 from orpheus_server.interfaces import Frame
-from orpheus_server.published import ENGLISH
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import POCKET, speech_ids
 

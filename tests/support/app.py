@@ -18,7 +18,8 @@ from orpheus_server.app import create_app
 from orpheus_server.attempt import AttemptRunner
 from orpheus_server.audio import empty
 from orpheus_server.chat_choice import ChatChoice
-from orpheus_server.checkpoint import Checkpoint, TokenLayout
+from orpheus_server.checkpoints.checkpoint import Checkpoint, TokenLayout
+from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.choice import POCKET_FOLDER, Choice
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
@@ -30,7 +31,6 @@ from orpheus_server.prompts import Phonemizer, PromptBuilder, load_tokenizer
 from orpheus_server.runtime import Runtime
 from orpheus_server.seams import SeamFilter
 from orpheus_server.settings import Settings
-from orpheus_server.speech_json import load_speech_json
 from orpheus_server.tempo import TempoFilter
 
 POCKET = load_speech_json(POCKET_FOLDER)

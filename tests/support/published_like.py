@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from orpheus_server.published import SNAC_24KHZ
+from orpheus_server.checkpoints.published import SNAC_24KHZ
 
 VOCAB_SIZE = 156_940
 FIRST_CUSTOM_TOKEN = 128_256

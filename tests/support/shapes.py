@@ -1,6 +1,6 @@
 """Shapes of the published models."""
 
-from orpheus_server.published import SNAC_24KHZ
+from orpheus_server.checkpoints.published import SNAC_24KHZ
 
 # The same with few channels: structure without the time.
 SNAC_NARROW = SNAC_24KHZ | {"encoder_dim": 4, "decoder_dim": 64}

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from orpheus_server.checkpoint import OPENAI_VOICES, PromptTemplate, TokenLayout, Voice
+from orpheus_server.checkpoints.checkpoint import OPENAI_VOICES, PromptTemplate, TokenLayout, Voice
+from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import SamplingOptions
-from orpheus_server.speech_json import load_speech_json
 
 MINIMAL: dict[str, Any] = {
     "name": "small",

@@ -15,9 +15,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from orpheus_server.checkpoint import is_hub_id
+from orpheus_server.checkpoints.checkpoint import is_hub_id
+from orpheus_server.checkpoints.published import UNGATED_MIRROR
 from orpheus_server.errors import StartError
-from orpheus_server.published import UNGATED_MIRROR
 
 MODEL_FILES = ("*.json", "model*.safetensors")
 """The published repository holds about 100 GB of optimizer shards beside these."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from orpheus_server.checkpoint import (
+from orpheus_server.checkpoints.checkpoint import (
     OPENAI_VOICES,
     Checkpoint,
     PromptTemplate,

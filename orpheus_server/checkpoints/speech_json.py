@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from orpheus_server.checkpoint import Checkpoint, PromptTemplate, TokenLayout, Voice
+from orpheus_server.checkpoints.checkpoint import Checkpoint, PromptTemplate, TokenLayout, Voice
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName, SamplingOptions
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orpheus_server.checkpoint import OPENAI_VOICES, Checkpoint
-from orpheus_server.published import (
+from orpheus_server.checkpoints.checkpoint import OPENAI_VOICES, Checkpoint
+from orpheus_server.checkpoints.published import (
     ALL_EMOTION_TAGS,
     ENGLISH,
     PUBLISHED,

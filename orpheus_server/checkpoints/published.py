@@ -7,7 +7,7 @@ Voices, tags and layout: canopyai/Orpheus-TTS (README, `engine_class.py`, `decod
 from dataclasses import replace
 from typing import Any
 
-from orpheus_server.checkpoint import (
+from orpheus_server.checkpoints.checkpoint import (
     Checkpoint,
     PromptTemplate,
     TokenLayout,

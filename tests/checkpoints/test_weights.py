@@ -8,9 +8,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from orpheus_server.choice import POCKET_FOLDER
-from orpheus_server.errors import StartError
-from orpheus_server.weights import (
+from orpheus_server.checkpoints.weights import (
     CHAT_FILES,
     CHAT_GATE_HINT,
     CODEC_FILES,
@@ -19,6 +17,8 @@ from orpheus_server.weights import (
     find_files,
     weigh,
 )
+from orpheus_server.choice import POCKET_FOLDER
+from orpheus_server.errors import StartError
 from tests.support.hub import COMMIT, StubHub
 
 MODEL = "canopylabs/orpheus-3b-0.1-ft"

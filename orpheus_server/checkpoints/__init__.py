@@ -1,0 +1,1 @@
+"""What a checkpoint is, as data, and where its files are."""
