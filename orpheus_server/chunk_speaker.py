@@ -15,7 +15,7 @@ from orpheus_server.outlet import ChunkOutlet, ChunkReport
 from orpheus_server.rollback import cut_off, is_flaw_heard, roll_back
 from orpheus_server.sampling import AttemptPlan, RetryPolicy, derive_seed
 from orpheus_server.splice import Splice
-from orpheus_server.splitting import split_in_two
+from orpheus_server.text.splitting import split_in_two
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.metrics import GpuMemory
-from orpheus_server.phonemes import build_phonemizer
 from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.settings import Settings
+from orpheus_server.text.phonemes import build_phonemizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,35 +6,15 @@ engine as ids, so no prompt is ever tokenised twice (the doubled BOS of the refe
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from tokenizers import Tokenizer
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import StartError
-from orpheus_server.text import estimate_duration_sec
+from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.front_end import SEC_PER_PHONEME, Phonemized, Phonemizer
 
 _CLAUSE_ENDS = " ,;:-–—"
-
-SEC_PER_PHONEME = 0.08
-"""English at an even pace, word marks and stops counted as phonemes (bundled voice, measured)."""
-
-
-class Phonemized(Protocol):
-    """A text as phonemes, word marks and stops; none of them if nothing in it can be said."""
-
-    @property
-    def symbols(self) -> tuple[str, ...]: ...
-
-    @property
-    def num_lost_words(self) -> int: ...
-
-
-class Phonemizer(Protocol):
-    """Text front end of checkpoints that read phonemes."""
-
-    def phonemize(self, text: str) -> Phonemized:
-        """The phonemes of a text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from orpheus_server.boundaries import count_sentences
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut
 from orpheus_server.interfaces import ChatModel, FinishReason, ReplyDelta, ReplyRequest
-from orpheus_server.speakable.stream import SpeakableStream
 from orpheus_server.stop_filter import StopFilter
-from orpheus_server.text_stream import TextStream
+from orpheus_server.text.boundaries import count_sentences
+from orpheus_server.text.chunk_stream import TextStream
+from orpheus_server.text.markdown.stream import SpeakableStream
 
 RunText = Callable[[Callable[[], list[str]]], Awaitable[list[str]]]
 """Runs a step of a text stream off the event loop."""

@@ -31,10 +31,10 @@ from orpheus_server.errors import (
 from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions, TokenEngine
 from orpheus_server.metrics import ChatState, Metrics, Snapshot
 from orpheus_server.parts import Parts, gpu_memory
-from orpheus_server.planning import limits_for
 from orpheus_server.sampling import RetryPolicy
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import Synthesizer
+from orpheus_server.text.chunking import limits_for
 from orpheus_server.transcripts import Transcripts
 
 logger = logging.getLogger(__name__)

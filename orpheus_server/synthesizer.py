@@ -14,11 +14,11 @@ from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
 from orpheus_server.concurrency import WorkerPool, run_ahead
 from orpheus_server.interfaces import Samples, SamplingOptions
 from orpheus_server.outlet import CallLater, ChunkOutlet, ChunkReport
-from orpheus_server.planning import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
 from orpheus_server.playback import Playback
 from orpheus_server.rendering import Renderer
-from orpheus_server.text import estimate_duration_sec
-from orpheus_server.text_stream import TextStream
+from orpheus_server.text.chunk_stream import TextStream
+from orpheus_server.text.chunking import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
+from orpheus_server.text.duration import estimate_duration_sec
 
 LOOK_AHEAD = 8
 """Chunks of a whole file in the engine at once: more fill its batch, and hold more memory."""

@@ -11,10 +11,10 @@ import pytest
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut, EngineDead
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
-from orpheus_server.planning import SpeechLimits
 from orpheus_server.reply import MAX_REPLY_CHARS, Reply, ReplyStats, SpeechText, open_reply
 from orpheus_server.stop_filter import StopFilter
-from orpheus_server.text_stream import TextStream
+from orpheus_server.text.chunk_stream import TextStream
+from orpheus_server.text.chunking import SpeechLimits
 from tests.support.app import WAIT_LIMIT_SEC, other_tasks, settle
 
 pytestmark = pytest.mark.anyio

@@ -28,11 +28,11 @@ from websockets.sync.client import ClientConnection, connect
 from orpheus_server.cli import MAX_MESSAGE_BYTES
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script
-from orpheus_server.planning import nothing_to_speak
 from orpheus_server.session.stream_session import StreamSession
 from orpheus_server.session.text_intake import MAX_WAITING_UTTERANCES
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
+from orpheus_server.text.chunking import nothing_to_speak
 from tests.support.app import (
     WAIT_LIMIT_SEC,
     FakeServer,

@@ -16,7 +16,6 @@ from orpheus_server.encoders import PcmEncoder, wav_header
 from orpheus_server.errors import ChunkFailed, EngineDead, RequestError
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest
-from orpheus_server.planning import SpeechLimits
 from orpheus_server.sampling import RetryPolicy, derive_seed
 from orpheus_server.synthesizer import (
     LEAD_SEC,
@@ -27,7 +26,8 @@ from orpheus_server.synthesizer import (
     SpeechStats,
     Synthesizer,
 )
-from orpheus_server.text import estimate_duration_sec
+from orpheus_server.text.chunking import SpeechLimits
+from orpheus_server.text.duration import estimate_duration_sec
 from tests.support.app import (
     POCKET,
     Bench,

@@ -32,10 +32,10 @@ from orpheus_server.codec.snac_decoder import EXACT_FIRST_FRAMES, SnacUtterance
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import PacedEngine
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest
-from orpheus_server.planning import limits_for
 from orpheus_server.prompts import PromptBuilder
 from orpheus_server.sampling import RetryPolicy
 from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
+from orpheus_server.text.chunking import limits_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, 
 from orpheus_server.fair_queue import Lane
 from orpheus_server.http_errors import error_body
 from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
-from orpheus_server.planning import SpeechPlan
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.speech_options import (
     check_options,
@@ -32,6 +31,7 @@ from orpheus_server.runtime import Runtime
 from orpheus_server.schemas import ErrorResponse, SpeechRequest
 from orpheus_server.stream_events import SpeechAudioDelta, SpeechAudioDone, usage_of
 from orpheus_server.synthesizer import SpeechJob, SpeechStats
+from orpheus_server.text.chunking import SpeechPlan
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["speech"])

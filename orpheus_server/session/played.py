@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orpheus_server.text import estimate_duration_sec, is_cjk
+from orpheus_server.text.duration import estimate_duration_sec, is_cjk
 
 _END_SEC = 0.1
 """A chunk ends with silence, and players round: what is left of it then is no word."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 from orpheus_server.synthesizer import SpeechStats
 from orpheus_server.talk import HowToSpeak
-from orpheus_server.text_stream import TextStream
+from orpheus_server.text.chunk_stream import TextStream
 
 
 class Utterance:

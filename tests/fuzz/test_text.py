@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS, ENGLISH
 from orpheus_server.errors import RequestError
-from orpheus_server.planning import SpeechLimits, plan_speech
 from orpheus_server.prompts import PromptBuilder
-from orpheus_server.text import clean_text, estimate_duration_sec
-from orpheus_server.text_stream import TextStream
+from orpheus_server.text.chunk_stream import TextStream
+from orpheus_server.text.chunking import SpeechLimits, plan_speech
+from orpheus_server.text.cleaning import clean_text
+from orpheus_server.text.duration import estimate_duration_sec
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import POCKET, build_prompts
 

@@ -3,7 +3,7 @@
 import pytest
 
 from orpheus_server.session.played import SpokenChunk, heard_text
-from orpheus_server.text import estimate_duration_sec
+from orpheus_server.text.duration import estimate_duration_sec
 
 RATE = 1000
 CHUNKS = [

@@ -27,11 +27,12 @@ from orpheus_server.frames import FrameAssembler
 from orpheus_server.interfaces import ChatModel, Samples, TokenRequest
 from orpheus_server.outlet import ChunkOutlet
 from orpheus_server.parts import Parts
-from orpheus_server.prompts import Phonemizer, PromptBuilder, load_tokenizer
+from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.runtime import Runtime
 from orpheus_server.seams import SeamFilter
 from orpheus_server.settings import Settings
 from orpheus_server.tempo import TempoFilter
+from orpheus_server.text.front_end import Phonemizer
 
 POCKET = load_speech_json(POCKET_FOLDER)
 

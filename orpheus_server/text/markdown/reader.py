@@ -5,10 +5,9 @@ What a place means is decided by the text around it, so how it was cut makes no 
 
 import re
 
-from orpheus_server.speakable import rules
-from orpheus_server.speakable.lines import Line, SpokenLines
-from orpheus_server.speakable.rules import LATIN, PICTURES, Effect, Rule
-from orpheus_server.speakable.spans import (
+from orpheus_server.text.markdown import rules
+from orpheus_server.text.markdown.rules import LATIN, PICTURES, Effect, Rule
+from orpheus_server.text.markdown.spans import (
     BracketKind,
     Skip,
     find_brackets,
@@ -18,6 +17,7 @@ from orpheus_server.speakable.spans import (
     skip_target,
     skip_to,
 )
+from orpheus_server.text.markdown.writer import Line, SpokenLines
 
 # What is still open after so many characters is no markup.
 MAX_OPEN_CHARS = 400

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from orpheus_server.speakable.rules import LATIN, URL_CHARS, URL_END_CHARS
+from orpheus_server.text.markdown.rules import LATIN, URL_CHARS, URL_END_CHARS
 
 _MAX_DEPTH = 3
 _MAX_URL_END_CHARS = 32

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orpheus_server.english import normalise
+from orpheus_server.text.english import normalise
 
 if TYPE_CHECKING:
     from gruut import TextProcessor

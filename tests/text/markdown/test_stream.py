@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.english import normalise
-from orpheus_server.planning import SpeechLimits
-from orpheus_server.speakable.markup import MAX_OPEN_CHARS
-from orpheus_server.speakable.rules import INLINE_ROWS, LINE_ROWS
-from orpheus_server.speakable.stream import SpeakableStream, make_speakable
-from orpheus_server.text_stream import TextStream
+from orpheus_server.text.chunk_stream import TextStream
+from orpheus_server.text.chunking import SpeechLimits
+from orpheus_server.text.english import normalise
+from orpheus_server.text.markdown.reader import MAX_OPEN_CHARS
+from orpheus_server.text.markdown.rules import INLINE_ROWS, LINE_ROWS
+from orpheus_server.text.markdown.stream import SpeakableStream, make_speakable
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "long_sigh"})
 LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.english import normalise
+from orpheus_server.text.english import normalise
 
 WORDS = {"don't", "going", "i", "is", "it", "nasa", "ok", "on", "right", "stop", "there", "war"}
 WORDS |= {"big", "what", "world"}

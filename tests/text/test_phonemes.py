@@ -18,8 +18,8 @@ from gruut.utils import find_lang_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.english import normalise
-from orpheus_server.phonemes import GruutPhonemizer, Lexicon, Phonemes, build_phonemizer
+from orpheus_server.text.english import normalise
+from orpheus_server.text.phonemes import GruutPhonemizer, Lexicon, Phonemes, build_phonemizer
 
 # None only where the English data is not installed, and gruut requires it.
 LANG_DIR = cast(Path, find_lang_dir("en-us"))
@@ -422,5 +422,5 @@ def test_unknown_front_end() -> None:
 
 
 def test_import_loads_no_gruut() -> None:
-    code = "import sys, orpheus_server.phonemes; sys.exit('gruut' in sys.modules)"
+    code = "import sys, orpheus_server.text.phonemes; sys.exit('gruut' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,8 +7,8 @@ import pytest
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.errors import RequestError
-from orpheus_server.planning import SpeechLimits, SpeechPlan, limits_for, plan_speech
-from orpheus_server.text import estimate_duration_sec
+from orpheus_server.text.chunking import SpeechLimits, SpeechPlan, limits_for, plan_speech
+from orpheus_server.text.duration import estimate_duration_sec
 from tests.support.app import POCKET
 
 NONE: frozenset[str] = frozenset()

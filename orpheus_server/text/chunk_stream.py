@@ -5,12 +5,13 @@ A place is cut at when the word after it has begun: what comes then cannot chang
 
 from collections.abc import Callable
 
-from orpheus_server.boundaries import STOPS, Layout, Strength, lay_out
-from orpheus_server.chunk_ends import add_stop, count_as_letters, punctuate_lines
-from orpheus_server.clean_stream import CleanStream
-from orpheus_server.planning import SpeechLimits, shorten
-from orpheus_server.splitting import find_end_in_word, skip_space
-from orpheus_server.text import estimate_duration_sec, is_speakable
+from orpheus_server.text.boundaries import STOPS, Layout, Strength, lay_out
+from orpheus_server.text.chunking import SpeechLimits, shorten
+from orpheus_server.text.clean_stream import CleanStream
+from orpheus_server.text.cleaning import is_speakable
+from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.punctuation import add_stop, count_as_letters, punctuate_lines
+from orpheus_server.text.splitting import find_end_in_word, skip_space
 
 # The first chunk ends at the first sentence that the model speaks well; where that takes longer
 # than 80 characters, a clause keeps the listener from waiting for the rest of the sentence.

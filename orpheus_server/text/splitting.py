@@ -7,8 +7,9 @@ sentence before. Knows no voice; it takes what `clean_text` returns, and stands 
 import unicodedata
 from itertools import chain
 
-from orpheus_server.boundaries import Layout, Strength, lay_out
-from orpheus_server.text import MAX_TAG_CHARS, TAG, has_letter_or_digit, is_cjk
+from orpheus_server.text.boundaries import Layout, Strength, lay_out
+from orpheus_server.text.cleaning import MAX_TAG_CHARS, TAG, has_letter_or_digit
+from orpheus_server.text.duration import is_cjk
 
 # Canonical combining class of the sign that ties two consonants of an Indic script together.
 _VIRAMA = 9

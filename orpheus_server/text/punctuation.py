@@ -6,7 +6,7 @@ Takes what `clean_text` returns; where a chunk inside of a text ends is decided 
 import re
 import unicodedata
 
-from orpheus_server.text import is_cjk
+from orpheus_server.text.duration import is_cjk
 
 _MAX_VERSE_CHARS = 60
 _LINE_END = re.compile(r"(\S)(\n+)(?=(\S))")

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
-from orpheus_server.text import CleanText, clean_text
+from orpheus_server.text.cleaning import CleanText, clean_text
 
 # What may stand after "<" while it can still become a tag, a control token or markup.
 _OPEN_TAG = re.compile(r"\|.*|/?\w*/?|[^\d.,;:!?\"]*|/?[^\W\d].*", re.DOTALL)

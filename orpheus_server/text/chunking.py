@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from orpheus_server.boundaries import Layout, Strength, lay_out
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
-from orpheus_server.chunk_ends import add_stop, count_as_letters, is_in_word, punctuate_lines
 from orpheus_server.errors import RequestError
-from orpheus_server.splitting import find_end, skip_space, split_text
-from orpheus_server.text import clean_text, estimate_duration_sec, is_speakable
+from orpheus_server.text.boundaries import Layout, Strength, lay_out
+from orpheus_server.text.cleaning import clean_text, is_speakable
+from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.punctuation import add_stop, count_as_letters, is_in_word, punctuate_lines
+from orpheus_server.text.splitting import find_end, skip_space, split_text
 
 _CHARS_PER_SEC = 15
 

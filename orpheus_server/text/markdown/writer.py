@@ -5,9 +5,9 @@ White space waits for the word after it: what was left out beside it must leave 
 
 from enum import Enum
 
-from orpheus_server.boundaries import STOPS
-from orpheus_server.chunk_ends import add_stop
-from orpheus_server.text import is_cjk
+from orpheus_server.text.boundaries import STOPS
+from orpheus_server.text.duration import is_cjk
+from orpheus_server.text.punctuation import add_stop
 
 # A few words are one of an enumeration ("milk, bread"), more or those with a pause a sentence.
 MAX_ENUMERATED_CHARS = 25

@@ -3,7 +3,7 @@
 What the language decides, numbers and signs that have a word, is left to the voice.
 """
 
-from orpheus_server.speakable.markup import MarkupReader
+from orpheus_server.text.markdown.reader import MarkupReader
 
 
 class SpeakableStream:

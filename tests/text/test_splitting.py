@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.splitting import split_in_two, split_text
+from orpheus_server.text.splitting import split_in_two, split_text
 
 # Words, marks and breaks that take part in the rules, joined at random.
 FRAGMENTS = st.lists(

@@ -8,10 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
-from orpheus_server.clean_stream import CleanStream
-from orpheus_server.planning import SpeechLimits
-from orpheus_server.text import clean_text
-from orpheus_server.text_stream import TextStream
+from orpheus_server.text.chunk_stream import TextStream
+from orpheus_server.text.chunking import SpeechLimits
+from orpheus_server.text.clean_stream import CleanStream
+from orpheus_server.text.cleaning import clean_text
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
 LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.text import CleanText, clean_text, estimate_duration_sec, is_speakable
+from orpheus_server.text.cleaning import CleanText, clean_text, is_speakable
+from orpheus_server.text.duration import estimate_duration_sec
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
 ALL_TAGS = TAGS | {"gemito", "轻笑", "happy", "sad", "счастье", "खुशी"}
@@ -199,33 +200,3 @@ def test_hostile_text_passes(text: str) -> None:
 )
 def test_is_speakable(text: str, expected: bool) -> None:
     assert is_speakable(text, tags=TAGS) is expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected_sec"),
-    [
-        ("", 0),
-        ("abc def ghi jkl mno", 15 / 15),
-        ("привет", 6 / 15),
-        ("नमस्ते", 6 / 13),
-        ("안녕", 2 * 0.17),
-        ("你好", 2 * 0.22),
-        ("すし", 2 * 0.22),
-        ("42", 2 * 0.3),
-        ("3.14", 3 * 0.3),
-        ("1,000", 4 * 0.3),
-        ("NASA", 4 * 0.3),
-        ("ABCDEF", 6 / 15),
-        ("I", 1 / 15),
-        ("a, b", 2 / 15 + 0.15),
-        ("a.", 1 / 15 + 0.35),
-        ("a?!...", 1 / 15 + 0.35),
-        ("你，好。", 2 * 0.22 + 0.15 + 0.35),
-        ("5% & 3€", 2 * 0.3 + 3 * 0.4),
-        ("<laugh>", 1.0),
-        ("<작은 웃음> a", 1.0 + 1 / 15),
-        ("😀", 0),
-    ],
-)
-def test_estimate_duration_sec(text: str, expected_sec: float) -> None:
-    assert estimate_duration_sec(text) == pytest.approx(expected_sec)

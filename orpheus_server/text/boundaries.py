@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from itertools import chain, islice, tee
 
-from orpheus_server.text import TAG, has_letter_or_digit
+from orpheus_server.text.cleaning import TAG, has_letter_or_digit
 
 
 class Strength(IntEnum):

@@ -1,1 +1,0 @@
-"""What a chat model writes, as text that can be spoken, while it is being written."""

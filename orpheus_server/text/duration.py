@@ -1,0 +1,78 @@
+"""How long a text is expected to last when spoken."""
+
+import re
+import unicodedata
+from collections import Counter
+
+from orpheus_server.text.cleaning import TAG
+
+# Calm reading: English runs at about 15 letters a second, a Hindi letter or vowel sign is longer,
+# and one Hangul syllable or CJK character is a whole syllable. Too low cuts audio off at the token
+# limit; too high lets a looping generation run on before the guard sees it.
+LETTER_SEC = 1 / 15
+INDIC_LETTER_SEC = 1 / 13
+HANGUL_SYLLABLE_SEC = 0.17
+CJK_CHARACTER_SEC = 0.22
+# "7" is a word, and "%" or "€" is two syllables.
+DIGIT_SEC = 0.30
+SYMBOL_SEC = 0.40
+# NASA is the exception: most short words in capitals are spelled, one syllable a letter.
+SPELLED_LETTER_SEC = 0.30
+CLAUSE_PAUSE_SEC = 0.15
+SENTENCE_PAUSE_SEC = 0.35
+# Sighs and laughs in the released voices are about a second.
+TAG_SEC = 1.0
+_SPELLED = re.compile(r"(?<![^\W\d_])[A-ZÀ-ÖØ-ÞΑ-ΩЀ-Я]{2,5}(?![^\W\d_])")
+# A stop or comma inside a number or a name (3.14, 1,000, example.com) is no pause.
+_SENTENCE_PAUSE = re.compile(r"[.!?…؟۔]+(?!\w)|[。！？｡।॥]+")
+_CLAUSE_PAUSE = re.compile(r"[,;:،؛](?!\w)|[—–，、；：]")
+_INDIC = ((0x0900, 0x0DFF),)
+_HANGUL = ((0xAC00, 0xD7A3),)
+CJK_RANGES = (
+    (0x3041, 0x30FF),
+    (0x31F0, 0x31FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F),
+    (0x20000, 0x3FFFF),
+)
+
+
+def estimate_duration_sec(text: str) -> float:
+    """Return the expected seconds of speech, by the script of each character.
+
+    A rough prior for token limits and the runaway guard, not a promise: voices differ by a third.
+    """
+    text, num_tags = TAG.subn(" ", text)
+    spelled = _SPELLED.findall(text)
+    letters = Counter(_SPELLED.sub(" ", text))
+    return (
+        TAG_SEC * num_tags
+        + SPELLED_LETTER_SEC * sum(map(len, spelled))
+        + SENTENCE_PAUSE_SEC * len(_SENTENCE_PAUSE.findall(text))
+        + CLAUSE_PAUSE_SEC * len(_CLAUSE_PAUSE.findall(text))
+        + sum(_character_sec(char) * num for char, num in letters.items())
+    )
+
+
+def is_cjk(char: str) -> bool:
+    """Tell whether the character is an ideograph or kana, written without spaces."""
+    return char.isalpha() and _is_in(char, CJK_RANGES)
+
+
+def _character_sec(char: str) -> float:
+    category = unicodedata.category(char)
+    if category[0] in "LM" and _is_in(char, _INDIC):
+        return INDIC_LETTER_SEC
+    if category[0] == "N":
+        return DIGIT_SEC
+    if category[0] == "L":
+        if is_cjk(char):
+            return CJK_CHARACTER_SEC
+        return HANGUL_SYLLABLE_SEC if _is_in(char, _HANGUL) else LETTER_SEC
+    return SYMBOL_SEC if category in ("Sc", "Sm") or char in "%&@#°§" else 0.0
+
+
+def _is_in(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(first <= ord(char) <= last for first, last in ranges)

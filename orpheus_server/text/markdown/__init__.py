@@ -1,0 +1,1 @@
+"""Markdown that a language model writes, as speech."""
