@@ -5,6 +5,7 @@ import math
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 
+from orpheus_server.audio.crossfade import Splice
 from orpheus_server.checkpoints.checkpoint import TokenLayout, Voice
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
@@ -19,7 +20,6 @@ from orpheus_server.interfaces import (
     TokenRequest,
 )
 from orpheus_server.prompts import Prompt, PromptBuilder
-from orpheus_server.splice import Splice
 from orpheus_server.voicing import Give, Voicing
 
 MAX_TOKENS_CAP = 4096

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from orpheus_server.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
+from orpheus_server.audio.crossfade import Splice
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import run_together
 from orpheus_server.errors import ChunkFailed
@@ -14,7 +15,6 @@ from orpheus_server.interfaces import Deadline, Samples, SamplingOptions
 from orpheus_server.outlet import ChunkOutlet, ChunkReport
 from orpheus_server.rollback import cut_off, is_flaw_heard, roll_back
 from orpheus_server.sampling import AttemptPlan, RetryPolicy, derive_seed
-from orpheus_server.splice import Splice
 from orpheus_server.text.splitting import split_in_two
 
 logger = logging.getLogger(__name__)

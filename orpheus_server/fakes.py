@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orpheus_server.audio import empty
+from orpheus_server.audio.samples import empty
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import EngineDead, GenerationFailed

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from orpheus_server.audio import empty
+from orpheus_server.audio.samples import empty
 from orpheus_server.guard import Verdict
 from orpheus_server.interfaces import Samples
 

@@ -97,7 +97,7 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     # Imported here because they take ten seconds: the port answers meanwhile.
     import torch
 
-    from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
+    from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
 
     try:
         from orpheus_server.engines.speech_engine import build_speech_engine

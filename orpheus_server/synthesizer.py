@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orpheus_server.admission import Turn
+from orpheus_server.audio.rendering import Renderer
 from orpheus_server.capacity import Capacity, LoadMeter
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
@@ -15,7 +16,6 @@ from orpheus_server.concurrency import WorkerPool, run_ahead
 from orpheus_server.interfaces import Samples, SamplingOptions
 from orpheus_server.outlet import CallLater, ChunkOutlet, ChunkReport
 from orpheus_server.playback import Playback
-from orpheus_server.rendering import Renderer
 from orpheus_server.text.chunk_stream import TextStream
 from orpheus_server.text.chunking import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
 from orpheus_server.text.duration import estimate_duration_sec

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from orpheus_server.audio import SILENCE_PEAK, empty
+from orpheus_server.audio.crossfade import CROSS_FADE_SEC, Splice, SpliceFilter
+from orpheus_server.audio.samples import SILENCE_PEAK, empty
+from orpheus_server.audio.trimming import SeamFilter
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Frame, Samples, UtteranceDecoder
-from orpheus_server.seams import SeamFilter
-from orpheus_server.splice import CROSS_FADE_SEC, Splice, SpliceFilter
 
 Give = Callable[[Samples], None]
 """Takes samples in their order; never none of them."""

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from orpheus_server.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.audio import empty
+from orpheus_server.audio.crossfade import Splice
+from orpheus_server.audio.samples import empty
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Frame, Samples, TokenRequest
-from orpheus_server.splice import Splice
 from tests.support.app import (
     POCKET,
     Bench,

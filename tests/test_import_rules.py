@@ -39,7 +39,8 @@ PURE = (
     *("interfaces", "errors", "settings", "api_keys", "origins", "caller_slots"),
     *("checkpoints.checkpoint", "checkpoints.speech_json", "checkpoints.published"),
     "text",
-    *("prompts", "frames", "guard", "sampling", "audio", "seams", "splice"),
+    *("audio.samples", "audio.trimming", "audio.crossfade"),
+    *("prompts", "frames", "guard", "sampling"),
     *("capacity", "fair_queue", "restart_budget", "memory_plan", "connection_limits"),
     *("conversation", "chat_models", "chat_choice", "stop_filter", "voice_prompt"),
     *("chat_figures", "transcripts"),
@@ -55,9 +56,9 @@ HTTP_MODULES = {
 # Foreign library: the modules and packages that may import it, anywhere in them.
 OWNERS = {
     "vllm": {"engines"},
-    "torch": {"engines", "codec", "parts", "choice", "memory_check", "bench"},
-    "snac": {"codec", "bench"},
-    "av": {"tempo", "av_encoder", "bench"},
+    "torch": {"engines", "audio.snac", "parts", "choice", "memory_check", "bench"},
+    "snac": {"audio.snac", "bench"},
+    "av": {"audio.tempo", "audio.av_encoder", "bench"},
     "gruut": {"text.phonemes"},
     "huggingface_hub": {"checkpoints.weights", "llm"},
     "transformers": {"llm"},

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from orpheus_server.attempt import AttemptRunner
+from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
 from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
-from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.frames import FrameAssembler

@@ -10,9 +10,9 @@ from functools import partial
 
 import pytest
 
+from orpheus_server.audio.encoders import PcmEncoder, wav_header
 from orpheus_server.capacity import Capacity
 from orpheus_server.chunk_speaker import ChunkSpeaker
-from orpheus_server.encoders import PcmEncoder, wav_header
 from orpheus_server.errors import ChunkFailed, EngineDead, RequestError
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest

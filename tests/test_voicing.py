@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from orpheus_server.audio import empty
+from orpheus_server.audio.samples import empty
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.guard import Fault, Verdict

@@ -16,6 +16,9 @@ from snac import SNAC
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from orpheus_server.audio.snac.backends import Backend, EagerBackend, GraphBackend
+from orpheus_server.audio.snac.cropped import CroppedDecoder, fold_weight_norm
+from orpheus_server.audio.snac.windows import NO_END, Window
 from orpheus_server.bench.machine_card import ServerFacts, read_card
 from orpheus_server.bench.reference_window import (
     CONTEXT_FRAMES,
@@ -25,9 +28,6 @@ from orpheus_server.bench.reference_window import (
 )
 from orpheus_server.bench.report import card_text, json_line
 from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
-from orpheus_server.codec.backends import Backend, EagerBackend, GraphBackend
-from orpheus_server.codec.cropped import CroppedDecoder, fold_weight_norm
-from orpheus_server.codec.schedule import NO_END, Window
 from orpheus_server.interfaces import Frame
 
 FRAMES_PER_SEC = 24_000 / 2048

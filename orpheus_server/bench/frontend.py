@@ -18,6 +18,10 @@ from snac import SNAC
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from orpheus_server.attempt import AttemptRunner
+from orpheus_server.audio.snac.batcher import Batcher
+from orpheus_server.audio.snac.cropped import CroppedDecoder, WindowShape
+from orpheus_server.audio.snac.decoder import EXACT_FIRST_FRAMES, SnacUtterance
+from orpheus_server.audio.snac.windows import HOPS, Window, WindowCutter
 from orpheus_server.bench.codec import FRAMES_PER_SEC
 from orpheus_server.bench.machine_card import ServerFacts, read_card
 from orpheus_server.bench.player import Piece, play
@@ -25,10 +29,6 @@ from orpheus_server.bench.report import card_text, json_line
 from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.chunk_speaker import ChunkSpeaker
-from orpheus_server.codec.batcher import Batcher
-from orpheus_server.codec.cropped import CroppedDecoder, WindowShape
-from orpheus_server.codec.schedule import HOPS, Window, WindowCutter
-from orpheus_server.codec.snac_decoder import EXACT_FIRST_FRAMES, SnacUtterance
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import PacedEngine
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from orpheus_server.admission import Turn
 from orpheus_server.api_document import CHAT_HEADERS, CHAT_RESPONSES, HEADERS
+from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.chat_schemas import ChatRequest
 from orpheus_server.concurrency import pieces_within
 from orpheus_server.disconnect import until_disconnect
-from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse

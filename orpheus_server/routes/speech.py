@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from orpheus_server.admission import Turn
 from orpheus_server.api_document import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
+from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.disconnect import until_disconnect
-from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.fair_queue import Lane
 from orpheus_server.http_errors import error_body

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
+from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
-from orpheus_server.encoders import FORMATS
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.routes.models import check_model

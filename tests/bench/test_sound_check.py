@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from orpheus_server.audio.encoders import FORMATS, open_encoder
 from orpheus_server.bench.sound_check import events_to_sound, sound_defect
-from orpheus_server.encoders import FORMATS, open_encoder
 from orpheus_server.interfaces import Samples
 from tests.bench.soaked import SECOND, SPEECH, TEXT
 

@@ -10,7 +10,7 @@ import httpx2
 import psutil
 import pytest
 
-from orpheus_server.encoders import FORMATS
+from orpheus_server.audio.encoders import FORMATS
 from tests.fuzz.examples import leaves_nothing, num_open_files, num_tasks
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes, wait_until

@@ -9,8 +9,8 @@ import httpx2
 import psutil
 import pytest
 
-from orpheus_server.codec.backends import Backend
-from orpheus_server.codec.schedule import Window
+from orpheus_server.audio.snac.backends import Backend
+from orpheus_server.audio.snac.windows import Window
 from orpheus_server.interfaces import Samples
 from orpheus_server.settings import Settings
 from tests.faults.callers import SPEECH, is_speech, pcm

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from orpheus_server.encoders import FORMATS
+from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, errors_in, leaves_nothing
 from tests.support.app import FakeServer

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from orpheus_server.audio import to_int16
-from orpheus_server.encoders import FORMATS
+from orpheus_server.audio.encoders import FORMATS
+from orpheus_server.audio.rendering import Renderer
+from orpheus_server.audio.samples import to_int16
 from orpheus_server.interfaces import Samples
-from orpheus_server.rendering import Renderer
 from tests.fuzz.examples import Effort, efforts
 
 RATE = 24_000

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from orpheus_server.encoders import FORMATS
+from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, leaves_nothing

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter
 from websockets.sync.client import ClientConnection, connect
 
-from orpheus_server.encoders import FORMATS
+from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.errors import ChatModelFailed, GenerationFailed
 from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
 from orpheus_server.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orpheus_server.encoders import FORMATS
+from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.errors import (
     ChatModelAway,
     ChatModelFailed,

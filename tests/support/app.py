@@ -16,7 +16,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from orpheus_server.app import create_app
 from orpheus_server.attempt import AttemptRunner
-from orpheus_server.audio import empty
+from orpheus_server.audio.samples import empty
+from orpheus_server.audio.tempo import TempoFilter
+from orpheus_server.audio.trimming import SeamFilter
 from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.checkpoints.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.checkpoints.speech_json import load_speech_json
@@ -29,9 +31,7 @@ from orpheus_server.outlet import ChunkOutlet
 from orpheus_server.parts import Parts
 from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.runtime import Runtime
-from orpheus_server.seams import SeamFilter
 from orpheus_server.settings import Settings
-from orpheus_server.tempo import TempoFilter
 from orpheus_server.text.front_end import Phonemizer
 
 POCKET = load_speech_json(POCKET_FOLDER)

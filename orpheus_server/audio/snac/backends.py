@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from orpheus_server.codec.cropped import CroppedDecoder
-from orpheus_server.codec.schedule import HOPS, Window
+from orpheus_server.audio.snac.cropped import CroppedDecoder
+from orpheus_server.audio.snac.windows import HOPS, Window
 from orpheus_server.interfaces import Samples
 
 

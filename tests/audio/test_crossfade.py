@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from orpheus_server.audio import empty
+from orpheus_server.audio.crossfade import SpliceFilter
+from orpheus_server.audio.samples import empty
 from orpheus_server.interfaces import Samples
-from orpheus_server.splice import SpliceFilter
 
 
 def noise(num_samples: int, seed: int) -> Samples:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from orpheus_server.audio import to_int16
+from orpheus_server.audio.samples import to_int16
 from orpheus_server.interfaces import Samples
 
 

@@ -10,8 +10,8 @@ import torch
 from snac.layers import NoiseBlock, ResidualUnit, Snake1d
 from torch import nn
 
-from orpheus_server.codec.noise import position_noise
-from orpheus_server.codec.spans import Span
+from orpheus_server.audio.snac.noise import position_noise
+from orpheus_server.audio.snac.spans import Span
 
 _ROUND_COLUMNS = 8
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.codec.spans import Span
+from orpheus_server.audio.snac.spans import Span
 
 spans = st.builds(
     lambda start, length: Span(start, start + length), st.integers(-60, 60), st.integers(1, 30)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.codec.cropped import WindowShape
-from orpheus_server.codec.schedule import HOPS, NO_END, Window, WindowCutter, hops
-from orpheus_server.codec.spans import Span
+from orpheus_server.audio.snac.cropped import WindowShape
+from orpheus_server.audio.snac.spans import Span
+from orpheus_server.audio.snac.windows import HOPS, NO_END, Window, WindowCutter, hops
 from orpheus_server.interfaces import Frame
 
 SIZE = 2048

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from orpheus_server.audio import empty
-from orpheus_server.encoders import FORMATS, PcmEncoder, open_encoder, wav_header
-from orpheus_server.rendering import Renderer
+from orpheus_server.audio.encoders import FORMATS, PcmEncoder, open_encoder, wav_header
+from orpheus_server.audio.rendering import Renderer
+from orpheus_server.audio.samples import empty
 from tests.support.app import change_tempo
 
 RATE = 24_000

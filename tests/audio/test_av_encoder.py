@@ -12,9 +12,9 @@ import psutil
 import pytest
 from av.error import InvalidDataError
 
-from orpheus_server.audio import empty, to_int16
-from orpheus_server.av_encoder import FLAC
-from orpheus_server.encoders import Encoder, open_encoder
+from orpheus_server.audio.av_encoder import FLAC
+from orpheus_server.audio.encoders import Encoder, open_encoder
+from orpheus_server.audio.samples import empty, to_int16
 from orpheus_server.interfaces import Samples
 
 RATE = 24_000

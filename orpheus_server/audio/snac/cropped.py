@@ -18,7 +18,7 @@ from snac.layers import Decoder, DecoderBlock, NoiseBlock, ResidualUnit, Snake1d
 from torch import nn
 from torch.nn.utils import parametrize
 
-from orpheus_server.codec.layers import (
+from orpheus_server.audio.snac.layers import (
     Conv,
     LastConv,
     Layer,
@@ -28,7 +28,7 @@ from orpheus_server.codec.layers import (
     Snake,
     Transposed,
 )
-from orpheus_server.codec.spans import Span
+from orpheus_server.audio.snac.spans import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from orpheus_server.audio import to_int16
-from orpheus_server.av_encoder import AAC, FLAC, MP3, OPUS, AvEncoder
+from orpheus_server.audio.av_encoder import AAC, FLAC, MP3, OPUS, AvEncoder
+from orpheus_server.audio.samples import to_int16
 from orpheus_server.interfaces import Samples
 
 _UNKNOWN_SIZE = 0xFFFFFFFF

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.audio import SPEECH_RMS, empty
+from orpheus_server.audio.samples import SPEECH_RMS, empty
+from orpheus_server.audio.trimming import SeamFilter
 from orpheus_server.interfaces import Samples
-from orpheus_server.seams import SeamFilter
 from tests.support.app import smooth_chunk
 
 RATE = 24_000

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 from snac import SNAC
 
-from orpheus_server.audio import empty
+from orpheus_server.audio.samples import empty
+from orpheus_server.audio.snac.backends import Backend, EagerBackend, GraphBackend
+from orpheus_server.audio.snac.batcher import Batcher
+from orpheus_server.audio.snac.cropped import CroppedDecoder
+from orpheus_server.audio.snac.windows import HOPS, Window, WindowCutter
 from orpheus_server.checkpoints.checkpoint import TokenLayout
-from orpheus_server.codec.backends import Backend, EagerBackend, GraphBackend
-from orpheus_server.codec.batcher import Batcher
-from orpheus_server.codec.cropped import CroppedDecoder
-from orpheus_server.codec.schedule import HOPS, Window, WindowCutter
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed, StartError
 from orpheus_server.interfaces import Deadline, Finish, Frame, Samples, as_decoded

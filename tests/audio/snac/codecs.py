@@ -10,10 +10,10 @@ from snac import SNAC
 from snac.layers import DecoderBlock, NoiseBlock, Snake1d
 from torch import nn
 
-from orpheus_server.codec.backends import to_arrays
-from orpheus_server.codec.cropped import CroppedDecoder
-from orpheus_server.codec.noise import position_noise
-from orpheus_server.codec.schedule import HOPS, Window, WindowCutter
+from orpheus_server.audio.snac.backends import to_arrays
+from orpheus_server.audio.snac.cropped import CroppedDecoder
+from orpheus_server.audio.snac.noise import position_noise
+from orpheus_server.audio.snac.windows import HOPS, Window, WindowCutter
 from orpheus_server.frames import to_levels
 from orpheus_server.interfaces import Frame
 from tests.support.shapes import FRAME_LEVELS

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from orpheus_server.audio import EDGE_FADE_SEC, SPEECH_RMS, empty
+from orpheus_server.audio.samples import EDGE_FADE_SEC, SPEECH_RMS, empty
 from orpheus_server.interfaces import Samples
 
 MAX_LEAD_SEC = 0.15

@@ -2,7 +2,7 @@
 
 import torch
 
-from orpheus_server.codec.noise import position_noise
+from orpheus_server.audio.snac.noise import position_noise
 
 
 def noise(seed: int, layer: int, start: int, length: int) -> torch.Tensor:

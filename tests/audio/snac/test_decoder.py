@@ -18,19 +18,19 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from snac import SNAC
 
+from orpheus_server.audio.snac.backends import EagerBackend
+from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
+from orpheus_server.audio.snac.windows import Window
 from orpheus_server.bench.reference_window import load_reference, play_all
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
-from orpheus_server.codec.backends import EagerBackend
-from orpheus_server.codec.schedule import Window
-from orpheus_server.codec.snac_decoder import SnacDecoder, load_codec, use_one_thread
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineNotReady, GenerationFailed, StartError
 from orpheus_server.interfaces import Frame, Samples
-from tests.codec.codecs import decode_with_snac, random_codec, random_frames
+from tests.audio.snac.codecs import decode_with_snac, random_codec, random_frames
 from tests.support.shapes import FRAME_LEVELS, SNAC_NARROW
 
-POCKET_CODEC = Path(__file__).parents[2] / "models" / "pocket" / "codec"
+POCKET_CODEC = Path(__file__).parents[3] / "models" / "pocket" / "codec"
 POCKET = TokenLayout(
     audio_token_base=96, codebook_size=128, slot_levels=FRAME_LEVELS, stop_token_ids=(4,)
 )

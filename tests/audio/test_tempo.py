@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.audio import empty
+from orpheus_server.audio.samples import empty
+from orpheus_server.audio.tempo import TempoFilter, tempo_factors
 from orpheus_server.interfaces import Samples
-from orpheus_server.tempo import TempoFilter, tempo_factors
 from tests.support.app import change_tempo
 
 RATE = 24_000

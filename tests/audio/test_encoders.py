@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.audio import empty
-from orpheus_server.encoders import FORMATS, PcmEncoder, WavEncoder, open_encoder, wav_header
+from orpheus_server.audio.encoders import FORMATS, PcmEncoder, WavEncoder, open_encoder, wav_header
+from orpheus_server.audio.samples import empty
 from orpheus_server.interfaces import Samples
 
 SAMPLES: Samples = np.array([0.0, 1.0, -1.0, 0.5, 2.0], dtype=np.float32)

@@ -10,8 +10,8 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from orpheus_server.codec.batcher import Batcher
-from orpheus_server.codec.schedule import Window
+from orpheus_server.audio.snac.batcher import Batcher
+from orpheus_server.audio.snac.windows import Window
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineNotReady, GenerationFailed
 from orpheus_server.interfaces import Finish, Samples, as_decoded

@@ -8,7 +8,7 @@ from av.error import BlockingIOError as NothingYet
 from av.error import EOFError as EndOfStream
 from av.filter import Graph
 
-from orpheus_server.audio import empty
+from orpheus_server.audio.samples import empty
 from orpheus_server.interfaces import Samples
 
 _MIN_FACTOR = 0.5

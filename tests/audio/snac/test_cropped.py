@@ -16,13 +16,13 @@ from snac import SNAC
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from orpheus_server.audio.snac.cropped import CroppedDecoder, fold_weight_norm
+from orpheus_server.audio.snac.decoder import load_codec
+from orpheus_server.audio.snac.layers import Conv, LastConv, Noise, Residual, Transposed
+from orpheus_server.audio.snac.spans import Span
+from orpheus_server.audio.snac.windows import HOPS, Window
 from orpheus_server.checkpoints.published import SNAC_24KHZ
-from orpheus_server.codec.cropped import CroppedDecoder, fold_weight_norm
-from orpheus_server.codec.layers import Conv, LastConv, Noise, Residual, Transposed
-from orpheus_server.codec.schedule import HOPS, Window
-from orpheus_server.codec.snac_decoder import load_codec
-from orpheus_server.codec.spans import Span
-from tests.codec.codecs import (
+from tests.audio.snac.codecs import (
     Floats,
     build_cutter,
     cut,
@@ -35,7 +35,7 @@ from tests.codec.codecs import (
 )
 from tests.support.shapes import FRAME_LEVELS, SNAC_NARROW
 
-POCKET_CODEC = Path(__file__).parents[2] / "models" / "pocket" / "codec"
+POCKET_CODEC = Path(__file__).parents[3] / "models" / "pocket" / "codec"
 FIFTEEN_LEVELS = (0, 1, 2, 3, 3, 2, 3, 3, 1, 2, 3, 3, 2, 3, 3)
 NOISE_SEED = 2**62 + 17
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from orpheus_server.audio import empty, to_int16
+from orpheus_server.audio.samples import empty, to_int16
 from orpheus_server.interfaces import Samples
 
 

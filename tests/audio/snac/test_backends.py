@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from orpheus_server.codec.backends import EagerBackend, crop, to_arrays
-from orpheus_server.codec.cropped import CroppedDecoder
-from orpheus_server.codec.schedule import HOPS, NO_END, Window
-from tests.codec.codecs import build_cutter, cut, decode_rows, random_codec, random_frames
+from orpheus_server.audio.snac.backends import EagerBackend, crop, to_arrays
+from orpheus_server.audio.snac.cropped import CroppedDecoder
+from orpheus_server.audio.snac.windows import HOPS, NO_END, Window
+from tests.audio.snac.codecs import build_cutter, cut, decode_rows, random_codec, random_frames
 from tests.support.shapes import FRAME_LEVELS, SNAC_NARROW
 
 

@@ -1,8 +1,8 @@
 """The last steps of an answer: pace, then bytes of its format."""
 
-from orpheus_server.encoders import open_encoder
+from orpheus_server.audio.encoders import open_encoder
+from orpheus_server.audio.tempo import TempoFilter
 from orpheus_server.interfaces import Samples
-from orpheus_server.tempo import TempoFilter
 
 
 class Renderer:

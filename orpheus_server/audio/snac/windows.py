@@ -10,7 +10,7 @@ from itertools import chain, repeat
 import numpy as np
 import numpy.typing as npt
 
-from orpheus_server.codec.cropped import WindowShape
+from orpheus_server.audio.snac.cropped import WindowShape
 from orpheus_server.interfaces import Frame
 
 Codes = npt.NDArray[np.int64]

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orpheus_server.codec.backends import Backend
-from orpheus_server.codec.schedule import Window
+from orpheus_server.audio.snac.backends import Backend
+from orpheus_server.audio.snac.windows import Window
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineNotReady, GenerationFailed, OrpheusError
 from orpheus_server.interfaces import Deadline, Finish, Samples, as_decoded

@@ -1,0 +1,1 @@
+"""Samples: trimming, fading, pace and encoders."""

@@ -1,0 +1,1 @@
+"""The SNAC codec: exact windows, decoded for all requests together."""

@@ -1,1 +1,0 @@
-"""The SNAC codec: codes to samples."""
