@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from orpheus_server.chat_choice import ChatChoice
-from orpheus_server.engine_room import EngineRoom
+from orpheus_server.engine.group import EngineRoom
 from orpheus_server.interfaces import ChatModel
 from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.local_chat_parts import open_local_chat

@@ -12,9 +12,9 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint, is_hub_id
 from orpheus_server.checkpoints.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.checkpoints.weights import find_files
+from orpheus_server.engine.memory import check_shares
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName
-from orpheus_server.memory_plan import check_shares
 from orpheus_server.settings import Settings
 
 POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"

@@ -13,13 +13,13 @@ from orpheus_server.chat_choice import AUTO
 from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.choice import choose, has_cuda
 from orpheus_server.chunk_speaker import AttemptCounts
+from orpheus_server.engine.reaper import Reaper
 from orpheus_server.errors import (
     OrpheusError,
     StartError,
 )
 from orpheus_server.memory_check import check_memory
 from orpheus_server.parts import build_parts, keep_engine
-from orpheus_server.reaper import Reaper
 from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import Synthesizer

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.checkpoints.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
 from orpheus_server.concurrency import WorkerPool
-from orpheus_server.engine_keeper import LANGUAGE_MODEL, EngineKeeper
-from orpheus_server.engine_room import EngineRoom
+from orpheus_server.engine.group import EngineRoom
+from orpheus_server.engine.supervisor import LANGUAGE_MODEL, EngineKeeper
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import (
     ChatMessage,
@@ -139,8 +139,8 @@ async def open_local_chat(
 def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
     """All that blocks but the engine, which must be built alone. Raises `StartError`."""
     # Imported here because they take seconds: the port answers meanwhile.
-    from orpheus_server.engines.chat_engine import build_chat_engine
-    from orpheus_server.engines.vllm_start import VllmOptions
+    from orpheus_server.engine.chat_engine import build_chat_engine
+    from orpheus_server.engine.vllm_loader import VllmOptions
     from orpheus_server.llm.chat_tokenizer import load_chat_tokenizer
 
     folder = find_files(

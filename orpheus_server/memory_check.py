@@ -10,9 +10,9 @@ from orpheus_server.checkpoints.weights import (
     weigh,
 )
 from orpheus_server.choice import Choice
+from orpheus_server.engine.memory import MemoryNeed, check_gpu, check_ram, check_shares
 from orpheus_server.errors import StartError
 from orpheus_server.llm.chat_config import check_chat_files
-from orpheus_server.memory_plan import MemoryNeed, check_gpu, check_ram, check_shares
 from orpheus_server.settings import Settings
 
 CHAT_FLOAT_BYTES = 2

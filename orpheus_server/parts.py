@@ -14,8 +14,8 @@ from math import ceil
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
 from orpheus_server.concurrency import WorkerPool
-from orpheus_server.engine_keeper import EngineKeeper
-from orpheus_server.engine_room import EngineRoom
+from orpheus_server.engine.group import EngineRoom
+from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.metrics import GpuMemory
@@ -100,8 +100,8 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
 
     try:
-        from orpheus_server.engines.speech_engine import build_speech_engine
-        from orpheus_server.engines.vllm_start import VllmOptions
+        from orpheus_server.engine.speech_engine import build_speech_engine
+        from orpheus_server.engine.vllm_loader import VllmOptions
     except ImportError as error:
         raise StartError(
             f"vLLM cannot be imported ({error}). 'make serve' installs it, or "

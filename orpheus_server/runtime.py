@@ -13,13 +13,13 @@ from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
 from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
-from orpheus_server.engine_keeper import (
+from orpheus_server.engine.group import EngineRoom
+from orpheus_server.engine.supervisor import (
     BEING_RESTARTED,
     LANGUAGE_MODEL,
     EngineKeeper,
     being_restarted,
 )
-from orpheus_server.engine_room import EngineRoom
 from orpheus_server.errors import (
     ChatNotConfigured,
     EngineDead,

@@ -12,8 +12,8 @@ import pytest
 
 from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.chat_parts import open_chat_model
-from orpheus_server.engine_keeper import EngineKeeper
-from orpheus_server.engine_room import EngineRoom
+from orpheus_server.engine.group import EngineRoom
+from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import ChatModel
@@ -33,8 +33,8 @@ class Engines:
         start, chat = ModuleType("vllm_start"), ModuleType("chat_engine")
         start.VllmOptions = dict  # type: ignore[attr-defined]
         chat.build_chat_engine = self._build  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "orpheus_server.engines.vllm_start", start)
-        monkeypatch.setitem(sys.modules, "orpheus_server.engines.chat_engine", chat)
+        monkeypatch.setitem(sys.modules, "orpheus_server.engine.vllm_loader", start)
+        monkeypatch.setitem(sys.modules, "orpheus_server.engine.chat_engine", chat)
 
     def _build(self, stops: set[int], options: dict[str, Any], *, own_max_len: int) -> Any:
         self.asked.append((stops, options, own_max_len))

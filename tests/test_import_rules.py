@@ -41,7 +41,7 @@ PURE = (
     "text",
     *("audio.samples", "audio.trimming", "audio.crossfade"),
     *("prompts", "frames", "guard", "sampling"),
-    *("capacity", "fair_queue", "restart_budget", "memory_plan", "connection_limits"),
+    *("capacity", "fair_queue", "engine.restart_budget", "engine.memory", "connection_limits"),
     *("conversation", "chat_models", "chat_choice", "stop_filter", "voice_prompt"),
     *("chat_figures", "transcripts"),
 )
@@ -55,8 +55,8 @@ HTTP_MODULES = {
 
 # Foreign library: the modules and packages that may import it, anywhere in them.
 OWNERS = {
-    "vllm": {"engines"},
-    "torch": {"engines", "audio.snac", "parts", "choice", "memory_check", "bench"},
+    "vllm": {"engine"},
+    "torch": {"engine", "audio.snac", "parts", "choice", "memory_check", "bench"},
     "snac": {"audio.snac", "bench"},
     "av": {"audio.tempo", "audio.av_encoder", "bench"},
     "gruut": {"text.phonemes"},
@@ -64,7 +64,7 @@ OWNERS = {
     "transformers": {"llm"},
     "jinja2": {"llm"},
     "tokenizers": {"prompts", "llm", "bench"},
-    "psutil": {"engines", "memory_check"},
+    "psutil": {"engine", "memory_check"},
     "uvicorn": {"cli", "draining_server", "http_protocol", "websocket_protocol", "bench"},
     "h11": {"http_protocol"},
     "websockets": {"websocket_protocol", "bench"},

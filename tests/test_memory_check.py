@@ -11,10 +11,10 @@ import pytest
 
 from orpheus_server import loading
 from orpheus_server.choice import choose
+from orpheus_server.engine.memory import GIB
 from orpheus_server.errors import StartError
 from orpheus_server.loading import open_runtime
 from orpheus_server.memory_check import check_memory
-from orpheus_server.memory_plan import GIB
 from orpheus_server.settings import load_settings
 from tests.support.app import wait_for
 

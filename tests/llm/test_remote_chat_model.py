@@ -12,7 +12,7 @@ import pytest
 
 from orpheus_server.chat_choice import ChatChoice, choose_chat
 from orpheus_server.chat_parts import open_chat_model
-from orpheus_server.engine_room import EngineRoom
+from orpheus_server.engine.group import EngineRoom
 from orpheus_server.errors import (
     ChatModelAway,
     ChatModelFailed,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from threading import Lock
 
-from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import TokenEngine
 

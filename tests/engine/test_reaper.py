@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 import psutil
 import pytest
 
-from orpheus_server import reaper
-from orpheus_server.reaper import ProcessKey, Reaper
+from orpheus_server.engine import reaper
+from orpheus_server.engine.reaper import ProcessKey, Reaper
 from tests.support.served import wait_until
 
 # A server that starts an engine with a worker of its own, says their ids and waits.
@@ -24,7 +24,7 @@ time.sleep(600)
 """
 SERVER = f"""
 import subprocess, sys, time
-from orpheus_server.reaper import Reaper
+from orpheus_server.engine.reaper import Reaper
 engine = subprocess.Popen([sys.executable, "-I", "-S", "-c", {ENGINE!r}], stdout=subprocess.PIPE)
 reaper = Reaper()
 print(engine.pid, int(engine.stdout.readline()), reaper._process.pid, flush=True)

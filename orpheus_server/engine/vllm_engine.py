@@ -12,7 +12,7 @@ from vllm.exceptions import VLLMClientError, VLLMServerError
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from orpheus_server.engines.processes import kill_processes
+from orpheus_server.engine.processes import kill_processes
 from orpheus_server.errors import EngineDead, EngineNotReady, GenerationFailed
 from orpheus_server.interfaces import FinishReason, TokenDelta, TokenRequest
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from orpheus_server.engine.memory import GIB, MemoryNeed, check_gpu, check_ram, check_shares
 from orpheus_server.errors import StartError
-from orpheus_server.memory_plan import GIB, MemoryNeed, check_gpu, check_ram, check_shares
 
 VOICE = MemoryNeed("voice", 6 * GIB, 0.35, "TTS_MODEL_NAME", "TTS_GPU_MEMORY_UTILIZATION")
 CHAT = MemoryNeed("language model", 5 * GIB, 0.25, "LLM_MODEL_NAME", "LLM_GPU_MEMORY_UTILIZATION")

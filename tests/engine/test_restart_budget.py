@@ -1,6 +1,6 @@
 """Restarts within ten minutes and the pauses before them."""
 
-from orpheus_server.restart_budget import RestartBudget
+from orpheus_server.engine.restart_budget import RestartBudget
 
 
 def test_pauses_grow_and_the_budget_ends() -> None:

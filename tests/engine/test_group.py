@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from orpheus_server.engine_keeper import EngineKeeper
-from orpheus_server.engine_room import EngineRoom
+from orpheus_server.engine.group import EngineRoom
+from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import SamplingOptions, TokenEngine, TokenRequest

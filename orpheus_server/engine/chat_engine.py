@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from vllm.config import VllmConfig
 
-from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine
-from orpheus_server.engines.vllm_start import VllmOptions, engine_args, start_engine
+from orpheus_server.engine.vllm_engine import EngineKind, VllmEngine
+from orpheus_server.engine.vllm_loader import VllmOptions, engine_args, start_engine
 from orpheus_server.llm.chat_config import MIN_MODEL_LEN
 
 

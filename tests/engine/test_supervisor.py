@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orpheus_server import engine_keeper
-from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.engine import supervisor
+from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import EngineDead, GenerationFailed, StartError
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
 from tests.support.app import POCKET, WAIT_LIMIT_SEC, settle
@@ -377,7 +377,7 @@ async def test_what_was_not_asked_for_before_a_loss_does_not_come_after_it() -> 
 async def test_an_engine_that_does_not_close_holds_up_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_keeper, "END_LIMIT_SEC", 0.0)
+    monkeypatch.setattr(supervisor, "END_LIMIT_SEC", 0.0)
     first = HandEngine()
     first.on_close = asyncio.Event()
     async with keep(first=first) as kept:

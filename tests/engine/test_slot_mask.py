@@ -8,7 +8,7 @@ import torch
 
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.checkpoints.published import ENGLISH
-from orpheus_server.engines.slot_mask import (
+from orpheus_server.engine.slot_mask import (
     build_blocked_table,
     layout_from_config,
     layout_to_config,
@@ -55,7 +55,7 @@ def vllm_config() -> Any:
 @pytest.mark.engine
 class TestV1:
     def build(self) -> Any:
-        from orpheus_server.engines.slot_mask_v1 import SlotMaskV1
+        from orpheus_server.engine.slot_mask_v1 import SlotMaskV1
 
         return SlotMaskV1(vllm_config(), torch.device("cpu"), is_pin_memory=False)
 
@@ -115,7 +115,7 @@ class TestV2:
     def build(self, prompt_lens: list[int]) -> Any:
         from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcRequestState
 
-        from orpheus_server.engines.slot_mask_v2 import SlotMaskV2
+        from orpheus_server.engine.slot_mask_v2 import SlotMaskV2
 
         lengths: Any = SimpleNamespace(gpu=torch.tensor(prompt_lens, dtype=torch.int32))
         unused: Any = None
@@ -158,7 +158,7 @@ class TestV2:
             build_custom_logits_processors_params_validator,
         )
 
-        name = "orpheus_server.engines.slot_mask_v2:SlotMaskV2"
+        name = "orpheus_server.engine.slot_mask_v2:SlotMaskV2"
         validate = build_custom_logits_processors_params_validator([name])
         params: Any = None
         validate(params)

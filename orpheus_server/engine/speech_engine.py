@@ -6,9 +6,9 @@ from pathlib import Path
 from vllm.config import VllmConfig
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
-from orpheus_server.engines.slot_mask import layout_to_config
-from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine
-from orpheus_server.engines.vllm_start import VllmOptions, engine_args, start_engine
+from orpheus_server.engine.slot_mask import layout_to_config
+from orpheus_server.engine.vllm_engine import EngineKind, VllmEngine
+from orpheus_server.engine.vllm_loader import VllmOptions, engine_args, start_engine
 from orpheus_server.errors import StartError
 
 MIN_MODEL_LEN = 2048
@@ -38,7 +38,7 @@ def build_speech_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEng
 
 def _mask_slots(config: VllmConfig) -> None:
     version = "v2:SlotMaskV2" if config.use_v2_model_runner else "v1:SlotMaskV1"
-    config.model_config.logits_processors = [f"orpheus_server.engines.slot_mask_{version}"]
+    config.model_config.logits_processors = [f"orpheus_server.engine.slot_mask_{version}"]
 
 
 def _own_max_len(folder: Path) -> int:

@@ -12,7 +12,7 @@ from vllm.v1.worker.gpu.sample.logits_processor import (
     LogitsProcRequestState,
 )
 
-from orpheus_server.engines.slot_mask import build_blocked_table, layout_from_config
+from orpheus_server.engine.slot_mask import build_blocked_table, layout_from_config
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig

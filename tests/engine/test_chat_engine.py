@@ -10,7 +10,7 @@ import pytest
 
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.choice import POCKET_FOLDER
-from orpheus_server.engine_keeper import EngineKeeper
+from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import (
     ChatMessage,
@@ -71,7 +71,7 @@ def pair(server: LiveServer) -> Pair:
 
 
 def processes_of(keeper: EngineKeeper) -> frozenset[int]:
-    from orpheus_server.engines.vllm_engine import VllmEngine
+    from orpheus_server.engine.vllm_engine import VllmEngine
 
     engine = keeper._life.engine
     assert isinstance(engine, VllmEngine)

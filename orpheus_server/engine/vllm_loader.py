@@ -9,11 +9,11 @@ from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.async_llm_engine import AsyncLLMEngine
 
-from orpheus_server.engines.processes import find_processes, kill_processes
-from orpheus_server.engines.vllm_engine import EngineKind, VllmEngine, shut_down
+from orpheus_server.engine.memory import CPU_KV_CACHE_BYTES
+from orpheus_server.engine.processes import find_processes, kill_processes
+from orpheus_server.engine.vllm_engine import EngineKind, VllmEngine, shut_down
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName
-from orpheus_server.memory_plan import CPU_KV_CACHE_BYTES
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ pytestmark = [
 
 
 def options(folder: Path = POCKET_FOLDER, **changes: Any) -> Any:
-    from orpheus_server.engines.vllm_start import VllmOptions
+    from orpheus_server.engine.vllm_loader import VllmOptions
 
     base = VllmOptions(
         folder=folder,
@@ -70,9 +70,9 @@ def test_context_is_lowered_to_what_the_cache_holds(
     long_model: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     """131,072 tokens of context against a small cache: other servers end at the start."""
-    from orpheus_server.engines import speech_engine, vllm_start
+    from orpheus_server.engine import speech_engine, vllm_loader
 
-    monkeypatch.setattr(vllm_start, "CPU_KV_CACHE_BYTES", 5 << 20)
+    monkeypatch.setattr(vllm_loader, "CPU_KV_CACHE_BYTES", 5 << 20)
     engine = speech_engine.build_speech_engine(
         ENGLISH, options(long_model, dtype="bfloat16", max_model_len=131_072)
     )
@@ -87,16 +87,16 @@ def test_context_is_lowered_to_what_the_cache_holds(
 def test_below_2048_tokens_the_start_fails(
     long_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orpheus_server.engines import speech_engine, vllm_start
+    from orpheus_server.engine import speech_engine, vllm_loader
 
-    monkeypatch.setattr(vllm_start, "CPU_KV_CACHE_BYTES", 1 << 19)
+    monkeypatch.setattr(vllm_loader, "CPU_KV_CACHE_BYTES", 1 << 19)
     with pytest.raises(StartError, match="at least 2048 are needed"):
         speech_engine.build_speech_engine(ENGLISH, options(long_model, dtype="bfloat16"))
     assert children() == []
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
-    from orpheus_server.engines.speech_engine import build_speech_engine
+    from orpheus_server.engine.speech_engine import build_speech_engine
 
     with pytest.raises(StartError, match=r"config\.json is not the configuration of a Llama"):
         build_speech_engine(ENGLISH, options(tmp_path))
@@ -110,7 +110,7 @@ def test_death_is_told_apart_and_a_model_limit_is_respected(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     """vLLM's own count of unfinished requests stays up after its core has died."""
-    from orpheus_server.engines.speech_engine import build_speech_engine
+    from orpheus_server.engine.speech_engine import build_speech_engine
 
     checkpoint = load_speech_json(POCKET_FOLDER)
     engine = build_speech_engine(checkpoint, options(max_model_len=8192))
@@ -147,7 +147,7 @@ def test_death_is_told_apart_and_a_model_limit_is_respected(
 
 def test_a_stopped_engine_is_closed_too() -> None:
     """It lets every request hang and takes no notice of being asked to end."""
-    from orpheus_server.engines.speech_engine import build_speech_engine
+    from orpheus_server.engine.speech_engine import build_speech_engine
 
     before = set(children())
     engine = build_speech_engine(load_speech_json(POCKET_FOLDER), options())

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Literal, Self
 
 from orpheus_server.concurrency import cancel_all
-from orpheus_server.engine_life import EngineLife
+from orpheus_server.engine.lifetime import EngineLife
+from orpheus_server.engine.restart_budget import RestartBudget
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
-from orpheus_server.restart_budget import RestartBudget
 
 logger = logging.getLogger(__name__)
 

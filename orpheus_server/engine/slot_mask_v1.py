@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 
-from orpheus_server.engines.slot_mask import build_blocked_table, layout_from_config
+from orpheus_server.engine.slot_mask import build_blocked_table, layout_from_config
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig

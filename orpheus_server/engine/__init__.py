@@ -1,0 +1,1 @@
+"""Token engines, their slot masks, and the supervisor that restarts them."""

@@ -1,1 +1,0 @@
-"""Token engines: one file, one foreign library."""
