@@ -4,7 +4,7 @@ import sys
 
 from orpheus_server.app import create_app
 from orpheus_server.errors import StartError
-from orpheus_server.logs import configure_logging
+from orpheus_server.server.logs import configure_logging
 from orpheus_server.settings import load_settings, warnings_for
 
 try:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orpheus_server.schemas import ErrorResponse
+from orpheus_server.server.errors import ErrorResponse
 
 Responses = dict[int | str, dict[str, Any]]
 

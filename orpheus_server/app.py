@@ -10,15 +10,9 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
-from orpheus_server.access import Access
 from orpheus_server.api_document import COMMON_RESPONSES
-from orpheus_server.api_keys import KeyRing, parse_api_keys
 from orpheus_server.choice import check_start
-from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
-from orpheus_server.http_errors import install_error_handlers
 from orpheus_server.loading import open_runtime
-from orpheus_server.middleware import BodyLimit, RequestScope
-from orpheus_server.origins import parse_origins
 from orpheus_server.routes import (
     chat,
     completions,
@@ -32,38 +26,20 @@ from orpheus_server.routes import (
     tts,
 )
 from orpheus_server.runtime import Runtime
-from orpheus_server.security_headers import SecurityHeaders
+from orpheus_server.server.api_keys import KeyRing, parse_api_keys
+from orpheus_server.server.errors import install_error_handlers
+from orpheus_server.server.middleware.access import Access
+from orpheus_server.server.middleware.body_limit import BodyLimit
+from orpheus_server.server.middleware.cors import ALLOWED_HEADERS, EXPOSED_HEADERS
+from orpheus_server.server.middleware.request_id import RequestScope
+from orpheus_server.server.middleware.security_headers import SecurityHeaders
+from orpheus_server.server.origins import parse_origins
+from orpheus_server.server.protocols.limits import LIMITS_STATE_KEY, ConnectionLimits
 from orpheus_server.settings import Settings, load_settings
 
 OpenRuntime = Callable[[Settings], AbstractAsyncContextManager[Runtime]]
 
 _MIB = 1 << 20
-# Besides the key, what OpenAI's JavaScript SDK sends by itself.
-_CORS_HEADERS = [
-    *("authorization", "content-type", "user-agent"),
-    *(
-        f"x-stainless-{name}"
-        for name in (
-            *("arch", "async", "custom-poll-interval", "helper-method", "lang", "os"),
-            *("package-version", "poll-helper", "read-timeout", "retry-count", "runtime"),
-            *("runtime-version", "stream-helper", "timeout"),
-        )
-    ),
-]
-_CORS_EXPOSED = [
-    *("x-request-id", "openai-processing-ms", "retry-after", "x-should-retry"),
-    *(
-        f"x-orpheus-{name}"
-        for name in (
-            "degraded-chunks",
-            "dropped-symbols",
-            "dropped-tags",
-            "ignored-fields",
-            "nothing-to-speak",
-            "queue-ms",
-        )
-    ),
-]
 
 _BYTES_PER_CHAR = 12
 """A character outside of the basic plane, escaped in JSON, is two times six bytes."""
@@ -140,8 +116,8 @@ def create_app(
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
-            allow_headers=_CORS_HEADERS,
-            expose_headers=_CORS_EXPOSED,
+            allow_headers=ALLOWED_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(RequestScope, count=count_request)
     app.add_middleware(SecurityHeaders, is_shared=bool(origins))

@@ -22,13 +22,12 @@ from orpheus_server.completion_objects import (
 )
 from orpheus_server.concurrency import merged, pieces_within, within
 from orpheus_server.errors import OrpheusError
-from orpheus_server.http_errors import error_body
 from orpheus_server.interfaces import FinishReason
-from orpheus_server.live_response import Outcome
 from orpheus_server.reply import Reply
 from orpheus_server.routes.completion_options import Asked
 from orpheus_server.runtime import Runtime
-from orpheus_server.schemas import ErrorResponse
+from orpheus_server.server.errors import ErrorResponse, error_body
+from orpheus_server.server.responses import Outcome
 from orpheus_server.synthesizer import AudioPiece
 from orpheus_server.talk import Talk, open_talk
 

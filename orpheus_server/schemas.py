@@ -86,21 +86,6 @@ class SpeechRequest(SpeechOptions):
     streamed (`"stream": false` is refused then)."""
 
 
-class ErrorBody(BaseModel):
-    """What went wrong, in OpenAI's shape."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorResponse(BaseModel):
-    """The body of every answer that is not 2xx."""
-
-    error: ErrorBody
-
-
 class Model(BaseModel):
     """OpenAI's model object."""
 

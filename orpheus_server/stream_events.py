@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from orpheus_server.interfaces import FinishReason, Role
 from orpheus_server.reply import ReplyStats
-from orpheus_server.schemas import ErrorBody, Integer, Number, SpeechOptions
+from orpheus_server.schemas import Integer, Number, SpeechOptions
+from orpheus_server.server.errors import ErrorBody
 from orpheus_server.synthesizer import SpeechStats
 
 STREAM_ROUTE = "/v1/audio/stream"

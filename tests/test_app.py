@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from orpheus_server.app import create_app, max_body_bytes
-from orpheus_server.connection_limits import ConnectionLimits, limits_of
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
+from orpheus_server.server.protocols.limits import ConnectionLimits, limits_of
 from orpheus_server.settings import Settings
 from tests.support.app import (
     WAIT_LIMIT_SEC,

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 
 from orpheus_server import __version__
 from orpheus_server.choice import POCKET_FOLDER
-from orpheus_server.cli import check_address, main
+from orpheus_server.cli import main
+from orpheus_server.server.uvicorn_config import check_address
 from orpheus_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

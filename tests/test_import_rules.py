@@ -36,22 +36,19 @@ ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 # Modules and packages that decide and measure: they need no model, no server and no event loop.
 PURE = (
-    *("interfaces", "errors", "settings", "api_keys", "origins", "caller_slots"),
+    *("interfaces", "errors", "settings", "server.api_keys", "server.origins", "caller_slots"),
     *("checkpoints.checkpoint", "checkpoints.speech_json", "checkpoints.published"),
     "text",
     *("audio.samples", "audio.trimming", "audio.crossfade"),
     *("prompts", "frames", "guard", "sampling"),
-    *("capacity", "fair_queue", "engine.restart_budget", "engine.memory", "connection_limits"),
+    *("capacity", "fair_queue", "engine.restart_budget", "engine.memory"),
     *("conversation", "chat_models", "chat_choice", "stop_filter", "voice_prompt"),
     *("chat_figures", "transcripts"),
 )
 # But for the files in them that name a library that loads a model.
 EDGES = ("text.phonemes",)
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
-HTTP_MODULES = {
-    *("app", "cli", "fastapi_app", "routes", "session", "live_response", "disconnect"),
-    *("middleware", "access", "security_headers", "http_errors"),
-}
+HTTP_MODULES = {"app", "routes", "session", "server"}
 
 # Foreign library: the modules and packages that may import it, anywhere in them.
 OWNERS = {
@@ -65,9 +62,9 @@ OWNERS = {
     "jinja2": {"llm"},
     "tokenizers": {"prompts", "llm", "bench"},
     "psutil": {"engine", "memory_check"},
-    "uvicorn": {"cli", "draining_server", "http_protocol", "websocket_protocol", "bench"},
-    "h11": {"http_protocol"},
-    "websockets": {"websocket_protocol", "bench"},
+    "uvicorn": {"server", "bench"},
+    "h11": {"server.protocols"},
+    "websockets": {"server.protocols", "bench"},
     "matplotlib": {"bench"},
     "prometheus_client": {"metrics", "routes", "bench"},
     "httpx2": {"bench", "llm"},

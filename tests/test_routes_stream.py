@@ -25,9 +25,9 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from orpheus_server.cli import MAX_MESSAGE_BYTES
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script
+from orpheus_server.server.uvicorn_config import MAX_MESSAGE_BYTES
 from orpheus_server.session.stream_session import StreamSession
 from orpheus_server.session.text_intake import MAX_WAITING_UTTERANCES
 from orpheus_server.settings import Settings

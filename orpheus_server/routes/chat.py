@@ -11,10 +11,8 @@ from orpheus_server.api_document import CHAT_HEADERS, CHAT_RESPONSES, HEADERS
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.chat_schemas import ChatRequest
 from orpheus_server.concurrency import pieces_within
-from orpheus_server.disconnect import until_disconnect
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
-from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.models import check_chat_model
 from orpheus_server.routes.speech_options import (
@@ -25,6 +23,7 @@ from orpheus_server.routes.speech_options import (
     too_long,
 )
 from orpheus_server.runtime import Runtime
+from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
 from orpheus_server.talk import HowToSpeak, Talk, open_talk
 
 router = APIRouter(tags=["chat"])

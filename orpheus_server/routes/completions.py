@@ -9,10 +9,9 @@ from orpheus_server.api_document import CHAT_RESPONSES, HEADERS, SPOKEN_REPLY_HE
 from orpheus_server.completion_answer import CompletionAnswer
 from orpheus_server.completion_objects import Completion
 from orpheus_server.completion_schemas import CompletionRequest
-from orpheus_server.disconnect import until_disconnect
-from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
 from orpheus_server.routes.completion_options import read_request
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
+from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
 
 router = APIRouter(tags=["chat"])
 

@@ -7,8 +7,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from orpheus_server.access import caller_of
 from orpheus_server.runtime import Runtime
+from orpheus_server.server.middleware.access import caller_of
 
 
 async def _runtime(request: Request) -> Runtime:

@@ -15,11 +15,8 @@ from orpheus_server.api_document import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
-from orpheus_server.disconnect import until_disconnect
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.fair_queue import Lane
-from orpheus_server.http_errors import error_body
-from orpheus_server.live_response import LiveResponse, Outcome, WholeResponse
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.speech_options import (
     check_options,
@@ -28,7 +25,9 @@ from orpheus_server.routes.speech_options import (
     too_long,
 )
 from orpheus_server.runtime import Runtime
-from orpheus_server.schemas import ErrorResponse, SpeechRequest
+from orpheus_server.schemas import SpeechRequest
+from orpheus_server.server.errors import ErrorResponse, error_body
+from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
 from orpheus_server.stream_events import SpeechAudioDelta, SpeechAudioDone, usage_of
 from orpheus_server.synthesizer import SpeechJob, SpeechStats
 from orpheus_server.text.chunking import SpeechPlan

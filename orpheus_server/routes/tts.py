@@ -7,12 +7,12 @@ from fastapi import APIRouter, Query, Request, Response
 from orpheus_server.api_document import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.chat_schemas import PromptRequest
 from orpheus_server.errors import OriginRefused
-from orpheus_server.origins import normal_origin, parse_origins
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.speech import create_speech
 from orpheus_server.routes.speech_options import ignored_fields, param_named
 from orpheus_server.runtime import Runtime
 from orpheus_server.schemas import SpeechRequest
+from orpheus_server.server.origins import normal_origin, parse_origins
 
 router = APIRouter(tags=["speech"])
 

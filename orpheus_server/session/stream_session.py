@@ -9,7 +9,6 @@ from starlette.websockets import WebSocketDisconnect
 
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError, RequestError, ShuttingDown
-from orpheus_server.http_errors import error_body
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.routes.speech_options import (
     check_options,
@@ -18,6 +17,7 @@ from orpheus_server.routes.speech_options import (
     too_long,
 )
 from orpheus_server.runtime import Runtime
+from orpheus_server.server.errors import error_body
 from orpheus_server.session.answer import Answer
 from orpheus_server.session.client_events import out_of_order, parse_event
 from orpheus_server.session.dialogue import Dialogue

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from orpheus_server.app import create_app
-from orpheus_server.cli import server_config
 from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.runtime import Runtime
+from orpheus_server.server.uvicorn_config import server_config
 from orpheus_server.settings import Settings
 from tests.support import served
 from tests.support.served import UvicornThread

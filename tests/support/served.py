@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 import uvicorn
 
-from orpheus_server.cli import server_config
+from orpheus_server.server.uvicorn_config import server_config
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer
 
 T = TypeVar("T")

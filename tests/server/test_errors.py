@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from orpheus_server import errors
 from orpheus_server.errors import OrpheusError, Overloaded, RequestError
-from orpheus_server.http_errors import (
+from orpheus_server.server.errors import (
     Answer,
     answer_for,
     error_body,

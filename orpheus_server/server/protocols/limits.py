@@ -1,13 +1,34 @@
-"""The end of a connection whose peer takes nothing of what it is sent."""
+"""Limits in time of a connection, and its end when its peer takes nothing of what it is sent."""
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from orpheus_server.peer_transport import PeerTransport
+from orpheus_server.server.protocols.transport import PeerTransport
 
 logger = logging.getLogger(__name__)
 
 _LOOKS_PER_STALL = 4
+
+
+LIMITS_STATE_KEY = "orpheus_connection_limits"
+"""Where the lifespan's state has them: the server hands that state to its connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Defaults are those of the settings `tts_receive_timeout_sec` and `tts_client_stall_sec`."""
+
+    receive_timeout_sec: float = 20.0
+    client_stall_sec: float = 60.0
+
+
+def limits_of(app_state: Mapping[str, Any]) -> ConnectionLimits:
+    """What the app asks for; the defaults for an app that asks for nothing."""
+    limits = app_state.get(LIMITS_STATE_KEY)
+    return limits if isinstance(limits, ConnectionLimits) else ConnectionLimits()
 
 
 class WriteStall:

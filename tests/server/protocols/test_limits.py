@@ -1,4 +1,4 @@
-"""Peers who take nothing of what they are sent, and those who are only slow."""
+"""How long a peer may leave a connection hanging."""
 
 import asyncio
 import json
@@ -11,17 +11,36 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from orpheus_server.connection_limits import LIMITS_STATE_KEY, ConnectionLimits
-from orpheus_server.http_protocol import HttpProtocol
+from orpheus_server.server.protocols.http import HttpProtocol
+from orpheus_server.server.protocols.limits import (
+    LIMITS_STATE_KEY,
+    ConnectionLimits,
+    WriteStall,
+    limits_of,
+)
+from orpheus_server.server.protocols.websocket import WebSocketProtocol
 from orpheus_server.settings import Settings
 from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
-from orpheus_server.websocket_protocol import WebSocketProtocol
-from orpheus_server.write_stall import WriteStall
+from tests.server.protocols.test_http import upgrade
+from tests.server.protocols.test_transport import NUM_PIECES, PIECE, Peer, open_peer, some
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes, UvicornThread, wait_until
-from tests.test_http_protocol import upgrade
-from tests.test_peer_transport import NUM_PIECES, PIECE, Peer, open_peer, some
 from tests.test_routes_stream import SENTENCE
+
+
+def test_the_defaults_are_those_of_the_settings() -> None:
+    """They count where another app is served, or the lifespan is off."""
+    settings = Settings()
+    limits = limits_of({})
+    assert limits.receive_timeout_sec == settings.tts_receive_timeout_sec
+    assert limits.client_stall_sec == settings.tts_client_stall_sec
+
+
+def test_those_of_the_app() -> None:
+    limits = ConnectionLimits(receive_timeout_sec=1.0, client_stall_sec=2.0)
+    assert limits_of({LIMITS_STATE_KEY: limits}) is limits
+    assert limits_of({LIMITS_STATE_KEY: "other"}) == ConnectionLimits()
+
 
 STALL_SEC = 0.2
 

@@ -17,10 +17,10 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orpheus_server.api_keys import KeyRing
 from orpheus_server.errors import AccessDenied, HostRefused, KeyRefused, OriginRefused
-from orpheus_server.http_errors import orpheus_error_response
-from orpheus_server.origins import is_local_host, is_same_origin, normal_origin
+from orpheus_server.server.api_keys import KeyRing
+from orpheus_server.server.errors import orpheus_error_response
+from orpheus_server.server.origins import is_local_host, is_same_origin, normal_origin
 
 SUBPROTOCOL = "orpheus"
 

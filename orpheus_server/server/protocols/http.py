@@ -9,10 +9,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from orpheus_server.connection_limits import limits_of
-from orpheus_server.peer_transport import PeerTransport
-from orpheus_server.refusal import refusal
-from orpheus_server.write_stall import WriteStall
+from orpheus_server.server.protocols.limits import WriteStall, limits_of
+from orpheus_server.server.protocols.raw_response import refusal
+from orpheus_server.server.protocols.transport import PeerTransport
 
 
 class HeadLimit(h11.Connection):

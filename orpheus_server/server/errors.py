@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -29,7 +30,6 @@ from orpheus_server.errors import (
     ShuttingDown,
     UnknownModel,
 )
-from orpheus_server.schemas import ErrorBody, ErrorResponse
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
@@ -42,6 +42,21 @@ _WORTH_A_RETRY = {408, 409, 429}
 
 # Nothing is read of a request that is refused, so nothing can follow it.
 _CLOSE = {"connection": "close"}
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, in OpenAI's shape."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorBody
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from orpheus_server.logs import JsonFormatter, NoAddresses, configure_logging
+from orpheus_server.server.logs import JsonFormatter, NoAddresses, configure_logging
 from orpheus_server.settings import Settings, load_settings
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from orpheus_server.peer_transport import MAX_LEFTOVER_BYTES, PeerTransport
+from orpheus_server.server.protocols.transport import MAX_LEFTOVER_BYTES, PeerTransport
 from tests.support.app import WAIT_LIMIT_SEC, settle, wait_for
 
 pytestmark = pytest.mark.anyio

@@ -13,13 +13,13 @@ import pytest
 import uvicorn
 from websockets.sync.client import connect
 
-from orpheus_server.cli import MAX_HEADER_BYTES
-from orpheus_server.http_protocol import HttpProtocol
+from orpheus_server.server.protocols.http import HttpProtocol
+from orpheus_server.server.protocols.websocket import WebSocketProtocol
+from orpheus_server.server.uvicorn_config import MAX_HEADER_BYTES
 from orpheus_server.settings import Settings
-from orpheus_server.websocket_protocol import WebSocketProtocol
+from tests.server.protocols.test_transport import some
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes
-from tests.test_peer_transport import some
 
 REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -358,8 +358,8 @@ def test_the_end_of_the_server_waits_for_no_half_request() -> None:
 def test_bare_uvicorn_takes_the_protocols_by_name() -> None:
     config = uvicorn.Config(
         FakeServer().build_app(),
-        http="orpheus_server.http_protocol:HttpProtocol",
-        ws="orpheus_server.websocket_protocol:WebSocketProtocol",
+        http="orpheus_server.server.protocols.http:HttpProtocol",
+        ws="orpheus_server.server.protocols.websocket:WebSocketProtocol",
         log_config=None,
     )
     config.load()

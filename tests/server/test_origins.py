@@ -3,7 +3,7 @@
 import pytest
 
 from orpheus_server.errors import StartError
-from orpheus_server.origins import is_local_host, is_same_origin, parse_origins
+from orpheus_server.server.origins import is_local_host, is_same_origin, parse_origins
 
 
 class TestParse:

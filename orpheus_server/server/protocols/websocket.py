@@ -10,10 +10,9 @@ from websockets.exceptions import SecurityError
 from websockets.frames import Frame
 from websockets.http11 import Request
 
-from orpheus_server.connection_limits import limits_of
-from orpheus_server.peer_transport import PeerTransport
-from orpheus_server.refusal import refusal
-from orpheus_server.write_stall import WriteStall
+from orpheus_server.server.protocols.limits import WriteStall, limits_of
+from orpheus_server.server.protocols.raw_response import refusal
+from orpheus_server.server.protocols.transport import PeerTransport
 
 # RFC 6455, section 7.4.1
 _INVALID_DATA, _TOO_BIG = 1007, 1009

@@ -1,13 +1,13 @@
-"""An HTTP answer that is sent while it is made."""
+"""HTTP answers that are sent while they are made, and callers who leave before the end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Literal
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from typing import Any, Literal, TypeVar
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from orpheus_server.disconnect import until_disconnect
+from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
 
 Outcome = Literal["done", "failed", "caller left"]
@@ -108,3 +108,25 @@ async def _let_watch() -> None:
     # The server takes all that is sent to a caller who is gone, and waits for nothing: what is
     # there already would go at once, and be taken for sent.
     await asyncio.sleep(0)
+
+
+T = TypeVar("T")
+
+
+async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result, or None if the caller left first, in which case the work has been cancelled.
+
+    Neither FastAPI nor uvicorn cancels a handler that has not begun to answer.
+    """
+    task = asyncio.create_task(work)
+    watcher = asyncio.create_task(_wait_for_disconnect(receive))
+    try:
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        await cancel_all((task, watcher))
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from orpheus_server.refusal import refusal
+from orpheus_server.server.protocols.raw_response import refusal
 
 
 @pytest.mark.parametrize("has_body", [True, False])

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from orpheus_server.settings import Settings
+from tests.server.protocols.test_http import check_refusal, read_all, upgrade
+from tests.server.protocols.test_transport import some
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes, wait_until
-from tests.test_http_protocol import check_refusal, read_all, upgrade
-from tests.test_peer_transport import some
 
 PIECE = bytes(1 << 20)
 MASK = bytes(4)

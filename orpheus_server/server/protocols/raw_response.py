@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from orpheus_server.http_errors import error_response
-from orpheus_server.middleware import new_request_id
+from orpheus_server.server.errors import error_response
+from orpheus_server.server.middleware.request_id import new_request_id
 
 
 def refusal(

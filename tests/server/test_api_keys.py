@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.api_keys import KeyRing, parse_api_keys
 from orpheus_server.errors import StartError
+from orpheus_server.server.api_keys import KeyRing, parse_api_keys
 
 
 def names(ring: KeyRing) -> list[str]:

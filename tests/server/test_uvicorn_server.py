@@ -12,9 +12,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from orpheus_server.cli import server_config
-from orpheus_server.draining_server import DrainingServer, run_until_stopped
 from orpheus_server.fakes import Script
+from orpheus_server.server.uvicorn_config import server_config
+from orpheus_server.server.uvicorn_server import DrainingServer, run_until_stopped
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, held_script, speech_ids
 from tests.support.served import UvicornThread, wait_until

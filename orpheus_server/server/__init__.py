@@ -1,0 +1,1 @@
+"""HTTP and WebSocket as such; knows nothing of speech."""
