@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from orpheus_server.admission import Turn
 from orpheus_server.completion_objects import (
     ChunkChoice,
     Completion,
@@ -28,7 +27,8 @@ from orpheus_server.routes.completion_options import Asked
 from orpheus_server.runtime import Runtime
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome
-from orpheus_server.synthesizer import AudioPiece
+from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.job import AudioPiece
 from orpheus_server.talk import Talk, open_talk
 
 _ROUTE = "/v1/chat/completions"

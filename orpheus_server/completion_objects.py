@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from orpheus_server.interfaces import FinishReason
 from orpheus_server.reply import ReplyStats
-from orpheus_server.synthesizer import SpeechStats
+from orpheus_server.synthesis.job import SpeechStats
 
 
 class PromptTokensDetails(BaseModel):

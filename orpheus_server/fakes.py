@@ -13,7 +13,6 @@ from orpheus_server.audio.samples import empty
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import EngineDead, GenerationFailed
-from orpheus_server.frames import to_token_ids
 from orpheus_server.interfaces import (
     ChatModelInfo,
     Deadline,
@@ -28,6 +27,7 @@ from orpheus_server.interfaces import (
     TokenRequest,
     as_decoded,
 )
+from orpheus_server.synthesis.frames import to_token_ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.metrics import GpuMemory
-from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.settings import Settings
+from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.text.phonemes import build_phonemizer
 
 

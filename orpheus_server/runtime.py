@@ -6,13 +6,9 @@ import time
 from dataclasses import replace
 from typing import Literal
 
-from orpheus_server.admission import Admission
-from orpheus_server.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.caller_slots import CallerSlots
-from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
-from orpheus_server.chunk_speaker import AttemptCounts, ChunkSpeaker
 from orpheus_server.engine.group import EngineRoom
 from orpheus_server.engine.supervisor import (
     BEING_RESTARTED,
@@ -31,9 +27,13 @@ from orpheus_server.errors import (
 from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions, TokenEngine
 from orpheus_server.metrics import ChatState, Metrics, Snapshot
 from orpheus_server.parts import Parts, gpu_memory
-from orpheus_server.sampling import RetryPolicy
 from orpheus_server.settings import Settings
-from orpheus_server.synthesizer import Synthesizer
+from orpheus_server.synthesis.admission import Admission
+from orpheus_server.synthesis.attempt import MAX_TOKENS_CAP, AttemptRunner
+from orpheus_server.synthesis.capacity import Capacity
+from orpheus_server.synthesis.chunk_synthesizer import AttemptCounts, ChunkSpeaker
+from orpheus_server.synthesis.retry import RetryPolicy
+from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.chunking import limits_for
 from orpheus_server.transcripts import Transcripts
 

@@ -11,7 +11,7 @@ from orpheus_server.interfaces import FinishReason, Role
 from orpheus_server.reply import ReplyStats
 from orpheus_server.schemas import Integer, Number, SpeechOptions
 from orpheus_server.server.errors import ErrorBody
-from orpheus_server.synthesizer import SpeechStats
+from orpheus_server.synthesis.job import SpeechStats
 
 STREAM_ROUTE = "/v1/audio/stream"
 """The name of the WebSocket in the log and the metrics."""

@@ -5,12 +5,13 @@ import logging
 import time
 from dataclasses import replace
 
-from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import run_together
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import SamplingOptions
-from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
+from orpheus_server.synthesis.capacity import Capacity
+from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 

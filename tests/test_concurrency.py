@@ -12,12 +12,12 @@ from orpheus_server.concurrency import (
     cancel_all,
     merged,
     pieces_within,
-    run_ahead,
     run_together,
     within,
 )
 from orpheus_server.errors import RequestTimedOut
 from tests.support.app import other_tasks, settle
+from tests.support.jobs import Jobs
 
 pytestmark = pytest.mark.anyio
 
@@ -111,56 +111,6 @@ async def test_nothing_is_nothing() -> None:
     ] == []
 
 
-Begun = tuple[int, str, list[str]]
-
-
-class Jobs:
-    """Numbered jobs that end when they are told to; knows which run and which were cancelled."""
-
-    def __init__(self, count: int) -> None:
-        self.gates = [asyncio.Event() for _ in range(count)]
-        self.asked: list[int] = []
-        self.started: list[int] = []
-        self.cancelled: list[int] = []
-        self.ended: list[int] = []
-        self.is_closed = False
-
-    async def run(self, number: int) -> int:
-        self.started.append(number)
-        try:
-            await self.gates[number].wait()
-        except asyncio.CancelledError:
-            self.cancelled.append(number)
-            raise
-        self.ended.append(number)
-        return number
-
-    async def fill(self, index: int, item: str, box: list[str]) -> None:
-        """Work for `run_ahead`."""
-        number = await self.run(index)
-        box.append(f"{number}: {item}")
-
-    async def items(self) -> AsyncGenerator[str, None]:
-        """An item for each job."""
-        try:
-            for number in range(len(self.gates)):
-                self.asked.append(number)
-                yield f"item {number}"
-        finally:
-            self.is_closed = True
-
-    def ahead(
-        self, *, look_ahead: int, items: AsyncGenerator[str, None] | None = None
-    ) -> AsyncGenerator[Begun, None]:
-        return run_ahead(
-            items or self.items(), self.fill, lambda: list[str](), look_ahead=look_ahead
-        )
-
-    def open_all(self) -> None:
-        for gate in self.gates:
-            gate.set()
-
-
 async def fail(message: str) -> int:
     raise ValueError(message)
 
@@ -196,152 +146,6 @@ async def test_cancelling_together_cancels_all() -> None:
     await cancel_all([running])
     assert running.cancelled()
     assert jobs.cancelled == [0, 1]
-
-
-class TestAhead:
-    @pytest.mark.parametrize("look_ahead", [1, 2, 3, 9])
-    async def test_order_and_bound(self, look_ahead: int) -> None:
-        jobs = Jobs(5)
-        jobs.open_all()
-        taken: list[Begun] = []
-        async with aclosing(jobs.ahead(look_ahead=look_ahead)) as boxes:
-            async for begun in boxes:
-                taken.append(begun)
-                await settle()
-                # Those taken before, and as many as may be filled or wait, the one in hand too.
-                assert len(jobs.started) == min(5, len(taken) - 1 + look_ahead)
-                assert jobs.asked == jobs.started
-        assert taken == [(index, f"item {index}", [f"{index}: item {index}"]) for index in range(5)]
-        assert jobs.is_closed
-
-    async def test_no_more_is_begun_than_allowed(self) -> None:
-        """Earlier servers started every chunk of a book at once and held all of its audio."""
-        jobs = Jobs(5)
-        async with aclosing(jobs.ahead(look_ahead=2)) as boxes:
-            assert await anext(boxes) == (0, "item 0", [])
-            await settle()
-            assert (jobs.started, jobs.asked) == ([0, 1], [0, 1])
-            # The second has ended, but its box still waits to be taken.
-            jobs.gates[1].set()
-            await settle()
-            assert (jobs.started, jobs.asked) == ([0, 1], [0, 1])
-            assert await anext(boxes) == (1, "item 1", ["1: item 1"])
-            await settle()
-            assert (jobs.started, jobs.asked) == ([0, 1, 2], [0, 1, 2])
-
-    async def test_a_box_is_there_before_it_is_full(self) -> None:
-        jobs = Jobs(1)
-        async with aclosing(jobs.ahead(look_ahead=1)) as boxes:
-            _, _, box = await anext(boxes)
-            assert box == []
-            jobs.open_all()
-            await settle()
-            assert box == ["0: item 0"]
-
-    async def test_a_late_item_holds_up_nothing_before_it(self) -> None:
-        """Text that a language model is still writing comes when it comes."""
-        jobs = Jobs(2)
-        gate = asyncio.Event()
-
-        async def items() -> AsyncGenerator[str, None]:
-            yield "early"
-            await gate.wait()
-            yield "late"
-
-        async with aclosing(jobs.ahead(look_ahead=3, items=items())) as boxes:
-            assert await anext(boxes) == (0, "early", [])
-            next_box = asyncio.create_task(anext(boxes))
-            await settle()
-            assert not next_box.done()
-            gate.set()
-            assert await next_box == (1, "late", [])
-
-    async def test_a_failure_of_the_items_comes_after_the_last_box(self) -> None:
-        jobs = Jobs(2)
-        before = other_tasks()
-
-        async def items() -> AsyncGenerator[str, None]:
-            yield "good"
-            yield "good"
-            raise ValueError("no more")
-
-        async with aclosing(jobs.ahead(look_ahead=3, items=items())) as boxes:
-            assert (await anext(boxes))[0] == 0
-            await settle()
-            assert (await anext(boxes))[0] == 1
-            with pytest.raises(ValueError, match="no more"):
-                await anext(boxes)
-        assert sorted(jobs.cancelled) == [0, 1]
-        assert other_tasks() == before
-
-    async def test_closing_cancels_what_runs(self) -> None:
-        jobs = Jobs(4)
-        jobs.gates[0].set()
-        before = other_tasks()
-        async with aclosing(jobs.ahead(look_ahead=3)) as boxes:
-            await anext(boxes)
-            await settle()
-        assert (jobs.started, jobs.ended) == ([0, 1, 2], [0])
-        assert sorted(jobs.cancelled) == [1, 2]
-        assert jobs.is_closed
-        assert other_tasks() == before
-
-    async def test_closing_while_an_item_is_late_closes_the_items(self) -> None:
-        steps: list[str] = []
-
-        async def items() -> AsyncGenerator[str, None]:
-            yield "early"
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await settle()
-                steps.append("closed")
-
-        async with aclosing(Jobs(1).ahead(look_ahead=3, items=items())) as boxes:
-            await anext(boxes)
-            await settle()
-            assert steps == []
-        assert steps == ["closed"]
-
-    async def test_cancelling_who_waits_cancels_what_runs(self) -> None:
-        jobs = Jobs(4)
-        before = other_tasks()
-
-        async def take_all() -> None:
-            async with aclosing(jobs.ahead(look_ahead=1)) as boxes:
-                async for _ in boxes:
-                    await asyncio.Event().wait()
-
-        running = asyncio.create_task(take_all())
-        await settle()
-        assert jobs.started == [0]
-        await cancel_all([running])
-        assert running.cancelled()
-        assert (jobs.cancelled, jobs.is_closed) == ([0], True)
-        assert other_tasks() == before
-
-    async def test_work_goes_on_after_the_last_item(self) -> None:
-        """The line ends with the last item, and whoever holds its box still waits for it."""
-        jobs = Jobs(2)
-        async with aclosing(jobs.ahead(look_ahead=2)) as boxes:
-            await anext(boxes)
-            _, _, box = await anext(boxes)
-            await settle()
-            assert jobs.is_closed
-            jobs.open_all()
-            await settle()
-            assert box == ["1: item 1"]
-
-    async def test_nothing(self) -> None:
-        jobs = Jobs(0)
-        assert [begun async for begun in jobs.ahead(look_ahead=3)] == []
-        assert jobs.is_closed
-
-    async def test_what_is_never_begun_asks_for_nothing(self) -> None:
-        jobs = Jobs(3)
-        before = other_tasks()
-        await jobs.ahead(look_ahead=3).aclose()
-        assert (jobs.asked, other_tasks()) == ([], before)
 
 
 async def test_cancel_all_waits_for_the_end() -> None:

@@ -18,7 +18,8 @@ from orpheus_server.loading import open_runtime
 from orpheus_server.parts import Parts
 from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings, load_settings
-from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
+from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.synthesis.synthesizer import Synthesizer
 from tests.support.app import (
     POCKET,
     build_prompts,

@@ -10,8 +10,8 @@ import pytest
 
 from orpheus_server.errors import EngineDead
 from orpheus_server.fakes import Script
-from orpheus_server.sampling import derive_seed
 from orpheus_server.settings import load_settings
+from orpheus_server.synthesis.retry import derive_seed
 from tests.support.app import held_script, settle, wait_for
 from tests.support.stage import SENTENCE, Call, Stage, open_stage, whole_script
 

@@ -27,9 +27,9 @@ from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script
 from orpheus_server.interfaces import SamplingOptions, TokenRequest
-from orpheus_server.sampling import derive_seed
 from orpheus_server.settings import Settings
-from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
+from orpheus_server.synthesis.retry import derive_seed
+from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
 from tests.support.app import (
     POCKET,
     FakeServer,

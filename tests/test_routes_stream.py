@@ -31,7 +31,7 @@ from orpheus_server.server.uvicorn_config import MAX_MESSAGE_BYTES
 from orpheus_server.session.stream_session import StreamSession
 from orpheus_server.session.text_intake import MAX_WAITING_UTTERANCES
 from orpheus_server.settings import Settings
-from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
+from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
 from orpheus_server.text.chunking import nothing_to_speak
 from tests.support.app import (
     WAIT_LIMIT_SEC,

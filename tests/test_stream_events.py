@@ -28,7 +28,7 @@ from orpheus_server.stream_events import (
     chat_usage_of,
     usage_of,
 )
-from orpheus_server.synthesizer import SpeechStats
+from orpheus_server.synthesis.job import SpeechStats
 
 USAGE = Usage(input_tokens=14, output_tokens=101, total_tokens=115)
 

@@ -1,33 +1,11 @@
 """Where the sound of one attempt takes over from that of another in the middle of a chunk."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from orpheus_server.interfaces import Frame, Samples
+from orpheus_server.interfaces import Samples
 
 CROSS_FADE_SEC = 0.01
 """Long enough for a step to be no click, too short for two voices to be heard at once."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Splice:
-    """What a new attempt takes over: `frames`, and what was made of their sound already.
-
-    `decoded` are samples as the codec gave them for the first `num_decoded_frames`, `marks` tell
-    for each piece up to which sample of the smoothed sound it went, and how many frames it took.
-    Of the smoothed sound the first `num_heard` are not given again, and `num_foreign` more samples
-    were heard that are no part of it. `tail` is what would have followed them.
-    """
-
-    frames: Sequence[Frame]
-    decoded: Samples
-    num_decoded_frames: int
-    marks: Sequence[tuple[int, int]]
-    num_heard: int
-    num_foreign: int
-    tail: Samples
 
 
 class SpliceFilter:

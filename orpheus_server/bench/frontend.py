@@ -17,7 +17,6 @@ import uvicorn
 from snac import SNAC
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from orpheus_server.attempt import AttemptRunner
 from orpheus_server.audio.snac.batcher import Batcher
 from orpheus_server.audio.snac.cropped import CroppedDecoder, WindowShape
 from orpheus_server.audio.snac.decoder import EXACT_FIRST_FRAMES, SnacUtterance
@@ -26,15 +25,17 @@ from orpheus_server.bench.codec import FRAMES_PER_SEC
 from orpheus_server.bench.machine_card import ServerFacts, read_card
 from orpheus_server.bench.player import Piece, play
 from orpheus_server.bench.report import card_text, json_line
-from orpheus_server.capacity import Capacity
 from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
-from orpheus_server.chunk_speaker import ChunkSpeaker
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import PacedEngine
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest
-from orpheus_server.prompts import PromptBuilder
-from orpheus_server.sampling import RetryPolicy
-from orpheus_server.synthesizer import SpeechJob, SpeechStats, Synthesizer
+from orpheus_server.synthesis.attempt import AttemptRunner
+from orpheus_server.synthesis.capacity import Capacity
+from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
+from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.synthesis.prompts import PromptBuilder
+from orpheus_server.synthesis.retry import RetryPolicy
+from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.chunking import limits_for
 
 

@@ -12,8 +12,8 @@ import torch
 from snac import SNAC
 
 from orpheus_server.checkpoints.published import ENGLISH
-from orpheus_server.frames import to_levels
 from orpheus_server.interfaces import Frame, Samples
+from orpheus_server.synthesis.frames import to_levels
 
 CONTEXT_FRAMES = 3
 """One before and two after what is played (`orpheus_tts.decoder`: slice 2048:4096 of four)."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request, Response
 
-from orpheus_server.admission import Turn
 from orpheus_server.api_document import CHAT_HEADERS, CHAT_RESPONSES, HEADERS
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.chat_schemas import ChatRequest
@@ -24,6 +23,7 @@ from orpheus_server.routes.speech_options import (
 )
 from orpheus_server.runtime import Runtime
 from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
+from orpheus_server.synthesis.admission import Turn
 from orpheus_server.talk import HowToSpeak, Talk, open_talk
 
 router = APIRouter(tags=["chat"])

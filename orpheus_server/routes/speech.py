@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from orpheus_server.admission import Turn
 from orpheus_server.api_document import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
-from orpheus_server.fair_queue import Lane
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.speech_options import (
     check_options,
@@ -29,7 +27,9 @@ from orpheus_server.schemas import SpeechRequest
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
 from orpheus_server.stream_events import SpeechAudioDelta, SpeechAudioDone, usage_of
-from orpheus_server.synthesizer import SpeechJob, SpeechStats
+from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.fair_queue import Lane
+from orpheus_server.synthesis.job import SpeechJob, SpeechStats
 from orpheus_server.text.chunking import SpeechPlan
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from orpheus_server.interfaces import ReplyOptions
 from orpheus_server.session.sent_sound import SentSound
-from orpheus_server.synthesizer import SpeechStats
+from orpheus_server.synthesis.job import SpeechStats
 from orpheus_server.talk import HowToSpeak, Talk
 
 

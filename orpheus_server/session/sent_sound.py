@@ -6,7 +6,7 @@ from orpheus_server.pacing import Pacer
 from orpheus_server.session.event_sender import EventSender
 from orpheus_server.session.played import SpokenChunk, heard_text
 from orpheus_server.stream_events import AudioStart, ChunkStart
-from orpheus_server.synthesizer import AudioPiece, SpeechStats
+from orpheus_server.synthesis.job import AudioPiece, SpeechStats
 
 
 class SentSound:

@@ -9,7 +9,7 @@ from orpheus_server.runtime import Runtime
 from orpheus_server.session.sent_sound import SentSound
 from orpheus_server.session.utterance import Utterance
 from orpheus_server.stream_events import STREAM_ROUTE
-from orpheus_server.synthesizer import SpeechJob
+from orpheus_server.synthesis.job import SpeechJob
 
 logger = logging.getLogger(__name__)
 

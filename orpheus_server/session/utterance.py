@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from orpheus_server.synthesizer import SpeechStats
+from orpheus_server.synthesis.job import SpeechStats
 from orpheus_server.talk import HowToSpeak
 from orpheus_server.text.chunk_stream import TextStream
 

@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 from hypothesis import strategies as st
 
-from orpheus_server import admission as admission_module
-from orpheus_server.admission import BULK_SHARE, Admission, Turn
 from orpheus_server.errors import EngineUnavailable, RateLimited
-from orpheus_server.fair_queue import BULK_TURN, LANES, FairQueue, Lane, Place
+from orpheus_server.synthesis import admission as admission_module
+from orpheus_server.synthesis.admission import BULK_SHARE, Admission, Turn
+from orpheus_server.synthesis.fair_queue import BULK_TURN, LANES, FairQueue, Lane, Place
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import settle, wait_for
 

@@ -6,8 +6,9 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from orpheus_server.checkpoints.published import ENGLISH
-from orpheus_server.frames import FrameAssembler
-from orpheus_server.guard import (
+from orpheus_server.interfaces import Frame
+from orpheus_server.synthesis.frames import FrameAssembler
+from orpheus_server.synthesis.guard import (
     MAX_LOOP_PERIOD,
     MIN_LOOP_FRAMES,
     MIN_LOOP_REPEATS,
@@ -17,7 +18,6 @@ from orpheus_server.guard import (
     Guard,
     LengthLimits,
 )
-from orpheus_server.interfaces import Frame
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import POCKET, speech_ids
 

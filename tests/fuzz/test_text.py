@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS, ENGLISH
 from orpheus_server.errors import RequestError
-from orpheus_server.prompts import PromptBuilder
+from orpheus_server.synthesis.prompts import PromptBuilder
 from orpheus_server.text.chunk_stream import TextStream
 from orpheus_server.text.chunking import SpeechLimits, plan_speech
 from orpheus_server.text.cleaning import clean_text

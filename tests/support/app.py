@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Scope
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from orpheus_server.app import create_app
-from orpheus_server.attempt import AttemptRunner
 from orpheus_server.audio.samples import empty
 from orpheus_server.audio.tempo import TempoFilter
 from orpheus_server.audio.trimming import SeamFilter
@@ -25,13 +24,14 @@ from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.choice import POCKET_FOLDER, Choice
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
-from orpheus_server.frames import FrameAssembler
 from orpheus_server.interfaces import ChatModel, Samples, TokenRequest
-from orpheus_server.outlet import ChunkOutlet
 from orpheus_server.parts import Parts
-from orpheus_server.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.runtime import Runtime
 from orpheus_server.settings import Settings
+from orpheus_server.synthesis.attempt import AttemptRunner
+from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
+from orpheus_server.synthesis.frames import FrameAssembler
+from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.text.front_end import Phonemizer
 
 POCKET = load_speech_json(POCKET_FOLDER)

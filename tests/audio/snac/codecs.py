@@ -14,8 +14,8 @@ from orpheus_server.audio.snac.backends import to_arrays
 from orpheus_server.audio.snac.cropped import CroppedDecoder
 from orpheus_server.audio.snac.noise import position_noise
 from orpheus_server.audio.snac.windows import HOPS, Window, WindowCutter
-from orpheus_server.frames import to_levels
 from orpheus_server.interfaces import Frame
+from orpheus_server.synthesis.frames import to_levels
 from tests.support.shapes import FRAME_LEVELS
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -20,7 +20,7 @@ from orpheus_server.server.protocols.limits import (
 )
 from orpheus_server.server.protocols.websocket import WebSocketProtocol
 from orpheus_server.settings import Settings
-from orpheus_server.synthesizer import LIVE_LOOK_AHEAD
+from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
 from tests.server.protocols.test_http import upgrade
 from tests.server.protocols.test_transport import NUM_PIECES, PIECE, Peer, open_peer, some
 from tests.support.app import FakeServer

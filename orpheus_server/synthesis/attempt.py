@@ -5,12 +5,9 @@ import math
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 
-from orpheus_server.audio.crossfade import Splice
 from orpheus_server.checkpoints.checkpoint import TokenLayout, Voice
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
-from orpheus_server.frames import FrameAssembler, to_token_ids
-from orpheus_server.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.interfaces import (
     Deadline,
     Frame,
@@ -19,8 +16,10 @@ from orpheus_server.interfaces import (
     TokenEngine,
     TokenRequest,
 )
-from orpheus_server.prompts import Prompt, PromptBuilder
-from orpheus_server.voicing import Give, Voicing
+from orpheus_server.synthesis.attempt_audio import Give, Splice, Voicing
+from orpheus_server.synthesis.frames import FrameAssembler, to_token_ids
+from orpheus_server.synthesis.guard import Fault, Guard, LengthLimits, Verdict, limits_of
+from orpheus_server.synthesis.prompts import Prompt, PromptBuilder
 
 MAX_TOKENS_CAP = 4096
 """Longest generation without a caller's own limit: 49.9 s, past which Orpheus skips text."""

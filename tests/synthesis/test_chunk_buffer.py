@@ -7,9 +7,10 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
-from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Samples
-from orpheus_server.outlet import ChunkOutlet, ChunkReport
+from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
+from orpheus_server.synthesis.guard import Fault, Verdict
+from orpheus_server.synthesis.job import ChunkReport
 from tests.support.app import Listener, VirtualClock, settle
 
 pytestmark = pytest.mark.anyio

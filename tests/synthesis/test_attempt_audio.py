@@ -9,9 +9,9 @@ import pytest
 from orpheus_server.audio.samples import empty
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineDead, GenerationFailed
-from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Finish, Frame, Samples, as_decoded
-from orpheus_server.voicing import Voicing
+from orpheus_server.synthesis.attempt_audio import Voicing
+from orpheus_server.synthesis.guard import Fault, Verdict
 from tests.support.app import join_pieces, smooth_chunk
 
 pytestmark = pytest.mark.anyio

@@ -4,18 +4,23 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 
-from orpheus_server.admission import Turn
 from orpheus_server.audio.rendering import Renderer
-from orpheus_server.capacity import Capacity, LoadMeter
-from orpheus_server.checkpoints.checkpoint import Voice
-from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
-from orpheus_server.concurrency import WorkerPool, run_ahead
-from orpheus_server.interfaces import Samples, SamplingOptions
-from orpheus_server.outlet import CallLater, ChunkOutlet, ChunkReport
-from orpheus_server.playback import Playback
+from orpheus_server.concurrency import WorkerPool
+from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.capacity import Capacity, LoadMeter
+from orpheus_server.synthesis.chunk_buffer import CallLater, ChunkOutlet
+from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSpeaker
+from orpheus_server.synthesis.job import (
+    AudioPiece,
+    ChunkReport,
+    SpeechJob,
+    SpeechStats,
+    SpokenPiece,
+)
+from orpheus_server.synthesis.look_ahead import run_ahead
+from orpheus_server.synthesis.playback_clock import Playback
 from orpheus_server.text.chunk_stream import TextStream
 from orpheus_server.text.chunking import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
 from orpheus_server.text.duration import estimate_duration_sec
@@ -35,75 +40,6 @@ first audio after 1.2 s, not 0.5); less, and a lone long text takes longer as a 
 LEAD_SEC = 1.0
 """Audio that is still to be made of a chunk when the next one begins at such a load. Less, and the
 player runs dry between them; more, and there are more generations at once than streams."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechJob:
-    """A request as the pipeline sees it; everything in it is valid.
-
-    `texts` are its chunks, each one generation. What nobody knows yet may turn out to be nothing
-    to speak (`may_be_silent`), which is an error otherwise.
-    """
-
-    request_id: str
-    texts: AsyncGenerator[str, None]
-    voice: Voice
-    sampling: SamplingOptions
-    seed: int | None
-    speed: float
-    response_format: str
-    may_be_silent: bool = False
-
-
-@dataclass(slots=True)
-class SpeechStats:
-    """What an answer took so far; `degraded_chunks` are the indexes of those that are second best.
-
-    Token counts are of finished chunks.
-    """
-
-    num_chunks: int = 0
-    degraded_chunks: list[int] = field(default_factory=list)
-    num_attempts: int = 0
-    num_prompt_tokens: int = 0
-    num_output_tokens: int = 0
-    num_dropped_symbols: int = 0
-    num_samples: int = 0
-    # Of two equal answers only the times differ.
-    chunk_secs: list[float] = field(default_factory=list, compare=False)
-
-    def add(self, chunk: ChunkReport, elapsed_sec: float) -> None:
-        """Counts one chunk, the next in order, which took that long to make."""
-        self.chunk_secs.append(elapsed_sec)
-        if chunk.verdict is not None:
-            self.degraded_chunks.append(self.num_chunks)
-        self.num_chunks += 1
-        self.num_attempts += chunk.num_attempts
-        self.num_prompt_tokens += chunk.num_prompt_tokens
-        self.num_output_tokens += chunk.num_output_tokens
-        self.num_dropped_symbols += chunk.num_dropped_symbols
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenPiece:
-    """Samples of a chunk, at the pace they were spoken in."""
-
-    chunk: int
-    text: str
-    samples: Samples
-
-
-@dataclass(frozen=True, slots=True)
-class AudioPiece:
-    """Bytes of an answer; `start_sample` is the first one that was fed for them.
-
-    `chunk` and `text` are of the chunk that was being spoken, None for the end of the format.
-    """
-
-    data: bytes
-    start_sample: int
-    chunk: int | None
-    text: str | None
 
 
 class Synthesizer:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.interfaces import Frame
+from orpheus_server.synthesis.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 
 FRAME_SEC = 2048 / 24_000
 LONG = LengthLimits(expected=1000.0, shortest=1.0, longest=10_000.0)

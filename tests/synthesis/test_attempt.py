@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from orpheus_server.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.audio.crossfade import Splice
 from orpheus_server.audio.samples import empty
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ScriptedEngine
-from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Frame, Samples, TokenRequest
+from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
+from orpheus_server.synthesis.attempt_audio import Splice
+from orpheus_server.synthesis.guard import Fault, Verdict
 from tests.support.app import (
     POCKET,
     Bench,

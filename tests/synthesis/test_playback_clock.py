@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from orpheus_server.playback import HOLD_AHEAD_SEC, Playback
+from orpheus_server.synthesis.playback_clock import HOLD_AHEAD_SEC, Playback
 
 RATE = 24_000
 

@@ -11,21 +11,14 @@ from functools import partial
 import pytest
 
 from orpheus_server.audio.encoders import PcmEncoder, wav_header
-from orpheus_server.capacity import Capacity
-from orpheus_server.chunk_speaker import ChunkSpeaker
 from orpheus_server.errors import ChunkFailed, EngineDead, RequestError
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest
-from orpheus_server.sampling import RetryPolicy, derive_seed
-from orpheus_server.synthesizer import (
-    LEAD_SEC,
-    LIVE_LOOK_AHEAD,
-    LOOK_AHEAD,
-    AudioPiece,
-    SpeechJob,
-    SpeechStats,
-    Synthesizer,
-)
+from orpheus_server.synthesis.capacity import Capacity
+from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
+from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
+from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
+from orpheus_server.synthesis.synthesizer import LEAD_SEC, LIVE_LOOK_AHEAD, LOOK_AHEAD, Synthesizer
 from orpheus_server.text.chunking import SpeechLimits
 from orpheus_server.text.duration import estimate_duration_sec
 from tests.support.app import (

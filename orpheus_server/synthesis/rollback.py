@@ -2,10 +2,10 @@
 
 import math
 
-from orpheus_server.attempt import Attempt
-from orpheus_server.audio.crossfade import Splice
-from orpheus_server.guard import Fault
 from orpheus_server.interfaces import Samples
+from orpheus_server.synthesis.attempt import Attempt
+from orpheus_server.synthesis.attempt_audio import Splice
+from orpheus_server.synthesis.guard import Fault
 
 STEP_BACK_FRAMES = 6
 """Half a second earlier with every rollback: what led into a loop may do so again."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orpheus_server.interfaces import SamplingOptions
-from orpheus_server.sampling import RetryPolicy, derive_seed
+from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 
 BASE = SamplingOptions(
     temperature=0.6, top_p=0.9, repetition_penalty=1.1, top_k=40, min_p=0.05, max_tokens=700

@@ -2,16 +2,37 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from orpheus_server.audio.crossfade import CROSS_FADE_SEC, Splice, SpliceFilter
+from orpheus_server.audio.crossfade import CROSS_FADE_SEC, SpliceFilter
 from orpheus_server.audio.samples import SILENCE_PEAK, empty
 from orpheus_server.audio.trimming import SeamFilter
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
-from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Frame, Samples, UtteranceDecoder
+from orpheus_server.synthesis.guard import Fault, Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Splice:
+    """What a new attempt takes over: `frames`, and what was made of their sound already.
+
+    `decoded` are samples as the codec gave them for the first `num_decoded_frames`, `marks` tell
+    for each piece up to which sample of the smoothed sound it went, and how many frames it took.
+    Of the smoothed sound the first `num_heard` are not given again, and `num_foreign` more samples
+    were heard that are no part of it. `tail` is what would have followed them.
+    """
+
+    frames: Sequence[Frame]
+    decoded: Samples
+    num_decoded_frames: int
+    marks: Sequence[tuple[int, int]]
+    num_heard: int
+    num_foreign: int
+    tail: Samples
+
 
 Give = Callable[[Samples], None]
 """Takes samples in their order; never none of them."""

@@ -6,10 +6,10 @@ from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
-from orpheus_server import admission as admission_module
-from orpheus_server.admission import Admission
 from orpheus_server.errors import EngineUnavailable, Overloaded, RateLimited, ShuttingDown
-from orpheus_server.fair_queue import Lane
+from orpheus_server.synthesis import admission as admission_module
+from orpheus_server.synthesis.admission import Admission
+from orpheus_server.synthesis.fair_queue import Lane
 from tests.support.app import settle, wait_for
 
 pytestmark = pytest.mark.anyio

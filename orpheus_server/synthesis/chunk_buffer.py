@@ -4,28 +4,13 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from orpheus_server.audio.samples import empty
-from orpheus_server.guard import Verdict
 from orpheus_server.interfaces import Samples
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkReport:
-    """What one chunk cost; `verdict` tells why its audio is second best.
-
-    `num_output_tokens` counts those of every attempt.
-    """
-
-    num_prompt_tokens: int
-    num_output_tokens: int
-    num_dropped_symbols: int
-    num_attempts: int
-    verdict: Verdict | None
+from orpheus_server.synthesis.job import ChunkReport
 
 
 class Timer(Protocol):

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.fair_queue import BULK_TURN, FairQueue, Lane, Place
+from orpheus_server.synthesis.fair_queue import BULK_TURN, FairQueue, Lane, Place
 
 
 def queue_of(*names: str) -> FairQueue[str]:

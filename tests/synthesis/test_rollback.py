@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from orpheus_server.attempt import AttemptRunner
 from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
 from orpheus_server.choice import POCKET_FOLDER
-from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine
-from orpheus_server.frames import FrameAssembler
 from orpheus_server.interfaces import Samples
-from orpheus_server.outlet import ChunkOutlet
-from orpheus_server.sampling import RetryPolicy, derive_seed
+from orpheus_server.synthesis.attempt import AttemptRunner
+from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
+from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSpeaker
+from orpheus_server.synthesis.frames import FrameAssembler
+from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from tests.support.app import (
     POCKET,
     build_prompts,

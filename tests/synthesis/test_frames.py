@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.fakes import frame_ids
-from orpheus_server.frames import FrameAssembler, to_levels, to_token_ids
 from orpheus_server.interfaces import Frame
+from orpheus_server.synthesis.frames import FrameAssembler, to_levels, to_token_ids
 
 LAYOUT = ENGLISH.layout
 BASE = LAYOUT.audio_token_base

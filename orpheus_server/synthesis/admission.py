@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from orpheus_server.errors import EngineUnavailable, Overloaded, RateLimited, ShuttingDown
-from orpheus_server.fair_queue import FairQueue, Lane, Place
+from orpheus_server.synthesis.fair_queue import FairQueue, Lane, Place
 
 BULK_SHARE = 0.75
 """Share of the capacity that whole files may take: a stream that comes finds the rest free."""

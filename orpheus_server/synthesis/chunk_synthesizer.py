@@ -5,16 +5,17 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from orpheus_server.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.audio.crossfade import Splice
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import run_together
 from orpheus_server.errors import ChunkFailed
-from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Deadline, Samples, SamplingOptions
-from orpheus_server.outlet import ChunkOutlet, ChunkReport
-from orpheus_server.rollback import cut_off, is_flaw_heard, roll_back
-from orpheus_server.sampling import AttemptPlan, RetryPolicy, derive_seed
+from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
+from orpheus_server.synthesis.attempt_audio import Splice
+from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
+from orpheus_server.synthesis.guard import Fault, Verdict
+from orpheus_server.synthesis.job import ChunkReport
+from orpheus_server.synthesis.retry import AttemptPlan, RetryPolicy, derive_seed
+from orpheus_server.synthesis.rollback import cut_off, is_flaw_heard, roll_back
 from orpheus_server.text.splitting import split_in_two
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from orpheus_server.chunk_speaker import ChunkJob, ChunkSpeaker
 from orpheus_server.errors import ChunkFailed, EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
-from orpheus_server.guard import Fault, Verdict
 from orpheus_server.interfaces import Deadline, Finish, Frame, Samples, as_decoded
-from orpheus_server.outlet import ChunkOutlet, ChunkReport
-from orpheus_server.sampling import RetryPolicy, derive_seed
+from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
+from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSpeaker
+from orpheus_server.synthesis.guard import Fault, Verdict
+from orpheus_server.synthesis.job import ChunkReport
+from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from tests.support.app import (
     POCKET,
     Bench,

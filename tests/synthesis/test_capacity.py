@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.capacity import REAL_TIME_SHARE, Capacity, LoadMeter
+from orpheus_server.synthesis.capacity import REAL_TIME_SHARE, Capacity, LoadMeter
 
 
 def observe(capacity: Capacity, num_at_once: float, real_time_factor: float) -> None:

@@ -1,0 +1,1 @@
+"""Text to samples: admission, chunks ahead, attempts under guard, retries, playback."""
