@@ -45,4 +45,4 @@ def _build_remote(choice: ChatChoice, settings: Settings) -> "RemoteChatModel":
     # Not at the top: the SDK takes a second to import, and only this place needs it.
     from orpheus_server.llm.remote_chat_model import RemoteChatModel
 
-    return RemoteChatModel(choice, settings)
+    return RemoteChatModel(choice.info, settings)

@@ -30,7 +30,7 @@ from orpheus_server.interfaces import (
     TokenEngine,
     TokenRequest,
 )
-from orpheus_server.llm.chat_config import read_chat_config
+from orpheus_server.llm.chat_config import MIN_MODEL_LEN, read_chat_config
 from orpheus_server.llm.model_card import describe_model
 from orpheus_server.settings import Settings
 
@@ -169,6 +169,7 @@ def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
             tokenizer.stop_token_ids,
             options,
             own_max_len=config.max_model_len or settings.llm_max_model_len,
+            min_model_len=MIN_MODEL_LEN,
         ),
     )
 

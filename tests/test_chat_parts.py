@@ -36,7 +36,10 @@ class Engines:
         monkeypatch.setitem(sys.modules, "orpheus_server.engine.vllm_loader", start)
         monkeypatch.setitem(sys.modules, "orpheus_server.engine.chat_engine", chat)
 
-    def _build(self, stops: set[int], options: dict[str, Any], *, own_max_len: int) -> Any:
+    def _build(
+        self, stops: set[int], options: dict[str, Any], *, own_max_len: int, min_model_len: int
+    ) -> Any:
+        assert min_model_len == 512
         self.asked.append((stops, options, own_max_len))
         engine = ScriptedEngine(lambda request: self._script(), max_model_len=2048)
         self.built.append(engine)

@@ -6,13 +6,15 @@ from vllm.config import VllmConfig
 
 from orpheus_server.engine.vllm_engine import EngineKind, VllmEngine
 from orpheus_server.engine.vllm_loader import VllmOptions, engine_args, start_engine
-from orpheus_server.llm.chat_config import MIN_MODEL_LEN
 
 
 def build_chat_engine(
-    stop_token_ids: Iterable[int], options: VllmOptions, *, own_max_len: int
+    stop_token_ids: Iterable[int], options: VllmOptions, *, own_max_len: int, min_model_len: int
 ) -> VllmEngine:
-    """Loads the model, whose context is at most `own_max_len`; blocking. Raises `StartError`."""
+    """Loads the model; blocking. Raises `StartError`.
+
+    Its context is at most `own_max_len` tokens, and no less than `min_model_len`.
+    """
     args = engine_args(options)
     args.max_model_len = min(options.max_model_len, own_max_len)
     args.enable_prefix_caching = True
@@ -22,7 +24,7 @@ def build_chat_engine(
         what="language model",
         stop_token_ids=tuple(sorted(stop_token_ids)),
         stream_interval=1,
-        min_model_len=MIN_MODEL_LEN,
+        min_model_len=min_model_len,
         share_setting="LLM_GPU_MEMORY_UTILIZATION",
     )
     return start_engine(args, options, kind, own_max_len=own_max_len, adapt=_fit_to_cache)

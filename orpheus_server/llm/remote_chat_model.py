@@ -9,10 +9,15 @@ from contextlib import aclosing
 import httpx2
 import openai
 
-from orpheus_server.chat_choice import ChatChoice
 from orpheus_server.conversation import fold_system
 from orpheus_server.errors import OrpheusError, Overloaded
-from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
+from orpheus_server.interfaces import (
+    ChatMessage,
+    ChatModelInfo,
+    ReplyDelta,
+    ReplyOptions,
+    ReplyRequest,
+)
 from orpheus_server.llm.dialect import Dialect, fitted
 from orpheus_server.llm.remote_client import (
     REMOTE_ERRORS,
@@ -51,7 +56,7 @@ class RemoteChatModel:
 
     def __init__(
         self,
-        choice: ChatChoice,
+        info: ChatModelInfo,
         settings: Settings,
         *,
         connect_timeout_sec: float = CONNECT_TIMEOUT_SEC,
@@ -59,7 +64,7 @@ class RemoteChatModel:
         tail_sec: float = TAIL_SEC,
     ) -> None:
         assert settings.llm_base_url is not None
-        self.info = choice.info
+        self.info = info
         self.num_active = 0
         self._max_model_len = settings.llm_max_model_len
         self._look_timeout_sec = look_timeout_sec

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import httpx2
 import pytest
 
-from orpheus_server.chat_choice import ChatChoice, choose_chat
+from orpheus_server.chat_choice import choose_chat
 from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.engine.group import EngineRoom
 from orpheus_server.errors import (
@@ -91,7 +91,7 @@ async def open_model(
     choice = choose_chat(settings, has_cuda=False)
     assert choice is not None
     model = RemoteChatModel(
-        choice,
+        choice.info,
         settings,
         connect_timeout_sec=connect_timeout_sec,
         look_timeout_sec=look_timeout_sec,
@@ -825,7 +825,7 @@ class TestLook:
     def test_an_address_that_the_client_refuses(self) -> None:
         settings = settings_for("http://999.1.1.1/v1")
         with pytest.raises(StartError, match="^LLM_BASE_URL="):
-            RemoteChatModel(ChatChoice("remote", "m"), settings)
+            RemoteChatModel(ChatModelInfo("m", "server"), settings)
 
 
 @asynccontextmanager
