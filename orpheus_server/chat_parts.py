@@ -5,15 +5,15 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from orpheus_server.chat_choice import ChatChoice
+from orpheus_server.chat.echo import EchoModel
+from orpheus_server.chat.selection import ChatChoice
 from orpheus_server.engine.group import EngineRoom
 from orpheus_server.interfaces import ChatModel
-from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.local_chat_parts import open_local_chat
 from orpheus_server.settings import Settings
 
 if TYPE_CHECKING:
-    from orpheus_server.llm.remote_chat_model import RemoteChatModel
+    from orpheus_server.chat.remote.model import RemoteChatModel
 
 
 async def open_chat_model(
@@ -43,6 +43,6 @@ async def open_chat_model(
 
 def _build_remote(choice: ChatChoice, settings: Settings) -> "RemoteChatModel":
     # Not at the top: the SDK takes a second to import, and only this place needs it.
-    from orpheus_server.llm.remote_chat_model import RemoteChatModel
+    from orpheus_server.chat.remote.model import RemoteChatModel
 
     return RemoteChatModel(choice.info, settings)

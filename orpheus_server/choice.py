@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orpheus_server.chat_choice import AUTO, ChatChoice, choose_chat
-from orpheus_server.chat_models import ECHO
+from orpheus_server.chat.model_info import ECHO
+from orpheus_server.chat.selection import AUTO, ChatChoice, choose_chat
 from orpheus_server.checkpoints.checkpoint import Checkpoint, is_hub_id
 from orpheus_server.checkpoints.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.checkpoints.speech_json import load_speech_json

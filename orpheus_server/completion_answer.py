@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
+from orpheus_server.chat.reply import Reply
 from orpheus_server.completion_objects import (
     ChunkChoice,
     Completion,
@@ -22,7 +23,6 @@ from orpheus_server.completion_objects import (
 from orpheus_server.concurrency import merged, pieces_within, within
 from orpheus_server.errors import OrpheusError
 from orpheus_server.interfaces import FinishReason
-from orpheus_server.reply import Reply
 from orpheus_server.routes.completion_options import Asked
 from orpheus_server.runtime import Runtime
 from orpheus_server.server.errors import ErrorResponse, error_body

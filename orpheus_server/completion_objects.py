@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from orpheus_server.chat.reply import ReplyStats
 from orpheus_server.interfaces import FinishReason
-from orpheus_server.reply import ReplyStats
 from orpheus_server.synthesis.job import SpeechStats
 
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from orpheus_server.chat_choice import AUTO
+from orpheus_server.chat.selection import AUTO
 from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.choice import choose, has_cuda
 from orpheus_server.engine.reaper import Reaper

@@ -13,7 +13,9 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from orpheus_server.chat_choice import ChatChoice
+from orpheus_server.chat.local.config import MIN_MODEL_LEN, read_chat_config
+from orpheus_server.chat.model_info import describe_model
+from orpheus_server.chat.selection import ChatChoice
 from orpheus_server.checkpoints.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.engine.group import EngineRoom
@@ -30,12 +32,10 @@ from orpheus_server.interfaces import (
     TokenEngine,
     TokenRequest,
 )
-from orpheus_server.llm.chat_config import MIN_MODEL_LEN, read_chat_config
-from orpheus_server.llm.model_card import describe_model
 from orpheus_server.settings import Settings
 
 if TYPE_CHECKING:
-    from orpheus_server.llm.chat_tokenizer import ChatTokenizer
+    from orpheus_server.chat.local.tokenizer import ChatTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ async def open_local_chat(
     on_give_up: Callable[[], None],
 ) -> ChatModel:
     """Loads and warms it; the stack ends it. Raises `StartError`."""
-    from orpheus_server.llm.local_chat_model import LocalChatModel
+    from orpheus_server.chat.local.model import LocalChatModel
 
     started = time.monotonic()
     loaded = await asyncio.to_thread(_load, choice, settings, is_cuda=is_cuda)
@@ -139,9 +139,9 @@ async def open_local_chat(
 def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
     """All that blocks but the engine, which must be built alone. Raises `StartError`."""
     # Imported here because they take seconds: the port answers meanwhile.
+    from orpheus_server.chat.local.tokenizer import load_chat_tokenizer
     from orpheus_server.engine.chat_engine import build_chat_engine
     from orpheus_server.engine.vllm_loader import VllmOptions
-    from orpheus_server.llm.chat_tokenizer import load_chat_tokenizer
 
     folder = find_files(
         choice.source, patterns=CHAT_FILES, token=settings.hub_token, gate_hint=CHAT_GATE_HINT

@@ -2,6 +2,7 @@
 
 import psutil
 
+from orpheus_server.chat.local.config import check_chat_files
 from orpheus_server.checkpoints.weights import (
     CHAT_FILES,
     CHAT_GATE_HINT,
@@ -12,7 +13,6 @@ from orpheus_server.checkpoints.weights import (
 from orpheus_server.choice import Choice
 from orpheus_server.engine.memory import MemoryNeed, check_gpu, check_ram, check_shares
 from orpheus_server.errors import StartError
-from orpheus_server.llm.chat_config import check_chat_files
 from orpheus_server.settings import Settings
 
 CHAT_FLOAT_BYTES = 2

@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from orpheus_server.chat_figures import ChatFigures
+from orpheus_server.chat.reply_timings import ChatFigures
 
 _ANSWER_BUCKETS_SEC = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
 """Around the second within which somebody who talks expects to hear something."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from orpheus_server.caller_slots import CallerSlots
+from orpheus_server.chat.transcripts import Transcripts
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.choice import Choice
 from orpheus_server.engine.group import EngineRoom
@@ -35,7 +36,6 @@ from orpheus_server.synthesis.chunk_synthesizer import AttemptCounts, ChunkSpeak
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.chunking import limits_for
-from orpheus_server.transcripts import Transcripts
 
 logger = logging.getLogger(__name__)
 

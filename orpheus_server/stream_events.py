@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from orpheus_server.chat.reply import ReplyStats
 from orpheus_server.interfaces import FinishReason, Role
-from orpheus_server.reply import ReplyStats
 from orpheus_server.schemas import Integer, Number, SpeechOptions
 from orpheus_server.server.errors import ErrorBody
 from orpheus_server.synthesis.job import SpeechStats

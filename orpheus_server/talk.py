@@ -6,17 +6,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from orpheus_server.chat_figures import ChatFigures
+from orpheus_server.chat.conversation import arrange
+from orpheus_server.chat.reply import Reply, SpeechText, open_reply
+from orpheus_server.chat.reply_timings import ChatFigures
+from orpheus_server.chat.system_prompt import voice_prompt
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
-from orpheus_server.conversation import arrange
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest, SamplingOptions
-from orpheus_server.reply import Reply, SpeechText, open_reply
 from orpheus_server.runtime import Runtime
 from orpheus_server.synthesis.admission import Turn
 from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
-from orpheus_server.voice_prompt import voice_prompt
 
 logger = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from orpheus_server.chat_choice import ChatChoice
+from orpheus_server.chat.local.model import LocalChatModel
+from orpheus_server.chat.selection import ChatChoice
 from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.engine.group import EngineRoom
 from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import ChatModel
-from orpheus_server.llm.local_chat_model import LocalChatModel
 from orpheus_server.settings import load_settings
 
 pytestmark = pytest.mark.anyio

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from orpheus_server.chat.echo import EchoModel
+from orpheus_server.chat.system_prompt import voice_prompt
 from orpheus_server.errors import ChatModelAway, ChatModelFailed, EngineDead, RequestError
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage
-from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.settings import Settings
-from orpheus_server.voice_prompt import voice_prompt
 from tests.support.app import POCKET, WAIT_LIMIT_SEC, FakeServer, settle, wait_for
 from tests.support.stage import Call
 

@@ -18,6 +18,8 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orpheus_server.chat.system_prompt import voice_prompt
+from orpheus_server.chat.transcripts import Transcripts
 from orpheus_server.errors import (
     ChatModelAway,
     ChatModelFailed,
@@ -28,8 +30,6 @@ from orpheus_server.errors import (
 from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.settings import Settings
-from orpheus_server.transcripts import Transcripts
-from orpheus_server.voice_prompt import voice_prompt
 from tests.support.app import (
     POCKET,
     WAIT_LIMIT_SEC,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
+from orpheus_server.chat.echo import EchoModel
 from orpheus_server.checkpoints.published import ENGLISH
-from orpheus_server.llm.echo_model import EchoModel
 from tests.support.app import FakeServer
 
 ALIASES = ["orpheus", "tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"]

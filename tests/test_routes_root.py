@@ -7,8 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from orpheus_server import __version__
+from orpheus_server.chat.echo import EchoModel
 from orpheus_server.completion_schemas import CompletionRequest
-from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.schemas import SpeechRequest
 from tests.support.app import ANY_BODY, FakeServer
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from orpheus_server.reply import ReplyStats
+from orpheus_server.chat.reply import ReplyStats
 from orpheus_server.server.errors import ErrorBody
 from orpheus_server.stream_events import (
     CLIENT_EVENT,

@@ -10,8 +10,8 @@ import pytest
 from orpheus_server.bench import chat, command
 from orpheus_server.bench.chat_stats import ChatResult, ChatTimes, chat_stats, chat_table
 from orpheus_server.bench.level_stats import Percentiles
+from orpheus_server.chat.echo import EchoModel
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
-from orpheus_server.llm.echo_model import EchoModel
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes
 

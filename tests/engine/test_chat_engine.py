@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from orpheus_server.chat.local.model import LocalChatModel
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.engine.supervisor import EngineKeeper
@@ -19,7 +20,6 @@ from orpheus_server.interfaces import (
     ReplyRequest,
     TokenRequest,
 )
-from orpheus_server.llm.local_chat_model import LocalChatModel
 from tests.support.live import LiveServer
 
 pytestmark = [

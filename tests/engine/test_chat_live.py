@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from orpheus_server.llm.echo_model import EchoModel
+from orpheus_server.chat.echo import EchoModel
 from tests.support import ear
 from tests.support.live import LiveServer, wait_until
 

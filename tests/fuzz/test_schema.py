@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from orpheus_server.audio.encoders import FORMATS
-from orpheus_server.llm.echo_model import EchoModel
+from orpheus_server.chat.echo import EchoModel
 from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, leaves_nothing
 from tests.support.app import POCKET, FakeServer

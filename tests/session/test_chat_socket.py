@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from orpheus_server.chat.echo import EchoModel
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
-from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, held_script, short_script
 from tests.support.served import ServedFakes, wait_until

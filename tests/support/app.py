@@ -18,7 +18,7 @@ from orpheus_server.app import create_app
 from orpheus_server.audio.samples import empty
 from orpheus_server.audio.tempo import TempoFilter
 from orpheus_server.audio.trimming import SeamFilter
-from orpheus_server.chat_choice import ChatChoice
+from orpheus_server.chat.selection import ChatChoice
 from orpheus_server.checkpoints.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.choice import POCKET_FOLDER, Choice

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import Gemma2ForCausalLM
 
+from orpheus_server.chat.local.tokenizer import load_chat_tokenizer
 from orpheus_server.interfaces import ChatMessage
-from orpheus_server.llm.chat_tokenizer import load_chat_tokenizer
 from tests.support.tiny_gemma import WORDS
 
 NUM_ANSWERS = 16

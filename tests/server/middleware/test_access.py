@@ -21,8 +21,8 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from orpheus_server.app import create_app
+from orpheus_server.chat.echo import EchoModel
 from orpheus_server.errors import StartError
-from orpheus_server.llm.echo_model import EchoModel
 from orpheus_server.server.api_keys import parse_api_keys
 from orpheus_server.server.logs import configure_logging
 from orpheus_server.server.middleware.access import FREE_PATHS, Access, caller_of

@@ -1,0 +1,91 @@
+"""What is left out of an answer that comes in pieces: thoughts, and all from a stop string on."""
+
+
+class StopFilter:
+    """Lets text through up to the stop string that is complete first, as a model that stops there.
+
+    Of two that end at the same place the longer one counts. The end of what came may be held back.
+    """
+
+    def __init__(self, stops: tuple[str, ...]) -> None:
+        self.is_stopped = False
+        self._stops = tuple(stop for stop in stops if stop)
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """What certainly stands before any stop string; nothing more once one has come."""
+        if self.is_stopped:
+            return ""
+        text = self._held + text
+        self._held = ""
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if found:
+            self.is_stopped = True
+            _, start = min(found)
+            return text[:start]
+        num_held = max((_num_open(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - num_held :]
+        return text[: len(text) - num_held]
+
+    def flush(self) -> str:
+        """What was held back and turned out to be no stop string."""
+        held, self._held = self._held, ""
+        return "" if self.is_stopped else held
+
+
+def _num_open(text: str, stop: str) -> int:
+    """Characters at the end of the text with which the string may have begun."""
+    for num_chars in range(min(len(stop) - 1, len(text)), 0, -1):
+        if text.endswith(stop[:num_chars]):
+            return num_chars
+    return 0
+
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class ThinkingFilter:
+    """Lets through what comes behind `<think>...</think>` at the beginning of an answer.
+
+    Qwen, DeepSeek and their like write it; servers that know of it send it apart from the answer.
+    Where the first tag stands in the prompt already, nothing tells the thoughts from an answer.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._is_thinking = False
+        self._has_thought = False
+        self._is_answering = False
+
+    def feed(self, text: str) -> str:
+        """What certainly belongs to the answer."""
+        if self._is_answering:
+            return text
+        text = self._held + text
+        self._held = ""
+        while True:
+            if self._is_thinking:
+                at = text.find(_CLOSE)
+                if at < 0:
+                    # As much as the tag can have begun with.
+                    self._held = text[-len(_CLOSE) + 1 :]
+                    return ""
+                text = text[at + len(_CLOSE) :]
+                self._is_thinking = False
+            start = text.lstrip()
+            if start.startswith(_OPEN):
+                text = start[len(_OPEN) :]
+                self._is_thinking = self._has_thought = True
+            elif _OPEN.startswith(start):
+                self._held = text
+                return ""
+            else:
+                self._is_answering = True
+                return start if self._has_thought else text
+
+    def flush(self) -> str:
+        """What was held back and turned out to be the answer."""
+        held, self._held = self._held, ""
+        if self._is_thinking:
+            return ""
+        return held.lstrip() if self._has_thought else held

@@ -1,0 +1,107 @@
+"""A language model in this process, over a `TokenEngine` as the voice is."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from orpheus_server.chat.filters import ThinkingFilter
+from orpheus_server.chat.local.tokenizer import ChatTokenizer
+from orpheus_server.concurrency import WorkerPool
+from orpheus_server.errors import ChatModelFailed, GenerationFailed, Overloaded
+from orpheus_server.interfaces import (
+    ChatModelInfo,
+    ReplyDelta,
+    ReplyOptions,
+    ReplyRequest,
+    SamplingOptions,
+    TokenEngine,
+    TokenRequest,
+)
+
+DEFAULT_ANSWER_TOKENS = 512
+"""Kept free for an answer whose length nobody limits; it may take what the prompt leaves."""
+
+
+class LocalChatModel:
+    """Answers by the model's own template; `sampling` is for requests that name none.
+
+    More than `max_active` answers at once are refused with `Overloaded`.
+    """
+
+    def __init__(
+        self,
+        info: ChatModelInfo,
+        engine: TokenEngine,
+        tokenizer: ChatTokenizer,
+        pool: WorkerPool,
+        *,
+        sampling: SamplingOptions,
+        max_active: int,
+    ) -> None:
+        self.info = info
+        self.engine = engine
+        self.num_active = 0
+        self._tokenizer = tokenizer
+        self._pool = pool
+        self._sampling = sampling
+        self._max_active = max_active
+
+    @property
+    def is_alive(self) -> bool:
+        """The engine's."""
+        return self.engine.is_alive
+
+    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
+        """A delta for each of the engine's; the text of some is empty."""
+        if self.num_active >= self._max_active:
+            raise Overloaded(
+                "The language model has more conversations than it can hold.", retry_after_sec=5
+            )
+        self.num_active += 1
+        try:
+            asked = await self.token_request(request)
+            text, thinking = self._tokenizer.open_text(), ThinkingFilter()
+            num_prompt_tokens = len(asked.prompt_token_ids)
+            async with aclosing(self.engine.generate(asked)) as deltas:
+                async for delta in deltas:
+                    written = thinking.feed(text.feed(delta.token_ids))
+                    if delta.finish_reason is not None:
+                        written += thinking.feed(text.flush()) + thinking.flush()
+                    yield ReplyDelta(
+                        written, len(delta.token_ids), delta.finish_reason, num_prompt_tokens
+                    )
+        except GenerationFailed as error:
+            raise ChatModelFailed(f"The language model failed: {error}") from error
+        finally:
+            self.num_active -= 1
+
+    async def token_request(self, request: ReplyRequest) -> TokenRequest:
+        """What the engine is asked; raises `RequestError`."""
+        options, context = request.options, self.engine.max_model_len
+        # Who asks for more than half of the context is still given room for a question.
+        kept_free = min(options.max_tokens or DEFAULT_ANSWER_TOKENS, context // 2)
+        prompt = await self._pool.run(
+            self._tokenizer.prompt_ids, request.messages, room_tokens=context - kept_free
+        )
+        room = context - len(prompt)
+        return TokenRequest(
+            request_id=request.request_id,
+            prompt_token_ids=prompt,
+            sampling=_sampling(self._sampling, options),
+            max_tokens=min(options.max_tokens or room, room),
+            seed=options.seed,
+            presence_penalty=options.presence_penalty,
+            frequency_penalty=options.frequency_penalty,
+        )
+
+    async def close(self) -> None:
+        """Ends the engine."""
+        await self.engine.close()
+
+
+def _sampling(own: SamplingOptions, options: ReplyOptions) -> SamplingOptions:
+    return replace(
+        own,
+        temperature=own.temperature if options.temperature is None else options.temperature,
+        top_p=own.top_p if options.top_p is None else options.top_p,
+    )

@@ -1,0 +1,229 @@
+"""Conversations to prompt ids by the model's own template, and ids back to whole characters."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jinja2 import TemplateError
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from orpheus_server.chat.conversation import fold_system, trim
+from orpheus_server.chat.local.config import NO_TEMPLATE
+from orpheus_server.chat.local.control_tokens import ControlText
+from orpheus_server.errors import RequestError, StartError
+from orpheus_server.interfaces import ChatMessage, Role
+
+_WORD = "word"
+_ASKED = ChatMessage("user", _WORD)
+_ANSWERED = ChatMessage("assistant", _WORD)
+_TOLD = ChatMessage("system", "order")
+
+TURN_ENDS = ("<end_of_turn>", "<|im_end|>", "<|eot_id|>", "<|end|>")
+"""With what the assistant's turn ends in common formats, where `eos_token_id` leaves it out."""
+
+MAX_CHAR_TOKENS = 8
+"""No character needs more; after so many that make none, the model writes rubbish."""
+
+_MAX_DISGUISES = 4
+
+
+class ChatTokenizer:
+    """Prompts of one model; callable from any thread, and slow enough to be called from one.
+
+    `stop_token_ids` are those that the configuration names; here the tokenizer's own come to them.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        source: str,
+        stop_token_ids: frozenset[int] = frozenset(),
+    ) -> None:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            raise StartError(f"{source} has no tokenizer that this server can use.")
+        if not tokenizer.chat_template:
+            raise StartError(NO_TEMPLATE.format(source))
+        self.backend = backend
+        self._tokenizer = tokenizer
+        self._has_system = True
+        try:
+            written = self._render((_ASKED, _ANSWERED, _ASKED))
+        except TemplateError as error:
+            raise StartError(f"the chat template of {source} fails: {error}") from error
+        self.stop_token_ids = stop_token_ids | _own_stops(tokenizer, backend)
+        added = backend.get_added_tokens_decoder()
+        control = {
+            token_id: token.content
+            for token_id, token in added.items()
+            if token.special or token_id in self.stop_token_ids or token.content in written
+        }
+        self._control_text = ControlText(control.values())
+        self.control_ids = frozenset(
+            token_id for token_id, text in control.items() if text in self._control_text.tokens
+        )
+        self._has_system = self._knows_system()
+        self._longest_token = max(map(len, backend.get_vocab()))
+        # What the format adds: a question and its answer together, and once for all.
+        num_word = len(self.encode(_WORD))
+        num_one = len(self.encode(self._render((_ASKED,)))) - num_word
+        num_pair = len(self.encode(written)) - 2 * num_word - num_word - num_one
+        user = num_pair // 2
+        self._role_tokens: dict[Role, int] = {
+            "system": user if self._has_system else len(self.encode("\n\n")),
+            "user": user,
+            "assistant": num_pair - user,
+        }
+        self._base_tokens = max(0, num_one - user)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; nothing is put before it, because templates write their own beginning."""
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def prompt_ids(self, messages: Sequence[ChatMessage], *, room_tokens: int) -> tuple[int, ...]:
+        """The prompt of as many of the newest messages as fit; the system's is always in it.
+
+        Raises `RequestError` if not even the last one fits, or for a conversation that the
+        template refuses.
+        """
+        cleaned: dict[int, tuple[ChatMessage, int]] = {}
+
+        def clean(message: ChatMessage) -> tuple[ChatMessage, int]:
+            known = cleaned.get(id(message))
+            if known is None:
+                known = cleaned[id(message)] = self._clean(message)
+            return known
+
+        def num_tokens(message: ChatMessage) -> int:
+            if len(message.content) > room_tokens * self._longest_token:
+                # So long a text need not be read to know that it does not fit.
+                return room_tokens + 1
+            return clean(message)[1] + self._role_tokens[message.role]
+
+        room_left = room_tokens - self._base_tokens
+        while True:
+            kept = trim(messages, num_tokens=num_tokens, room_tokens=room_left)
+            ids = self._encode_messages([clean(message)[0] for message in kept])
+            if len(ids) <= room_tokens:
+                return tuple(ids)
+            # What the format writes between messages is estimated, and only now known.
+            room_left -= len(ids) - room_tokens
+
+    def _encode_messages(self, messages: Sequence[ChatMessage]) -> list[int]:
+        try:
+            return self.encode(self._render(messages))
+        except TemplateError as error:
+            raise RequestError(
+                f"The language model cannot be given this conversation: {error}",
+                param="messages",
+                code="invalid_value",
+            ) from error
+
+    def _clean(self, message: ChatMessage) -> tuple[ChatMessage, int]:
+        """Without control tokens, and its length in tokens."""
+        content = message.content
+        for _ in range(_MAX_DISGUISES):
+            content = self._control_text.remove(content)
+            ids = self.encode(content)
+            if self.control_ids.isdisjoint(ids):
+                return replace(message, content=content), len(ids)
+            # The tokenizer reads some characters as others, and has found a token in disguise.
+            plain = [token_id for token_id in ids if token_id not in self.control_ids]
+            content = self.backend.decode(plain, skip_special_tokens=True)
+        raise RequestError(
+            "The language model's control tokens may not be in a message.",
+            param="messages",
+            code="invalid_value",
+        )
+
+    def _knows_system(self) -> bool:
+        try:
+            return _TOLD.content in self._render((_TOLD, _ASKED))
+        except TemplateError:
+            return False
+
+    def _render(self, messages: Sequence[ChatMessage]) -> str:
+        if not self._has_system:
+            messages = fold_system(messages)
+        conversation = [{"role": each.role, "content": each.content} for each in messages]
+        return str(
+            self._tokenizer.apply_chat_template(
+                conversation,
+                tokenize=False,
+                add_generation_prompt=True,
+                # What models that can think aloud would say then is not for a voice.
+                enable_thinking=False,
+            )
+        )
+
+    def open_text(self) -> "AnswerText":
+        """For the ids of one answer."""
+        return AnswerText(self)
+
+
+class AnswerText:
+    """Ids of an answer to text, whole characters only, without control tokens."""
+
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
+        self._backend = tokenizer.backend
+        self._control_ids = tokenizer.control_ids | tokenizer.stop_token_ids
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._ids: list[int] = []
+        self._num_chars = 0
+        self._num_held = 0
+
+    def feed(self, token_ids: Iterable[int]) -> str:
+        """The characters that these ids complete."""
+        return "".join(map(self._feed, token_ids))
+
+    def flush(self) -> str:
+        """What was held back, less a character whose end never came."""
+        return self._take(self._rest().rstrip("\ufffd")) if self._num_held else ""
+
+    def _feed(self, token_id: int) -> str:
+        if token_id in self._control_ids:
+            return ""
+        self._ids.append(token_id)
+        self._num_held += 1
+        text = self._step(token_id)
+        if text is None and self._num_held > MAX_CHAR_TOKENS:
+            self._stream = DecodeStream(skip_special_tokens=True)
+            text = self._rest()
+        return "" if text is None else self._take(text)
+
+    def _step(self, token_id: int) -> str | None:
+        try:
+            return self._stream.step(self._backend, token_id)
+        except Exception:  # the library raises it bare, where a token changes the one before it
+            self._stream = DecodeStream(skip_special_tokens=True)
+            return self._stream.step(self._backend, token_id)
+
+    def _rest(self) -> str:
+        return self._backend.decode(self._ids)[self._num_chars :]
+
+    def _take(self, text: str) -> str:
+        self._num_chars += len(text)
+        self._num_held = 0
+        return text
+
+
+def _own_stops(tokenizer: PreTrainedTokenizerBase, backend: Tokenizer) -> frozenset[int]:
+    """Ids that end an answer whatever the configuration says."""
+    own = tokenizer.eos_token_id
+    named = (backend.token_to_id(token) for token in TURN_ENDS)
+    ids = [token_id for token_id in named if token_id is not None]
+    return frozenset([*ids, own] if isinstance(own, int) else ids)
+
+
+def load_chat_tokenizer(
+    folder: Path, *, source: str, stop_token_ids: frozenset[int] = frozenset()
+) -> ChatTokenizer:
+    """Of the files in a folder; seconds, so call it from a thread. Raises `StartError`."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever is wrong with somebody's files, it is said in one line
+        raise StartError(f"the tokenizer of {source} cannot be loaded: {error}") from error
+    return ChatTokenizer(tokenizer, source=source, stop_token_ids=stop_token_ids)

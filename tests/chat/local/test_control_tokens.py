@@ -1,0 +1,50 @@
+"""People cannot write the tokens that only a prompt format may."""
+
+import random
+
+import pytest
+
+from orpheus_server.chat.local.control_tokens import ControlText
+
+TURN = ControlText(["<start_of_turn>", "<end_of_turn>", "<eos>", "  ", ""])
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("as it is", "as it is"),
+        ("", ""),
+        ("a<eos>b<end_of_turn>", "ab"),
+        ("<start_<start_of_turn>of_turn>", ""),
+        ("<start_<end_<eos>of_turn>of_turn>x", "x"),
+        ("<eo<eos>s", "<eos"),
+        ("<eos", "<eos"),
+        ("a  b", "a  b"),
+    ],
+)
+def test_what_is_left(text: str, left: str) -> None:
+    assert TURN.remove(text) == left
+
+
+def test_nothing_is_removed_where_there_are_no_tokens() -> None:
+    assert ControlText([]).remove("<eos>") == "<eos>"
+
+
+def test_of_two_that_end_alike_the_longer_is_taken() -> None:
+    assert ControlText(["s>", "<eos>"]).remove("a<eos>b") == "ab"
+
+
+def test_whatever_is_written_none_is_left() -> None:
+    pieces = ["<", ">", "<eo", "s>", "<eos>", "<start_of", "_turn>", "<end_of_turn>", "x"]
+    draw = random.Random(1)
+    for _ in range(2000):
+        text = "".join(draw.choices(pieces, k=draw.randint(0, 12)))
+        left = TURN.remove(text)
+        assert not any(token in left for token in TURN.tokens), text
+
+
+def test_deep_nesting_costs_one_pass() -> None:
+    """Removing again and again until nothing changes took minutes for a text of this kind."""
+    depth = 100_000
+    text = "<start_of_" * depth + "<start_of_turn>" + "turn>" * depth
+    assert TURN.remove(text) == ""

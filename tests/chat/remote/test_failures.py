@@ -1,0 +1,97 @@
+"""What a refusal of the language model's server means."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from orpheus_server.chat.remote.failures import Refusal, error_for, retry_after_sec
+from orpheus_server.errors import ChatModelAway, ChatModelFailed, RequestError
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 10),
+        ("", 10),
+        ("soon", 10),
+        ("nan", 10),
+        ("inf", 120),
+        ("-5", 1),
+        ("0", 1),
+        ("1.5", 2),
+        ("30", 30),
+        ("86400", 120),
+        ("Thu, 01 Jan 2026 12:00:20 GMT", 20),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 1),
+        ("Thu, 01 Jan 2026 12:00:20", 20),
+        ("Fri, 02 Jan 2026 12:00:00 GMT", 120),
+    ],
+)
+def test_retry_after(header: str | None, seconds: int) -> None:
+    assert retry_after_sec(header, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        (None, "status 403"),
+        ("model_not_found", "status 403, code model_not_found"),
+        ("403", "status 403"),
+        ("sk-abcdef", "status 403"),
+        ("a sentence", "status 403"),
+        ("x" * 41, "status 403"),
+    ],
+)
+def test_only_a_word_is_told(code: str | None, named: str) -> None:
+    assert Refusal(403, code).named == named
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_too_long"),
+    [
+        (Refusal(400, "context_length_exceeded"), True),
+        (Refusal(0, "context_length_exceeded"), True),
+        (Refusal(400, text="this model's maximum context length is 2048 tokens"), True),
+        (Refusal(400, text="exceeds the available context size"), True),
+        (Refusal(413, text="the context window is full"), True),
+        (Refusal(400, text="{'type': 'exceed_context_size_error'}"), True),
+        (Refusal(400, text="no context"), False),
+        (Refusal(401, text="context length"), False),
+        (Refusal(429, text="context length"), False),
+    ],
+)
+def test_too_long(refusal: Refusal, is_too_long: bool) -> None:
+    assert refusal.is_too_long is is_too_long
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_too_large"),
+    [
+        (Refusal(400, "400", "max_tokens", "max_tokens=9 cannot be greater than 8"), True),
+        (Refusal(400, None, None, "'max_tokens' is too large: 9"), True),
+        (Refusal(422, None, None, "max_completion_tokens must be at most 8"), True),
+        (Refusal(400, "unsupported_parameter", "max_tokens", "use 'max_completion_tokens'"), False),
+        (Refusal(400, None, "temperature", "temperature is too high; max_tokens"), False),
+        (Refusal(500, None, "max_tokens", "too large"), False),
+    ],
+)
+def test_a_limit_that_is_too_large(refusal: Refusal, is_too_large: bool) -> None:
+    assert refusal.is_limit_too_large is is_too_large
+
+
+def test_what_callers_are_told() -> None:
+    away = error_for(Refusal(429, "insufficient_quota", retry_after="20"))
+    assert isinstance(away, ChatModelAway)
+    assert away.retry_after_sec == 20
+    assert str(away) == (
+        "The language model's server is full or away: status 429, code insufficient_quota."
+    )
+    dated = error_for(Refusal(503, retry_after="Thu, 01 Jan 2026 12:00:20 GMT"), now=NOW)
+    assert isinstance(dated, ChatModelAway)
+    assert dated.retry_after_sec == 20
+    assert type(error_for(Refusal(500))) is ChatModelFailed
+    assert type(error_for(Refusal(418))) is ChatModelFailed
+    assert type(error_for(Refusal(0, "boom"))) is ChatModelFailed
+    assert isinstance(error_for(Refusal(400, "context_length_exceeded")), RequestError)

@@ -1,0 +1,283 @@
+"""A server that refuses, breaks off, answers nonsense or is away."""
+
+import asyncio
+import logging
+import socket
+import traceback
+from contextlib import AsyncExitStack, aclosing
+
+import httpx2
+import pytest
+
+from orpheus_server.chat.remote.model import MAX_ANSWERS
+from orpheus_server.errors import ChatModelAway, ChatModelFailed, Overloaded, RequestError
+from tests.chat.remote.remote_model import (
+    KEY,
+    PROMPT,
+    SHORT_SEC,
+    asks,
+    failure,
+    open_model,
+    take,
+    warnings_in,
+)
+from tests.support.app import wait_for
+from tests.support.stub_llm import (
+    Asked,
+    Play,
+    StubLlm,
+    Wire,
+    chunk,
+    cuts,
+    events,
+    hangs,
+    refuses,
+    says,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+REFUSED = "The language model's server refused the request: status "
+FAILED = "The language model's server failed: status "
+AWAY = "The language model's server is full or away: status "
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("status", "code", "message"),
+        [
+            (400, None, f"{REFUSED}400."),
+            (400, "invalid_value", f"{REFUSED}400, code invalid_value."),
+            (401, "invalid_api_key", f"{REFUSED}401, code invalid_api_key."),
+            (403, None, f"{REFUSED}403."),
+            (404, "model_not_found", f"{REFUSED}404, code model_not_found."),
+            (409, None, f"{REFUSED}409."),
+            (413, None, f"{REFUSED}413."),
+            (422, None, f"{REFUSED}422."),
+            (500, "boom", f"{FAILED}500, code boom."),
+            (501, None, f"{FAILED}501."),
+        ],
+    )
+    async def test_failed(
+        self,
+        stub: StubLlm,
+        status: int,
+        code: str | None,
+        message: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        error = await failure(refuses(status, f"Not with {KEY}: {PROMPT}", code=code), stub)
+        assert type(error) is ChatModelFailed
+        assert str(error) == message
+        assert warnings_in(caplog) == [
+            f"request=req-1 llm=m host=127.0.0.1: {message} (status {status})"
+        ]
+        assert len(stub.asked) == 1
+
+    @pytest.mark.parametrize("status", [429, 502, 503, 504])
+    @pytest.mark.parametrize(
+        ("header", "retry_after_sec"), [(None, 10), ("7", 7), ("0", 1), ("3600", 120), ("x", 10)]
+    )
+    async def test_away(
+        self, stub: StubLlm, status: int, header: str | None, retry_after_sec: int
+    ) -> None:
+        headers = {} if header is None else {"retry-after": header}
+        error = await failure(refuses(status, headers=headers), stub)
+        assert isinstance(error, ChatModelAway)
+        assert str(error) == f"{AWAY}{status}."
+        assert error.retry_after_sec == retry_after_sec
+        assert len(stub.asked) == 1
+
+    @pytest.mark.parametrize(
+        "play",
+        [
+            refuses(400, "No.", code="context_length_exceeded", param="messages"),
+            refuses(400, "This model's maximum context length is 4096 tokens.", code=400),
+            refuses(400, "too large", type="exceed_context_size_error", code=400),
+            refuses(500, "Context size has been exceeded.", code=500),
+            events({"error": {"message": "No.", "code": "context_length_exceeded"}}),
+        ],
+    )
+    async def test_too_long_for_the_model(self, stub: StubLlm, play: Play) -> None:
+        error = await failure(play, stub)
+        assert isinstance(error, RequestError)
+        assert (error.param, error.code) == ("messages", "context_length_exceeded")
+        assert str(error) == "The conversation is longer than the language model has room for."
+
+    @pytest.mark.parametrize("body", ["", "<html>", "[1]", "null", '{"error": "busy"}', "[" * 9999])
+    async def test_bodies_of_any_shape(self, stub: StubLlm, body: str) -> None:
+        async def play(asked: Asked, wire: Wire) -> None:
+            wire.json(403, body)
+
+        assert str(await failure(play, stub)) == f"{REFUSED}403."
+
+    async def test_nobody_listens(self, caplog: pytest.LogCaptureFixture) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            async with open_model(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as model:
+                with pytest.raises(ChatModelAway) as caught:
+                    await take(model)
+        assert str(caught.value) == "The language model's server does not answer."
+        assert caught.value.retry_after_sec == 10
+        (line,) = warnings_in(caplog)
+        assert line.startswith("request=req-1 llm=m host=127.0.0.1: The language model's server ")
+        assert "(ConnectError: " in line
+
+    async def test_no_such_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def look_up(*_: object, **__: object) -> None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+        async with open_model("http://nowhere.example/v1") as model:
+            with pytest.raises(ChatModelAway, match="does not answer"):
+                await take(model)
+
+    async def test_a_connection_that_does_not_come_about(self) -> None:
+        """Packets are dropped by a full backlog as by many a firewall."""
+        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for other in (first, second):
+                other.setblocking(False)
+                other.connect_ex(full.getsockname())
+            url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+            async with open_model(url, connect_timeout_sec=SHORT_SEC) as model:
+                with pytest.raises(ChatModelAway, match="does not answer"):
+                    await take(model)
+
+    async def test_too_many_at_once(self, stub: StubLlm) -> None:
+        stub.default = hangs
+        async with open_model(stub.url) as model, AsyncExitStack() as stack:
+            tasks = [asyncio.create_task(take(model)) for _ in range(MAX_ANSWERS)]
+            await wait_for(lambda: len(stub.asked) == MAX_ANSWERS)
+            assert model.num_active == MAX_ANSWERS
+            with pytest.raises(Overloaded) as caught:
+                await take(model)
+            assert caught.value.retry_after_sec == 5
+            assert stub.num_connections == MAX_ANSWERS
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            stack.pop_all()
+        await wait_for(lambda: stub.num_left == MAX_ANSWERS)
+
+
+BROKEN_OFF = "The language model broke off in the middle of its answer."
+NO_ANSWER = "The language model's server sent something that is no chat completion."
+
+
+class TestBrokenOff:
+    @pytest.mark.parametrize(
+        ("play", "message"),
+        [
+            (cuts(chunk("Hi")), BROKEN_OFF),
+            (events(chunk("Hi")), BROKEN_OFF),
+            (events(chunk("Hi"), is_chunked=False), BROKEN_OFF),
+            (events(chunk(None)), BROKEN_OFF),
+            (events(), NO_ANSWER),
+            (events(chunk("Hi"), "{"), NO_ANSWER),
+            (events(chunk("Hi"), "[]"), NO_ANSWER),
+            (events(chunk("Hi"), "[" * 100_000), NO_ANSWER),
+            (events(chunk("Hi"), "x" * (1 << 21)), NO_ANSWER),
+            (
+                events(
+                    chunk("Hi"), {"error": {"message": f"{KEY} {PROMPT}", "code": "engine_dead"}}
+                ),
+                "The language model broke off with an error: code engine_dead.",
+            ),
+            (
+                events(chunk("Hi"), {"error": {"message": PROMPT, "code": 500}}),
+                "The language model broke off with an error.",
+            ),
+            (
+                events(chunk("Hi"), {"error": f"{KEY} {PROMPT}"}),
+                "The language model broke off with an error.",
+            ),
+        ],
+    )
+    async def test_broken_off(
+        self, stub: StubLlm, play: Play, message: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        error = await failure(play, stub)
+        assert type(error) is ChatModelFailed
+        assert str(error) == message
+        (line,) = warnings_in(caplog)
+        assert line.startswith(f"request=req-1 llm=m host=127.0.0.1: {message} (")
+        assert PROMPT not in line
+        assert KEY not in line
+
+    async def test_what_came_before_it_is_kept(self, stub: StubLlm) -> None:
+        gate = asyncio.Event()
+        stub.plays.append(cuts(chunk("Hel"), chunk("lo"), gate=gate))
+        async with open_model(stub.url) as model, aclosing(model.reply(asks())) as deltas:
+            taken = [(await anext(deltas)).text, (await anext(deltas)).text]
+            gate.set()
+            with pytest.raises(ChatModelFailed, match="broke off"):
+                await anext(deltas)
+        assert taken == ["Hel", "lo"]
+
+    async def test_no_event_stream_and_no_completion(self, stub: StubLlm) -> None:
+        async def page(asked: Asked, wire: Wire) -> None:
+            wire.head(kind="text/html")
+            wire.raw(b"<html>Welcome</html>")
+            wire.end()
+
+        assert str(await failure(page, stub)) == NO_ANSWER
+
+    @pytest.mark.parametrize("body", ["{", "[]", '{"choices": []}', "\ud83d", "x" * (1 << 21)])
+    async def test_no_completion(self, stub: StubLlm, body: str) -> None:
+        async def play(asked: Asked, wire: Wire) -> None:
+            wire.head(kind="application/json; charset=utf-8")
+            wire.raw(body.encode("utf-8", "surrogatepass"))
+            wire.end()
+
+        error = await failure(play, stub)
+        assert str(error) == NO_ANSWER
+
+    async def test_an_idle_connection_that_was_closed(self, stub: StubLlm) -> None:
+        """Such a request reaches nobody; it failed although the server was there."""
+        stub.plays += [cuts(), says("Hi")]
+        async with open_model(stub.url) as model:
+            assert [delta.text for delta in await take(model)] == ["Hi", ""]
+
+    async def test_a_server_that_drops_every_connection(self, stub: StubLlm) -> None:
+        stub.plays.append(cuts())
+        error = await failure(cuts(), stub)
+        assert isinstance(error, ChatModelAway)
+        assert len(stub.asked) == 2
+
+    async def test_nothing_foreign_gets_out(self, stub: StubLlm) -> None:
+        """Whatever is raised is of this server's tree, and tells where it came from."""
+        error = await failure(cuts(chunk("Hi")), stub)
+        assert isinstance(error.__cause__, httpx2.RemoteProtocolError)
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "play",
+        [
+            refuses(
+                401, f"Incorrect API key provided: {KEY}, for {PROMPT}", code="invalid_api_key"
+            ),
+            refuses(400, f"{PROMPT} {KEY}", code=KEY, param=KEY),
+            events(chunk("Hi"), {"error": {"message": f"{PROMPT} {KEY}", "code": KEY}}),
+            cuts(chunk("Hi")),
+        ],
+    )
+    async def test_neither_key_nor_prompt_is_told(
+        self, stub: StubLlm, play: Play, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Not in the traceback either, which is logged where nobody expected the error."""
+        caplog.set_level(logging.DEBUG, logger="orpheus_server")
+        for name in ("openai", "httpx2", "httpcore2"):
+            caplog.set_level(logging.DEBUG, logger=name)
+        error = await failure(play, stub, llm_api_key=KEY)
+        told = "".join(traceback.format_exception(error)) + caplog.text
+        assert KEY not in told
+        assert PROMPT not in told
+        assert stub.asked[0].headers["authorization"] == f"Bearer {KEY}"
+
+    async def test_not_in_its_looks(self, stub: StubLlm) -> None:
+        async with open_model(stub.url, llm_api_key=KEY) as model:
+            assert KEY not in repr(model) + repr(vars(model)) + str(model.info)

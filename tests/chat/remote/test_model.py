@@ -1,0 +1,492 @@
+"""A language model behind OpenAI's API, against a server that behaves as many kinds of them do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+
+import pytest
+
+from orpheus_server.chat.remote.model import RemoteChatModel
+from orpheus_server.chat.reply import open_reply
+from orpheus_server.chat.selection import choose_chat
+from orpheus_server.chat_parts import open_chat_model
+from orpheus_server.engine.group import EngineRoom
+from orpheus_server.errors import (
+    ChatModelAway,
+    ChatModelFailed,
+    ChatModelTimedOut,
+    OrpheusError,
+    RequestError,
+    StartError,
+)
+from orpheus_server.interfaces import (
+    ChatModelInfo,
+    ReplyDelta,
+)
+from tests.chat.remote.remote_model import (
+    KEY,
+    SHORT_SEC,
+    answer,
+    asks,
+    failure,
+    open_model,
+    settings_for,
+    take,
+    warnings_in,
+)
+from tests.support.app import wait_for
+from tests.support.stub_llm import (
+    Asked,
+    Play,
+    StubLlm,
+    Wire,
+    chunk,
+    cuts,
+    events,
+    hangs,
+    refuses,
+    says,
+    waits,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+END = (chunk(finish="stop"), "[DONE]")
+
+
+class TestAnswer:
+    async def test_deltas_and_counts(self, stub: StubLlm) -> None:
+        """The last one carries what the server counted more than there were chunks."""
+        assert await answer(says("Hel", "lo", counts=(5, 7)), stub) == [
+            ReplyDelta("Hel", 1),
+            ReplyDelta("lo", 1),
+            ReplyDelta("", 5, "stop", 5),
+        ]
+
+    async def test_without_counts_a_chunk_is_a_token(self, stub: StubLlm) -> None:
+        assert await answer(says("Hel", "lo", counts=None), stub) == [
+            ReplyDelta("Hel", 1),
+            ReplyDelta("lo", 1),
+            ReplyDelta("", 0, "stop"),
+        ]
+
+    async def test_fewer_tokens_than_chunks_are_not_taken_back(self, stub: StubLlm) -> None:
+        assert (await answer(says("a", "b", counts=(5, 1)), stub))[-1] == ReplyDelta(
+            "", 0, "stop", 5
+        )
+
+    @pytest.mark.parametrize(
+        ("finish", "reason"),
+        [
+            ("stop", "stop"),
+            ("length", "length"),
+            ("content_filter", "stop"),
+            ("tool_calls", "stop"),
+            ("function_call", "stop"),
+            ("something_new", "stop"),
+        ],
+    )
+    async def test_how_it_ends(self, stub: StubLlm, finish: str, reason: str) -> None:
+        deltas = await answer(says("Hi", finish=finish), stub)
+        assert [delta.finish_reason for delta in deltas] == [None, reason]
+
+    async def test_nothing_is_an_answer_too(self, stub: StubLlm) -> None:
+        assert await answer(says(counts=(5, 0)), stub) == [ReplyDelta("", 0, "stop", 5)]
+
+    async def test_chunks_that_say_nothing(self, stub: StubLlm) -> None:
+        nothing: tuple[object, ...] = (
+            {"choices": []},
+            {"choices": None},
+            {"choices": ["odd"]},
+            {"choices": [{"delta": None}]},
+            chunk(None, tool_calls=[{"index": 0}]),
+            {},
+        )
+        assert await answer(events(*nothing, chunk("Hi"), *END), stub) == [
+            ReplyDelta("Hi", 1),
+            ReplyDelta("", 0, "stop"),
+        ]
+
+    async def test_done_without_a_finish_reason_is_an_end(self, stub: StubLlm) -> None:
+        deltas = await answer(events(chunk("Hi"), "[DONE]"), stub)
+        assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
+
+    async def test_a_finish_reason_without_done_is_an_end(self, stub: StubLlm) -> None:
+        deltas = await answer(events(chunk("Hi"), chunk(finish="length")), stub)
+        assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "length")]
+
+    async def test_a_body_that_ends_with_its_connection(self, stub: StubLlm) -> None:
+        deltas = await answer(events(chunk("Hi"), *END, is_chunked=False), stub)
+        assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
+
+    async def test_thoughts_are_tokens_and_no_text(self, stub: StubLlm) -> None:
+        """They keep the time limit between two tokens from ending an answer that is coming."""
+        thoughts = (chunk(None, reasoning_content="Hm"), chunk("", reasoning="Well"))
+        assert await answer(events(*thoughts, chunk("Hi"), *END), stub) == [
+            ReplyDelta("", 1),
+            ReplyDelta("", 1),
+            ReplyDelta("Hi", 1),
+            ReplyDelta("", 0, "stop"),
+        ]
+
+    async def test_thoughts_within_the_text(self, stub: StubLlm) -> None:
+        deltas = await answer(says("<thi", "nk>Hm", "</think>\n", "\nHi", counts=None), stub)
+        assert "".join(delta.text for delta in deltas) == "Hi"
+        assert sum(delta.num_tokens for delta in deltas) == 4
+
+    async def test_characters_in_two_halves(self, stub: StubLlm) -> None:
+        """JSON of some servers escapes each half alone, and half a character cannot be encoded."""
+        deltas = await answer(events(chunk("a\ud83d"), chunk("\ude00"), *END), stub)
+        assert [delta.text for delta in deltas] == ["a", "\U0001f600", ""]
+
+    async def test_half_a_character_at_the_end(self, stub: StubLlm) -> None:
+        deltas = await answer(events(chunk("a\ud83d"), *END), stub)
+        assert [delta.text for delta in deltas] == ["a", "\ufffd"]
+
+    async def test_a_server_that_does_not_stream(self, stub: StubLlm) -> None:
+        message = {"role": "assistant", "content": "Hello there"}
+        whole = {
+            "choices": [{"index": 0, "message": message, "finish_reason": "length"}],
+            "usage": {"prompt_tokens": 4, "completion_tokens": 2},
+        }
+
+        async def play(asked: Asked, wire: Wire) -> None:
+            wire.json(200, whole)
+
+        deltas = await answer(play, stub)
+        assert deltas == [ReplyDelta("Hello there", 1), ReplyDelta("", 1, "length", 4)]
+
+    async def test_the_counts_are_not_waited_for_without_end(self, stub: StubLlm) -> None:
+        """The answer is complete when it says so: a server that hangs then delays its last words
+        only so long.
+        """
+        said = [chunk("Hi"), chunk(finish="stop")]
+        deltas = await answer(waits(asyncio.Event(), said), stub, tail_sec=SHORT_SEC)
+        assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
+
+    @pytest.mark.parametrize(
+        "play",
+        [
+            cuts(chunk("Hi"), chunk(finish="stop")),
+            events(chunk("Hi"), chunk(finish="stop"), {"error": {"message": "late"}}),
+            events(chunk("Hi"), chunk(finish="stop"), "{"),
+        ],
+    )
+    async def test_what_goes_wrong_behind_the_end(self, stub: StubLlm, play: Play) -> None:
+        deltas = await answer(play, stub)
+        assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
+
+    async def test_one_connection_for_one_answer_after_the_other(self, stub: StubLlm) -> None:
+        async with open_model(stub.url) as model:
+            for _ in range(3):
+                await take(model)
+        assert stub.num_connections == 1
+
+
+class TestWhatIsSent:
+    async def test_only_what_was_asked_for(self, stub: StubLlm) -> None:
+        async with open_model(stub.url) as model:
+            await take(model, asks("Hi", system="Be short."))
+        assert stub.bodies == [
+            {
+                "model": "m",
+                "messages": [
+                    {"role": "system", "content": "Be short."},
+                    {"role": "user", "content": "Hi"},
+                ],
+                "stream": True,
+                # 2048, less 3 + 6 for the system prompt and 1 + 6 for the message.
+                "max_tokens": 2032,
+                "stream_options": {"include_usage": True},
+            }
+        ]
+
+    async def test_every_option(self, stub: StubLlm) -> None:
+        request = asks(
+            "Hi",
+            temperature=0.0,
+            top_p=0.5,
+            max_tokens=9,
+            seed=0,
+            presence_penalty=0.5,
+            frequency_penalty=-0.5,
+            stop=("a", "b", "c", "d", "e"),
+        )
+        async with open_model(stub.url) as model:
+            await take(model, request)
+        assert stub.bodies[0] == {
+            "model": "m",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "stream": True,
+            "max_tokens": 9,
+            "temperature": 0.0,
+            "top_p": 0.5,
+            "seed": 0,
+            "presence_penalty": 0.5,
+            "frequency_penalty": -0.5,
+            "stop": ["a", "b", "c", "d"],
+            "stream_options": {"include_usage": True},
+        }
+
+    async def test_the_oldest_are_left_out(self, stub: StubLlm) -> None:
+        # 106 tokens each; 512 tokens of which half are kept free leave room for two.
+        request = asks("a" * 300, "b" * 300, "c" * 300, "d" * 300, "e" * 300)
+        async with open_model(stub.url, llm_max_model_len=512) as model:
+            await take(model, request)
+        assert [each["content"][0] for each in stub.bodies[0]["messages"]] == ["e"]
+        assert stub.bodies[0]["max_tokens"] == 512 - 106
+
+    async def test_a_message_without_room_is_not_sent(
+        self, stub: StubLlm, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with open_model(stub.url, llm_max_model_len=512) as model:
+            with pytest.raises(RequestError) as caught:
+                await take(model, asks("a" * 3000))
+        assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
+        assert stub.asked == []
+        assert warnings_in(caplog) == []
+
+    @pytest.mark.parametrize(("key", "shown"), [(KEY, f"Bearer {KEY}"), (None, "Bearer none")])
+    async def test_nothing_of_the_environment(
+        self,
+        stub: StubLlm,
+        monkeypatch: pytest.MonkeyPatch,
+        key: str | None,
+        shown: str,
+    ) -> None:
+        """The SDK finds keys there, an organization, a project, headers and a proxy: they are meant
+        for another server.
+        """
+        for name in (
+            *("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"),
+            *("OPENAI_WEBHOOK_SECRET", "AZURE_OPENAI_API_KEY"),
+        ):
+            monkeypatch.setenv(name, "leaked")
+        for name in ("OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9/leaked")
+        monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Own: leaked\nAuthorization: Bearer leaked")
+        async with open_model(stub.url, llm_api_key=key) as model:
+            await model.look()
+            await take(model)
+        body = {
+            "host": f"127.0.0.1:{stub.port}",
+            "connection": "keep-alive",
+            "authorization": shown,
+            "accept": "text/event-stream, application/json",
+            "accept-encoding": "identity",
+            "user-agent": "orpheus-server/0.1.0",
+            "x-stainless-retry-count": "0",
+        }
+        assert dict(stub.looks[0].headers) == body
+        sent = dict(stub.asked[0].headers)
+        del sent["content-length"]
+        assert sent == {**body, "content-type": "application/json"}
+        assert stub.asked[0].path == "/v1/chat/completions"
+
+    async def test_no_redirect_is_followed(self, stub: StubLlm) -> None:
+        """The conversation would go to a server that nobody has named."""
+
+        async def play(asked: Asked, wire: Wire) -> None:
+            wire.json(307, {}, headers={"location": f"{stub.url}/elsewhere"})
+
+        error = await failure(play, stub)
+        assert isinstance(error, ChatModelFailed)
+        assert str(error) == "The language model's server refused the request: status 307."
+        assert len(stub.asked) == 1
+
+
+class TestLeaving:
+    @pytest.mark.parametrize("before", [(), (chunk("Hi"),)])
+    async def test_a_cancelled_caller_closes_the_connection(
+        self, stub: StubLlm, before: tuple[object, ...]
+    ) -> None:
+        stub.plays.append(waits(asyncio.Event(), before))
+        async with open_model(stub.url) as model:
+            task = asyncio.create_task(take(model))
+            await wait_for(lambda: stub.num_running == 1)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            await wait_for(lambda: stub.num_running == 0)
+            assert stub.num_left == 1
+            assert model.num_active == 0
+            # The connection is gone from the pool too, and the next one is answered.
+            assert [delta.text for delta in await take(model)] == ["Hello", ".", ""]
+
+    async def test_a_closed_generator_closes_the_connection(self, stub: StubLlm) -> None:
+        stub.plays.append(waits(asyncio.Event(), [chunk("Hi")]))
+        async with open_model(stub.url) as model:
+            async with aclosing(model.reply(asks())) as deltas:
+                assert await anext(deltas) == ReplyDelta("Hi", 1)
+                assert model.num_active == 1
+            assert model.num_active == 0
+            await wait_for(lambda: stub.num_left == 1)
+
+    async def test_many_callers_leave(self, stub: StubLlm) -> None:
+        stub.default = waits(asyncio.Event(), [chunk("Hi")])
+        async with open_model(stub.url) as model:
+            tasks = [asyncio.create_task(take(model)) for _ in range(50)]
+            await wait_for(lambda: stub.num_running == 50)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await wait_for(lambda: stub.num_left == 50)
+            stub.default = says("Hi")
+            assert [delta.text for delta in await take(model)] == ["Hi", ""]
+
+
+class TestLook:
+    async def test_a_model_that_is_listed(
+        self, stub: StubLlm, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for names in (["other", "m"], ["m:latest"]):
+            stub.model_names = names
+            async with open_model(stub.url) as model:
+                await model.look()
+        assert warnings_in(caplog) == []
+
+    async def test_a_model_that_is_not(
+        self, stub: StubLlm, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stub.model_names = ["other", "another"]
+        async with open_model(stub.url) as model:
+            await model.look()
+        assert warnings_in(caplog) == [
+            "the language model's server at 127.0.0.1 lists 2 models and no 'm': check "
+            "LLM_MODEL_NAME"
+        ]
+
+    @pytest.mark.parametrize(("room", "max_tokens"), [(1000, 987), (100_000, 2035), (None, 2035)])
+    async def test_the_room_of_the_model(
+        self, stub: StubLlm, room: int | None, max_tokens: int
+    ) -> None:
+        """LLM_MAX_MODEL_LEN is 2048, and the message takes 13."""
+        stub.max_model_len = room
+        async with open_model(stub.url) as model:
+            await model.look()
+            await take(model, asks("x" * 21))
+        assert stub.bodies[0]["max_tokens"] == max_tokens
+
+    @pytest.mark.parametrize(
+        ("play", "cause"),
+        [
+            (refuses(401, f"No: {KEY}"), "status 401"),
+            (refuses(404), "status 404"),
+            (hangs, "TimeoutError"),
+            (cuts(), "RemoteProtocolError"),
+            (events(), "ValueError"),
+        ],
+    )
+    async def test_no_list(
+        self, stub: StubLlm, play: Play, cause: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stub.models = play
+        limit_sec = SHORT_SEC if play is hangs else 5.0
+        async with open_model(stub.url, look_timeout_sec=limit_sec, llm_api_key=KEY) as model:
+            await model.look()
+        assert warnings_in(caplog) == [
+            f"the language model's server at 127.0.0.1 does not list its models ({cause}): check "
+            "that it runs, LLM_BASE_URL, which mostly ends in /v1, and LLM_API_KEY"
+        ]
+
+    async def test_opened_with_the_server(self, stub: StubLlm) -> None:
+        settings = settings_for(stub.url, llm_model_name="gemma2:2b")
+        stub.model_names = ["gemma2:2b"]
+        choice = choose_chat(settings, has_cuda=False)
+        assert choice is not None
+        async with AsyncExitStack() as stack:
+            model = await open_chat_model(
+                choice, settings, stack, is_cuda=False, room=EngineRoom(), on_give_up=pytest.fail
+            )
+            assert len(stub.looks) == 1
+            assert model.is_alive
+            assert model.info == ChatModelInfo(
+                name="gemma2:2b",
+                provider="127.0.0.1",
+                license="Gemma Terms of Use",
+                license_url="https://ai.google.dev/gemma/terms",
+                attribution="Gemma by Google DeepMind, subject to the Gemma Terms of Use",
+            )
+            assert [delta.text async for delta in model.reply(asks())] == ["Hello", ".", ""]
+        await wait_for(lambda: not stub.connections)
+
+    def test_an_address_that_the_client_refuses(self) -> None:
+        settings = settings_for("http://999.1.1.1/v1")
+        with pytest.raises(StartError, match="^LLM_BASE_URL="):
+            RemoteChatModel(ChatModelInfo("m", "server"), settings)
+
+
+@asynccontextmanager
+async def replying(
+    stub: StubLlm, play: Play, *, timeout_sec: float = 5.0, stop: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[list[str], Callable[[], OrpheusError | None]]]:
+    """What the reader of an answer gets, and how it ends for it."""
+    stub.plays.append(play)
+    texts: list[str] = []
+    ended: list[OrpheusError | None] = []
+    async with open_model(stub.url) as model:
+        request = asks(stop=stop)
+        async with open_reply(model, request, speech=None, timeout_sec=timeout_sec) as reply:
+            try:
+                async for text in reply.deltas():
+                    texts.append(text)
+                ended.append(None)
+            except OrpheusError as error:
+                ended.append(error)
+        yield texts, ended.pop
+
+
+class TestReply:
+    async def test_read_to_the_end(self, stub: StubLlm) -> None:
+        async with replying(stub, says("Hel", "lo")) as (texts, ended):
+            assert (texts, ended()) == (["Hel", "lo"], None)
+
+    @pytest.mark.parametrize(
+        ("before", "texts", "limit_sec"),
+        # The token that comes must have the time to.
+        [((), [], SHORT_SEC), ((chunk("Hi"),), ["Hi"], 0.5)],
+        ids=["first", "next"],
+    )
+    async def test_a_token_that_does_not_come(
+        self, stub: StubLlm, before: tuple[object, ...], texts: list[str], limit_sec: float
+    ) -> None:
+        play = waits(asyncio.Event(), before)
+        async with replying(stub, play, timeout_sec=limit_sec) as (taken, ended):
+            error = ended()
+            assert isinstance(error, ChatModelTimedOut)
+            assert str(error) == (
+                f"The language model wrote nothing for {limit_sec:g} s, which is the limit."
+            )
+            assert taken == texts
+            # On a busy machine the time may be over before anything was asked.
+            await wait_for(lambda: stub.num_left == len(stub.asked))
+
+    async def test_broken_off(self, stub: StubLlm) -> None:
+        async with replying(stub, cuts(chunk("Hel"))) as (texts, ended):
+            assert texts == ["Hel"]
+            assert isinstance(ended(), ChatModelFailed)
+
+    async def test_refused(self, stub: StubLlm) -> None:
+        async with replying(stub, refuses(429, headers={"retry-after": "3"})) as (texts, ended):
+            error = ended()
+            assert isinstance(error, ChatModelAway)
+            assert (texts, error.retry_after_sec) == ([], 3)
+
+    async def test_a_stop_string_ends_the_model_too(self, stub: StubLlm) -> None:
+        """It is sent, and a server that does not know it is stopped from here."""
+        play = waits(asyncio.Event(), [chunk("One END two")])
+        async with replying(stub, play, stop=("END",)) as (texts, ended):
+            assert (texts, ended()) == (["One "], None)
+            assert stub.bodies[0]["stop"] == ["END"]
+            await wait_for(lambda: stub.num_left == 1)
+
+    async def test_whoever_leaves_stops_the_model(self, stub: StubLlm) -> None:
+        stub.plays.append(waits(asyncio.Event(), [chunk("Hi")]))
+        async with open_model(stub.url) as model:
+            async with open_reply(model, asks(), speech=None, timeout_sec=5.0) as reply:
+                deltas = reply.deltas()
+                assert await anext(deltas) == "Hi"
+                await deltas.aclose()
+            assert model.num_active == 0
+            await wait_for(lambda: stub.num_left == 1)

@@ -1,0 +1,119 @@
+"""Thoughts of a model, and stop strings, however they are cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orpheus_server.chat.filters import StopFilter, ThinkingFilter
+
+
+def without_thoughts(*pieces: str) -> str:
+    thinking = ThinkingFilter()
+    text = "".join(thinking.feed(piece) for piece in pieces)
+    return text + thinking.flush()
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", ""),
+        ("Hi", "Hi"),
+        (" \n Hi ", " \n Hi "),
+        ("<think>Hm</think>Hi", "Hi"),
+        (" \n<think>Hm</think>\n\nHi ", "Hi "),
+        ("<think></think>\n\nHi", "Hi"),
+        ("<think>a</think>\n<think>b</think> Hi", "Hi"),
+        ("<think>Hm", ""),
+        ("<think>Hm</thin", ""),
+        ("<think>Hm</think>", ""),
+        ("<think>Hm</think> \n", ""),
+        ("<thin", "<thin"),
+        ("  <", "  <"),
+        ("<laugh> Hi", "<laugh> Hi"),
+        ("Hi <think>there</think>", "Hi <think>there</think>"),
+        ("<think>Hm</think>Hi <think>there</think>", "Hi <think>there</think>"),
+        ("<think>a < b </ think></think>Hi", "Hi"),
+    ],
+)
+def test_the_answer_alone(text: str, answer: str) -> None:
+    assert without_thoughts(text) == answer
+    assert without_thoughts(*text) == answer
+
+
+PARTS = st.sampled_from(["<think>", "</think>", "<", "think", ">", " ", "\n", "a", "<laugh>"])
+
+
+@given(st.lists(PARTS, max_size=12).map("".join), st.lists(st.integers(0, 60), max_size=6))
+def test_thoughts_cut_anywhere(text: str, cuts: list[int]) -> None:
+    ends = [0, *sorted(cuts), len(text)]
+    pieces = [text[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    pieces[-1] = text[min(ends[-2], len(text)) :]
+    assert without_thoughts(*pieces) == without_thoughts(text)
+
+
+def test_an_answer_is_not_held_up() -> None:
+    thinking = ThinkingFilter()
+    assert thinking.feed("<") == ""
+    assert thinking.feed("sigh") == "<sigh"
+    assert thinking.feed("> <think>") == "> <think>"
+
+
+def stopped(stops: tuple[str, ...], *pieces: str) -> tuple[str, bool]:
+    stop = StopFilter(stops)
+    text = "".join(stop.feed(piece) for piece in pieces)
+    return text + stop.flush(), stop.is_stopped
+
+
+@pytest.mark.parametrize(
+    ("stops", "text", "kept", "is_stopped"),
+    [
+        ((), "abc", "abc", False),
+        (("",), "abc", "abc", False),
+        (("x",), "abc", "abc", False),
+        (("b",), "abc", "a", True),
+        (("abc",), "abc", "", True),
+        (("abc",), "ab", "ab", False),
+        (("aab",), "aaab", "a", True),
+        (("END", "\n"), "one\nEND", "one", True),
+        # The one that is complete first, however the text is cut.
+        (("abcd", "c"), "abcd", "ab", True),
+        # Of two that end there, the longer one.
+        (("bc", "c"), "abcd", "a", True),
+        (("안녕",), "말 안녕 끝", "말 ", True),
+    ],
+)
+def test_up_to_the_stop(stops: tuple[str, ...], text: str, kept: str, is_stopped: bool) -> None:
+    assert stopped(stops, text) == (kept, is_stopped)
+    assert stopped(stops, *text) == (kept, is_stopped)
+
+
+LETTERS = st.text("ab ", max_size=12)
+STOPS = st.lists(st.text("ab ", max_size=4), max_size=3).map(tuple)
+
+
+@given(STOPS, st.lists(LETTERS, max_size=5))
+def test_stops_cut_anywhere(stops: tuple[str, ...], pieces: list[str]) -> None:
+    """With the stop strings `abcd` and `c` a text ended elsewhere if it came in one piece."""
+    text = "".join(pieces)
+    assert stopped(stops, *pieces) == stopped(stops, text) == stopped(stops, *text)
+
+
+@given(STOPS, LETTERS)
+def test_no_stop_string_gets_through(stops: tuple[str, ...], text: str) -> None:
+    kept, is_stopped = stopped(stops, text)
+    given_stops = [stop for stop in stops if stop]
+    assert text.startswith(kept)
+    assert not any(stop in kept for stop in given_stops)
+    assert is_stopped == any(stop in text for stop in given_stops)
+    if not is_stopped:
+        assert kept == text
+
+
+def test_only_what_may_become_a_stop_is_held_back() -> None:
+    stop = StopFilter(("END",))
+    assert stop.feed("one EN") == "one "
+    assert stop.feed("d E") == "ENd "
+    assert stop.feed("ND two") == ""
+    assert stop.is_stopped
+    assert stop.feed("three") == ""
+    assert stop.flush() == ""

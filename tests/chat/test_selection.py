@@ -1,0 +1,112 @@
+"""Which language model answers, and where it runs."""
+
+import pytest
+from pydantic import SecretStr
+
+from orpheus_server.chat.model_info import DEFAULT_CHAT_MODEL
+from orpheus_server.chat.selection import ChatChoice, choose_chat
+from orpheus_server.errors import StartError
+from orpheus_server.settings import Settings
+
+
+def chosen(*, has_cuda: bool = False, **changes: object) -> ChatChoice | None:
+    return choose_chat(Settings.model_validate(changes), has_cuda=has_cuda)
+
+
+@pytest.mark.parametrize(
+    ("name", "has_cuda", "choice"),
+    [
+        (None, False, None),
+        (None, True, None),
+        ("auto", False, None),
+        ("auto", True, ChatChoice("here", DEFAULT_CHAT_MODEL)),
+        ("echo", False, ChatChoice("echo", "echo")),
+        ("google/gemma-2-2b-it", False, ChatChoice("here", "google/gemma-2-2b-it")),
+        ("/models/own", True, ChatChoice("here", "/models/own")),
+    ],
+)
+def test_in_this_process(name: str | None, has_cuda: bool, choice: ChatChoice | None) -> None:
+    assert chosen(has_cuda=has_cuda, llm_model_name=name) == choice
+    if choice is not None:
+        # Where a folder lies is this machine's business.
+        assert choice.info.name == choice.source.removeprefix("/models/")
+        assert choice.info.provider == "orpheus-server"
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://127.0.0.1:11434/v1", "127.0.0.1"),
+        ("https://API.Example.com/v1/", "api.example.com"),
+        ("http://[::1]:8000/v1", "::1"),
+        ("http://llm", "llm"),
+    ],
+)
+def test_on_another_server(url: str, host: str) -> None:
+    choice = chosen(llm_base_url=url, llm_model_name="m", llm_api_key="sk-1")
+    assert choice == ChatChoice("remote", "m", provider=host)
+    assert choice.info.provider == host
+
+
+def test_another_server_needs_a_name() -> None:
+    with pytest.raises(StartError, match="^LLM_BASE_URL is set and LLM_MODEL_NAME is not"):
+        chosen(llm_base_url="http://127.0.0.1/v1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:11434",
+        "localhost:11434/v1",
+        "ftp://a/v1",
+        "file:///etc/passwd",
+        "http://",
+        "http:///v1",
+        "http://a b/v1",
+        "http://a/v1 ",
+        "http://a/v1\n",
+        "http://a\u00a0/v1",
+        "http://a:99999/v1",
+        "http://a:x/v1",
+        "http://[::1/v1",
+        "http://a..b/v1",
+        f"http://{'a' * 64}/v1",
+        "http://a/v1#x",
+        "http://m\u00fcller.example/v1",
+    ],
+)
+def test_no_address(url: str) -> None:
+    """Told at the start, by the name of the setting, and not at the first question."""
+    with pytest.raises(StartError) as caught:
+        chosen(llm_base_url=url, llm_model_name="m")
+    assert str(caught.value) == (
+        f"LLM_BASE_URL={url!r}: allowed is an address that begins with http:// or https://, "
+        "without spaces, ? and #, such as http://127.0.0.1:11434/v1."
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:hush@a/v1",
+        "http://hush@a/v1",
+        "https://:hush@a:99999/v1",
+        "user:hush@a/v1",
+        "http://a/v1?x=@hush",
+        "http://a/v1?key=hush",
+    ],
+)
+def test_passwords_are_not_repeated(url: str) -> None:
+    with pytest.raises(StartError, match="^LLM_BASE_URL") as caught:
+        chosen(llm_base_url=url, llm_model_name="m")
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["hush hush", "hush\n", "h\u00fcsh"])
+def test_a_key_that_no_header_can_hold(key: str) -> None:
+    """Each question would fail, with the key in the error."""
+    with pytest.raises(StartError) as caught:
+        chosen(llm_base_url="http://a/v1", llm_model_name="m", llm_api_key=SecretStr(key))
+    assert str(caught.value) == (
+        "LLM_API_KEY=(hidden): allowed are visible ASCII characters without spaces."
+    )
