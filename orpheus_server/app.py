@@ -11,8 +11,6 @@ from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
 from orpheus_server.api_document import COMMON_RESPONSES
-from orpheus_server.choice import check_start
-from orpheus_server.loading import open_runtime
 from orpheus_server.routes import (
     chat,
     completions,
@@ -25,7 +23,9 @@ from orpheus_server.routes import (
     stream,
     tts,
 )
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.preflight import check_start
+from orpheus_server.runtime.startup import open_runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.api_keys import KeyRing, parse_api_keys
 from orpheus_server.server.errors import install_error_handlers
 from orpheus_server.server.middleware.access import Access

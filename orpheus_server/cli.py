@@ -9,7 +9,7 @@ from orpheus_server import __version__
 from orpheus_server.app import create_app
 from orpheus_server.bench import command as bench_command
 from orpheus_server.errors import StartError
-from orpheus_server.loading import open_runtime
+from orpheus_server.runtime.startup import open_runtime
 from orpheus_server.server.logs import configure_logging
 from orpheus_server.server.uvicorn_config import check_address, server_config
 from orpheus_server.server.uvicorn_server import DrainingServer, run_until_stopped

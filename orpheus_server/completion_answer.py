@@ -24,7 +24,7 @@ from orpheus_server.concurrency import merged, pieces_within, within
 from orpheus_server.errors import OrpheusError
 from orpheus_server.interfaces import FinishReason
 from orpheus_server.routes.completion_options import Asked
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome
 from orpheus_server.synthesis.admission import Turn

@@ -14,7 +14,7 @@ from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest, SamplingOptions
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.synthesis.admission import Turn
 from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
 

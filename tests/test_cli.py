@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from orpheus_server import __version__
-from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.cli import main
+from orpheus_server.runtime.serving_config import POCKET_FOLDER
 from orpheus_server.server.uvicorn_config import check_address
 from orpheus_server.settings import Settings
 

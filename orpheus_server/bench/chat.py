@@ -13,13 +13,7 @@ import httpx2
 
 from orpheus_server.bench import report
 from orpheus_server.bench.chat_stats import ChatResult, ChatStats, ChatTimes, chat_stats, chat_table
-from orpheus_server.bench.client import (
-    Clock,
-    SpeechClient,
-    Target,
-    Unreachable,
-    describe,
-)
+from orpheus_server.bench.client import Clock, SpeechClient, Target, Unreachable, describe
 from orpheus_server.bench.machine_card import MachineCard, ServerFacts, read_card
 from orpheus_server.bench.texts import text_for
 from orpheus_server.concurrency import run_together

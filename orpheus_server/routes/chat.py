@@ -21,7 +21,7 @@ from orpheus_server.routes.speech_options import (
     resolve_voice,
     too_long,
 )
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
 from orpheus_server.synthesis.admission import Turn
 from orpheus_server.talk import HowToSpeak, Talk, open_talk

@@ -9,7 +9,7 @@ from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, Role
 from orpheus_server.routes.models import check_chat_model
 from orpheus_server.routes.speech_options import ignored_fields, resolve_voice
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.talk import HowToSpeak
 
 STREAMED_FORMAT = "pcm16"

@@ -8,7 +8,7 @@ from orpheus_server.api_document import UNKNOWN_MODEL
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.errors import UnknownModel
 from orpheus_server.routes.dependencies import CurrentRuntime
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.schemas import (
     AudioModelList,
     Model,

@@ -22,7 +22,7 @@ from orpheus_server.routes.speech_options import (
     resolve_sampling,
     too_long,
 )
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.schemas import SpeechRequest
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect

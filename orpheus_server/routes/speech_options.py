@@ -11,7 +11,7 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.routes.models import check_model
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.schemas import SpeechOptions, VoiceReference
 
 _MAX_NAMED_FIELDS = 10

@@ -5,7 +5,7 @@ import logging
 from fastapi import APIRouter, WebSocket
 
 from orpheus_server.errors import OrpheusError
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.errors import error_response, orpheus_error_response
 from orpheus_server.server.middleware.access import SUBPROTOCOL, caller_of, deny_handshake
 from orpheus_server.session.stream_session import StreamSession

@@ -10,7 +10,7 @@ from orpheus_server.errors import OriginRefused
 from orpheus_server.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.routes.speech import create_speech
 from orpheus_server.routes.speech_options import ignored_fields, param_named
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.schemas import SpeechRequest
 from orpheus_server.server.origins import normal_origin, parse_origins
 

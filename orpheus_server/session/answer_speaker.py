@@ -8,7 +8,7 @@ from starlette.websockets import WebSocketDisconnect
 from orpheus_server.chat.reply import Reply
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.session.answer import Answer
 from orpheus_server.session.dialogue import Dialogue
 from orpheus_server.session.event_sender import EventSender

@@ -16,7 +16,7 @@ from orpheus_server.routes.speech_options import (
     resolve_sampling,
     too_long,
 )
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.errors import error_body
 from orpheus_server.session.answer import Answer
 from orpheus_server.session.client_events import out_of_order, parse_event

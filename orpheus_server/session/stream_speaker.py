@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.errors import error_body
 from orpheus_server.session.answer import Answer
 from orpheus_server.session.answer_speaker import AnswerSpeaker

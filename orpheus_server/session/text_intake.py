@@ -5,7 +5,7 @@ from functools import partial
 
 from orpheus_server.errors import RequestError
 from orpheus_server.routes.speech_options import too_long
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.session.client_events import out_of_order
 from orpheus_server.session.stream_speaker import StreamSpeaker
 from orpheus_server.session.utterance import Utterance

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from orpheus_server.concurrency import pieces_within
 from orpheus_server.errors import OrpheusError
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.session.sent_sound import SentSound
 from orpheus_server.session.utterance import Utterance
 from orpheus_server.stream_events import STREAM_ROUTE

@@ -4,13 +4,7 @@ from orpheus_server.bench.leaks import Verdict
 from orpheus_server.bench.level_stats import Percentiles
 from orpheus_server.bench.soak_report import minute_cells, soak_table, totals_text, verdict_text
 from orpheus_server.bench.soak_result import SoakResult
-from orpheus_server.bench.soak_stats import (
-    MinuteStats,
-    SoakTotals,
-    Tail,
-    minute_stats,
-    soak_totals,
-)
+from orpheus_server.bench.soak_stats import MinuteStats, SoakTotals, Tail, minute_stats, soak_totals
 from tests.bench.soaked import metrics, soak_result
 
 RESULTS = [

@@ -8,9 +8,9 @@ import pytest
 
 from orpheus_server.checkpoints.checkpoint import OPENAI_VOICES, PromptTemplate, TokenLayout, Voice
 from orpheus_server.checkpoints.speech_json import load_speech_json
-from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import SamplingOptions
+from orpheus_server.runtime.serving_config import POCKET_FOLDER
 
 MINIMAL: dict[str, Any] = {
     "name": "small",

@@ -17,8 +17,8 @@ from orpheus_server.checkpoints.weights import (
     find_files,
     weigh,
 )
-from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import StartError
+from orpheus_server.runtime.serving_config import POCKET_FOLDER
 from tests.support.hub import COMMIT, StubHub
 
 MODEL = "canopylabs/orpheus-3b-0.1-ft"

@@ -10,7 +10,6 @@ import pytest
 
 from orpheus_server.chat.local.model import LocalChatModel
 from orpheus_server.checkpoints.speech_json import load_speech_json
-from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import (
@@ -20,6 +19,7 @@ from orpheus_server.interfaces import (
     ReplyRequest,
     TokenRequest,
 )
+from orpheus_server.runtime.serving_config import POCKET_FOLDER
 from tests.support.live import LiveServer
 
 pytestmark = [

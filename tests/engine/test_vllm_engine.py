@@ -13,9 +13,9 @@ import pytest
 
 from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.checkpoints.speech_json import load_speech_json
-from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.interfaces import TokenDelta, TokenRequest
+from orpheus_server.runtime.serving_config import POCKET_FOLDER
 
 pytestmark = [
     pytest.mark.engine,

@@ -9,15 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.callers import is_speech, pcm
-from tests.faults.chat_callers import (
-    LONG,
-    QUESTION,
-    WAYS,
-    ChatServer,
-    is_well,
-    local_model,
-    told,
-)
+from tests.faults.chat_callers import LONG, QUESTION, WAYS, ChatServer, is_well, local_model, told
 from tests.faults.rows import Row
 from tests.faults.test_lifecycle import UnreadyServer, of_session, rest_of
 from tests.faults.test_sockets import session

@@ -21,12 +21,12 @@ from orpheus_server.audio.trimming import SeamFilter
 from orpheus_server.chat.selection import ChatChoice
 from orpheus_server.checkpoints.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.checkpoints.speech_json import load_speech_json
-from orpheus_server.choice import POCKET_FOLDER, Choice
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
 from orpheus_server.interfaces import ChatModel, Samples, TokenRequest
-from orpheus_server.parts import Parts
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.serving_config import POCKET_FOLDER, Choice
+from orpheus_server.runtime.speech_stack import Parts
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.attempt import AttemptRunner
 from orpheus_server.synthesis.chunk_buffer import ChunkOutlet

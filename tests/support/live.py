@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from orpheus_server.app import create_app
 from orpheus_server.engine.supervisor import EngineKeeper
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.uvicorn_config import server_config
 from orpheus_server.settings import Settings
 from tests.support import served

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel, ScriptedEngine
 from orpheus_server.interfaces import ReplyRequest
 from orpheus_server.pacing import Pacer
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, VirtualClock, other_tasks, wait_for
 

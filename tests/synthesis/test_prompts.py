@@ -13,8 +13,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.checkpoints.speech_json import load_speech_json
-from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.errors import StartError
+from orpheus_server.runtime.serving_config import POCKET_FOLDER
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import SEC_PER_PHONEME

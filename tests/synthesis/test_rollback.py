@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
-from orpheus_server.choice import POCKET_FOLDER
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import Samples
+from orpheus_server.runtime.serving_config import POCKET_FOLDER
 from orpheus_server.synthesis.attempt import AttemptRunner
 from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
 from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSpeaker

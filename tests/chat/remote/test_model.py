@@ -9,7 +9,6 @@ import pytest
 from orpheus_server.chat.remote.model import RemoteChatModel
 from orpheus_server.chat.reply import open_reply
 from orpheus_server.chat.selection import choose_chat
-from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.engine.group import EngineRoom
 from orpheus_server.errors import (
     ChatModelAway,
@@ -19,10 +18,8 @@ from orpheus_server.errors import (
     RequestError,
     StartError,
 )
-from orpheus_server.interfaces import (
-    ChatModelInfo,
-    ReplyDelta,
-)
+from orpheus_server.interfaces import ChatModelInfo, ReplyDelta
+from orpheus_server.runtime.chat_stack import open_chat_model
 from tests.chat.remote.remote_model import (
     KEY,
     SHORT_SEC,

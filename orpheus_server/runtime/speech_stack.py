@@ -12,13 +12,12 @@ from itertools import count
 from math import ceil
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
-from orpheus_server.choice import Choice
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.engine.group import EngineRoom
 from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
-from orpheus_server.metrics import GpuMemory
+from orpheus_server.runtime.serving_config import Choice
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.text.phonemes import build_phonemizer
@@ -145,14 +144,3 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     )
     build_engine = partial(build_speech_engine, checkpoint, options)
     return Parts(prompts, build_engine(), decoder, pool, build_engine)
-
-
-def gpu_memory(codec_device: str) -> tuple[GpuMemory, ...]:
-    """Of the codec's GPU, which is the engine's too unless the settings part them; none on CPU."""
-    if not codec_device.startswith("cuda"):
-        return ()
-    import torch
-
-    device = torch.device(codec_device)
-    free, total = torch.cuda.mem_get_info(device)
-    return (GpuMemory(device.index or 0, used_bytes=total - free, free_bytes=free),)

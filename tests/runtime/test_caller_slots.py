@@ -2,8 +2,8 @@
 
 import pytest
 
-from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.errors import RateLimited
+from orpheus_server.runtime.caller_slots import CallerSlots
 
 
 def test_each_caller_has_its_own_and_gets_it_back() -> None:

@@ -1,4 +1,4 @@
-"""What the routes see of a running server: its settings, its models, its limits."""
+"""The state of a running server as the routes see it: settings, models, limits."""
 
 import asyncio
 import logging
@@ -6,10 +6,8 @@ import time
 from dataclasses import replace
 from typing import Literal
 
-from orpheus_server.caller_slots import CallerSlots
 from orpheus_server.chat.transcripts import Transcripts
 from orpheus_server.checkpoints.checkpoint import Checkpoint
-from orpheus_server.choice import Choice
 from orpheus_server.engine.group import EngineRoom
 from orpheus_server.engine.supervisor import (
     BEING_RESTARTED,
@@ -26,8 +24,10 @@ from orpheus_server.errors import (
     StartError,
 )
 from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions, TokenEngine
-from orpheus_server.metrics import ChatState, Metrics, Snapshot
-from orpheus_server.parts import Parts, gpu_memory
+from orpheus_server.runtime.caller_slots import CallerSlots
+from orpheus_server.runtime.metrics import ChatState, Metrics, Snapshot, gpu_memory
+from orpheus_server.runtime.serving_config import Choice
+from orpheus_server.runtime.speech_stack import Parts
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.admission import Admission
 from orpheus_server.synthesis.attempt import MAX_TOKENS_CAP, AttemptRunner

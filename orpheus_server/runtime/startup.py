@@ -10,20 +10,17 @@ from dataclasses import replace
 from functools import partial
 
 from orpheus_server.chat.selection import AUTO
-from orpheus_server.chat_parts import open_chat_model
-from orpheus_server.choice import choose, has_cuda
 from orpheus_server.engine.reaper import Reaper
-from orpheus_server.errors import (
-    OrpheusError,
-    StartError,
-)
-from orpheus_server.memory_check import check_memory
-from orpheus_server.parts import build_parts, keep_engine
-from orpheus_server.runtime import Runtime
+from orpheus_server.errors import OrpheusError, StartError
+from orpheus_server.runtime.chat_stack import open_chat_model
+from orpheus_server.runtime.preflight import check_memory
+from orpheus_server.runtime.serving_config import choose, has_cuda
+from orpheus_server.runtime.speech_stack import build_parts, keep_engine
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.warm_up import measure_capacity, warm_up
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.chunk_synthesizer import AttemptCounts
 from orpheus_server.synthesis.synthesizer import Synthesizer
-from orpheus_server.warm_up import measure_capacity, warm_up
 
 logger = logging.getLogger(__name__)
 

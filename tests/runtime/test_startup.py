@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from orpheus_server import loading
-from orpheus_server.choice import Choice, choose
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import ChunkFailed, EngineDead, EngineNotReady, StartError
 from orpheus_server.fakes import ScriptedEngine, ToneDecoder
-from orpheus_server.loading import open_runtime
-from orpheus_server.parts import Parts
-from orpheus_server.runtime import Runtime
+from orpheus_server.runtime import startup
+from orpheus_server.runtime.serving_config import Choice, choose
+from orpheus_server.runtime.speech_stack import Parts
+from orpheus_server.runtime.startup import open_runtime
+from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings, load_settings
 from orpheus_server.synthesis.job import SpeechJob, SpeechStats
 from orpheus_server.synthesis.synthesizer import Synthesizer
@@ -42,8 +42,8 @@ class Loader:
         self.may_go_on = threading.Event()
         self.num_failures = 0
         self._error = error
-        monkeypatch.setattr(loading, "build_parts", self._build)
-        monkeypatch.setattr(loading, "has_cuda", lambda: False)
+        monkeypatch.setattr(startup, "build_parts", self._build)
+        monkeypatch.setattr(startup, "has_cuda", lambda: False)
 
     def _build(self, choice: Choice, settings: Settings) -> Parts:
         self.may_go_on.wait(10)
@@ -108,10 +108,10 @@ async def test_an_engine_that_ends_with_the_server_is_no_failure(
     loader = Loader(monkeypatch, StartError("the core has ended"))
     others = asyncio.all_tasks()
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
-        (loading,) = asyncio.all_tasks() - others
+        (startup,) = asyncio.all_tasks() - others
         runtime.begin_drain()
         loader.may_go_on.set()
-        await asyncio.wait([loading])
+        await asyncio.wait([startup])
     assert (loader.num_failures, runtime.start_error) == (0, None)
 
 
@@ -153,7 +153,7 @@ async def test_parts_are_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> N
         return Parts(build_prompts(POCKET), engine, Decoder(), Pool(1), lambda: engine)
 
     loader = Loader(monkeypatch)
-    monkeypatch.setattr(loading, "build_parts", build)
+    monkeypatch.setattr(startup, "build_parts", build)
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
         await wait_for(lambda: status_of(runtime) == "healthy")
         assert closed == []

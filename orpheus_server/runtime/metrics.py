@@ -247,3 +247,14 @@ def _num_tasks() -> int:
         return len(asyncio.all_tasks())
     except RuntimeError:  # outside of the event loop
         return 0
+
+
+def gpu_memory(codec_device: str) -> tuple[GpuMemory, ...]:
+    """Of the codec's GPU, which is the engine's too unless the settings part them; none on CPU."""
+    if not codec_device.startswith("cuda"):
+        return ()
+    import torch
+
+    device = torch.device(codec_device)
+    free, total = torch.cuda.mem_get_info(device)
+    return (GpuMemory(device.index or 0, used_bytes=total - free, free_bytes=free),)

@@ -1,4 +1,4 @@
-"""Loads a language model into this process, beside the voice.
+"""The language model of a loaded server: the only place that names its adapters.
 
 Heavy libraries are imported inside a function, which runs in a thread.
 """
@@ -13,6 +13,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
+from orpheus_server.chat.echo import EchoModel
 from orpheus_server.chat.local.config import MIN_MODEL_LEN, read_chat_config
 from orpheus_server.chat.model_info import describe_model
 from orpheus_server.chat.selection import ChatChoice
@@ -36,6 +37,7 @@ from orpheus_server.settings import Settings
 
 if TYPE_CHECKING:
     from orpheus_server.chat.local.tokenizer import ChatTokenizer
+    from orpheus_server.chat.remote.model import RemoteChatModel
 
 logger = logging.getLogger(__name__)
 
@@ -188,3 +190,35 @@ async def _warm_up(model: ChatModel) -> None:
         raise StartError(
             f"the language model has not answered in {WARM_UP_LIMIT_SEC} s after it was loaded"
         ) from None
+
+
+async def open_chat_model(
+    choice: ChatChoice,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    is_cuda: bool,
+    room: EngineRoom,
+    on_give_up: Callable[[], None],
+) -> ChatModel:
+    """Loads it, off the event loop; the stack ends it. Raises `StartError`.
+
+    Its engine is one of `room`'s; `on_give_up` is called when it was lost too often.
+    """
+    if choice.place == "echo":
+        return EchoModel()
+    if choice.place == "remote":
+        remote = await asyncio.to_thread(_build_remote, choice, settings)
+        stack.push_async_callback(remote.close)
+        await remote.look()
+        return remote
+    return await open_local_chat(
+        choice, settings, stack, is_cuda=is_cuda, room=room, on_give_up=on_give_up
+    )
+
+
+def _build_remote(choice: ChatChoice, settings: Settings) -> "RemoteChatModel":
+    # Not at the top: the SDK takes a second to import, and only this place needs it.
+    from orpheus_server.chat.remote.model import RemoteChatModel
+
+    return RemoteChatModel(choice.info, settings)

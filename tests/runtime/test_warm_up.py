@@ -5,16 +5,16 @@ import logging
 
 import pytest
 
-from orpheus_server import warm_up as warm_up_module
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.fakes import Script
+from orpheus_server.runtime import warm_up as warm_up_module
+from orpheus_server.runtime.warm_up import PROBE_TEXT, measure_capacity, warm_up
 from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.chunking import SpeechLimits
 from orpheus_server.text.duration import estimate_duration_sec
-from orpheus_server.warm_up import PROBE_TEXT, measure_capacity, warm_up
 from tests.support.app import POCKET, Bench, short_script
 
 pytestmark = pytest.mark.anyio

@@ -12,12 +12,12 @@ import pytest
 
 from orpheus_server.chat.local.model import LocalChatModel
 from orpheus_server.chat.selection import ChatChoice
-from orpheus_server.chat_parts import open_chat_model
 from orpheus_server.engine.group import EngineRoom
 from orpheus_server.engine.supervisor import EngineKeeper
 from orpheus_server.errors import StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import ChatModel
+from orpheus_server.runtime.chat_stack import open_chat_model
 from orpheus_server.settings import load_settings
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +103,7 @@ async def test_it_is_loaded_warm_and_watched(
         assert info.license == "Gemma Terms of Use"
     assert not engine.is_alive
     device = "CUDA" if is_cuda else "CPU"
-    (line,) = [r.getMessage() for r in caplog.records if "local_chat_parts" in r.name]
+    (line,) = [r.getMessage() for r in caplog.records if "chat_stack" in r.name]
     assert line.startswith(
         f"language model gemma (112.1K), engine vLLM, device {device}, bfloat16, context 2048 "
     )

@@ -6,18 +6,16 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orpheus_server.chat.model_info import ECHO
-from orpheus_server.chat.selection import AUTO, ChatChoice, choose_chat
+from orpheus_server.chat.selection import ChatChoice, choose_chat
 from orpheus_server.checkpoints.checkpoint import Checkpoint, is_hub_id
 from orpheus_server.checkpoints.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.checkpoints.weights import find_files
-from orpheus_server.engine.memory import check_shares
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName
 from orpheus_server.settings import Settings
 
-POCKET_FOLDER = Path(__file__).resolve().parent.parent / "models" / "pocket"
+POCKET_FOLDER = Path(__file__).resolve().parents[2] / "models" / "pocket"
 
 
 SHARE_ALONE, SHARE_BESIDE_CHAT = 0.9, 0.35
@@ -96,47 +94,6 @@ def find_checkpoint(settings: Settings) -> Checkpoint:
     return published
 
 
-def check_start(settings: Settings) -> None:
-    """Raises `StartError` for what can be told before anything is loaded."""
-    check_torchvision()
-    check_chat(settings)
-    if settings.tts_model_name is not None:
-        find_checkpoint(settings)
-    if settings.snac_device not in (None, "cpu"):
-        wanted = int(settings.snac_device.partition(":")[2] or 0)
-        if wanted >= num_cuda_devices():
-            raise StartError(
-                f"SNAC_DEVICE={settings.snac_device!r}: allowed is cpu, or one of the "
-                f"{num_cuda_devices()} CUDA GPUs here."
-            )
-
-
-def check_chat(settings: Settings) -> None:
-    """Raises `StartError` for settings of a language model that can work nowhere.
-
-    Of `auto` as if there were a GPU: what is set must not depend on where it is tried first.
-    """
-    chat = choose_chat(settings, has_cuda=True)
-    if chat is None or chat.place != "here":
-        return
-    check_shares(
-        tts_share=settings.tts_gpu_memory_utilization or SHARE_BESIDE_CHAT,
-        llm_share=settings.llm_gpu_memory_utilization,
-    )
-    folder = Path(os.path.expanduser(chat.source))
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise StartError(
-                f"LLM_MODEL_NAME={chat.source!r}: the folder has no config.json, so it is no model."
-            )
-    elif not is_hub_id(chat.source):
-        raise StartError(
-            f"LLM_MODEL_NAME={chat.source!r}: allowed is {AUTO}, {ECHO}, a folder with a "
-            "config.json, a hub id like 'owner/name', or with LLM_BASE_URL the name that the "
-            "server there knows."
-        )
-
-
 def has_cuda() -> bool:
     """True if the engine can use a CUDA GPU; takes seconds the first time."""
     return num_cuda_devices() > 0 and not _has_cpu_engine()
@@ -156,21 +113,3 @@ def _has_cpu_engine() -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
-
-
-def check_torchvision() -> None:
-    """Raises `StartError` if a torchvision is installed that cannot be imported.
-
-    `pip install -r requirements.txt` without `--no-deps` brings a CUDA build of it beside the CPU
-    build of torch; transformers then fails with "operator torchvision::nms does not exist".
-    """
-    if importlib.util.find_spec("torchvision") is None:
-        return
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError, OSError) as error:
-        raise StartError(
-            f"the installed torchvision does not fit torch ({error}). It is not needed: "
-            "run 'pip uninstall -y torchvision torchaudio', and install the lock with "
-            "'pip install --no-deps -r requirements.txt' (or let 'make serve' do it)."
-        ) from error

@@ -1,0 +1,134 @@
+"""What is checked before anything is loaded: settings, files, and whether both models fit."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import psutil
+
+from orpheus_server.chat.local.config import check_chat_files
+from orpheus_server.chat.model_info import ECHO
+from orpheus_server.chat.selection import AUTO, choose_chat
+from orpheus_server.checkpoints.checkpoint import is_hub_id
+from orpheus_server.checkpoints.weights import (
+    CHAT_FILES,
+    CHAT_GATE_HINT,
+    MODEL_FILES,
+    find_files,
+    weigh,
+)
+from orpheus_server.engine.memory import MemoryNeed, check_gpu, check_ram, check_shares
+from orpheus_server.errors import StartError
+from orpheus_server.runtime.serving_config import (
+    SHARE_BESIDE_CHAT,
+    Choice,
+    find_checkpoint,
+    num_cuda_devices,
+)
+from orpheus_server.settings import Settings
+
+CHAT_FLOAT_BYTES = 2
+"""A language model is loaded in bfloat16."""
+
+
+def check_memory(choice: Choice, settings: Settings) -> None:
+    """Nothing where no language model runs here. Blocking: fetches what is not on this machine.
+
+    Raises `StartError`.
+    """
+    chat = choice.chat
+    if chat is None or chat.place != "here":
+        return
+    check_shares(tts_share=choice.gpu_share, llm_share=settings.llm_gpu_memory_utilization)
+    token = settings.hub_token
+    chat_folder = find_files(
+        chat.source, patterns=CHAT_FILES, token=token, gate_hint=CHAT_GATE_HINT
+    )
+    chat_size = weigh(chat_folder)
+    if chat_size.num_parameters == 0:
+        raise StartError(f"LLM_MODEL_NAME={chat.source!r} has no weights (model*.safetensors).")
+    check_chat_files(chat_folder, source=chat.source)
+    voice_folder = find_files(choice.checkpoint.source, patterns=MODEL_FILES, token=token)
+    voice_bytes = weigh(voice_folder).loaded_bytes(4 if choice.dtype == "float32" else 2)
+    needs = (
+        MemoryNeed(
+            what="voice",
+            weight_bytes=voice_bytes // settings.tts_tensor_parallel_size,
+            gpu_share=choice.gpu_share,
+            model_setting="TTS_MODEL_NAME",
+            share_setting="TTS_GPU_MEMORY_UTILIZATION",
+        ),
+        MemoryNeed(
+            what="language model",
+            weight_bytes=chat_size.loaded_bytes(CHAT_FLOAT_BYTES),
+            gpu_share=settings.llm_gpu_memory_utilization,
+            model_setting="LLM_MODEL_NAME",
+            share_setting="LLM_GPU_MEMORY_UTILIZATION",
+        ),
+    )
+    if choice.is_cuda:
+        import torch  # not at the top: seconds to import, while the port is to answer
+
+        free_bytes, total_bytes = torch.cuda.mem_get_info(0)
+        check_gpu(needs, total_bytes=total_bytes, free_bytes=free_bytes)
+    else:
+        check_ram(needs, available_bytes=psutil.virtual_memory().available)
+
+
+def check_start(settings: Settings) -> None:
+    """Raises `StartError` for what can be told before anything is loaded."""
+    check_torchvision()
+    check_chat(settings)
+    if settings.tts_model_name is not None:
+        find_checkpoint(settings)
+    if settings.snac_device not in (None, "cpu"):
+        wanted = int(settings.snac_device.partition(":")[2] or 0)
+        if wanted >= num_cuda_devices():
+            raise StartError(
+                f"SNAC_DEVICE={settings.snac_device!r}: allowed is cpu, or one of the "
+                f"{num_cuda_devices()} CUDA GPUs here."
+            )
+
+
+def check_chat(settings: Settings) -> None:
+    """Raises `StartError` for settings of a language model that can work nowhere.
+
+    Of `auto` as if there were a GPU: what is set must not depend on where it is tried first.
+    """
+    chat = choose_chat(settings, has_cuda=True)
+    if chat is None or chat.place != "here":
+        return
+    check_shares(
+        tts_share=settings.tts_gpu_memory_utilization or SHARE_BESIDE_CHAT,
+        llm_share=settings.llm_gpu_memory_utilization,
+    )
+    folder = Path(os.path.expanduser(chat.source))
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise StartError(
+                f"LLM_MODEL_NAME={chat.source!r}: the folder has no config.json, so it is no model."
+            )
+    elif not is_hub_id(chat.source):
+        raise StartError(
+            f"LLM_MODEL_NAME={chat.source!r}: allowed is {AUTO}, {ECHO}, a folder with a "
+            "config.json, a hub id like 'owner/name', or with LLM_BASE_URL the name that the "
+            "server there knows."
+        )
+
+
+def check_torchvision() -> None:
+    """Raises `StartError` if a torchvision is installed that cannot be imported.
+
+    `pip install -r requirements.txt` without `--no-deps` brings a CUDA build of it beside the CPU
+    build of torch; transformers then fails with "operator torchvision::nms does not exist".
+    """
+    if importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError) as error:
+        raise StartError(
+            f"the installed torchvision does not fit torch ({error}). It is not needed: "
+            "run 'pip uninstall -y torchvision torchaudio', and install the lock with "
+            "'pip install --no-deps -r requirements.txt' (or let 'make serve' do it)."
+        ) from error

@@ -1,0 +1,208 @@
+"""What is told before anything is loaded."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orpheus_server.engine.memory import GIB
+from orpheus_server.errors import StartError
+from orpheus_server.runtime import startup
+from orpheus_server.runtime.preflight import (
+    check_chat,
+    check_memory,
+    check_start,
+    check_torchvision,
+)
+from orpheus_server.runtime.serving_config import choose
+from orpheus_server.runtime.startup import open_runtime
+from orpheus_server.settings import load_settings
+from tests.support.app import wait_for
+
+
+@pytest.fixture
+def set_available(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    def set_available(num_bytes: int) -> None:
+        memory = SimpleNamespace(available=num_bytes)
+        monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+
+    return set_available
+
+
+def check(**settings: Any) -> None:
+    loaded = load_settings(**settings)
+    check_memory(choose(loaded, has_cuda=False), loaded)
+
+
+def test_both_are_counted(set_available: Callable[[int], None], tiny_gemma: Path) -> None:
+    """The bundled voice has 1.5 M numbers in float32, the tiny model few."""
+    set_available(3 * GIB + (12 << 20))
+    check(llm_model_name=str(tiny_gemma))
+    set_available(3 * GIB + (4 << 20))
+    with pytest.raises(StartError, match=r"3\.0 GiB of memory are needed \(voice 0\.0 GiB, lang"):
+        check(llm_model_name=str(tiny_gemma))
+
+
+@pytest.mark.parametrize("name", [None, "echo", "auto"])
+def test_without_a_language_model_here_nothing_is_measured(
+    set_available: Callable[[int], None], name: str | None
+) -> None:
+    set_available(0)
+    check(llm_model_name=name)
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"has no weights \(model\*\.safetensors\)"):
+        check(llm_model_name=str(tmp_path))
+
+
+def test_a_model_that_is_none_for_chat(tiny_gemma: Path, tmp_path: Path) -> None:
+    """It was told when the voice had been loaded, and served for some seconds."""
+    folder = shutil.copytree(tiny_gemma, tmp_path / "base")
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(StartError, match="is not a chat model"):
+        check(llm_model_name=str(folder))
+
+
+def test_on_a_gpu_the_device_is_asked(monkeypatch: pytest.MonkeyPatch, tiny_gemma: Path) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, 24 * GIB))
+    settings = load_settings(llm_model_name=str(tiny_gemma))
+    choice = replace(choose(settings, has_cuda=False), is_cuda=True, gpu_share=0.5)
+    with pytest.raises(StartError, match=r"want 18\.0 GiB of the GPU, where only 1\.0 GiB of 24"):
+        check_memory(choice, settings)
+
+
+@pytest.mark.anyio
+async def test_the_start_fails_before_the_voice_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, set_available: Callable[[int], None], tiny_gemma: Path
+) -> None:
+    """It was told after minutes of loading, by a core that was killed for its memory."""
+    set_available(GIB)
+    failures: list[str] = []
+    monkeypatch.setattr(startup, "build_parts", lambda choice, settings: failures.append("loaded"))
+    settings = load_settings(llm_model_name=str(tiny_gemma), tts_model_name="pocket")
+    async with open_runtime(settings, on_start_failure=lambda: failures.append("failed")) as opened:
+        await wait_for(lambda: failures != [])
+        assert failures == ["failed"]
+        assert "or run the language model elsewhere" in str(opened.start_error)
+
+
+@pytest.mark.parametrize(("device", "num_devices"), [("cuda", 0), ("cuda:1", 0), ("cuda:1", 1)])
+def test_a_codec_device_that_is_not_there(
+    device: str, num_devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch said so after the model had been loaded, in a traceback."""
+    monkeypatch.setattr("orpheus_server.runtime.preflight.num_cuda_devices", lambda: num_devices)
+    with pytest.raises(StartError, match=f"SNAC_DEVICE='{device}': allowed is cpu, or one of the"):
+        check_start(load_settings(snac_device=device))
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1", "cpu"])
+def test_a_codec_device_that_is_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orpheus_server.runtime.preflight.num_cuda_devices", lambda: 2)
+    check_start(load_settings(snac_device=device))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        'RuntimeError("operator torchvision::nms does not exist")',
+        'ImportError("libcudart.so.13: cannot open shared object file")',
+    ],
+)
+def test_a_torchvision_that_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failure: str
+) -> None:
+    """`pip install -r requirements.txt` without --no-deps: "operator torchvision::nms …"."""
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"raise {failure}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(StartError) as caught:
+        check_torchvision()
+    message = str(caught.value)
+    assert failure.split('"')[1] in message
+    assert "pip uninstall -y torchvision" in message
+    assert "pip install --no-deps -r requirements.txt" in message
+
+
+def test_a_torchvision_that_is_sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "torchvision.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    check_torchvision()
+
+
+def test_no_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    check_torchvision()
+
+
+def test_what_can_be_told_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    check_start(load_settings())
+    check_start(load_settings(tts_model_name="orpheus-3b-0.1-ft"))
+    with pytest.raises(StartError, match="TTS_MODEL_NAME='/x/y'"):
+        check_start(load_settings(tts_model_name="/x/y"))
+
+
+@pytest.mark.parametrize("name", [None, "echo", "auto", "google/gemma-2-2b-it"])
+def test_language_models_that_may_be_there(name: str | None) -> None:
+    check_chat(load_settings(llm_model_name=name))
+
+
+def test_a_language_model_in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (str(tmp_path / "model"), "~/model"):
+        with pytest.raises(StartError, match=r"LLM_MODEL_NAME='.*/model': the folder has no conf"):
+            check_start(load_settings(llm_model_name=name))
+    (tmp_path / "model" / "config.json").write_text("{}")
+    for name in (str(tmp_path / "model"), "~/model"):
+        check_chat(load_settings(llm_model_name=name))
+
+
+@pytest.mark.parametrize("name", ["gemma", "/no/such/folder", "a/b/c", "./x"])
+def test_a_language_model_that_is_nowhere(name: str) -> None:
+    with pytest.raises(StartError) as caught:
+        check_chat(load_settings(llm_model_name=name))
+    assert str(caught.value) == (
+        f"LLM_MODEL_NAME={name!r}: allowed is auto, echo, a folder with a config.json, a hub id "
+        "like 'owner/name', or with LLM_BASE_URL the name that the server there knows."
+    )
+
+
+def test_a_server_elsewhere_knows_its_own_names() -> None:
+    settings = load_settings(llm_model_name="gemma2:2b", llm_base_url="http://127.0.0.1:1/v1")
+    check_chat(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"llm_model_name": "owner/name", "tts_gpu_memory_utilization": 0.9},
+        {"llm_model_name": "auto", "llm_gpu_memory_utilization": 0.7},
+    ],
+)
+def test_shares_that_are_more_than_a_gpu(settings: dict[str, Any]) -> None:
+    """Told at the start, also by those that have no GPU yet."""
+    with pytest.raises(StartError, match="lower one until they are at most 1"):
+        check_chat(load_settings(**settings))
+
+
+def test_shares_do_not_count_without_a_language_model_here() -> None:
+    for name in (None, "echo"):
+        check_chat(
+            load_settings(
+                llm_model_name=name, tts_gpu_memory_utilization=0.9, llm_gpu_memory_utilization=0.9
+            )
+        )
