@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
-from orpheus_server.api_document import COMMON_RESPONSES
-from orpheus_server.routes import (
+from orpheus_server.api.openapi import COMMON_RESPONSES
+from orpheus_server.api.realtime import route as stream
+from orpheus_server.api.routes import (
     chat,
     completions,
     docs,
@@ -20,7 +21,6 @@ from orpheus_server.routes import (
     models,
     root,
     speech,
-    stream,
     tts,
 )
 from orpheus_server.runtime.preflight import check_start

@@ -49,7 +49,7 @@ PURE = (
 # But for the files in them that name a library that loads a model.
 EDGES = ("text.phonemes",)
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
-HTTP_MODULES = {"app", "routes", "session", "server"}
+HTTP_MODULES = {"app", "api", "server"}
 
 # Foreign library: the modules and packages that may import it, anywhere in them.
 OWNERS = {
@@ -67,7 +67,7 @@ OWNERS = {
     "h11": {"server.protocols"},
     "websockets": {"server.protocols", "bench"},
     "matplotlib": {"bench"},
-    "prometheus_client": {"runtime.metrics", "routes", "bench"},
+    "prometheus_client": {"runtime.metrics", "api.routes", "bench"},
     "httpx2": {"bench", "chat.remote"},
     "openai": {"chat.remote"},
     "fastapi": HTTP_MODULES,

@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter
 from websockets.sync.client import ClientConnection, connect
 
-from orpheus_server.audio.encoders import FORMATS
-from orpheus_server.errors import ChatModelFailed, GenerationFailed
-from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
-from orpheus_server.settings import Settings
-from orpheus_server.stream_events import (
+from orpheus_server.api.realtime.events import (
     AudioDone,
     AudioStart,
     ChunkStart,
@@ -26,6 +22,10 @@ from orpheus_server.stream_events import (
     TranscriptDone,
     TranscriptTruncated,
 )
+from orpheus_server.audio.encoders import FORMATS
+from orpheus_server.errors import ChatModelFailed, GenerationFailed
+from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
+from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, errors_in, leaves_nothing
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, loop_script, short_script
 from tests.support.served import ServedFakes, wait_until

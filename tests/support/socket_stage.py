@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message
 
+from orpheus_server.api.realtime.pacing import Pacer
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel, ScriptedEngine
 from orpheus_server.interfaces import ReplyRequest
-from orpheus_server.pacing import Pacer
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, VirtualClock, other_tasks, wait_for
@@ -147,7 +147,7 @@ async def open_socket(
     """
     clock = VirtualClock()
     pacer = partial(Pacer, clock=clock, sleep=never_sleep)
-    monkeypatch.setattr("orpheus_server.session.sent_sound.Pacer", pacer)
+    monkeypatch.setattr("orpheus_server.api.realtime.sent_audio.Pacer", pacer)
     chat = ScriptedChatModel(ReplyScript(("Yes.",)))
     chat.enqueue(*scripts)
     server = FakeServer(settings=settings or Settings(), chat=chat)

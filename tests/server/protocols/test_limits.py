@@ -24,8 +24,8 @@ from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
 from tests.server.protocols.test_http import upgrade
 from tests.server.protocols.test_transport import NUM_PIECES, PIECE, Peer, open_peer, some
 from tests.support.app import FakeServer
+from tests.support.realtime import SENTENCE
 from tests.support.served import ServedFakes, UvicornThread, wait_until
-from tests.test_routes_stream import SENTENCE
 
 
 def test_the_defaults_are_those_of_the_settings() -> None:

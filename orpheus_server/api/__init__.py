@@ -1,0 +1,1 @@
+"""What callers see: routes, WebSocket sessions, answers, checked requests and wire types."""

@@ -1,0 +1,234 @@
+"""An answer of `POST /v1/chat/completions` while it is made: one JSON object, or events."""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from orpheus_server.api.answers.spoken_reply import Talk, open_talk
+from orpheus_server.api.requests.completion import Asked
+from orpheus_server.api.schemas.completion_response import (
+    ChunkChoice,
+    Completion,
+    CompletionAudio,
+    CompletionChoice,
+    CompletionChunk,
+    CompletionMessage,
+    CompletionUsage,
+    Delta,
+    DeltaAudio,
+    usage_of,
+)
+from orpheus_server.chat.reply import Reply
+from orpheus_server.concurrency import merged, pieces_within, within
+from orpheus_server.errors import OrpheusError
+from orpheus_server.interfaces import FinishReason
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.server.errors import ErrorResponse, error_body
+from orpheus_server.server.responses import Outcome
+from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.job import AudioPiece
+
+_ROUTE = "/v1/chat/completions"
+_DONE = b"data: [DONE]\n\n"
+
+
+class CompletionAnswer:
+    """An answer while it is made."""
+
+    def __init__(
+        self, asked: Asked, runtime: Runtime, request_id: str, caller: str, turn: Turn | None
+    ) -> None:
+        key = request_id.removeprefix("req_")
+        self._id, self._audio_id = f"chatcmpl-{key}", f"audio_{key}"
+        self._created = int(time.time())
+        self._asked = asked
+        self._runtime = runtime
+        self._request_id = request_id
+        self._caller = caller
+        self._turn = turn
+        self._talk: Talk | None = None
+        info = runtime.chat_info
+        assert info is not None
+        self._model = info.name
+
+    async def whole(self) -> bytes:
+        """All of it as JSON."""
+        async with self._open_talk() as talk:
+            if self._asked.how is None:
+                await within(self._limit_sec, _read(talk.reply))
+                return self._completion(talk, None).model_dump_json().encode()
+            sound = await talk.whole()
+            expires_at = self._keep(talk.reply.text)
+            # Megabytes, if the answer is long.
+            return await asyncio.to_thread(self._render, talk, sound, expires_at)
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """The same while it is made; a failure after the first event is an event too."""
+        has_begun = False
+        try:
+            async with aclosing(self._chunks()) as chunks:
+                async for data in chunks:
+                    yield data
+                    has_begun = True
+        except OrpheusError as error:
+            if not has_begun:
+                raise
+            yield _event(ErrorResponse(error=error_body(error)).model_dump_json())
+            return
+        yield _DONE
+
+    def headers(self) -> dict[str, str]:
+        """What is known by now: all of it for an answer in one piece."""
+        told: dict[str, object] = {
+            "x-orpheus-ignored-fields": ", ".join(self._asked.ignored_fields)
+        }
+        if self._turn is not None and self._talk is not None and not self._asked.is_streamed:
+            stats = self._talk.stats
+            told |= {
+                "x-orpheus-queue-ms": str(round(self._turn.waited_sec * 1000)),
+                "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
+                "x-orpheus-dropped-symbols": stats.num_dropped_symbols,
+                "x-orpheus-nothing-to-speak": "true" if self._talk.is_silent else "",
+            }
+        return {name: str(value) for name, value in told.items() if value}
+
+    def end(self, outcome: Outcome) -> None:
+        """Counts who left before an answer in one piece was sent; a stream counts by itself."""
+        if outcome == "caller left" and not self._asked.is_streamed:
+            self._runtime.metrics.count_disconnect(_ROUTE)
+
+    @property
+    def _limit_sec(self) -> float:
+        return self._runtime.settings.tts_request_timeout_sec
+
+    @asynccontextmanager
+    async def _open_talk(self) -> AsyncIterator[Talk]:
+        asked = self._asked
+        async with open_talk(
+            self._runtime,
+            self._request_id,
+            asked.messages,
+            asked.options,
+            how=asked.how,
+            turn=self._turn,
+            route=_ROUTE,
+            caller=self._caller,
+            has_voice_prompt=asked.how is not None,
+        ) as talk:
+            self._talk = talk
+            yield talk
+
+    def _keep(self, text: str) -> int:
+        return self._runtime.transcripts.keep(self._caller, self._audio_id, text)
+
+    def _render(self, talk: Talk, sound: bytes, expires_at: int) -> bytes:
+        audio = CompletionAudio(
+            id=self._audio_id,
+            data=base64.b64encode(sound).decode(),
+            expires_at=expires_at,
+            transcript=talk.reply.text,
+        )
+        return self._completion(talk, audio).model_dump_json().encode()
+
+    def _completion(self, talk: Talk, audio: CompletionAudio | None) -> Completion:
+        content = talk.reply.text if audio is None else None
+        choice = CompletionChoice(
+            message=CompletionMessage(content=content, audio=audio),
+            finish_reason=_finish_reason(talk.reply),
+        )
+        return Completion(
+            id=self._id,
+            created=self._created,
+            model=self._model,
+            choices=[choice],
+            usage=usage_of(talk.reply.stats, talk.stats),
+        )
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        """Events; the first one goes with the first text or sound."""
+        async with self._open_talk() as talk:
+            is_spoken = self._asked.how is not None
+            begun = self._begin()
+            deltas = self._spoken_deltas(talk) if is_spoken else self._written_deltas(talk)
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    yield begun + self._chunk(delta)
+                    begun = b""
+            yield begun + self._chunk(Delta(), _finish_reason(talk.reply))
+            if self._asked.has_usage:
+                yield self._event(choices=[], usage=usage_of(talk.reply.stats, talk.stats))
+
+    def _begin(self) -> bytes:
+        if self._asked.how is None:
+            return self._chunk(Delta(role="assistant", content="", refusal=None))
+        audio = DeltaAudio(id=self._audio_id, transcript="")
+        return self._chunk(Delta(role="assistant", content=None, refusal=None, audio=audio))
+
+    async def _written_deltas(self, talk: Talk) -> AsyncGenerator[Delta, None]:
+        async with aclosing(pieces_within(self._limit_sec, talk.reply.deltas())) as texts:
+            async for text in texts:
+                yield Delta(content=text)
+
+    async def _spoken_deltas(self, talk: Talk) -> AsyncGenerator[Delta, None]:
+        heard: dict[int, str] = {}
+        both: AsyncGenerator[str | AudioPiece, None]
+        both = merged(_transcript(talk.reply), talk.pieces())
+        try:
+            async with aclosing(both) as parts:
+                async for part in parts:
+                    if isinstance(part, str):
+                        yield Delta(audio=DeltaAudio(transcript=part))
+                    elif part.data:
+                        yield Delta(audio=DeltaAudio(data=base64.b64encode(part.data).decode()))
+                        if part.chunk is not None and part.text is not None:
+                            heard[part.chunk] = part.text
+        except BaseException:
+            if heard:
+                # The next turn may refer to what there was of it.
+                self._keep(" ".join(heard.values()))
+            raise
+        yield Delta(audio=DeltaAudio(expires_at=self._keep(talk.reply.text)))
+
+    def _chunk(self, delta: Delta, finish_reason: FinishReason | None = None) -> bytes:
+        choice = ChunkChoice(index=0, delta=delta, logprobs=None, finish_reason=finish_reason)
+        return self._event(choices=[choice], usage=None)
+
+    def _event(self, *, choices: list[ChunkChoice], usage: CompletionUsage | None) -> bytes:
+        told: dict[str, Any] = {"usage": usage} if self._asked.has_usage else {}
+        chunk = CompletionChunk(
+            id=self._id,
+            object="chat.completion.chunk",
+            created=self._created,
+            model=self._model,
+            choices=choices,
+            **told,
+        )
+        return _event(chunk.model_dump_json(exclude_unset=True))
+
+
+async def _read(reply: Reply) -> None:
+    """To its end; the text is the reply's."""
+    async for _ in reply.deltas():
+        pass
+
+
+async def _transcript(reply: Reply) -> AsyncGenerator[str, None]:
+    """The text; a failure is left to the sound, behind the sentences that were whole before it."""
+    try:
+        async with aclosing(reply.deltas()) as texts:
+            async for text in texts:
+                yield text
+    except OrpheusError:
+        return
+
+
+def _finish_reason(reply: Reply) -> FinishReason:
+    assert reply.stats.finish_reason is not None, "an answer without one has failed"
+    return reply.stats.finish_reason
+
+
+def _event(content: str) -> bytes:
+    return f"data: {content}\n\n".encode()

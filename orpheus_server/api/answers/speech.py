@@ -1,0 +1,151 @@
+"""A spoken answer of `POST /v1/audio/speech` while it is made, and its line in the log."""
+
+import base64
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from orpheus_server.api.schemas.speech_events import SpeechAudioDelta, SpeechAudioDone, usage_of
+from orpheus_server.concurrency import pieces_within, within
+from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.server.errors import ErrorResponse, error_body
+from orpheus_server.server.responses import Outcome
+from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.text.chunking import SpeechPlan
+
+logger = logging.getLogger(__name__)
+_ROUTE = "/v1/audio/speech"
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer while it is made, and the one line that the log tells of it."""
+
+    job: SpeechJob
+    runtime: Runtime
+    caller: str
+    turn: Turn
+    opened: ExitStack
+    """Holds the turn until the answer has been sent: what nobody fetches is in memory so long."""
+
+    started: float
+    stats: SpeechStats = field(default_factory=SpeechStats)
+    _first_sec: float = field(default=0.0, init=False)
+    _is_ended: bool = field(default=False, init=False)
+
+    async def whole(self) -> bytes:
+        """The answer as one file."""
+        try:
+            await self.turn.wait()
+            work = self.runtime.synthesizer.collect(self.job, self.stats, self.turn)
+            data = await within(self._limit_sec, work)
+        except OrpheusError as error:
+            self._fail(error)
+            raise
+        except BaseException:
+            self.opened.close()
+            raise
+        self._first_sec = time.perf_counter() - self.started
+        return data
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Its bytes as they are made."""
+        try:
+            # Before the clock of the answer starts.
+            await self.turn.wait()
+            made = self.runtime.synthesizer.stream(self.job, self.stats, self.turn)
+            async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
+                async for piece in pieces:
+                    if piece.data:
+                        self._first_sec = self._first_sec or time.perf_counter() - self.started
+                        yield piece.data
+        except OrpheusError as error:
+            self._fail(error)
+            raise
+        except BaseException:
+            self.opened.close()
+            raise
+
+    @property
+    def _queue_sec(self) -> float:
+        return self.turn.waited_sec
+
+    @property
+    def _limit_sec(self) -> float:
+        return self.runtime.settings.tts_request_timeout_sec
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """The same in server-sent events; a failure after the first one is an event too."""
+        has_begun = False
+        try:
+            async with aclosing(self.pieces()) as pieces:
+                async for data in pieces:
+                    yield _event(SpeechAudioDelta(audio=base64.b64encode(data).decode()))
+                    has_begun = True
+        except OrpheusError as error:
+            if not has_begun:
+                raise
+            yield _event(ErrorResponse(error=error_body(error)))
+            return
+        usage, degraded_chunks = usage_of(self.stats), self.stats.degraded_chunks
+        yield _event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
+
+    def headers(self, plan: SpeechPlan) -> dict[str, str]:
+        """What is known by now: all of it for a file, what the text alone tells for a stream."""
+        stats = self.stats
+        counts = {
+            "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
+            "x-orpheus-dropped-symbols": stats.num_dropped_symbols + plan.num_dropped_symbols,
+            "x-orpheus-dropped-tags": plan.num_dropped_tags,
+        }
+        told = {name: str(count) for name, count in counts.items() if count}
+        return {"x-orpheus-queue-ms": str(round(self._queue_sec * 1000)), **told}
+
+    def end(self, outcome: Outcome) -> None:
+        """Logs the line; a failure has done so by itself."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        self.opened.close()
+        metrics = self.runtime.metrics
+        metrics.count_utterance(_ROUTE, outcome)
+        if outcome == "caller left":
+            metrics.count_disconnect(_ROUTE)
+        job, stats = self.job, self.stats
+        elapsed_sec = time.perf_counter() - self.started
+        audio_sec = stats.num_samples / self.runtime.checkpoint.sample_rate
+        logger.info(
+            "request=%s caller=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
+            "tokens=%d audio_sec=%.2f queue_sec=%.3f first_bytes_sec=%.3f total_sec=%.2f rtf=%.3f",
+            job.request_id,
+            self.caller,
+            outcome.replace(" ", "_"),
+            job.voice.name,
+            job.response_format,
+            stats.num_chunks,
+            stats.num_attempts,
+            len(stats.degraded_chunks),
+            stats.num_output_tokens,
+            audio_sec,
+            self._queue_sec,
+            self._first_sec,
+            elapsed_sec,
+            elapsed_sec / audio_sec if audio_sec else 0.0,
+        )
+
+    def _fail(self, error: OrpheusError) -> None:
+        # Nothing is wrong with a server that is full.
+        is_refusal = isinstance(error, EngineUnavailable | RateLimited)
+        level = logging.INFO if is_refusal else logging.WARNING
+        logger.log(level, "request=%s failed: %s", self.job.request_id, error)
+        self.end("failed")
+
+
+def _event(content: BaseModel) -> bytes:
+    return f"data: {content.model_dump_json()}\n\n".encode()

@@ -1,0 +1,191 @@
+"""One answer of the language model on its way to somebody's ear, and what is told of it."""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+from orpheus_server.api.requests.speech import HowToSpeak
+from orpheus_server.chat.conversation import arrange
+from orpheus_server.chat.reply import Reply, SpeechText, open_reply
+from orpheus_server.chat.reply_timings import ChatFigures
+from orpheus_server.chat.system_prompt import voice_prompt
+from orpheus_server.checkpoints.checkpoint import Voice
+from orpheus_server.concurrency import pieces_within, within
+from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
+from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
+
+logger = logging.getLogger(__name__)
+
+
+class Talk:
+    """An answer that is being written, and spoken if `pieces` is asked for."""
+
+    def __init__(
+        self,
+        request_id: str,
+        reply: Reply,
+        runtime: Runtime,
+        how: HowToSpeak | None,
+        turn: Turn | None,
+        *,
+        route: str,
+        caller: str,
+    ) -> None:
+        self.reply = reply
+        self.stats = SpeechStats()
+        self.first_audio_sec: float | None = None
+        self._request_id = request_id
+        self._runtime = runtime
+        self._how = how
+        self._turn = turn
+        self._route = route
+        self._caller = caller
+        self._is_reported = False
+
+    @property
+    def is_silent(self) -> bool:
+        """True if no sample was made of it so far."""
+        return self.stats.num_samples == 0
+
+    async def pieces(
+        self, *, counts: Callable[[], bool] = lambda: True
+    ) -> AsyncGenerator[AudioPiece, None]:
+        """The answer as sound, from its first sentence on while the next ones are being written.
+
+        Raises `RequestTimedOut` as `pieces_within` does.
+        """
+        runtime = self._runtime
+        made = runtime.synthesizer.stream(self._job(), self.stats, self._turn)
+        limit_sec = runtime.settings.tts_request_timeout_sec
+        async with aclosing(pieces_within(limit_sec, made, counts=counts)) as pieces:
+            async for piece in pieces:
+                if self.first_audio_sec is None and self.stats.num_samples:
+                    self.first_audio_sec = time.monotonic() - self.reply.started_at
+                yield piece
+
+    async def whole(self) -> bytes:
+        """The answer as one complete file. Raises `RequestTimedOut` as `within` does."""
+        runtime = self._runtime
+        work = runtime.synthesizer.collect(self._job(), self.stats, self._turn)
+        data = await within(runtime.settings.tts_request_timeout_sec, work)
+        if self.stats.num_samples:
+            self.first_audio_sec = time.monotonic() - self.reply.started_at
+        return data
+
+    def _job(self) -> SpeechJob:
+        assert self._how is not None
+        how = self._how
+        return SpeechJob(
+            request_id=self._request_id,
+            texts=self.reply.chunks(),
+            voice=how.voice,
+            sampling=how.sampling,
+            seed=how.seed,
+            speed=how.speed,
+            response_format=how.response_format,
+            may_be_silent=True,
+        )
+
+    def report(self, outcome: str) -> None:
+        """One line in the log, and the metrics; only the first call counts."""
+        if self._is_reported:
+            return
+        self._is_reported = True
+        metrics = self._runtime.metrics
+        metrics.count_utterance(self._route, outcome)
+        if outcome == "caller left":
+            metrics.count_disconnect(self._route)
+        figures = self.figures()
+        metrics.observe_chat(figures)
+        info, how, turn = self._runtime.chat_info, self._how, self._turn
+        logger.info(
+            "request=%s caller=%s outcome=%s llm=%s voice=%s format=%s attempts=%d degraded=%d "
+            "queue_sec=%.3f %s",
+            self._request_id,
+            self._caller,
+            outcome.replace(" ", "_"),
+            info.name if info else "-",
+            how.voice.name if how else "-",
+            how.response_format if how else "text",
+            self.stats.num_attempts,
+            len(self.stats.degraded_chunks),
+            turn.waited_sec if turn else 0.0,
+            figures.line(),
+        )
+
+    def figures(self) -> ChatFigures:
+        """What it took so far."""
+        model, speech = self.reply.stats, self.stats
+        total_sec = time.monotonic() - self.reply.started_at
+        speaking_sec = total_sec - (model.first_chunk_sec or 0.0)
+        return ChatFigures(
+            num_prompt_tokens=model.num_prompt_tokens,
+            num_tokens=model.num_tokens,
+            tokens_per_sec=model.tokens_per_sec,
+            first_token_sec=model.first_token_sec,
+            last_token_sec=model.last_token_sec,
+            first_audio_sec=self.first_audio_sec,
+            num_sentences=model.num_sentences,
+            chunk_secs=tuple(speech.chunk_secs),
+            audio_sec=speech.num_samples / self._runtime.checkpoint.sample_rate,
+            num_voice_tokens=speech.num_output_tokens,
+            voice_tokens_per_sec=speech.num_output_tokens / speaking_sec if speaking_sec else 0.0,
+            total_sec=total_sec,
+        )
+
+
+@asynccontextmanager
+async def open_talk(
+    runtime: Runtime,
+    request_id: str,
+    messages: Sequence[ChatMessage],
+    options: ReplyOptions,
+    *,
+    how: HowToSpeak | None,
+    turn: Turn | None,
+    route: str,
+    caller: str,
+    voice: Voice | None = None,
+    has_voice_prompt: bool = True,
+) -> AsyncIterator[Talk]:
+    """An answer to these messages; `how` None is one to be read, as `voice` would say it. Leaving
+    stops both models.
+
+    Raises `RequestError` for messages that no model could answer, and what `chat_model` and
+    `synthesizer` of the runtime raise.
+    """
+    model = runtime.chat_model
+    speech = None
+    voice = how.voice if how else voice or runtime.checkpoint.default_voice
+    tags = runtime.checkpoint.tags_of(voice)
+    if how is not None:
+        synthesizer = runtime.synthesizer
+        speech = SpeechText(
+            synthesizer.open_text_stream(tags=tags), synthesizer.run_text, tags=tags
+        )
+    own = runtime.settings.llm_system_prompt or voice_prompt(language=voice.language, tags=tags)
+    arranged = arrange(messages, default_system=own if has_voice_prompt else None)
+    request = ReplyRequest(request_id, arranged, options)
+    timeout_sec = runtime.settings.llm_timeout_sec
+    async with open_reply(model, request, speech=speech, timeout_sec=timeout_sec) as reply:
+        talk = Talk(request_id, reply, runtime, how, turn, route=route, caller=caller)
+        outcome = "caller left"
+        try:
+            yield talk
+            outcome = "done"
+        except OrpheusError as error:
+            outcome = "failed"
+            # Nothing is wrong with a server that is full.
+            is_refusal = isinstance(error, EngineUnavailable | RateLimited | RequestError)
+            level = logging.INFO if is_refusal else logging.WARNING
+            logger.log(level, "request=%s failed: %s", request_id, error)
+            raise
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            talk.report(outcome)

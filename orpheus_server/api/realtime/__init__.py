@@ -1,0 +1,1 @@
+"""One WebSocket session: text or messages in, sound out."""

@@ -1,0 +1,214 @@
+"""One WebSocket session: text comes in as it is written, sound goes out as it is made."""
+
+import asyncio
+import logging
+
+from fastapi import WebSocket
+from starlette.types import Message
+from starlette.websockets import WebSocketDisconnect
+
+from orpheus_server.api.realtime.dialogue import Dialogue
+from orpheus_server.api.realtime.events import (
+    Cancel,
+    ClientEvent,
+    ErrorEvent,
+    SessionStart,
+    SessionStarted,
+    TextDelta,
+    TextDone,
+    TextFlush,
+    UserMessage,
+)
+from orpheus_server.api.realtime.parsing import out_of_order, parse_event
+from orpheus_server.api.realtime.sender import EventSender
+from orpheus_server.api.realtime.speaker import End, StreamSpeaker
+from orpheus_server.api.realtime.text_intake import TextIntake
+from orpheus_server.api.realtime.utterances import Answer, Utterance
+from orpheus_server.api.requests.speech import (
+    HowToSpeak,
+    check_options,
+    ignored_fields,
+    resolve_sampling,
+    too_long,
+)
+from orpheus_server.concurrency import cancel_all
+from orpheus_server.errors import OrpheusError, RequestError, ShuttingDown
+from orpheus_server.interfaces import ChatMessage, ReplyOptions
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.server.errors import error_body
+
+logger = logging.getLogger(__name__)
+
+# RFC 6455, section 7.4.1
+_NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001
+
+
+class StreamSession:
+    """Reads events, has them spoken one utterance after the other, and answers mistakes.
+
+    After `tts_max_session_sec`, and when the server stops, the utterance that is being spoken gets
+    no more text and comes to its end, or is cancelled; those that wait are dropped. Then an error
+    with the code `session_expired` or `shutting_down`, and the connection is closed with 1000 (the
+    session has ended in order) or 1001.
+
+    Raises `EngineUnavailable` when it is made and nobody can be served.
+    """
+
+    def __init__(self, socket: WebSocket, runtime: Runtime, session_id: str, caller: str) -> None:
+        self._socket = socket
+        self._runtime = runtime
+        self._id = session_id
+        self._sender = EventSender(socket)
+        self._dialogue = Dialogue()
+        self._speaker = StreamSpeaker(runtime, self._sender, self._dialogue, session_id, caller)
+        self._text = TextIntake(runtime, self._speaker)
+        self._how: HowToSpeak | None = None
+        self._end: End | None = None
+
+    async def run(self) -> None:
+        """Until the caller leaves; afterwards nothing of it is left in the engines."""
+        self._speaker.start()
+        ending = asyncio.create_task(self._wait_for_end())
+        try:
+            while True:
+                message = await self._receive(ending)
+                if message is None:
+                    await self._begin_end(ending.result())
+                    continue
+                if message["type"] == "websocket.disconnect" or self._speaker.is_over:
+                    return
+                await self._answer(message.get("text"))
+        except WebSocketDisconnect:
+            pass  # found out by sending
+        except Exception:  # the session's edge: the log has its id, the caller a reason
+            await self._speaker.stop()
+            await self._speaker.break_off()
+        finally:
+            await self._speaker.leave()
+            await cancel_all([ending])
+            logger.info("session=%s ended utterances=%d", self._id, self._speaker.num_utterances)
+
+    async def _wait_for_end(self) -> End:
+        limit_sec = self._runtime.settings.tts_max_session_sec
+        try:
+            async with asyncio.timeout(limit_sec):
+                await self._runtime.draining.wait()
+        except TimeoutError:
+            return End(_session_expired(limit_sec), _NORMAL_CLOSURE)
+        return End(ShuttingDown("The server is stopping; open another session."), _GOING_AWAY)
+
+    async def _receive(self, ending: "asyncio.Task[End]") -> Message | None:
+        """The next message, or None once, when the session has to end."""
+        if self._end is not None:
+            return await self._socket.receive()
+        # A caller whose messages are all there already never lets the end come.
+        if ending.done():
+            return None
+        receiving = asyncio.create_task(self._socket.receive())
+        try:
+            await asyncio.wait({receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return receiving.result() if receiving.done() else None
+        finally:
+            await cancel_all([receiving])
+
+    async def _begin_end(self, end: End) -> None:
+        self._end = end
+        current = self._speaker.end_after_current(end)
+        if isinstance(current, Utterance) and not current.has_all_text:
+            await self._text.end(current)
+        self._speaker.wake()
+
+    async def _answer(self, text: str | None) -> None:
+        try:
+            await self._handle(parse_event(text))
+        except OrpheusError as error:
+            await self._sender.send(ErrorEvent(error=error_body(error)))
+
+    async def _handle(self, event: ClientEvent) -> None:
+        match event:
+            case Cancel():
+                await self._interrupt(event.played_ms)
+            case _ if self._end is not None:
+                pass
+            case SessionStart():
+                await self._start(event)
+            case UserMessage():
+                await self._ask(event)
+            case TextDelta() | TextFlush() | TextDone() if self._text.is_dropping:
+                if isinstance(event, TextDone):
+                    self._text.forget()
+            case TextDelta():
+                await self._text.take(event.text)
+            case TextFlush():
+                await self._text.flush()
+            case TextDone():
+                await self._text.done()
+
+    async def _start(self, options: SessionStart) -> None:
+        if self._speaker.num_pending:
+            raise out_of_order("session.start", "an utterance is being spoken; 'cancel' ends it")
+        voice = check_options(options, self._runtime)
+        history = [ChatMessage(each.role, each.content) for each in options.history or ()]
+        self._check_length(sum(len(each.content) for each in history), param="history")
+        self._check_length(len(options.system_prompt or ""), param="system_prompt")
+        self._how = HowToSpeak(
+            voice=voice,
+            sampling=resolve_sampling(options, self._runtime.default_sampling),
+            response_format=options.response_format or "pcm",
+            speed=1.0 if options.speed is None else options.speed,
+            seed=options.seed,
+        )
+        self._text.speak_as(self._how)
+        self._dialogue.history.system_prompt = options.system_prompt
+        if options.history is not None:
+            self._dialogue.restart(history)
+        await self._sender.send(
+            SessionStarted(
+                session_id=self._id,
+                voice=voice.name,
+                response_format=self._how.response_format,
+                sample_rate=self._runtime.checkpoint.sample_rate,
+                ignored_fields=[*ignored_fields(options), *self._of_no_use(options)],
+            )
+        )
+
+    def _of_no_use(self, options: SessionStart) -> list[str]:
+        if self._runtime.choice.chat is not None:
+            return []
+        given = {"history": options.history, "system_prompt": options.system_prompt}
+        return [name for name, value in given.items() if value is not None]
+
+    async def _ask(self, message: UserMessage) -> None:
+        if self._how is None:
+            raise out_of_order("chat.message", "'session.start' comes first")
+        _ = self._runtime.chat_model  # raises if nobody would answer
+        if not message.text.strip():
+            raise RequestError(
+                "'text': The message must say something.", param="text", code="invalid_value"
+            )
+        self._check_length(len(message.text), param="text")
+        await self._interrupt(message.played_ms)
+        options = ReplyOptions(
+            temperature=message.temperature,
+            top_p=message.top_p,
+            max_tokens=message.max_tokens,
+            seed=message.seed,
+        )
+        index = self._speaker.num_utterances
+        self._speaker.add(Answer(index, message.text, options, self._how))
+
+    async def _interrupt(self, played_ms: float | None) -> None:
+        self._text.forget()
+        await self._speaker.cancel(played_ms)
+
+    def _check_length(self, num_chars: int, *, param: str) -> None:
+        if num_chars > self._text.max_chars:
+            raise too_long(num_chars, self._text.max_chars, param=param)
+
+
+def _session_expired(limit_sec: float) -> RequestError:
+    return RequestError(
+        f"A session lasts {limit_sec:g} seconds here; open another one.",
+        param=None,
+        code="session_expired",
+    )

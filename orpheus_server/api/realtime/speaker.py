@@ -1,0 +1,223 @@
+"""Speaks the utterances of one session, one after the other."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+
+from starlette.websockets import WebSocketDisconnect
+
+from orpheus_server.api.realtime.chat_speaker import AnswerSpeaker
+from orpheus_server.api.realtime.dialogue import Dialogue, Truncation
+from orpheus_server.api.realtime.events import (
+    STREAM_ROUTE,
+    AudioDone,
+    ErrorEvent,
+    TranscriptTruncated,
+)
+from orpheus_server.api.realtime.sender import EventSender
+from orpheus_server.api.realtime.sent_audio import SentSound
+from orpheus_server.api.realtime.text_speaker import TextSpeaker
+from orpheus_server.api.realtime.utterances import Answer, Utterance
+from orpheus_server.api.schemas.speech_events import usage_of
+from orpheus_server.concurrency import cancel_all
+from orpheus_server.errors import OrpheusError
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.server.errors import error_body
+
+logger = logging.getLogger(__name__)
+
+# RFC 6455, section 7.4.1
+_INTERNAL_ERROR = 1011
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a session has to end, and the code that it is closed with."""
+
+    error: OrpheusError
+    code: int
+
+
+class StreamSpeaker:
+    """Takes utterances, speaks them in order, and tells how each one ended."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        sender: EventSender,
+        dialogue: Dialogue,
+        session_id: str,
+        caller: str,
+    ) -> None:
+        self._runtime = runtime
+        self._sender = sender
+        self._dialogue = dialogue
+        self._answers = AnswerSpeaker(runtime, sender, dialogue, caller)
+        self._texts = TextSpeaker(runtime, caller)
+        self._id = session_id
+        self._sample_rate = runtime.synthesizer.sample_rate
+        self._pending: list[Utterance | Answer] = []
+        self._sounds: list[SentSound] = []
+        self._has_work = asyncio.Event()
+        self._end: End | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.num_utterances = 0
+
+    @property
+    def num_pending(self) -> int:
+        """Utterances that are spoken or wait to be."""
+        return len(self._pending)
+
+    @property
+    def is_over(self) -> bool:
+        """True once it has closed the session."""
+        return self._task is not None and self._task.done()
+
+    def start(self) -> None:
+        """In a task of its own, until `leave`."""
+        self._task = asyncio.create_task(self._speak_all())
+
+    def add(self, utterance: Utterance | Answer) -> None:
+        """Its turn is behind all others."""
+        self._pending.append(utterance)
+        self.num_utterances += 1
+        self._has_work.set()
+
+    def end_after_current(self, end: End) -> Utterance | Answer | None:
+        """What is being spoken is the last one: it, if there is one. `wake` comes after this."""
+        self._end = end
+        del self._pending[1:]
+        return self._pending[0] if self._pending else None
+
+    def wake(self) -> None:
+        """The end may have come."""
+        self._has_work.set()
+
+    async def cancel(self, played_ms: float | None) -> None:
+        """Stops everything that is spoken or waits to be, and tells so.
+
+        `played_ms` is where the player was in the utterance whose sound began last.
+        """
+        if self._end is not None and not self._pending:
+            return
+        for utterance in self._pending:
+            if isinstance(utterance, Answer) and utterance.talk is not None:
+                utterance.talk.report("cancelled")
+        await self.stop()
+        pending, self._pending = self._pending, []
+        self._has_work.clear()
+        truncations = self._cut_off(pending, played_ms)
+        self.start()
+        for truncation in truncations:
+            await self._tell(truncation)
+        for utterance in pending:
+            await self._sender.send(_done(utterance, is_cancelled=True))
+        if self._end is not None:
+            self.wake()
+
+    async def leave(self) -> None:
+        """The caller is gone, or the session is closed: nothing of it is left in the engines."""
+        first = self._pending[0] if self._pending else None
+        # The report of an answer that is left counts it.
+        if first is not None and not (isinstance(first, Answer) and first.talk is not None):
+            self._runtime.metrics.count_disconnect(STREAM_ROUTE)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Nothing more is sent, and both engines are free."""
+        if self._task is not None:
+            await cancel_all([self._task])
+
+    async def break_off(self) -> None:
+        """For a bug of ours, where it was caught: the log has its id, the caller a reason."""
+        logger.exception("session=%s failed unexpectedly", self._id)
+        # A socket that was closed meanwhile says so by either.
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await self._sender.close(_INTERNAL_ERROR)
+
+    def _cut_off(
+        self, pending: list[Utterance | Answer], played_ms: float | None
+    ) -> list[Truncation]:
+        sounding = max((sound.index for sound in self._sounds if sound.has_begun), default=None)
+        for utterance in pending:
+            if isinstance(utterance, Answer) and utterance.talk is None:
+                # Whether its turn had come yet, nobody who interrupts it can know.
+                self._dialogue.begin(utterance)
+        truncation = self._dialogue.interrupt(played_ms, sounding=sounding)
+        return [] if truncation is None else [truncation]
+
+    async def _speak_all(self) -> None:
+        try:
+            while True:
+                await self._has_work.wait()
+                if self._pending:
+                    await self._speak(self._pending[0])
+                    del self._pending[0]
+                if self._end is not None:
+                    return await self._close(self._end)
+                if not self._pending:
+                    self._has_work.clear()
+        except WebSocketDisconnect:
+            pass  # the reader is told too
+        except Exception:  # a task's edge: a bug of ours must not leave a session without sound
+            await self.break_off()
+
+    async def _close(self, end: End) -> None:
+        await self._sender.send(ErrorEvent(error=error_body(end.error)))
+        await self._sender.close(end.code)
+
+    async def _speak(self, utterance: Utterance | Answer) -> None:
+        request_id = f"{self._id}-{utterance.index}"
+        sound = self._open_sound(utterance)
+        try:
+            if isinstance(utterance, Answer):
+                await self._answers.speak(utterance, request_id, sound)
+                self._dialogue.finish(utterance)
+            else:
+                await self._texts.speak(utterance, request_id, sound)
+        except OrpheusError as error:
+            if isinstance(utterance, Utterance) or utterance.talk is None:
+                # A talk tells by itself.
+                logger.warning("request=%s failed: %s", request_id, error)
+            if isinstance(utterance, Answer):
+                await self._fail_answer(utterance)
+            else:
+                utterance.fail()
+            await self._sender.send(ErrorEvent(utterance=utterance.index, error=error_body(error)))
+            return
+        await self._sender.send(_done(utterance, is_cancelled=False))
+
+    def _open_sound(self, utterance: Utterance | Answer) -> SentSound:
+        sound = SentSound(
+            utterance.index,
+            self._sender,
+            sample_rate=self._sample_rate,
+            speed=utterance.how.speed,
+        )
+        # The last one that was heard is asked for until this one is.
+        self._sounds = [*[each for each in self._sounds if each.has_begun][-1:], sound]
+        return sound
+
+    async def _fail_answer(self, answer: Answer) -> None:
+        if answer.talk is None:
+            self._runtime.metrics.count_utterance(STREAM_ROUTE, "failed")
+        truncation = self._dialogue.fail(answer)
+        if truncation is not None:
+            await self._tell(truncation)
+
+    async def _tell(self, truncation: Truncation) -> None:
+        await self._sender.send(
+            TranscriptTruncated(utterance=truncation.utterance, text=truncation.text)
+        )
+
+
+def _done(utterance: Utterance | Answer, *, is_cancelled: bool) -> AudioDone:
+    stats = utterance.stats
+    return AudioDone(
+        utterance=utterance.index,
+        usage=usage_of(stats),
+        num_samples=stats.num_samples,
+        degraded_chunks=stats.degraded_chunks,
+        is_cancelled=is_cancelled,
+    )

@@ -1,0 +1,111 @@
+"""The client's own text in a session, which becomes one utterance after the other."""
+
+from collections.abc import Callable
+from functools import partial
+
+from orpheus_server.api.realtime.parsing import out_of_order
+from orpheus_server.api.realtime.speaker import StreamSpeaker
+from orpheus_server.api.realtime.utterances import Utterance
+from orpheus_server.api.requests.speech import HowToSpeak, too_long
+from orpheus_server.errors import RequestError
+from orpheus_server.runtime.state import Runtime
+
+MAX_WAITING_UTTERANCES = 8
+"""Utterances whose text has come and whose turn has not: their text is all that they hold."""
+
+_MAX_UNLIMITED_CHARS = 1_000_000
+"""Longest text of an utterance where the setting allows any: it is kept until it is spoken."""
+
+_SLICE_CHARS = 500
+"""Text that is cut in one go: its phonemes take some 20 ms of a worker, and are then spoken."""
+
+
+class TextIntake:
+    """Takes text in pieces; raises `RequestError` for what it does not take.
+
+    The rest of a text of which a part was refused or has failed is dropped: it would be spoken with
+    a hole, or for an utterance of its own. `max_chars` is for every text that a client sends.
+    """
+
+    def __init__(self, runtime: Runtime, speaker: StreamSpeaker) -> None:
+        # Text is cut even when the engine is lost, so that each utterance comes to its end.
+        self._synthesizer = runtime.synthesizer
+        self._checkpoint = runtime.checkpoint
+        self._speaker = speaker
+        self._how: HowToSpeak | None = None
+        self._latest: Utterance | None = None
+        self._is_dropping = False
+        self.max_chars = runtime.settings.tts_max_input_chars or _MAX_UNLIMITED_CHARS
+
+    @property
+    def is_dropping(self) -> bool:
+        """True until the end of a text whose rest nobody wants."""
+        return self._is_dropping or (self._latest is not None and self._latest.has_failed_early)
+
+    def speak_as(self, how: HowToSpeak) -> None:
+        """From the next utterance on."""
+        self._how = how
+        self.forget()
+
+    def forget(self) -> None:
+        """What comes next begins an utterance."""
+        self._latest, self._is_dropping = None, False
+
+    async def take(self, text: str) -> None:
+        """More text of the utterance, or the first of one."""
+        if self._how is None:
+            raise out_of_order("text.delta", "'session.start' comes first")
+        utterance = self._unfinished
+        num_chars = len(text) + (utterance.stream.num_chars if utterance else 0)
+        if num_chars > self.max_chars:
+            self._is_dropping = True
+            if utterance is not None:
+                await self.end(utterance)
+            raise too_long(num_chars, self.max_chars, param="text")
+        utterance = utterance or self._open(self._how)
+        for start in range(0, len(text), _SLICE_CHARS):
+            part = text[start : start + _SLICE_CHARS]
+            utterance.put(await self._run(partial(utterance.stream.feed, part)))
+
+    async def flush(self) -> None:
+        """What has come is spoken without waiting for more."""
+        utterance = self._expect("text.flush")
+        utterance.put(await self._run(utterance.stream.flush))
+
+    async def done(self) -> None:
+        """The utterance has no more text."""
+        await self.end(self._expect("text.done"))
+
+    async def end(self, utterance: Utterance) -> None:
+        """The utterance is what has come of it."""
+        # First, because the utterance may fail meanwhile: no more of its text is to be dropped.
+        utterance.has_all_text = True
+        utterance.put(await self._run(utterance.stream.flush))
+        utterance.end()
+
+    @property
+    def _unfinished(self) -> Utterance | None:
+        return None if self._latest is None or self._latest.has_all_text else self._latest
+
+    def _expect(self, event: str) -> Utterance:
+        if self._unfinished is None:
+            raise out_of_order(event, "there is no text before it")
+        return self._unfinished
+
+    def _open(self, how: HowToSpeak) -> Utterance:
+        if self._speaker.num_pending > MAX_WAITING_UTTERANCES:
+            # The rest of its text must not become an utterance once there is room again.
+            self._is_dropping = True
+            raise RequestError(
+                f"{MAX_WAITING_UTTERANCES} utterances are waiting to be spoken; wait for an "
+                "'audio.done'.",
+                param="type",
+                code="too_many_utterances",
+            )
+        stream = self._synthesizer.open_text_stream(tags=self._checkpoint.tags_of(how.voice))
+        self._latest = Utterance(self._speaker.num_utterances, stream, how)
+        self._speaker.add(self._latest)
+        return self._latest
+
+    async def _run(self, function: Callable[[], list[str]]) -> list[str]:
+        return await self._synthesizer.run_text(function)

@@ -1,0 +1,66 @@
+"""An utterance of the client's own text, spoken while it comes."""
+
+import logging
+from contextlib import aclosing
+
+from orpheus_server.api.realtime.events import STREAM_ROUTE
+from orpheus_server.api.realtime.sent_audio import SentSound
+from orpheus_server.api.realtime.utterances import Utterance
+from orpheus_server.concurrency import pieces_within
+from orpheus_server.errors import OrpheusError
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.synthesis.job import SpeechJob
+
+logger = logging.getLogger(__name__)
+
+
+class TextSpeaker:
+    """Makes the sound of an utterance, and tells the log and the metrics of it."""
+
+    def __init__(self, runtime: Runtime, caller: str) -> None:
+        self._runtime = runtime
+        self._caller = caller
+
+    async def speak(self, utterance: Utterance, request_id: str, sound: SentSound) -> None:
+        """To the end of its text."""
+        how = utterance.how
+        job = SpeechJob(
+            request_id=request_id,
+            texts=utterance.texts(),
+            voice=how.voice,
+            sampling=how.sampling,
+            seed=how.seed,
+            speed=how.speed,
+            response_format=how.response_format,
+        )
+        outcome = "cancelled"
+        try:
+            await self._play(utterance, job, sound)
+            outcome = "done"
+        except OrpheusError:
+            outcome = "failed"
+            raise
+        finally:
+            self._runtime.metrics.count_utterance(STREAM_ROUTE, outcome)
+        stats = utterance.stats
+        logger.info(
+            "request=%s outcome=done voice=%s format=%s chunks=%d attempts=%d degraded=%d "
+            "tokens=%d samples=%d",
+            request_id,
+            how.voice.name,
+            how.response_format,
+            stats.num_chunks,
+            stats.num_attempts,
+            len(stats.degraded_chunks),
+            stats.num_output_tokens,
+            stats.num_samples,
+        )
+
+    async def _play(self, utterance: Utterance, job: SpeechJob, sound: SentSound) -> None:
+        limit_sec = self._runtime.settings.tts_request_timeout_sec
+        with self._runtime.admission.open_turn(self._caller, "interactive") as turn:
+            made = self._runtime.synthesizer.stream(job, utterance.stats, turn)
+            # Time that the server waits for text is its writer's.
+            pieces = pieces_within(limit_sec, made, counts=lambda: utterance.has_all_text)
+            async with aclosing(pieces):
+                await sound.send_all(pieces, utterance.stats)

@@ -1,0 +1,1 @@
+"""What was asked for: checked and resolved before the first byte."""

@@ -1,0 +1,206 @@
+"""What a caller of `/v1/chat/completions` asked for, checked and resolved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orpheus_server.api.requests.model_names import check_chat_model
+from orpheus_server.api.requests.speech import HowToSpeak, ignored_fields, resolve_voice
+from orpheus_server.api.schemas.completion_request import CompletionRequest, RequestMessage
+from orpheus_server.checkpoints.checkpoint import Voice
+from orpheus_server.errors import RequestError
+from orpheus_server.interfaces import ChatMessage, ReplyOptions, Role
+from orpheus_server.runtime.state import Runtime
+
+STREAMED_FORMAT = "pcm16"
+"""The only one that OpenAI streams here."""
+
+# OpenAI's name of the format: ours.
+_FORMATS = {"wav": "wav", "aac": "aac", "mp3": "mp3", "flac": "flac", "opus": "opus"} | {
+    STREAMED_FORMAT: "pcm"
+}
+_ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+_MAX_TRANSCRIPT_CHARS = 4_000_000
+"""Of a request together: an id is short, and may be named again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that can be tried; `how` None is an answer to be read."""
+
+    messages: list[ChatMessage]
+    options: ReplyOptions
+    how: HowToSpeak | None
+    is_streamed: bool
+    has_usage: bool
+    ignored_fields: tuple[str, ...]
+
+
+def read_request(body: CompletionRequest, runtime: Runtime, caller: str) -> Asked:
+    """Raises `RequestError` for all that can be told without a model."""
+    if body.model is not None:
+        check_chat_model(body.model, runtime)
+    _check_supported(body)
+    is_streamed = bool(body.stream)
+    how = _how_to_speak(body, runtime) if _is_spoken(body.modalities) else None
+    options = body.stream_options
+    has_both_limits = body.max_tokens is not None and body.max_completion_tokens is not None
+    without_effect = {
+        "audio": body.audio is not None and how is None,
+        "stream_options": options is not None and not is_streamed,
+        "max_tokens": has_both_limits,
+    }
+    names = [name for name, is_so in without_effect.items() if is_so]
+    return Asked(
+        messages=_Reader(runtime, caller).read(body.messages),
+        options=_reply_options(body),
+        how=how,
+        is_streamed=is_streamed,
+        has_usage=is_streamed and options is not None and bool(options.include_usage),
+        ignored_fields=(*names, *ignored_fields(body)),
+    )
+
+
+def _check_supported(body: CompletionRequest) -> None:
+    asked = {
+        "n": body.n not in (None, 1),
+        "logprobs": body.logprobs,
+        "tools": body.tools,
+        "functions": body.functions,
+        "response_format": body.response_format and body.response_format.type != "text",
+    }
+    for param, is_asked in asked.items():
+        if is_asked:
+            raise _unsupported(f"{param!r} is not supported here: leave it out.", param)
+
+
+def _is_spoken(modalities: list[str] | None) -> bool:
+    asked = {"text"} if modalities is None else set(modalities)
+    if asked not in ({"text"}, {"text", "audio"}):
+        raise _unsupported(
+            'The modalities may be ["text"] or ["text", "audio"]; sound has always its text.',
+            "modalities",
+        )
+    return "audio" in asked
+
+
+def _how_to_speak(body: CompletionRequest, runtime: Runtime) -> HowToSpeak:
+    audio = body.audio
+    if audio is None or audio.voice is None or audio.format is None:
+        raise RequestError(
+            'Sound needs \'audio\' with a voice and a format: {"voice": "alloy", "format": "wav"}.',
+            param="audio",
+            code="missing_required_parameter",
+        )
+    voice: Voice = resolve_voice(audio.voice, runtime.checkpoint, param="audio")
+    if audio.format not in _FORMATS:
+        raise _unsupported(
+            f"The format {audio.format[:60]!r} is not supported. Supported are: "
+            f"{', '.join(_FORMATS)}.",
+            "audio",
+        )
+    if body.stream and audio.format != STREAMED_FORMAT:
+        raise _unsupported(
+            f"With stream=true the only format is {STREAMED_FORMAT}, not {audio.format}.", "audio"
+        )
+    return HowToSpeak(
+        voice=voice,
+        sampling=runtime.default_sampling,
+        response_format=_FORMATS[audio.format],
+        seed=body.seed,
+    )
+
+
+def _reply_options(body: CompletionRequest) -> ReplyOptions:
+    stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
+    max_tokens = body.max_completion_tokens
+    return ReplyOptions(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        max_tokens=body.max_tokens if max_tokens is None else max_tokens,
+        seed=body.seed,
+        presence_penalty=body.presence_penalty or 0.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        stop=tuple(each for each in stop if each),
+    )
+
+
+class _Reader:
+    """The messages of one request."""
+
+    def __init__(self, runtime: Runtime, caller: str) -> None:
+        self._runtime = runtime
+        self._caller = caller
+        self._num_transcript_chars = 0
+
+    def read(self, messages: list[RequestMessage]) -> list[ChatMessage]:
+        """As the language model's seam has them; raises `RequestError`."""
+        read = [self._message(message, index) for index, message in enumerate(messages)]
+        if read[-1].role != "user" or not read[-1].content.strip():
+            raise _invalid("The last message must be the user's, and say something.")
+        return read
+
+    def _message(self, message: RequestMessage, index: int) -> ChatMessage:
+        role = _ROLES.get(message.role)
+        if role is None:
+            raise _invalid(
+                f"messages[{index}]: the role {message.role[:60]!r} is not supported. Supported "
+                f"are: {', '.join(_ROLES)}."
+            )
+        if message.tool_calls:
+            raise _unsupported(f"messages[{index}]: tool calls are not supported.", "messages")
+        if message.content is not None:
+            return ChatMessage(role, _text_of(message, index))
+        if message.role != "assistant":
+            raise _invalid(f"messages[{index}]: the content is missing.")
+        return ChatMessage(role, self._transcript(message, index))
+
+    def _transcript(self, message: RequestMessage, index: int) -> str:
+        if message.audio is None:
+            # A refusal, or an answer of nothing.
+            return ""
+        text = self._runtime.transcripts.find(self._caller, message.audio.id)
+        if text is None:
+            raise RequestError(
+                f"messages[{index}]: the audio {message.audio.id[:60]!r} is not known here, or has "
+                "expired. Send its transcript as the content instead.",
+                param="messages",
+                code="audio_not_found",
+            )
+        self._num_transcript_chars += len(text)
+        if self._num_transcript_chars > _MAX_TRANSCRIPT_CHARS:
+            raise _invalid(
+                f"The messages name audio of more than {_MAX_TRANSCRIPT_CHARS} characters."
+            )
+        return text
+
+
+def _text_of(message: RequestMessage, index: int) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    texts = []
+    for part in message.content or []:
+        if part.type == "refusal" and message.role == "assistant":
+            continue
+        if part.type != "text":
+            raise _unsupported(
+                f"messages[{index}]: a part of the type {part.type[:60]!r} is not supported, only "
+                "text is.",
+                "messages",
+            )
+        if part.text is None:
+            raise _invalid(f"messages[{index}]: a part of the type 'text' has no text.")
+        texts.append(part.text)
+    return "\n".join(texts)
+
+
+def _invalid(message: str) -> RequestError:
+    return RequestError(message, param="messages", code="invalid_value")
+
+
+def _unsupported(message: str, param: str) -> RequestError:
+    return RequestError(message, param=param, code="unsupported_value")

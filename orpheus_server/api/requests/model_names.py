@@ -1,0 +1,50 @@
+"""The names by which models are asked for."""
+
+from orpheus_server.checkpoints.checkpoint import Checkpoint
+from orpheus_server.errors import UnknownModel
+from orpheus_server.runtime.state import Runtime
+
+MODEL_ALIASES = (
+    "orpheus",
+    "tts-1",
+    "tts-1-hd",
+    "gpt-4o-mini-tts",
+    "gpt-4o-mini-tts-2025-12-15",
+)
+CHAT_MODEL_ALIASES = (
+    "gpt-audio",
+    "gpt-audio-mini",
+    "gpt-4o-audio-preview",
+    "gpt-4o-mini-audio-preview",
+)
+
+
+def model_ids(checkpoint: Checkpoint) -> list[str]:
+    """Every name under which the served checkpoint can be asked for; all are listed."""
+    hub_id = [checkpoint.hub_id] if checkpoint.hub_id else []
+    return list(dict.fromkeys([checkpoint.name, *hub_id, *MODEL_ALIASES]))
+
+
+def check_model(name: str, checkpoint: Checkpoint) -> None:
+    """Raises `UnknownModel` unless the served checkpoint goes by that name."""
+    _check_name(name, model_ids(checkpoint))
+
+
+def chat_model_ids(runtime: Runtime) -> list[str]:
+    """Every name under which the language model can be asked for; none where there is none."""
+    info = runtime.chat_info
+    return [] if info is None else list(dict.fromkeys([info.name, *CHAT_MODEL_ALIASES]))
+
+
+def check_chat_model(name: str, runtime: Runtime) -> None:
+    """Raises `UnknownModel` unless the language model goes by that name."""
+    _check_name(name, chat_model_ids(runtime))
+
+
+def _check_name(name: str, known: list[str]) -> None:
+    if name not in known:
+        raise UnknownModel(
+            f"The model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",
+            param="model",
+            code="model_not_found",
+        )

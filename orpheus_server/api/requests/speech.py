@@ -1,0 +1,152 @@
+"""What a caller asked for, checked and resolved against what is served."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel
+
+from orpheus_server.api.requests.model_names import check_model
+from orpheus_server.api.schemas.speech import SpeechOptions, SpeechRequest, VoiceReference
+from orpheus_server.audio.encoders import FORMATS
+from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
+from orpheus_server.errors import RequestError
+from orpheus_server.interfaces import SamplingOptions
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.synthesis.job import SpeechJob
+from orpheus_server.text.chunking import SpeechPlan
+
+_MAX_NAMED_FIELDS = 10
+
+
+def check_options(options: SpeechOptions, runtime: Runtime) -> Voice:
+    """The voice; raises `RequestError` for a model, voice or format that is not there."""
+    if options.model is not None:
+        check_model(options.model, runtime.checkpoint)
+    voice = resolve_voice(options.voice, runtime.checkpoint)
+    check_format(options.response_format)
+    return voice
+
+
+def check_format(name: str | None) -> None:
+    """Raises `RequestError` for a format that is not there."""
+    if name is not None and name not in FORMATS:
+        raise RequestError(
+            f"The response_format {name[:60]!r} is not supported. Supported are: "
+            f"{', '.join(FORMATS)}.",
+            param="response_format",
+            code="unsupported_response_format",
+        )
+
+
+def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> SamplingOptions:
+    """The default with what was asked for over it."""
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
+    asked = {name: getattr(options, name) for name in names}
+    return replace(default, **{name: value for name, value in asked.items() if value is not None})
+
+
+def ignored_fields(options: BaseModel) -> list[str]:
+    """Names of fields that have no effect, as far as they can be told back."""
+    names = list(options.model_extra or {})[:_MAX_NAMED_FIELDS]
+    return [name[:40] for name in names if name.isascii() and name.isidentifier()]
+
+
+def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:
+    """The refusal of a text over the limit."""
+    return RequestError(
+        f"The input has {num_chars} characters; at most {limit} are allowed.",
+        param=param,
+        code="string_above_max_length",
+    )
+
+
+def resolve_voice(
+    asked: str | VoiceReference | None, checkpoint: Checkpoint, *, param: str = "voice"
+) -> Voice:
+    """The default for None; raises `RequestError` for one that the checkpoint does not have."""
+    if asked is None:
+        return checkpoint.default_voice
+    name = asked if isinstance(asked, str) else asked.id
+    voice = checkpoint.find_voice(name)
+    if voice is None:
+        known = ", ".join(voice.name for voice in checkpoint.voices if voice.is_listed)
+        raise RequestError(
+            f"The voice {name[:60]!r} is not known. Known are: {known}; and as aliases: "
+            f"{', '.join(checkpoint.voice_aliases) or 'none'}.",
+            param=param,
+            code="voice_not_found",
+        )
+    return voice
+
+
+@contextmanager
+def param_named(name: str, *, instead_of: str) -> Iterator[None]:
+    """A mistake in this block is told by the name that the caller knows the field by."""
+    try:
+        yield
+    except RequestError as error:
+        if error.param == instead_of:
+            error.param = name
+        raise
+
+
+def check_request(body: SpeechRequest, runtime: Runtime) -> Voice:
+    """The voice; raises `RequestError` for what can be told without looking at the text."""
+    voice = check_options(body, runtime)
+    limit = runtime.settings.tts_max_input_chars
+    if limit and len(body.input) > limit:
+        raise too_long(len(body.input), limit, param="input")
+    return voice
+
+
+async def plan_job(
+    body: SpeechRequest, voice: Voice, runtime: Runtime, request_id: str
+) -> tuple[SpeechPlan, SpeechJob]:
+    """Everything else that can be wrong with a request is found here, before any generation."""
+    synthesizer = runtime.synthesizer
+    plan = await synthesizer.plan(body.input, tags=runtime.checkpoint.tags_of(voice))
+    return plan, SpeechJob(
+        request_id=request_id,
+        texts=synthesizer.texts_of(plan),
+        voice=voice,
+        sampling=resolve_sampling(body, runtime.default_sampling),
+        seed=body.seed,
+        speed=1.0 if body.speed is None else body.speed,
+        response_format=_response_format(body, runtime),
+    )
+
+
+def _response_format(body: SpeechRequest, runtime: Runtime) -> str:
+    return body.response_format or runtime.settings.tts_default_response_format
+
+
+def _is_streamed(body: SpeechRequest, runtime: Runtime) -> bool:
+    if body.stream_format == "sse":
+        if body.stream is False:
+            raise RequestError(
+                "Events are a stream: leave 'stream' out, or 'stream_format'.",
+                param="stream_format",
+                code="unsupported_value",
+            )
+        return True
+    form = FORMATS.get(_response_format(body, runtime))
+    default = form is not None and form.streams_by_default
+    return default if body.stream is None else body.stream
+
+
+def _ignored_fields(body: SpeechRequest) -> dict[str, str]:
+    names = ["instructions"] if body.instructions else []
+    names += ignored_fields(body)
+    return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}
+
+
+@dataclass(frozen=True, slots=True)
+class HowToSpeak:
+    """With which voice, pace and format an answer is spoken."""
+
+    voice: Voice
+    sampling: SamplingOptions
+    response_format: str
+    speed: float = 1.0
+    seed: int | None = None

@@ -1,0 +1,81 @@
+"""`POST /v1/chat/completions`."""
+
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack
+
+from fastapi import APIRouter, Request, Response
+
+from orpheus_server.api.answers.completion import CompletionAnswer
+from orpheus_server.api.openapi import CHAT_RESPONSES, HEADERS, SPOKEN_REPLY_HEADERS
+from orpheus_server.api.requests.completion import read_request
+from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
+from orpheus_server.api.schemas.completion_request import CompletionRequest
+from orpheus_server.api.schemas.completion_response import Completion
+from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
+
+router = APIRouter(tags=["chat"])
+
+_CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a caller who has left; nobody reads it."""
+
+
+@router.post(
+    "/chat/completions",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The answer; with `stream` as events while it is made",
+            "model": Completion,
+            "content": {"text/event-stream": {}},
+            "headers": {**HEADERS, **SPOKEN_REPLY_HEADERS},
+        },
+        **CHAT_RESPONSES,
+    },
+)
+async def create_chat_completion(
+    body: CompletionRequest,
+    request: Request,
+    runtime: CurrentRuntime,
+    request_id: RequestId,
+    caller: Caller,
+) -> Response:
+    """Answers the last message, and speaks the answer if `modalities` asks for it."""
+    if runtime.chat_info is None:
+        # Before names of models are looked at: there are none.
+        _ = runtime.chat_model
+    asked = read_request(body, runtime, caller)
+    opened = ExitStack()
+    turn = None
+    # Before the model is asked: a caller who must come back later learns it at once.
+    if asked.how is None:
+        opened.enter_context(runtime.reply_slots.taken(caller))
+    else:
+        admission = runtime.admission
+        turn = opened.enter_context(admission.open_turn(caller, "interactive", is_coming=True))
+    answer = CompletionAnswer(asked, runtime, request_id, caller, turn)
+
+    def end(outcome: Outcome) -> None:
+        opened.close()
+        answer.end(outcome)
+
+    try:
+        if not asked.is_streamed:
+            data = await until_disconnect(request.receive, answer.whole())
+        else:
+            events = answer.events()
+            # Until there is some text or sound a failure has a status of its own.
+            data = await until_disconnect(request.receive, _next(events))
+    except BaseException:
+        opened.close()
+        raise
+    if data is None:
+        opened.close()
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    headers = answer.headers()
+    if not asked.is_streamed:
+        return WholeResponse(data, media_type="application/json", headers=headers, on_end=end)
+    return LiveResponse(data, events, media_type="text/event-stream", headers=headers, on_end=end)
+
+
+async def _next(events: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(events, b"")

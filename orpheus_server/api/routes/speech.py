@@ -1,0 +1,95 @@
+"""`POST /v1/audio/speech`."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack
+
+from fastapi import APIRouter, Request, Response
+
+from orpheus_server.api.answers.speech import _Answer
+from orpheus_server.api.openapi import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
+from orpheus_server.api.requests.speech import (
+    _ignored_fields,
+    _is_streamed,
+    check_request,
+    plan_job,
+)
+from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
+from orpheus_server.api.schemas.speech import SpeechRequest
+from orpheus_server.audio.encoders import FORMATS
+from orpheus_server.server.responses import LiveResponse, WholeResponse, until_disconnect
+from orpheus_server.synthesis.fair_queue import Lane
+
+router = APIRouter(tags=["speech"])
+
+_CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a caller who has left; nobody reads it."""
+
+
+@router.post(
+    "/audio/speech",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The answer, as one file or as it is made",
+            "content": {
+                **{form.media_type: {} for form in FORMATS.values()},
+                "text/event-stream": {},
+            },
+            "headers": {**HEADERS, **COUNT_HEADERS},
+        },
+        **SPEECH_RESPONSES,
+    },
+)
+async def create_speech(
+    body: SpeechRequest,
+    request: Request,
+    runtime: CurrentRuntime,
+    request_id: RequestId,
+    caller: Caller,
+) -> Response:
+    """Speaks the input."""
+    started = time.perf_counter()
+    is_sse = body.stream_format == "sse"
+    # HTTP/1.0 cannot tell the end of a body from a connection that was cut; events tell it.
+    is_streamed = _is_streamed(body, runtime) and (is_sse or request.scope["http_version"] != "1.0")
+    lane: Lane = "interactive" if is_streamed else "bulk"
+    voice = check_request(body, runtime)
+    opened = ExitStack()
+    # Before any work on its text: a caller who must come back later learns it at once.
+    turn = opened.enter_context(runtime.admission.open_turn(caller, lane, is_coming=True))
+    try:
+        plan, job = await plan_job(body, voice, runtime, request_id)
+    except BaseException:
+        opened.close()
+        raise
+    answer = _Answer(job, runtime, caller, turn, opened, started)
+    if not is_streamed:
+        data = await until_disconnect(request.receive, answer.whole())
+        if data is None:
+            answer.end("caller left")
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return WholeResponse(
+            data,
+            media_type=FORMATS[job.response_format].media_type,
+            headers=_ignored_fields(body) | answer.headers(plan),
+            on_end=answer.end,
+        )
+
+    pieces = answer.events() if is_sse else answer.pieces()
+    # Until the first bytes are there a failure has a status of its own.
+    first = await until_disconnect(request.receive, _next(pieces))
+    if first is None:
+        answer.end("caller left")
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    return LiveResponse(
+        first,
+        pieces,
+        media_type="text/event-stream" if is_sse else FORMATS[job.response_format].media_type,
+        headers=_ignored_fields(body) | answer.headers(plan),
+        on_end=answer.end,
+    )
+
+
+async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(pieces, b"")

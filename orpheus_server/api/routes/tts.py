@@ -1,0 +1,89 @@
+"""`/tts`: what the earlier servers had before they spoke OpenAI's API."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from orpheus_server.api.openapi import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
+from orpheus_server.api.requests.speech import ignored_fields, param_named
+from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
+from orpheus_server.api.routes.speech import create_speech
+from orpheus_server.api.schemas.speech import PromptRequest, SpeechRequest
+from orpheus_server.errors import OriginRefused
+from orpheus_server.runtime.state import Runtime
+from orpheus_server.server.origins import normal_origin, parse_origins
+
+router = APIRouter(tags=["speech"])
+
+_RESPONSES = {
+    200: {
+        "description": "A wav as it is made",
+        "content": {"audio/wav": {}},
+        "headers": {**HEADERS, **COUNT_HEADERS},
+    },
+    **SPEECH_RESPONSES,
+}
+
+
+@router.post("/tts", response_class=Response, responses=_RESPONSES)
+async def speak_prompt(
+    body: PromptRequest,
+    request: Request,
+    runtime: CurrentRuntime,
+    request_id: RequestId,
+    caller: Caller,
+) -> Response:
+    """Speaks the prompt."""
+    return await _speak(body, request, runtime, request_id, caller)
+
+
+@router.get("/tts", response_class=Response, responses=_RESPONSES)
+async def speak_prompt_of_query(
+    query: Annotated[PromptRequest, Query()],
+    request: Request,
+    runtime: CurrentRuntime,
+    request_id: RequestId,
+    caller: Caller,
+) -> Response:
+    """Speaks the prompt of the query."""
+    check_page(request, runtime)
+    return await _speak(query, request, runtime, request_id, caller)
+
+
+def check_page(request: Request, runtime: Runtime) -> None:
+    """Raises `OriginRefused` for a page that was not allowed.
+
+    Any page can have a browser fetch an address, as a picture say, without asking anybody first;
+    browsers tell where it comes from (https://www.w3.org/TR/fetch-metadata/). Without TLS they tell
+    it this machine's own addresses only, and others an origin at most.
+    """
+    unknown = "cross-site" if "origin" in request.headers else "none"
+    if request.headers.get("sec-fetch-site", unknown) in ("none", "same-origin"):
+        return
+    listed = runtime.settings.cors_origins
+    origin = normal_origin(request.headers.get("origin", ""))
+    if listed is None or origin is None or origin not in parse_origins(listed):
+        raise OriginRefused(
+            "This page may not use this server: its origin is not one of CORS_ORIGINS."
+        )
+
+
+async def _speak(
+    body: PromptRequest, request: Request, runtime: Runtime, request_id: str, caller: str
+) -> Response:
+    speech = SpeechRequest(
+        input=body.prompt,
+        voice=body.voice,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        max_tokens=body.max_tokens,
+        repetition_penalty=body.repetition_penalty,
+        response_format="wav",
+        stream=True,
+    )
+    with param_named("prompt", instead_of="input"):
+        response = await create_speech(speech, request, runtime, request_id, caller)
+    ignored = ignored_fields(body)
+    if ignored:
+        response.headers["x-orpheus-ignored-fields"] = ", ".join(ignored)
+    return response

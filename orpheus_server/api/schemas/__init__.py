@@ -1,0 +1,1 @@
+"""Wire types of requests, answers and events."""

@@ -1,0 +1,157 @@
+"""Wire types of what `POST /v1/chat/completions` is given, OpenAI's."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orpheus_server.api.schemas.chat import MAX_MESSAGES
+from orpheus_server.api.schemas.speech import Integer, Number, VoiceReference
+
+Stop = Annotated[str, Field(max_length=500)]
+MaxTokens = Annotated[Integer, Field(ge=1, le=2**31 - 1)]
+Penalty = Annotated[Number, Field(ge=-2.0, le=2.0)]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+class ContentPart(BaseModel):
+    """A part of a message; only text is understood."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Annotated[str, Field(json_schema_extra={"enum": ["text", "refusal"]})]
+    text: str | None = None
+
+
+class AudioReference(BaseModel):
+    """An answer that was spoken before."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+
+
+class RequestMessage(BaseModel):
+    """What somebody said; `developer` is another name of `system`."""
+
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+
+    role: Annotated[
+        str, Field(json_schema_extra={"enum": ["system", "developer", "user", "assistant"]})
+    ]
+
+    content: str | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
+    """A text, or parts of the type `text`."""
+
+    audio: AudioReference | None = None
+    """Of an assistant without content: the `id` of its spoken answer."""
+
+    tool_calls: list[Any] | None = None
+    """Not supported."""
+
+
+class AudioOptions(BaseModel):
+    """How an answer is spoken; both are required."""
+
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+
+    voice: str | VoiceReference | None = None
+    """A voice of `GET /v1/audio/voices`, or one of OpenAI's names."""
+
+    format: str | None = None
+    """`wav`, `aac`, `mp3`, `flac`, `opus` or `pcm16`; with `stream` only `pcm16`."""
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells besides."""
+
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+
+    include_usage: Switch | None = None
+    """The last event counts the tokens."""
+
+
+class ResponseFormat(BaseModel):
+    """The form of an answer; only text is supported."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: str
+
+
+class CompletionRequest(BaseModel):
+    """Body of `POST /v1/chat/completions`. Unknown fields are tolerated and named in a header."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {"messages": [{"role": "user", "content": "Good morning!"}]},
+                {
+                    "messages": [{"role": "user", "content": "Good morning!"}],
+                    "modalities": ["text", "audio"],
+                    "audio": {"voice": "alloy", "format": "wav"},
+                },
+            ]
+        },
+    )
+
+    messages: Annotated[
+        list[RequestMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
+    ]
+    """The conversation so far; the last message is the user's. The oldest ones that the model has
+    no room for are left out."""
+
+    model: str | None = None
+    """The language model's own name, or one of OpenAI's models with sound."""
+
+    modalities: Annotated[list[str], Field(fail_fast=True)] | None = None
+    """`["text"]` if left out, or `["text", "audio"]`."""
+
+    audio: AudioOptions | None = None
+    """Required where sound is asked for."""
+
+    stream: Switch | None = None
+    """Server-sent events while the answer is made."""
+
+    stream_options: StreamOptions | None = None
+    """Of streams."""
+
+    max_completion_tokens: MaxTokens | None = None
+    """Most tokens that the language model writes."""
+
+    max_tokens: MaxTokens | None = None
+    """The older name of the same."""
+
+    temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
+    """Of the language model; the voice has the server's."""
+
+    top_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
+    """Of the language model."""
+
+    presence_penalty: Penalty | None = None
+    """Of the language model."""
+
+    frequency_penalty: Penalty | None = None
+    """Of the language model."""
+
+    stop: Stop | Annotated[list[Stop], Field(max_length=4, fail_fast=True)] | None = None
+    """Up to four strings that end the answer and are not part of it."""
+
+    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    """For the language model and for the voice."""
+
+    n: Integer | None = None
+    """One answer is all there is."""
+
+    logprobs: Switch | None = None
+    """Not supported."""
+
+    tools: list[Any] | None = None
+    """Not supported."""
+
+    functions: list[Any] | None = None
+    """Not supported."""
+
+    response_format: ResponseFormat | None = None
+    """Only `{"type": "text"}`."""

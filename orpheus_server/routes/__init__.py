@@ -1,1 +1,0 @@
-"""HTTP handlers: thin, one file for each group of routes."""

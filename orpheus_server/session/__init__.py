@@ -1,1 +1,0 @@
-"""One WebSocket session: text or messages in, sound out, and who speaks into an answer stops it."""

@@ -1,0 +1,248 @@
+"""A chat completion while it is made: callers who leave, and what is held meanwhile."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orpheus_server.errors import ChatModelFailed
+from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
+from orpheus_server.interfaces import ChatMessage
+from orpheus_server.settings import Settings
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids, wait_for
+from tests.support.completions import (
+    FIRST,
+    NUM_FRAMES,
+    PATH,
+    SPOKEN,
+    TEXT,
+    TEXTS,
+    USER,
+    assert_nothing_is_held,
+    audio_deltas,
+    chat_model,
+    joined,
+    outcomes,
+)
+
+
+@dataclass
+class Call:
+    """A request that is made by hand, whose answer can be watched while it is sent.
+
+    `events` are those that came so far; `text` and `data` are their transcript and samples. The
+    caller reads as long as `reads` is set.
+    """
+
+    app: ASGIApp
+    fields: dict[str, Any]
+    sent: list[Message] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    text: str = ""
+    data: bytes = b""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
+    messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
+
+    def __post_init__(self) -> None:
+        self.reads.set()
+
+    async def run(self) -> None:
+        body = json.dumps({"messages": [USER], **self.fields}).encode()
+        self.messages.put_nowait({"type": "http.request", "body": body})
+        await call_by_hand(self._watched, self.messages, path=PATH, raw_path=PATH.encode())
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def note(message: Message) -> None:
+            self.sent.append(message)
+            # Once each: whoever waits for an event looks very often.
+            for line in message.get("body", b"").decode().split("\n\n"):
+                if line.startswith("data: {"):
+                    self.events.append(json.loads(line.removeprefix("data: ")))
+            self.text, self.data = joined(audio_deltas(self.events))
+            self.news.set()
+            await self.reads.wait()
+
+        await self.app(scope, receive, note)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Returns when what was sent fulfils it; looking all the time would hold up the pool."""
+        while not condition():
+            self.news.clear()
+            await self.news.wait()
+
+    def leave(self) -> None:
+        self.messages.put_nowait({"type": "http.disconnect"})
+
+    @property
+    def status(self) -> int:
+        status: int = self.sent[0]["status"]
+        return status
+
+
+@dataclass
+class Stage:
+    """A running app over the fakes."""
+
+    server: FakeServer
+    chat: ScriptedChatModel
+    app: ASGIApp
+
+    def begin(self, **fields: Any) -> tuple[Call, asyncio.Task[None]]:
+        call = Call(self.app, fields)
+        return call, asyncio.create_task(call.run())
+
+
+@asynccontextmanager
+async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
+    """Afterwards nothing is left in either model, and no task."""
+    chat = chat_model()
+    server = FakeServer(settings=settings or Settings(), chat=chat)
+    app = server.build_app()
+    async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
+        before = asyncio.all_tasks()
+        yield Stage(server, chat, app)
+        assert (server.engine.num_active, chat.num_active) == (0, 0)
+        assert_nothing_is_held(server)
+        assert asyncio.all_tasks() == before
+
+
+@pytest.mark.anyio
+class TestWhileItIsMade:
+    async def test_the_first_sentence_is_heard_while_the_second_is_written(self) -> None:
+        async with open_stage() as stage:
+            gate = asyncio.Event()
+            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
+            call, task = stage.begin(stream=True, **SPOKEN)
+            await call.until(lambda: len(call.data) == NUM_FRAMES[0] * 4096)
+            assert stage.chat.num_active == 1
+            assert call.text == "".join(TEXTS[:4])
+            gate.set()
+            await task
+            assert (call.text, len(call.data)) == (TEXT, sum(NUM_FRAMES) * 4096)
+
+    async def test_text_is_sent_before_its_sentence_ends(self) -> None:
+        async with open_stage() as stage:
+            gate = asyncio.Event()
+            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=2))
+            call, task = stage.begin(stream=True, **SPOKEN)
+            await call.until(lambda: len(call.sent) > 2)
+            assert (call.text, call.data) == ("".join(TEXTS[:2]), b"")
+            gate.set()
+            await task
+
+    async def test_nothing_is_sent_before_the_model_writes(self) -> None:
+        """A status that was sent cannot be taken back."""
+        async with open_stage() as stage:
+            gate = asyncio.Event()
+            stage.chat.enqueue(
+                ReplyScript((), gate=gate, error=ChatModelFailed("it broke")),
+                ReplyScript((), gate=gate, error=ChatModelFailed("it broke")),
+            )
+            calls = [stage.begin(stream=True, **fields) for fields in ({}, SPOKEN)]
+            await wait_for(lambda: stage.chat.num_active == 2)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert [call.sent for call, _ in calls] == [[], []]
+            gate.set()
+            for call, task in calls:
+                await task
+                assert call.status == 502
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("gate_at", [0, 4])
+    @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
+    async def test_the_caller_leaves(
+        self,
+        fields: dict[str, Any],
+        gate_at: int,
+        stream: bool,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        async with open_stage() as stage:
+            gate = asyncio.Event()
+            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=gate_at))
+            with caplog.at_level(logging.INFO, logger="orpheus_server"):
+                call, task = stage.begin(stream=stream, **fields)
+                await wait_for(lambda: stage.chat.num_active == 1)
+                if stream and gate_at:
+                    await call.until(lambda: len(call.sent) >= 4)
+                call.leave()
+                await task
+            assert (stage.chat.num_active, stage.chat.num_aborted) == (0, 1)
+            assert call.status == (200 if stream and gate_at else 499)
+            assert outcomes(caplog) == ["caller_left"]
+
+    async def test_leaving_while_an_answer_in_one_piece_is_sent(self) -> None:
+        """Its talk was over and done, and nobody counted it."""
+        async with open_stage() as stage:
+            call, task = stage.begin(**SPOKEN)
+            call.reads.clear()
+            await call.until(lambda: call.sent != [])
+            call.leave()
+            await task
+            told = stage.server.runtime.metrics.render().decode()
+            assert f'orpheus_disconnects_total{{route="{PATH}"}} 1.0' in told
+
+    async def test_leaving_stops_a_voice_that_speaks(self) -> None:
+        async with open_stage() as stage:
+            engine = stage.server.engine
+            engine.enqueue(*[Script(speech_ids(12), hangs_at_end=True)] * 2)
+            call, task = stage.begin(stream=True, **SPOKEN)
+            await call.until(lambda: call.data != b"")
+            assert engine.num_active > 0
+            call.leave()
+            await task
+            assert engine.num_active == 0
+
+    async def test_what_was_heard_of_it_is_kept(self) -> None:
+        """A follow-up to an answer that was interrupted was refused."""
+        async with open_stage() as stage:
+            gate = asyncio.Event()
+            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
+            call, task = stage.begin(stream=True, **SPOKEN)
+            await call.until(lambda: len(call.data) == NUM_FRAMES[0] * 4096)
+            call.leave()
+            await task
+            said = {"role": "assistant", "audio": {"id": audio_deltas(call.events)[0]["id"]}}
+            call, task = stage.begin(messages=[said, USER])
+            await task
+            assert call.status == 200
+            assert stage.chat.requests[-1].messages[0] == ChatMessage("assistant", FIRST)
+
+    @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
+    async def test_a_caller_has_its_number_of_answers(self, fields: dict[str, Any]) -> None:
+        async with open_stage(Settings(tts_max_requests_per_key=1)) as stage:
+            gate = asyncio.Event()
+            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate))
+            first, first_task = stage.begin(**fields)
+            await wait_for(lambda: stage.chat.num_active == 1)
+            second, second_task = stage.begin(**fields)
+            await second_task
+            assert second.status == 429
+            # The model was not asked.
+            assert len(stage.chat.requests) == 1
+            gate.set()
+            await first_task
+            assert first.status == 200
+
+    async def test_a_full_server_says_so_before_the_model_is_asked(self) -> None:
+        settings = Settings(tts_max_streams=1, tts_queue_wait_sec=0)
+        async with open_stage(settings) as stage:
+            gate = asyncio.Event()
+            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate))
+            _, first_task = stage.begin(**SPOKEN)
+            await wait_for(lambda: stage.chat.num_active == 1)
+            second, second_task = stage.begin(stream=True, **SPOKEN)
+            await second_task
+            assert second.status == 503
+            assert second.sent[1]["body"].count(b"server_is_overloaded") == 1
+            assert len(stage.chat.requests) == 1
+            gate.set()
+            await first_task

@@ -1,0 +1,376 @@
+"""An answer of `POST /v1/audio/speech` while it is made."""
+
+import asyncio
+import base64
+import logging
+import struct
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orpheus_server.errors import EngineDead, GenerationFailed
+from orpheus_server.fakes import Script
+from orpheus_server.settings import Settings
+from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
+from tests.support.app import (
+    FakeServer,
+    endless_script,
+    held_script,
+    pcm_samples,
+    short_script,
+    speech_ids,
+    wait_for,
+)
+from tests.support.speech import LONG_TEXT, MEDIA_TYPES, NO_SPEECH, Speaker, decode, read_events
+from tests.support.stage import SENTENCE, open_stage, whole_script
+
+LOSSLESS = ["wav", "pcm", "flac"]
+ANSWERS = pytest.mark.parametrize(
+    "fields",
+    [
+        {"response_format": "wav"},
+        {"response_format": "pcm"},
+        {"response_format": "mp3"},
+        {"response_format": "wav", "stream": True},
+        {"response_format": "pcm", "stream_format": "sse"},
+    ],
+    ids=lambda fields: " ".join(map(str, fields.values())),
+)
+
+
+@ANSWERS
+class TestFailuresBeforeTheFirstBytes:
+    """However it is answered: a failure is a status as long as there is one to give."""
+
+    def test_the_engine_dies(
+        self, speaker: Speaker, fields: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        speaker.server.engine.enqueue(Script((), error=EngineDead("the speech engine has died")))
+        with caplog.at_level(logging.INFO, logger="orpheus_server"):
+            answer = speaker.post(**fields)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["error"] == {
+            "message": "the speech engine has died",
+            "type": "service_unavailable_error",
+            "param": None,
+            "code": "engine_unavailable",
+        }
+        assert "x-accel-buffering" not in answer.headers
+        assert speaker.client.get("/ready").status_code == 503
+        assert outcomes(caplog) == ["failed"]
+
+    def test_no_attempt_is_good_enough(
+        self, fields: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server = FakeServer(settings=Settings(tts_on_failure="error", tts_max_attempts=2))
+        with (
+            server.client() as client,
+            caplog.at_level(logging.INFO, logger="orpheus_server"),
+        ):
+            server.engine.enqueue(NO_SPEECH, NO_SPEECH)
+            answer = Speaker(server, client).post(**fields)
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")
+        assert answer.json()["error"]["code"] == "generation_failed"
+        assert len(server.engine.requests) == 2
+        assert outcomes(caplog) == ["failed"]
+
+
+class TestStreams:
+    @pytest.mark.parametrize("stream", [None, True, False])
+    @pytest.mark.parametrize("name", MEDIA_TYPES)
+    def test_what_is_streamed(self, speaker: Speaker, name: str, stream: bool | None) -> None:
+        """A wav is whole unless asked for otherwise: players believe its header."""
+        answer = speaker.post(response_format=name, stream=stream)
+        is_streamed = name != "wav" if stream is None else stream
+        assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPES[name])
+        assert ("content-length" in answer.headers) is not is_streamed
+        # nginx would hold it back.
+        assert (answer.headers.get("x-accel-buffering") == "no") is is_streamed
+        assert (answer.headers.get("cache-control") == "no-cache") is is_streamed
+
+    def test_a_format_that_is_the_default_is_streamed_too(self) -> None:
+        server = FakeServer(settings=Settings(tts_default_response_format="mp3"))
+        with server.client() as client:
+            answer = client.post("/v1/audio/speech", json={"input": "Hello you."})
+        assert answer.headers["content-type"] == "audio/mpeg"
+        assert "content-length" not in answer.headers
+
+    def test_the_sizes_of_a_wav_are_unknown(self, speaker: Speaker) -> None:
+        """OpenAI's own are the same; 0 would be an empty file to some players."""
+        streamed = speaker.post(response_format="wav", stream=True).content
+        whole = speaker.post(response_format="wav").content
+        assert streamed[4:8] == streamed[40:44] == b"\xff\xff\xff\xff"
+        assert struct.unpack("<I", whole[4:8]) == (len(whole) - 8,)
+        assert struct.unpack("<I", whole[40:44]) == (len(whole) - 44,)
+        assert streamed[:4] + streamed[8:40] + streamed[44:] == (
+            whole[:4] + whole[8:40] + whole[44:]
+        )
+
+    @pytest.mark.parametrize("speed", [1.0, 1.5])
+    @pytest.mark.parametrize("name", LOSSLESS)
+    def test_the_joined_stream_is_the_file(self, speaker: Speaker, name: str, speed: float) -> None:
+        fields: dict[str, Any] = {"response_format": name, "seed": 3, "speed": speed}
+        streamed = decode(name, speaker.post(LONG_TEXT, stream=True, **fields).content)
+        whole = decode(name, speaker.post(LONG_TEXT, stream=False, **fields).content)
+        assert len(speaker.server.engine.requests) == 8
+        assert whole.size > 24_000
+        np.testing.assert_array_equal(streamed, whole)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize("name", MEDIA_TYPES)
+    def test_players_read_every_format(self, speaker: Speaker, name: str, stream: bool) -> None:
+        """What a codec adds is silence before the first sample and after the last, under 0.1 s."""
+        num_samples = pcm_samples(speaker.post(SENTENCE).content).size
+        decoded = decode(name, speaker.post(SENTENCE, response_format=name, stream=stream).content)
+        num_added = decoded.size - num_samples
+        assert num_added == 0 if name in LOSSLESS else -1200 <= num_added < 2400
+        assert np.abs(decoded.astype(int)).max() > 8000
+
+
+class TestEvents:
+    @pytest.mark.parametrize("name", MEDIA_TYPES)
+    def test_deltas_are_the_body(self, speaker: Speaker, name: str) -> None:
+        """A rival's are raw samples, whatever format was asked for."""
+        body = speaker.post(SENTENCE, response_format=name, stream=True, seed=3).content
+        answer = speaker.post(SENTENCE, response_format=name, stream_format="sse", seed=3)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"
+        *deltas, done = read_events(answer.content)
+        assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
+        assert all(sorted(delta) == ["audio", "type"] for delta in deltas)
+        assert len(deltas) > 3
+        assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == body
+        assert done["type"] == "speech.audio.done"
+
+    def test_they_may_be_asked_for_as_a_stream(self, speaker: Speaker) -> None:
+        answer = speaker.post(stream=True, stream_format="sse")
+        assert read_events(answer.content)[-1]["type"] == "speech.audio.done"
+        assert speaker.post(stream_format="audio").content == speaker.post().content
+
+    def test_usage_counts_every_attempt(self, speaker: Speaker) -> None:
+        answer = speaker.post(stream_format="sse")
+        # The voice and 9 phonemes; 9 frames of 7 tokens and a stop.
+        done = {"type": "speech.audio.done", "degraded_chunks": []}
+        assert read_events(answer.content)[-1] == {
+            **done,
+            "usage": {"input_tokens": 10, "output_tokens": 64, "total_tokens": 74},
+        }
+        speaker.server.engine.enqueue(short_script(0))
+        answer = speaker.post(stream_format="sse")
+        assert read_events(answer.content)[-1] == {
+            **done,
+            "usage": {"input_tokens": 10, "output_tokens": 65, "total_tokens": 75},
+        }
+
+    def test_a_chunk_that_was_heard_before_it_failed(self, speaker: Speaker) -> None:
+        """What was heard cannot be taken back: it is played to its end and named."""
+        speaker.server.engine.enqueue(endless_script(20))
+        *deltas, done = read_events(speaker.post(LONG_TEXT, stream_format="sse").content)
+        assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
+        assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [0])
+        assert len(speaker.server.engine.requests) == 4
+
+    def test_a_chunk_that_went_on_after_it_had_failed(self, speaker: Speaker) -> None:
+        """It ended where the engine had failed, and the rest of its text was missing."""
+        whole = speaker.post(LONG_TEXT, stream=False, response_format="pcm").content
+        failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=20 * 7)
+        speaker.server.engine.enqueue(failing)
+        answer = speaker.post(LONG_TEXT, stream_format="sse", response_format="pcm")
+        *deltas, done = read_events(answer.content)
+        assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == whole
+        assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [])
+
+
+def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Of the requests that have ended, as their one line in the log tells."""
+    lines = [record.getMessage() for record in caplog.records]
+    words = [word for line in lines for word in line.split()]
+    return [word.partition("=")[2] for word in words if word.startswith("outcome=")]
+
+
+@pytest.mark.anyio
+class TestWhileItIsMade:
+    @pytest.mark.parametrize("stream_format", ["audio", "sse"])
+    @pytest.mark.parametrize("name", MEDIA_TYPES)
+    async def test_sound_is_sent_before_it_is_all_there(
+        self, name: str, stream_format: str
+    ) -> None:
+        async with open_stage() as stage:
+            gate = asyncio.Event()
+            stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
+            fields = {"response_format": name, "stream": True, "stream_format": stream_format}
+            call, task = stage.begin(**fields)
+            # More than the header of any format.
+            await wait_for(lambda: len(call.body) > 1000)
+            assert stage.server.engine.num_active == 1
+            assert call.sent[0]["status"] == 200
+            early = call.body
+            gate.set()
+            await task
+            assert call.is_whole
+            again, task = stage.begin(**fields)
+            await task
+            assert again.body == call.body
+            assert call.body.startswith(early)
+            assert len(call.body) > 2 * len(early)
+
+    async def test_a_file_is_not(self) -> None:
+        async with open_stage() as stage:
+            gate = asyncio.Event()
+            stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
+            call, task = stage.begin(stream=False)
+            await wait_for(lambda: len(stage.server.engine.requests) == 1)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert call.sent == []
+            gate.set()
+            await task
+            assert call.is_whole
+
+    async def test_the_first_chunk_does_not_wait_for_the_second(self) -> None:
+        async with open_stage() as stage:
+            gate, engine = asyncio.Event(), stage.server.engine
+            held = replace(short_script(40), gate=gate)
+            engine.enqueue(short_script(40), held, held, held)
+            call, task = stage.begin(input=LONG_TEXT)
+            await wait_for(lambda: len(call.body) == 40 * 4096 and engine.num_active == 3)
+            gate.set()
+            await task
+            assert call.is_whole
+
+    async def test_a_failure_in_the_middle_leaves_the_body_unfinished(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A rival ends the body as if it were whole: half a sentence, and nobody is told."""
+        dying = Script(speech_ids(30), error=EngineDead("the speech engine has died"), fail_at=140)
+        async with open_stage() as stage:
+            with caplog.at_level(logging.INFO, logger="orpheus_server"):
+                stage.server.engine.enqueue(dying)
+                call, task = stage.begin()
+                await task
+            assert call.sent[0]["status"] == 200
+            assert len(call.body) > 4096
+            assert not call.is_whole
+            assert outcomes(caplog) == ["failed"]
+            request_id = dict(call.sent[0]["headers"])[b"x-request-id"].decode()
+            assert f"request={request_id} failed: the speech engine has died" in caplog.text
+
+    async def test_a_failure_in_the_middle_of_events_is_one(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It was counted as done in the log."""
+        dying = Script(speech_ids(30), error=EngineDead("the speech engine has died"), fail_at=140)
+        async with open_stage() as stage:
+            with caplog.at_level(logging.INFO, logger="orpheus_server"):
+                stage.server.engine.enqueue(dying)
+                call, task = stage.begin(stream_format="sse")
+                await task
+            assert call.is_whole
+            *deltas, last = read_events(call.body)
+            assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
+            assert last == {
+                "error": {
+                    "message": "the speech engine has died",
+                    "type": "service_unavailable_error",
+                    "param": None,
+                    "code": "engine_unavailable",
+                }
+            }
+            assert outcomes(caplog) == ["failed"]
+
+    async def test_heard_and_then_failed_and_no_second_best_wanted(self) -> None:
+        settings = Settings(tts_on_failure="error")
+        async with open_stage(settings) as stage:
+            stage.server.engine.enqueue(endless_script(20), endless_script(20))
+            call, task = stage.begin()
+            await task
+            assert (call.sent[0]["status"], call.is_whole) == (200, False)
+            call, task = stage.begin(stream_format="sse")
+            await task
+            error = read_events(call.body)[-1]["error"]
+            assert error["code"] == "generation_failed"
+            assert error["message"].startswith("part 1 of the text could not be spoken in 1 ")
+
+    async def test_a_bug_of_ours_in_the_middle(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It was counted as a caller who had left."""
+        broken = Script(speech_ids(30), error=ValueError("a bug"), fail_at=140)
+        async with open_stage() as stage:
+            with caplog.at_level(logging.INFO, logger="orpheus_server"):
+                stage.server.engine.enqueue(broken)
+                call, task = stage.begin()
+                with pytest.raises(ValueError, match="a bug"):
+                    await task
+            assert not call.is_whole
+            assert outcomes(caplog) == ["failed"]
+            assert "failed unexpectedly" in caplog.text
+
+    @pytest.mark.parametrize("num_free_frames", [0, 10])
+    @pytest.mark.parametrize("stream_format", ["audio", "sse"])
+    async def test_a_caller_who_leaves(
+        self, caplog: pytest.LogCaptureFixture, stream_format: str, num_free_frames: int
+    ) -> None:
+        """Before the first bytes and after them: all three generations are aborted."""
+        async with open_stage() as stage:
+            engine, gate = stage.server.engine, asyncio.Event()
+            speech = Script(speech_ids(60), hangs_at_end=True)
+            held = held_script(speech, gate, num_free_frames=num_free_frames)
+            engine.enqueue(held, held, held, held)
+            with caplog.at_level(logging.INFO, logger="orpheus_server"):
+                call, task = stage.begin(input=LONG_TEXT, stream_format=stream_format)
+                await wait_for(lambda: engine.num_active == LIVE_LOOK_AHEAD)
+                if num_free_frames:
+                    await wait_for(lambda: len(call.body) > 4096)
+                call.leave()
+                await task
+            assert (engine.num_active, engine.num_aborted) == (0, LIVE_LOOK_AHEAD)
+            assert call.sent[0]["status"] == (200 if num_free_frames else 499)
+            assert call.is_whole is (num_free_frames == 0)
+            assert outcomes(caplog) == ["caller_left"]
+
+    async def test_a_caller_who_reads_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        """No more is made than a few chunks, however long the text."""
+        async with open_stage() as stage:
+            engine = stage.server.engine
+            with caplog.at_level(logging.INFO, logger="orpheus_server"):
+                call, task = stage.begin(input=LONG_TEXT * 20)
+                await wait_for(lambda: len(call.sent) == 2)
+                call.reads.clear()
+                num_sent = len(call.sent)
+                await wait_for(lambda: len(engine.requests) >= LIVE_LOOK_AHEAD)
+                await wait_for(lambda: engine.num_active == 0)
+                for _ in range(500):
+                    await asyncio.sleep(0)
+                assert len(engine.requests) <= LIVE_LOOK_AHEAD + 1
+                assert len(call.sent) <= num_sent + 1
+                call.leave()
+                await task
+            assert outcomes(caplog) == ["caller_left"]
+
+    async def test_the_server_ends_in_the_middle(self, caplog: pytest.LogCaptureFixture) -> None:
+        async with open_stage() as stage:
+            gate = asyncio.Event()
+            stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
+            with caplog.at_level(logging.INFO, logger="orpheus_server"):
+                call, task = stage.begin()
+                await wait_for(lambda: len(call.body) > 4096)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert stage.server.engine.num_aborted == 1
+            assert outcomes(caplog) == ["failed"]
+
+    async def test_one_line_when_it_is_done(self, caplog: pytest.LogCaptureFixture) -> None:
+        async with open_stage() as stage:
+            for stream in (True, False):
+                caplog.clear()
+                with caplog.at_level(logging.INFO, logger="orpheus_server"):
+                    _, task = stage.begin(stream=stream)
+                    await task
+                (line,) = [
+                    record.getMessage() for record in caplog.records if record.levelname == "INFO"
+                ]
+                assert " outcome=done voice=rms format=pcm chunks=1 attempts=1 degraded=0 " in line
+                assert " tokens=211 audio_sec=2.56 " in line

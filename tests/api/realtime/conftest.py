@@ -1,0 +1,23 @@
+"""A session over the fakes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from orpheus_server.settings import Settings
+from tests.support.app import FakeServer
+from tests.support.realtime import Session, open_session
+from tests.support.served import ServedFakes
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with open_session(FakeServer()) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[ServedFakes]:
+    # Before the environment of a test is cleaned, so without reading it.
+    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+        yield served

@@ -1,0 +1,239 @@
+"""What can be told of a chat completion before a model is asked."""
+
+from typing import Any
+
+import pytest
+from httpx2 import Response
+from pydantic import SecretStr
+
+from orpheus_server.chat.transcripts import Transcripts
+from orpheus_server.interfaces import ChatMessage
+from orpheus_server.settings import Settings
+from tests.support.app import FakeServer, VirtualClock
+from tests.support.completions import (
+    PATH,
+    SPOKEN,
+    TEXT,
+    USER,
+    Talker,
+    audio_deltas,
+    audio_of,
+    chat_model,
+    read_events,
+)
+
+PICTURE = [{"type": "image_url", "image_url": {"url": "data:,"}}]
+SAID = {"role": "assistant", "content": "Yes."}
+WRONG: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
+    "no messages": ({"messages": []}, 400, "messages", "invalid_value"),
+    "messages missing": ({"messages": None}, 400, "messages", "invalid_value"),
+    "not the user's": ({"messages": [USER, SAID]}, 400, "messages", "invalid_value"),
+    "nothing said": (
+        {"messages": [USER, {"role": "user", "content": " "}]},
+        *(400, "messages", "invalid_value"),
+    ),
+    "no content": ({"messages": [{"role": "user"}]}, 400, "messages", "invalid_value"),
+    "a number": (
+        {"messages": [{"role": "user", "content": 1}]},
+        *(400, "messages", "invalid_value"),
+    ),
+    "no text in a part": (
+        {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+        *(400, "messages", "invalid_value"),
+    ),
+    "a picture": (
+        {"messages": [{"role": "user", "content": PICTURE}]},
+        *(400, "messages", "unsupported_value"),
+    ),
+    "a refusal of the user's": (
+        {"messages": [{"role": "user", "content": [{"type": "refusal", "refusal": "No"}]}]},
+        *(400, "messages", "unsupported_value"),
+    ),
+    "a tool's answer": (
+        {"messages": [{"role": "tool", "content": "1"}, USER]},
+        *(400, "messages", "invalid_value"),
+    ),
+    "a tool's call": (
+        {"messages": [{"role": "assistant", "tool_calls": [{}]}, USER]},
+        *(400, "messages", "unsupported_value"),
+    ),
+    "unknown audio": (
+        {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}, USER]},
+        *(400, "messages", "audio_not_found"),
+    ),
+    "model": ({"model": "gpt-4"}, 404, "model", "model_not_found"),
+    "the voice's model": ({"model": "tts-1"}, 404, "model", "model_not_found"),
+    "only audio": ({"modalities": ["audio"]}, 400, "modalities", "unsupported_value"),
+    "no modality": ({"modalities": []}, 400, "modalities", "unsupported_value"),
+    "a strange one": ({"modalities": ["text", "x"]}, 400, "modalities", "unsupported_value"),
+    "no audio": (
+        {"modalities": ["text", "audio"]},
+        *(400, "audio", "missing_required_parameter"),
+    ),
+    "no voice": (
+        {**SPOKEN, "audio": {"format": "wav"}},
+        *(400, "audio", "missing_required_parameter"),
+    ),
+    "no format": (
+        {**SPOKEN, "audio": {"voice": "alloy"}},
+        *(400, "audio", "missing_required_parameter"),
+    ),
+    "voice": (
+        {**SPOKEN, "audio": {"voice": "x", "format": "wav"}},
+        *(400, "audio", "voice_not_found"),
+    ),
+    "format": (
+        {**SPOKEN, "audio": {"voice": "alloy", "format": "ogg"}},
+        *(400, "audio", "unsupported_value"),
+    ),
+    "our name of pcm16": (
+        {**SPOKEN, "audio": {"voice": "alloy", "format": "pcm"}},
+        *(400, "audio", "unsupported_value"),
+    ),
+    "a streamed file": (
+        {**SPOKEN, "audio": {"voice": "alloy", "format": "wav"}, "stream": True},
+        *(400, "audio", "unsupported_value"),
+    ),
+    "two answers": ({"n": 2}, 400, "n", "unsupported_value"),
+    "no answer": ({"n": 0}, 400, "n", "unsupported_value"),
+    "logprobs": ({"logprobs": True}, 400, "logprobs", "unsupported_value"),
+    "tools": ({"tools": [{}]}, 400, "tools", "unsupported_value"),
+    "functions": ({"functions": [{}]}, 400, "functions", "unsupported_value"),
+    "response_format": (
+        {"response_format": {"type": "json_object"}},
+        *(400, "response_format", "unsupported_value"),
+    ),
+    "five stops": ({"stop": ["a"] * 5}, 400, "stop", "invalid_value"),
+    "hot": ({"temperature": 2.1}, 400, "temperature", "invalid_value"),
+    "a string": ({"temperature": "1"}, 400, "temperature", "invalid_value"),
+    "top_p": ({"top_p": 1.1}, 400, "top_p", "invalid_value"),
+    "presence": ({"presence_penalty": 2.5}, 400, "presence_penalty", "invalid_value"),
+    "frequency": ({"frequency_penalty": -3}, 400, "frequency_penalty", "invalid_value"),
+    "no tokens": ({"max_tokens": 0}, 400, "max_tokens", "invalid_value"),
+    "half a token": (
+        {"max_completion_tokens": 1.5},
+        *(400, "max_completion_tokens", "invalid_value"),
+    ),
+    "stream": ({"stream": 1}, 400, "stream", "invalid_value"),
+    "seed": ({"seed": 2**63}, 400, "seed", "invalid_value"),
+}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("name", WRONG)
+    def test_what_is_wrong(self, talker: Talker, name: str) -> None:
+        fields, status, param, code = WRONG[name]
+        answer = talker.client.post(PATH, json={"messages": [USER], **fields})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"], error["code"]) == (status, param, code)
+        assert error["type"] == "invalid_request_error"
+        assert answer.headers["x-should-retry"] == "false"
+        # Validated before anything was asked of anybody.
+        assert talker.chat.requests == []
+        assert talker.server.runtime.reply_slots.num_taken == 0
+
+    def test_messages_tell_what_to_do(self, talker: Talker) -> None:
+        def message(*messages: Any, status: int = 400, **fields: Any) -> str:
+            return str(talker.error(status, *messages, **fields)["message"])
+
+        assert message(model="gpt-4", status=404) == (
+            "The model 'gpt-4' is not served here. Known are: scripted, gpt-audio, gpt-audio-mini, "
+            "gpt-4o-audio-preview, gpt-4o-mini-audio-preview."
+        )
+        wav = {"voice": "alloy", "format": "wav"}
+        assert message(stream=True, **{**SPOKEN, "audio": wav}) == (
+            "With stream=true the only format is pcm16, not wav."
+        )
+        assert message({"role": "assistant", "audio": {"id": "audio_1"}}, USER) == (
+            "messages[0]: the audio 'audio_1' is not known here, or has expired. Send its "
+            "transcript as the content instead."
+        )
+        assert message(USER, {"role": "tool", "content": ""}) == (
+            "messages[1]: the role 'tool' is not supported. Supported are: system, developer, "
+            "user, assistant."
+        )
+
+    @pytest.mark.parametrize("model", [None, "scripted", "gpt-audio", "gpt-4o-mini-audio-preview"])
+    def test_names_of_the_model(self, talker: Talker, model: str | None) -> None:
+        assert talker.post(model=model).json()["model"] == "scripted"
+
+    def test_ten_thousand_turns_are_taken(self, talker: Talker) -> None:
+        """It is the model that leaves out what it has no room for; 1.4 MB are not enough."""
+        turns = [
+            {"role": "user", "content": "x" * 200},
+            {"role": "assistant", "content": "y" * 200},
+        ]
+        assert talker.post(*turns * 5000, USER).status_code == 200
+        assert len(talker.chat.requests[0].messages) == 10_001
+
+    def test_more_than_twenty_thousand_are_not(self, talker: Talker) -> None:
+        error = talker.error(400, *[USER] * 20_001)
+        assert (error["param"], error["code"]) == ("messages", "invalid_value")
+        assert talker.post(*[USER] * 20_000).status_code == 200
+
+    def test_a_body_has_its_limit(self, talker: Talker) -> None:
+        answer = talker.post({"role": "user", "content": "x" * (4 << 20)})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+
+    @pytest.mark.parametrize("model", [None, "gpt-4"])
+    def test_without_a_language_model(self, model: str | None) -> None:
+        with FakeServer().client() as client:
+            answer = client.post(PATH, json={"messages": [USER], "model": model})
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")
+        assert answer.json()["error"]["code"] == "llm_not_configured"
+
+    @pytest.mark.parametrize("fields", [{}, SPOKEN])
+    def test_while_it_loads(self, fields: dict[str, Any]) -> None:
+        with FakeServer(chat=chat_model(), is_loaded=False).client() as client:
+            answer = client.post(PATH, json={"messages": [USER], **fields})
+            assert client.post(PATH, json={"messages": []}).status_code == 400
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["error"]["code"] == "engine_unavailable"
+
+
+class TestFollowUps:
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_the_sound_stands_for_its_text(self, talker: Talker, stream: bool) -> None:
+        answer = talker.spoken(stream=stream)
+        events = audio_deltas(read_events(answer.content)) if stream else [audio_of(answer)]
+        said = {"role": "assistant", "content": None, "audio": {"id": events[0]["id"]}}
+        assert talker.spoken(USER, said, USER).status_code == 200
+        assert talker.chat.requests[-1].messages[1:] == (
+            ChatMessage("user", "Good morning!"),
+            ChatMessage("assistant", TEXT),
+            ChatMessage("user", "Good morning!"),
+        )
+        # What somebody wrote is what they mean.
+        assert talker.post(USER, {**said, "content": "No."}, USER).status_code == 200
+        assert talker.chat.requests[-1].messages[1] == ChatMessage("assistant", "No.")
+
+    def test_it_expires(self, talker: Talker) -> None:
+        clock = VirtualClock()
+        talker.server.runtime.transcripts = Transcripts(clock=clock)
+        audio = audio_of(talker.spoken())
+        said = {"role": "assistant", "audio": {"id": audio["id"]}}
+        assert audio["expires_at"] == 3700
+        clock.now_sec = 3700
+        assert talker.error(400, said, USER)["code"] == "audio_not_found"
+
+    def test_others_do_not_know_it(self) -> None:
+        """Whoever saw an id could have what was said told again."""
+        settings = Settings(api_keys=SecretStr("anna:key-of-anna,ben:key-of-ben"))
+        with FakeServer(settings=settings, chat=chat_model()).client() as client:
+
+            def post(name: str, *messages: Any) -> Response:
+                headers = {"authorization": f"Bearer key-of-{name}"}
+                body = {"messages": [*messages, USER], **SPOKEN}
+                return client.post(PATH, headers=headers, json=body)
+
+            said = {"role": "assistant", "audio": {"id": audio_of(post("anna"))["id"]}}
+            assert post("ben", said).json()["error"]["code"] == "audio_not_found"
+            assert post("anna", said).status_code == 200
+
+    def test_an_id_cannot_be_named_without_end(self, talker: Talker) -> None:
+        """A short id stands for a long text: one request would have filled the memory."""
+        runtime = talker.server.runtime
+        runtime.transcripts.keep("127.0.0.1", "audio_1", "x" * 100_000)
+        said = {"role": "assistant", "audio": {"id": "audio_1"}}
+        assert talker.post(*[said] * 40, USER).status_code == 200
+        assert talker.error(400, *[said] * 41, USER)["code"] == "invalid_value"

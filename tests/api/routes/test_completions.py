@@ -1,0 +1,459 @@
+"""`POST /v1/chat/completions`: what is accepted, what reaches both models, how it is answered."""
+
+import asyncio
+import base64
+import io
+import json
+import logging
+import wave
+from typing import Any
+
+import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from orpheus_server.chat.system_prompt import voice_prompt
+from orpheus_server.errors import (
+    ChatModelAway,
+    ChatModelFailed,
+    EngineDead,
+    OrpheusError,
+    RequestError,
+)
+from orpheus_server.fakes import ReplyScript, Script
+from orpheus_server.interfaces import ChatMessage, ReplyOptions
+from orpheus_server.settings import Settings
+from tests.support.app import POCKET, FakeServer, endless_script
+from tests.support.completions import (
+    FIRST,
+    NUM_FRAMES,
+    PATH,
+    SPOKEN,
+    TEXT,
+    TEXTS,
+    USER,
+    Talker,
+    assert_nothing_is_held,
+    audio_deltas,
+    audio_of,
+    chat_model,
+    joined,
+    outcomes,
+    read_events,
+)
+
+
+def usage(num_text: int, num_audio: int = 0) -> dict[str, Any]:
+    return {
+        "prompt_tokens": 5,
+        "completion_tokens": num_text + num_audio,
+        "total_tokens": 5 + num_text + num_audio,
+        "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": 0, "text_tokens": 5},
+        "completion_tokens_details": {
+            "text_tokens": num_text,
+            "audio_tokens": num_audio,
+            "reasoning_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+class TestText:
+    @pytest.mark.parametrize("path", [PATH, "/chat/completions"])
+    def test_the_whole_answer(self, talker: Talker, path: str) -> None:
+        answer = talker.client.post(path, json={"messages": [USER]})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        key = answer.headers["x-request-id"].removeprefix("req_")
+        body = answer.json()
+        assert abs(body.pop("created") - talker.server.runtime.started_at) < 3600
+        assert body == {
+            "id": f"chatcmpl-{key}",
+            "object": "chat.completion",
+            "model": "scripted",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {
+                        "role": "assistant",
+                        "content": TEXT,
+                        "refusal": None,
+                        "annotations": [],
+                        "audio": None,
+                    },
+                    "logprobs": None,
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": usage(5),
+        }
+        assert not [name for name in answer.headers if name.startswith("x-orpheus-")]
+        assert talker.server.engine.requests == []
+
+    @pytest.mark.parametrize("include_usage", [None, False, True])
+    def test_the_same_in_events(self, talker: Talker, include_usage: bool | None) -> None:
+        answer = talker.post(stream=True, stream_options={"include_usage": include_usage})
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert answer.headers["x-accel-buffering"] == "no"
+        events = read_events(answer.content)
+        created = events[0]["created"]
+        head = {
+            "id": f"chatcmpl-{answer.headers['x-request-id'].removeprefix('req_')}",
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": "scripted",
+        }
+        tail = {"usage": None} if include_usage else {}
+        first = {"role": "assistant", "content": "", "refusal": None}
+        deltas = [first, *({"content": text} for text in TEXTS)]
+        choices = [
+            {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
+            for delta in deltas
+        ]
+        choices.append({"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"})
+        last = [{**head, "choices": [], "usage": usage(5)}] if include_usage else []
+        assert events == [*({**head, "choices": [each], **tail} for each in choices), *last]
+
+    def test_messages_as_the_model_gets_them(self, talker: Talker) -> None:
+        parts = [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
+        answer = talker.post(
+            {"role": "user", "content": "Hi.", "name": "anna"},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}, *parts]},
+            {"role": "assistant", "content": None, "refusal": "No.", "tool_calls": None},
+            {"role": "developer", "content": "Be brief."},
+            {"role": "system", "content": parts[:1]},
+            {"role": "user", "content": parts},
+        )
+        assert answer.status_code == 200
+        assert talker.chat.requests[0].messages == (
+            ChatMessage("system", "Be brief.\n\nOne."),
+            ChatMessage("user", "Hi."),
+            ChatMessage("assistant", "One.\nTwo."),
+            ChatMessage("user", "One.\nTwo."),
+        )
+
+    def test_text_alone_has_no_prompt_of_ours(self, talker: Talker) -> None:
+        """It tells to write for ears."""
+        talker.post()
+        assert talker.chat.requests[0].messages == (ChatMessage("user", "Good morning!"),)
+
+    def test_options_reach_the_model(self, talker: Talker) -> None:
+        talker.post(
+            temperature=0,
+            top_p=1,
+            presence_penalty=-2,
+            frequency_penalty=1.5,
+            max_completion_tokens=7,
+            max_tokens=9,
+            stop=["END", "", "##"],
+            seed=-3,
+        )
+        talker.post(max_tokens=9, stop="END", temperature=2.0)
+        talker.post(**dict.fromkeys(OPTIONAL))
+        first, second, third = [request.options for request in talker.chat.requests]
+        assert first == ReplyOptions(0.0, 1.0, 7, -3, -2.0, 1.5, ("END", "##"))
+        assert second == ReplyOptions(2.0, None, 9, None, 0.0, 0.0, ("END",))
+        assert third == ReplyOptions()
+
+    def test_it_ends_before_a_stop_string(self, talker: Talker) -> None:
+        answer = talker.post(stop=[" sentence"]).json()["choices"][0]
+        assert answer["message"]["content"] == "Hello there, this is one"
+        assert answer["finish_reason"] == "stop"
+        talker.chat.enqueue(ReplyScript(("Hello",), finish_reason="length"))
+        assert talker.post().json()["choices"][0]["finish_reason"] == "length"
+
+    def test_an_empty_answer(self, talker: Talker) -> None:
+        talker.chat.enqueue(ReplyScript(()), ReplyScript(()))
+        assert talker.post().json()["choices"][0]["message"]["content"] == ""
+        events = read_events(talker.post(stream=True).content)
+        assert [event["choices"][0]["delta"] for event in events] == [
+            {"role": "assistant", "content": "", "refusal": None},
+            {},
+        ]
+
+
+OPTIONAL = (
+    *("model", "modalities", "audio", "stream", "stream_options", "max_completion_tokens"),
+    *("max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop"),
+    *("seed", "n", "logprobs", "tools", "functions", "response_format"),
+)
+
+
+class TestSpoken:
+    def test_a_file_with_true_sizes(self, talker: Talker) -> None:
+        """A stream's header tells Python's `wave` of two gigabytes that are not there."""
+        answer = talker.spoken(audio={"voice": {"id": "slt"}, "format": "wav"})
+        body = answer.json()
+        (choice,) = body["choices"]
+        audio = choice["message"].pop("audio")
+        assert choice == {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": None,
+                "refusal": None,
+                "annotations": [],
+            },
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+        num_audio = sum(7 * num_frames + 1 for num_frames in NUM_FRAMES)
+        assert body["usage"] == usage(5, num_audio)
+        key = answer.headers["x-request-id"].removeprefix("req_")
+        assert (body["id"], audio["id"]) == (f"chatcmpl-{key}", f"audio_{key}")
+        assert audio["transcript"] == TEXT
+        assert audio["expires_at"] - body["created"] in (3600, 3601)
+        data = base64.b64decode(audio["data"])
+        with wave.open(io.BytesIO(data)) as file:
+            assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
+            assert file.getnframes() == sum(NUM_FRAMES) * 2048
+            assert len(data) == 44 + 2 * file.getnframes()
+        # The second voice of the bundled checkpoint.
+        assert {each.prompt_token_ids[1] for each in talker.server.engine.requests} == {6}
+        own = [name for name in answer.headers if name.startswith("x-orpheus-")]
+        assert own == ["x-orpheus-queue-ms"]
+
+    @pytest.mark.parametrize(
+        ("name", "start"),
+        [("mp3", b"\xff\xf3"), ("aac", b"\xff\xf1"), ("flac", b"fLaC"), ("opus", b"OggS")],
+    )
+    def test_formats(self, talker: Talker, name: str, start: bytes) -> None:
+        audio = audio_of(talker.spoken(audio={"voice": "alloy", "format": name}))
+        data = base64.b64decode(audio["data"])
+        assert data.startswith(start)
+        assert len(data) > 10_000
+
+    @pytest.mark.parametrize("modalities", [["text", "audio"], ["audio", "text"]])
+    def test_events_are_the_file(self, talker: Talker, modalities: list[str]) -> None:
+        whole = base64.b64decode(audio_of(talker.spoken(seed=4))["data"])
+        answer = talker.spoken(
+            seed=4, modalities=modalities, stream=True, stream_options={"include_usage": True}
+        )
+        *events, finish, last = read_events(answer.content)
+        first, *deltas, end = audio_deltas(events)
+        audio_id = f"audio_{answer.headers['x-request-id'].removeprefix('req_')}"
+        assert events[0]["choices"][0] == {
+            "index": 0,
+            "delta": {
+                "role": "assistant",
+                "content": None,
+                "refusal": None,
+                "audio": {"id": audio_id, "transcript": ""},
+            },
+            "logprobs": None,
+            "finish_reason": None,
+        }
+        assert first == {"id": audio_id, "transcript": ""}
+        assert {tuple(delta) for delta in deltas} == {("transcript",), ("data",)}
+        text, data = joined(deltas)
+        assert (text, data) == (TEXT, whole)
+        assert len(data) == sum(NUM_FRAMES) * 4096
+        assert all(
+            len(base64.b64decode(each["data"])) % 2 == 0 for each in deltas if "data" in each
+        )
+        assert list(end) == ["expires_at"]
+        assert end["expires_at"] - events[0]["created"] in (3600, 3601)
+        assert finish["choices"][0]["delta"] == {}
+        assert finish["choices"][0]["finish_reason"] == "stop"
+        num_audio = sum(7 * num_frames + 1 for num_frames in NUM_FRAMES)
+        assert (last["choices"], last["usage"]) == ([], usage(5, num_audio))
+
+    def test_the_prompt_of_the_voice_and_whose_own_replaces_it(self, talker: Talker) -> None:
+        voice = POCKET.default_voice
+        own = voice_prompt(language=voice.language, tags=POCKET.tags_of(voice))
+        talker.spoken()
+        talker.spoken({"role": "developer", "content": "Sing."}, USER)
+        first, second = talker.chat.requests
+        assert first.messages == (ChatMessage("system", own), ChatMessage("user", USER["content"]))
+        assert second.messages[0] == ChatMessage("system", "Sing.")
+
+    def test_the_seed_is_of_both_models(self, talker: Talker) -> None:
+        talker.spoken(seed=7, temperature=1.5)
+        assert talker.chat.requests[0].options == ReplyOptions(temperature=1.5, seed=7)
+        first = talker.server.engine.requests[0]
+        assert first.seed is not None
+        # The temperature is the language model's; the voice keeps its own.
+        assert first.sampling == talker.server.runtime.default_sampling
+
+    @pytest.mark.parametrize("name", ["wav", "mp3", "aac", "flac", "opus", "pcm16"])
+    def test_nothing_to_speak(self, talker: Talker, name: str) -> None:
+        talker.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
+        answer = talker.spoken(audio={"voice": "alloy", "format": name})
+        assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        audio = audio_of(answer)
+        assert audio["transcript"] == "\N{GRINNING FACE}"
+        assert len(base64.b64decode(audio["data"])) < 400
+        assert answer.json()["usage"] == usage(1)
+        assert talker.server.engine.requests == []
+
+    def test_nothing_to_speak_in_events(self, talker: Talker) -> None:
+        talker.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
+        events = read_events(talker.spoken(stream=True).content)
+        keys = [list(delta) for delta in audio_deltas(events)]
+        assert keys == [["id", "transcript"], ["transcript"], ["expires_at"]]
+        assert events[-1]["choices"][0]["finish_reason"] == "stop"
+
+    def test_second_best_is_told(self, talker: Talker) -> None:
+        talker.server.engine.enqueue(*[endless_script(5)] * 14)
+        answer = talker.spoken()
+        assert (answer.status_code, answer.headers["x-orpheus-degraded-chunks"]) == (200, "2")
+
+
+class TestHeaders:
+    def test_ignored_fields_are_named(self, talker: Talker) -> None:
+        answer = talker.post(
+            user="anna",
+            metadata={"a": "b"},
+            store=False,
+            reasoning_effort="low",
+            audio={"voice": "nobody", "format": "wav"},
+            tools=[],
+            functions=[],
+            logprobs=False,
+            n=1,
+            response_format={"type": "text"},
+        )
+        assert answer.status_code == 200
+        assert answer.headers["x-orpheus-ignored-fields"] == (
+            "audio, user, metadata, store, reasoning_effort"
+        )
+        answer = talker.spoken(stream=True, service_tier="auto")
+        assert answer.headers["x-orpheus-ignored-fields"] == "service_tier"
+
+    def test_those_that_another_field_leaves_without_effect(self, talker: Talker) -> None:
+        """They were passed over in silence."""
+        usage = {"include_usage": True}
+        answer = talker.post(stream_options=usage, max_tokens=5, max_completion_tokens=6)
+        assert answer.headers["x-orpheus-ignored-fields"] == "stream_options, max_tokens"
+        answer = talker.post(stream=True, stream_options=usage, max_tokens=5)
+        assert "x-orpheus-ignored-fields" not in answer.headers
+
+
+class TestFailures:
+    """Before there is anything to hear or to read, a failure has a status, streamed or not."""
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
+    @pytest.mark.parametrize(
+        ("error", "status", "code", "headers"),
+        [
+            (ChatModelFailed("it broke"), 502, "llm_failed", {}),
+            (ChatModelAway("it is away"), 503, "llm_unavailable", {"retry-after": "10"}),
+            (EngineDead("it died"), 503, "engine_unavailable", {"retry-after": "30"}),
+            (
+                RequestError("too long", param="messages", code="context_length_exceeded"),
+                *(400, "context_length_exceeded", {"x-should-retry": "false"}),
+            ),
+        ],
+        ids=["failed", "away", "dead", "refused"],
+    )
+    def test_of_the_language_model(
+        self,
+        talker: Talker,
+        error: OrpheusError,
+        status: int,
+        code: str,
+        headers: dict[str, str],
+        fields: dict[str, Any],
+        stream: bool,
+    ) -> None:
+        talker.chat.enqueue(ReplyScript((), error=error))
+        answer = talker.post(stream=stream, **fields)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        assert answer.json()["error"]["message"] == str(error)
+        assert headers.items() <= dict(answer.headers).items()
+        assert_nothing_is_held(talker.server)
+
+    @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
+    def test_in_the_middle_of_an_answer_in_one_piece(
+        self, talker: Talker, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        talker.chat.enqueue(ReplyScript(TEXTS, error=ChatModelFailed("it broke")))
+        with caplog.at_level(logging.INFO, logger="orpheus_server"):
+            error = talker.error(502, **fields)
+        assert error["code"] == "llm_failed"
+        assert outcomes(caplog) == ["failed"]
+        assert " failed: it broke" in caplog.text
+        assert "morning" not in caplog.text
+        assert "sentence" not in caplog.text.replace("sentences=", "").replace("sentence_mean", "")
+
+    def test_of_the_voice(self, talker: Talker) -> None:
+        talker.server.engine.enqueue(Script((), error=EngineDead("the speech engine has died")))
+        error = talker.error(503, **SPOKEN)
+        assert (error["code"], error["message"]) == (
+            "engine_unavailable",
+            "the speech engine has died",
+        )
+        # Text needs no voice.
+        assert talker.post().status_code == 200
+
+    def test_text_behind_which_it_failed_is_an_event(self, talker: Talker) -> None:
+        talker.chat.enqueue(ReplyScript(TEXTS[:2], error=ChatModelFailed("it broke")))
+        answer = talker.post(stream=True)
+        assert answer.status_code == 200
+        *events, last, rest = answer.content.decode().split("\n\n")
+        assert (len(events), rest) == (3, "")
+        assert json.loads(last.removeprefix("data: ")) == {
+            "error": {
+                "message": "it broke",
+                "type": "server_error",
+                "param": None,
+                "code": "llm_failed",
+            }
+        }
+
+    def test_sentences_that_were_whole_are_heard_before_it(self, talker: Talker) -> None:
+        """They were lost: the text's failure ended the sound of what stood before it."""
+        talker.chat.enqueue(ReplyScript(TEXTS[:4], error=ChatModelFailed("it broke")))
+        answer = talker.spoken(stream=True)
+        *events, last, rest = answer.content.decode().split("\n\n")
+        assert '"error"' in last
+        deltas = audio_deltas([json.loads(event.removeprefix("data: ")) for event in events])
+        text, data = joined(deltas)
+        assert text == "".join(TEXTS[:4])
+        assert len(data) == NUM_FRAMES[0] * 4096
+        said = {"role": "assistant", "audio": {"id": deltas[0]["id"]}}
+        assert talker.post(said, USER).status_code == 200
+        assert talker.chat.requests[-1].messages[0] == ChatMessage("assistant", FIRST)
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
+    def test_a_request_has_its_time(self, fields: dict[str, Any], stream: bool) -> None:
+        gate = asyncio.Event()
+        chat = chat_model(gate=gate)
+        settings = Settings(tts_request_timeout_sec=0.05)
+        with FakeServer(settings=settings, chat=chat).client() as client:
+            body = {"messages": [USER], "stream": stream, **fields}
+            answer = client.post(PATH, json=body)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (504, "timeout")
+        assert error["message"] == "The request took longer than 0.05 s, which is the limit."
+        assert (chat.num_active, chat.num_aborted) == (0, 1)
+
+    def test_a_bug_of_ours(self, talker: Talker) -> None:
+        talker.server.engine.enqueue(Script((), error=ValueError("/secret/path")))
+        assert talker.error(500, **SPOKEN)["code"] == "internal_error"
+        assert_nothing_is_held(talker.server)
+
+
+class TestShapes:
+    """What the SDK's own types say, without what they tolerate."""
+
+    @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
+    def test_one_piece(self, talker: Talker, fields: dict[str, Any]) -> None:
+        answer = talker.post(**fields)
+        parsed = ChatCompletion.model_validate_json(answer.content, strict=True)
+        assert parsed.model_extra == {}
+        assert parsed.choices[0].message.model_extra == {}
+        assert parsed.to_dict(exclude_unset=True) == answer.json()
+        audio = parsed.choices[0].message.audio
+        assert (audio.transcript if audio else parsed.choices[0].message.content) == TEXT
+
+    @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
+    def test_events(self, talker: Talker, fields: dict[str, Any]) -> None:
+        answer = talker.post(stream=True, stream_options={"include_usage": True}, **fields)
+        for event in read_events(answer.content):
+            parsed = ChatCompletionChunk.model_validate_json(json.dumps(event), strict=True)
+            assert parsed.model_extra == {}
+            assert all(choice.model_extra == {} for choice in parsed.choices)
+            assert all(choice.delta.model_extra == {} for choice in parsed.choices)
+            assert parsed.to_dict(exclude_unset=True) == event

@@ -1,0 +1,341 @@
+"""`POST /v1/audio/speech`: what is accepted, what reaches the engine, and how it is answered."""
+
+import asyncio
+import base64
+import io
+import json
+import socket
+import wave
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import pytest
+from openai import APIError, InternalServerError, OpenAI
+from openai._streaming import Stream
+
+from orpheus_server.errors import GenerationFailed
+from orpheus_server.fakes import Script
+from orpheus_server.settings import Settings
+from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
+from tests.support.app import (
+    POCKET,
+    FakeServer,
+    endless_script,
+    pcm_samples,
+    short_script,
+    speech_ids,
+)
+from tests.support.served import ServedFakes, wait_until
+from tests.support.speech import LONG_TEXT, MEDIA_TYPES, NO_SPEECH, Speaker, decode, read_events
+from tests.support.stage import SENTENCE, Call, open_stage
+
+
+class TestBodies:
+    @pytest.mark.parametrize("path", ["/v1/audio/speech", "/audio/speech"])
+    def test_wav_is_the_default_with_true_sizes(self, speaker: Speaker, path: str) -> None:
+        """Sizes of a stream's header make `wave` read two gigabytes that are not there."""
+        answer = speaker.client.post(path, json={"input": "Hello you."})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
+        assert answer.headers["content-length"] == str(len(answer.content))
+        with wave.open(io.BytesIO(answer.content)) as file:
+            assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
+            assert file.getnframes() == 9 * 2048
+            samples = file.readframes(file.getnframes())
+        assert samples == speaker.post().content
+        assert len(answer.content) == 44 + 9 * 2 * 2048
+        assert not {"cache-control", "x-accel-buffering"} & set(answer.headers)
+
+    def test_pcm(self, speaker: Speaker) -> None:
+        answer = speaker.post()
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/pcm")
+        samples = pcm_samples(answer.content)
+        assert samples.size == 9 * 2048
+        assert 9000 < abs(samples.astype(int)).max() < 10_000  # the tone's 0.3
+
+    def test_a_long_text_is_one_answer(self, speaker: Speaker) -> None:
+        answer = speaker.post("Abcdefg hijklmno pqrstuv. " * 12)
+        sizes = {len(request.prompt_token_ids) for request in speaker.server.engine.requests}
+        assert len(speaker.server.engine.requests) > 3
+        assert max(sizes) < 90
+        assert len(answer.content) == sum(
+            2 * 2048 * num_frames for num_frames, _ in speaker.server.decoder.calls
+        )
+
+    @pytest.mark.parametrize("speed", [0.25, 0.5, 1, 1.5, 4.0])
+    def test_speed_changes_the_length(self, speaker: Speaker, speed: float) -> None:
+        text = "Abcdefg hijklmno pqrstuv. " * 3
+        normal = pcm_samples(speaker.post(text).content).size
+        size = pcm_samples(speaker.post(text, speed=speed).content).size
+        assert size == pytest.approx(normal / speed, rel=0.03)
+
+    def test_null_is_as_if_left_out(self, speaker: Speaker) -> None:
+        """Typed clients send null for what their user did not set."""
+        names = "model voice instructions speed stream_format stream temperature top_p top_k"
+        names += " min_p repetition_penalty max_tokens seed"
+        answer = speaker.post(**dict.fromkeys(names.split()))
+        assert answer.status_code == 200
+        assert answer.content == speaker.post().content
+        first, second = speaker.server.engine.requests
+        assert replace(first, request_id="") == replace(second, request_id="")
+        wav = speaker.client.post(
+            "/v1/audio/speech", json={"input": "Hi.", "response_format": None}
+        )
+        assert wav.headers["content-type"] == "audio/wav"
+
+    @pytest.mark.parametrize("accept", ["application/octet-stream", "text/html", "image/png"])
+    def test_accept_decides_nothing(self, speaker: Speaker, accept: str) -> None:
+        """The SDK always sends application/octet-stream, whatever format it asks for."""
+        answer = speaker.client.post(
+            "/v1/audio/speech", json={"input": "Hello you."}, headers={"accept": accept}
+        )
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
+
+    @pytest.mark.parametrize(
+        "content_type",
+        ["application/json", "APPLICATION/JSON; charset=utf-8", "application/problem+json"],
+    )
+    def test_json_by_any_of_its_names(self, speaker: Speaker, content_type: str) -> None:
+        answer = speaker.client.post(
+            "/v1/audio/speech", content=b'{"input": "Hi."}', headers={"content-type": content_type}
+        )
+        assert answer.status_code == 200
+
+
+class TestHeaders:
+    def test_ignored_fields_are_named(self, speaker: Speaker) -> None:
+        """Refusing unknown fields breaks the clients of every other server's extensions."""
+        answer = speaker.post(instructions="Cheerful.", lang_code="a", volume_multiplier=2)
+        assert answer.status_code == 200
+        assert answer.headers["x-orpheus-ignored-fields"] == (
+            "instructions, lang_code, volume_multiplier"
+        )
+        assert "x-orpheus-ignored-fields" not in speaker.post(instructions="").headers
+
+    def test_names_of_fields_cannot_make_headers(self, speaker: Speaker) -> None:
+        fields = {"a\r\nset-cookie: b=c": 1, "é": 2, "": 3, "a b": 4, "x" * 50: 5}
+        answer = speaker.post(**fields, **{f"field_{index}": 1 for index in range(30)})
+        assert answer.status_code == 200
+        assert "set-cookie" not in answer.headers
+        named = answer.headers["x-orpheus-ignored-fields"].split(", ")
+        assert named == ["x" * 40, *(f"field_{index}" for index in range(5))]
+
+    def test_degraded_chunks_are_counted(self, speaker: Speaker) -> None:
+        assert "x-orpheus-degraded-chunks" not in speaker.post().headers
+        speaker.server.engine.enqueue(*[endless_script(5)] * 7)
+        answer = speaker.post(stream=False)
+        assert (answer.status_code, answer.headers["x-orpheus-degraded-chunks"]) == (200, "1")
+
+    def test_dropped_symbols_are_counted(self, english: Speaker) -> None:
+        answer = english.post("Café olé", stream=False)
+        assert answer.headers["x-orpheus-dropped-symbols"] == "2"
+
+    def test_a_stream_tells_what_the_text_tells(self, english: Speaker) -> None:
+        """How its chunks will turn out is not known when the headers are sent."""
+        answer = english.post("Hello <resoplido> you.", instructions="Cheerful.")
+        assert answer.headers["x-orpheus-dropped-tags"] == "1"
+        assert answer.headers["x-orpheus-ignored-fields"] == "instructions"
+
+    def test_a_retry_leaves_no_trace(self, speaker: Speaker) -> None:
+        speaker.server.engine.enqueue(short_script(0))
+        answer = speaker.post()
+        assert answer.status_code == 200
+        own = [name for name in answer.headers if name.startswith("x-orpheus")]
+        assert own == ["x-orpheus-queue-ms"]
+
+
+class TestFailures:
+    def test_all_attempts_failed_and_no_second_best_wanted(self) -> None:
+        """Without the header the SDK sends the same text twice more: ten attempts for nothing."""
+        server = FakeServer(settings=Settings(tts_on_failure="error", tts_max_attempts=2))
+        with server.client() as client:
+            server.engine.enqueue(*[endless_script(5)] * 2)
+            answer = client.post("/v1/audio/speech", json={"input": "Hello you."})
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")
+        assert answer.json() == {
+            "error": {
+                "message": "part 1 of the text could not be spoken in 2 attempts "
+                "(last cause: token_limit: no stop after 5 frames)",
+                "type": "server_error",
+                "param": None,
+                "code": "generation_failed",
+            }
+        }
+
+    def test_one_request_fails_and_the_next_does_not(self, speaker: Speaker) -> None:
+        error = GenerationFailed("the prompt has an id outside of the vocabulary")
+        speaker.server.engine.enqueue(*[Script((), error=error)] * 7)
+        assert speaker.post().status_code == 500
+        assert speaker.post().status_code == 200
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[ServedFakes]:
+    # Before the environment of a test is cleaned, so without reading it.
+    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+        yield served
+
+
+@pytest.fixture
+def sdk(served: ServedFakes) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def dying_script() -> Script:
+    """Speech without an end after its first second; the engine lives on."""
+    return endless_script(20)
+
+
+class TestSdk:
+    """The real SDK against a real uvicorn."""
+
+    @pytest.mark.parametrize("name", MEDIA_TYPES)
+    def test_every_format_in_one_piece_and_as_it_comes(self, sdk: OpenAI, name: Any) -> None:
+        options: dict[str, Any] = {"model": "tts-1", "voice": "alloy", "response_format": name}
+        body = sdk.audio.speech.create(input=SENTENCE, **options).content
+        streaming = sdk.audio.speech.with_streaming_response
+        with streaming.create(input=SENTENCE, **options) as response:
+            parts = list(response.iter_bytes())
+        assert response.headers["content-type"] == MEDIA_TYPES[name]
+        assert (response.headers.get("transfer-encoding") == "chunked") is (name != "wav")
+        assert b"".join(parts) == body
+        assert decode(name, body).size > 24_000
+
+    def test_streamed_wav_by_extra_body(self, sdk: OpenAI) -> None:
+        with sdk.audio.speech.with_streaming_response.create(
+            model="tts-1",
+            voice="alloy",
+            input=SENTENCE,
+            response_format="wav",
+            extra_body={"stream": True},
+        ) as response:
+            body = response.read()
+        assert response.headers["transfer-encoding"] == "chunked"
+        assert body[40:44] == b"\xff\xff\xff\xff"
+
+    def test_events(self, sdk: OpenAI) -> None:
+        with sdk.audio.speech.with_streaming_response.create(
+            model="gpt-4o-mini-tts",
+            voice="alloy",
+            input=SENTENCE,
+            response_format="pcm",
+            stream_format="sse",
+        ) as response:
+            body = response.read()
+        *deltas, done = read_events(body)
+        assert sum(len(base64.b64decode(each["audio"])) for each in deltas) == 30 * 4096
+        assert done["usage"] == {"input_tokens": 32, "output_tokens": 211, "total_tokens": 243}
+
+    def test_an_error_among_events_is_raised_by_its_own_decoder(self) -> None:
+        server = FakeServer(settings=Settings(tts_on_failure="error"))
+        with (
+            ServedFakes(server) as served,
+            OpenAI(base_url=served.url, api_key="none", max_retries=0) as sdk,
+        ):
+            server.engine.enqueue(dying_script())
+            body = {"input": SENTENCE, "response_format": "pcm", "stream_format": "sse"}
+            events = sdk.post(
+                "/audio/speech", cast_to=object, body=body, stream=True, stream_cls=Stream[object]
+            )
+            received: list[object] = []
+            with pytest.raises(APIError, match="part 1 of the text could not be spoken") as failed:
+                received.extend(events)
+            assert failed.value.code == "generation_failed"
+
+    def test_a_failure_before_the_first_bytes_is_its_own_class(self) -> None:
+        server = FakeServer(settings=Settings(tts_on_failure="error", tts_max_attempts=1))
+        server.engine.enqueue(NO_SPEECH)
+        with (
+            ServedFakes(server) as served,
+            OpenAI(base_url=served.url, api_key="none") as sdk,
+            pytest.raises(InternalServerError) as failed,
+        ):
+            sdk.audio.speech.create(
+                model="tts-1", voice="alloy", input=SENTENCE, response_format="mp3"
+            )
+        assert (failed.value.status_code, failed.value.code) == (500, "generation_failed")
+        # `x-should-retry: false`: the SDK has not tried again.
+        assert len(server.engine.requests) == 1
+
+    def test_a_failure_in_the_middle_is_a_broken_body(self) -> None:
+        """And never a short file that looks whole."""
+        server = FakeServer(settings=Settings(tts_on_failure="error"))
+        with ServedFakes(server) as served:
+            server.engine.enqueue(dying_script())
+            received = bytearray()
+
+            def read_all() -> None:
+                for part in response.iter_raw():
+                    received.extend(part)
+
+            body = {"input": SENTENCE, "response_format": "pcm"}
+            with (
+                httpx2.stream("POST", f"{served.url}/v1/audio/speech", json=body) as response,
+                pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"),
+            ):
+                read_all()
+            assert response.status_code == 200
+            assert len(received) > 4096
+
+
+class TestBareConnections:
+    """Callers who are no library, on a real uvicorn."""
+
+    def post(self, served: ServedFakes, connection: socket.socket, text: str) -> None:
+        body = json.dumps({"input": text, "response_format": "pcm"}).encode()
+        head = [
+            "POST /v1/audio/speech HTTP/1.1",
+            "Host: 127.0.0.1",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        ]
+        connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
+
+    def test_the_middle_of_an_answer_is_left(self, served: ServedFakes) -> None:
+        engine = served.fakes.engine
+        num_tasks = served.run(count_tasks())
+        engine.enqueue(*[Script(speech_ids(12), hangs_at_end=True)] * LIVE_LOOK_AHEAD)
+        with served.connect() as connection:
+            self.post(served, connection, LONG_TEXT)
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            wait_until(lambda: engine.num_active == LIVE_LOOK_AHEAD)
+        wait_until(lambda: engine.num_active == 0)
+        wait_until(lambda: served.run(count_tasks()) == num_tasks)
+
+    def test_nothing_is_read(self, served: ServedFakes) -> None:
+        """What the system's buffers take is sent, a few chunks are made ahead, and that is all."""
+        engine = served.fakes.engine
+        num_tasks = served.run(count_tasks())
+        engine.requests.clear()
+        with served.connect() as connection:
+            # 600 chunks or so.
+            self.post(served, connection, LONG_TEXT * 100)
+            wait_until(lambda: len(engine.requests) > LIVE_LOOK_AHEAD and engine.num_active == 0)
+            assert len(engine.requests) < 200
+        wait_until(lambda: served.run(count_tasks()) == num_tasks)
+        assert engine.num_active == 0
+
+
+async def count_tasks() -> int:
+    return len(asyncio.all_tasks())
+
+
+def test_the_pocket_voice_is_what_the_fake_serves() -> None:
+    assert POCKET.default_voice.name == "rms"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("fields", "is_streamed"),
+    [({}, False), ({"stream": True}, False), ({"stream_format": "sse"}, True)],
+)
+async def test_http_1_0_gets_a_file(fields: dict[str, Any], is_streamed: bool) -> None:
+    """It has no chunks: an answer that was cut off looked whole to nginx, which asks so."""
+    async with open_stage() as stage:
+        call = Call(stage.app, {"input": SENTENCE, **fields}, http_version="1.0")
+        await call.run()
+    headers = dict(call.sent[0]["headers"])
+    assert call.is_whole
+    assert (b"content-length" in headers) is not is_streamed
