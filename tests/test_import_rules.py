@@ -30,6 +30,13 @@ ORDER: tuple[tuple[str, ...], ...] = (
 ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "api": (("routes", "realtime"), ("answers",), ("requests",), ("schemas", "openapi")),
     "audio": (("snac",),),
+    "bench": (
+        ("command",),
+        ("overload",),
+        ("soak", "speech", "chat", "offline"),
+        ("client",),
+        ("report",),
+    ),
     "chat": (("local", "remote"),),
     "server": (("uvicorn_config", "uvicorn_server"), ("protocols",), ("middleware",)),
     "text": (("markdown",),),
@@ -75,7 +82,7 @@ OWNERS = {
     "pydantic_settings": {"settings"},
     "dotenv": {"settings"},
 }
-IMPORTS_IN_FUNCTIONS = {"runtime", "text.phonemes", "bench.command", "bench.speech"}
+IMPORTS_IN_FUNCTIONS = {"runtime", "text.phonemes", "bench.command", "bench.speech.command"}
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Benchmarks: `orpheus-server bench`."""
+"""`orpheus-server bench`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from orpheus_server.bench.texts import LENGTHS, TextLength
+from orpheus_server.bench.client.texts import LENGTHS, TextLength
 
 T = TypeVar("T")
 
@@ -37,26 +37,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """The exit status of the benchmark that was asked for."""
     if parsed.codec:
-        from orpheus_server.bench import codec
+        from orpheus_server.bench.offline import codec
 
         return codec.run(parsed)
     if parsed.frontend:
-        from orpheus_server.bench import frontend
+        from orpheus_server.bench.offline import frontend
 
         return frontend.run(parsed)
     if parsed.soak is not None:
-        from orpheus_server.bench import soak
+        from orpheus_server.bench.soak import command as soak
 
         return soak.run(parsed)
     if parsed.chat:
-        from orpheus_server.bench import chat
+        from orpheus_server.bench.chat import command as chat
 
         return chat.run(parsed)
     if parsed.overload:
-        from orpheus_server.bench import overload
+        from orpheus_server.bench.overload import command as overload
 
         return overload.run(parsed)
-    from orpheus_server.bench import speech
+    from orpheus_server.bench.speech import command as speech
 
     return speech.run(parsed)
 

@@ -1,43 +1,29 @@
-"""What a benchmark prints: the card, a table, one sentence, and one JSON document."""
+"""What every benchmark prints: the machine, a table, and one JSON document."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from orpheus_server.bench.burst_stats import BurstStats
-from orpheus_server.bench.level_stats import LevelStats, Percentiles, over_rounds
+import numpy as np
+
 from orpheus_server.bench.machine_card import MachineCard, ServerFacts
-
-_COLUMNS = (
-    ("texts", 6),
-    ("users", 5),
-    ("first audio ms", 17),
-    ("audible ms", 17),
-    ("real-time factor", 16),
-    ("audio s/s", 9),
-    ("no underrun", 11),
-    ("stall ms", 8),
-    ("gap ms", 8),
-    ("failed", 8),
-)
-_EXPLAINED = (
-    "first audio and audible: p50/p95/p99; real-time factor: p50/p99. Medians of the rounds; "
-    "stall and gap: the largest of all rounds; failed: all rounds."
-)
 
 
 @dataclass(frozen=True, slots=True)
-class LevelReport:
-    """All rounds of one level."""
+class Percentiles:
+    """With linear interpolation between the two nearest values."""
 
-    texts: str
-    concurrency: int
-    rounds: tuple[LevelStats, ...]
+    p50: float
+    p95: float
+    p99: float
 
-    @property
-    def summary(self) -> LevelStats:
-        """Over the rounds."""
-        return over_rounds(self.rounds)
+
+def percentiles(values: Sequence[float]) -> Percentiles | None:
+    """None for no values."""
+    if not values:
+        return None
+    p50, p95, p99 = np.percentile(values, (50, 95, 99), method="linear")
+    return Percentiles(float(p50), float(p95), float(p99))
 
 
 def card_text(card: MachineCard, server: ServerFacts) -> str:
@@ -52,22 +38,6 @@ def card_text(card: MachineCard, server: ServerFacts) -> str:
     )
 
 
-def progress_line(stats: LevelStats) -> str:
-    """One round of one level, as it ends."""
-    first = stats.first_audio_sec
-    first_text = "none heard" if first is None else f"first audio p50 {first.p50 * 1000:.0f} ms"
-    line = (
-        f"{stats.num_requests} requests in {stats.wall_sec:.1f} s, {first_text}, "
-        f"{stats.audio_sec_per_sec:.1f} audio s/s"
-    )
-    return line + "".join(f", {count} x {what}" for what, count in stats.failures.items())
-
-
-def table(levels: Sequence[LevelReport]) -> str:
-    """A line for each level."""
-    return f"{text_table(_COLUMNS, [_cells(level) for level in levels])}\n{_EXPLAINED}"
-
-
 def text_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]) -> str:
     """Names and widths of the columns, and their cells."""
     lines = [[name for name, _ in columns], *rows]
@@ -78,78 +48,11 @@ def text_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]
     )
 
 
-def _cells(level: LevelReport) -> list[str]:
-    stats = level.summary
-    rtf = stats.real_time_factor
-    return [
-        level.texts,
-        str(level.concurrency),
-        milliseconds(stats.first_audio_sec),
-        milliseconds(stats.audible_sec),
-        "-" if rtf is None else f"{rtf.p50:.3f}/{rtf.p99:.3f}",
-        f"{stats.audio_sec_per_sec:.1f}",
-        f"{stats.share_without_underrun:.1%}",
-        f"{stats.largest_stall_sec * 1000:.0f}",
-        f"{stats.largest_gap_sec * 1000:.0f}",
-        f"{stats.num_failed}/{stats.num_requests}",
-    ]
-
-
 def milliseconds(times: Percentiles | None) -> str:
     """The three of them."""
     if times is None:
         return "-"
     return "/".join(f"{sec * 1000:.0f}" for sec in (times.p50, times.p95, times.p99))
-
-
-def highest_without_underrun(levels: Sequence[LevelReport]) -> dict[str, int | None]:
-    """For each kind of text the highest concurrency up to which no round had an underrun.
-
-    A level above one that stuttered does not count: it was luck.
-    """
-    highest: dict[str, int | None] = {}
-    for texts in dict.fromkeys(level.texts for level in levels):
-        highest[texts] = None
-        for level in sorted(
-            (level for level in levels if level.texts == texts), key=lambda each: each.concurrency
-        ):
-            if any(each.share_without_underrun < 1 for each in level.rounds):
-                break
-            highest[texts] = level.concurrency
-    return highest
-
-
-def highest_text(highest: Mapping[str, int | None]) -> str:
-    """The same in words."""
-    found = ", ".join(f"{texts} {users or 'none'}" for texts, users in highest.items())
-    return f"most users without an underrun or a failure in any round: {found}"
-
-
-def burst_text(stats: BurstStats, *, num_users: int, num_sentences: int, num_bursts: int) -> str:
-    """What the bursts came to."""
-    lines = [
-        f"{num_bursts} bursts of {num_users} users, sentences each: {num_sentences}",
-        f"  {stats.requests_per_sec:.2f} requests/s, {stats.audio_sec_per_sec:.1f} audio s/s",
-    ]
-    for name, times in (("whole answer", stats.total_sec), ("first audio", stats.first_audio_sec)):
-        if times is not None:
-            lines.append(
-                f"  {name}: mean {times.mean * 1000:.0f} ms, p95 {times.p95 * 1000:.0f} ms"
-            )
-    lines.append(f"  no underrun: {stats.share_without_underrun:.1%}")
-    lines.append(f"  failed: {stats.num_failed}/{stats.num_requests}")
-    lines.extend(f"    {count} x {what}" for what, count in stats.failures.items())
-    return "\n".join(lines)
-
-
-def level_document(level: LevelReport) -> dict[str, object]:
-    """One level for the JSON document."""
-    return {
-        "texts": level.texts,
-        "concurrency": level.concurrency,
-        "summary": asdict(level.summary),
-        "rounds": [asdict(each) for each in level.rounds],
-    }
 
 
 def json_line(document: Mapping[str, object]) -> str:

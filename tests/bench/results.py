@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from orpheus_server.bench.level_stats import LevelStats, level_stats
-from orpheus_server.bench.report import LevelReport
-from orpheus_server.bench.request_result import Heard, RequestResult
+from orpheus_server.bench.client.request_result import Heard, RequestResult
+from orpheus_server.bench.speech.level_stats import LevelStats, level_stats
+from orpheus_server.bench.speech.report import LevelReport
 
 
 def heard(

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from orpheus_server.bench.exchange import Exchange
-from orpheus_server.bench.player import Piece
-from orpheus_server.bench.server_metrics import ServerMetrics
-from orpheus_server.bench.soak_mix import Kind
-from orpheus_server.bench.soak_result import Outcome, SoakResult
+from orpheus_server.bench.client.exchange import Exchange
+from orpheus_server.bench.client.player import Piece
+from orpheus_server.bench.client.server_metrics import ServerMetrics
+from orpheus_server.bench.soak.mix import Kind
+from orpheus_server.bench.soak.result import Outcome, SoakResult
 from tests.bench.scripted_server import SOUND
 
 SECOND = SOUND * 100

@@ -1,13 +1,10 @@
 """Arguments, and which benchmark they start."""
 
 import argparse
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-import orpheus_server.bench
 from orpheus_server.bench import command
 
 
@@ -103,11 +100,12 @@ def test_bad_arguments(
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("codec", ["--codec"]),
-        ("frontend", ["--frontend"]),
-        ("speech", ["http://host"]),
-        ("soak", ["http://host", "--soak=1"]),
-        ("overload", ["http://host", "--overload"]),
+        ("offline.codec", ["--codec"]),
+        ("offline.frontend", ["--frontend"]),
+        ("speech.command", ["http://host"]),
+        ("soak.command", ["http://host", "--soak=1"]),
+        ("overload.command", ["http://host", "--overload"]),
+        ("chat.command", ["http://host", "--chat"]),
     ],
 )
 def test_which_benchmark_runs(
@@ -119,10 +117,7 @@ def test_which_benchmark_runs(
         started.append(parsed)
         return 7
 
-    module = ModuleType(name)
-    monkeypatch.setattr(module, "run", run, raising=False)
-    monkeypatch.setitem(sys.modules, f"orpheus_server.bench.{name}", module)
-    monkeypatch.setattr(orpheus_server.bench, name, module, raising=False)
+    monkeypatch.setattr(f"orpheus_server.bench.{name}.run", run)
     parsed = parse(*arguments)
     assert command.run(parsed) == 7
     assert started == [parsed]

@@ -21,7 +21,7 @@ from snac import SNAC
 from orpheus_server.audio.snac.backends import EagerBackend
 from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
 from orpheus_server.audio.snac.windows import Window
-from orpheus_server.bench.reference_window import load_reference, play_all
+from orpheus_server.bench.offline.reference_window import load_reference, play_all
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.concurrency import WorkerPool

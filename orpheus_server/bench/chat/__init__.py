@@ -1,0 +1,1 @@
+"""`bench --chat`: spoken answers of the language model, timed."""

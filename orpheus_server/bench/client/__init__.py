@@ -1,0 +1,1 @@
+"""The benchmark's client: one request, timed and checked."""

@@ -1,0 +1,42 @@
+"""How long `/health` takes, which needs nothing but the server's event loop."""
+
+import asyncio
+import time
+
+from orpheus_server.bench.client.exchange import HttpCaller
+from orpheus_server.bench.client.speech import Clock, Sleep
+
+_TIMEOUT_SEC = 10.0
+
+
+class HealthProbe:
+    """Asks again and again until it is cancelled; `take` gives what it found since the last one."""
+
+    def __init__(
+        self,
+        caller: HttpCaller,
+        *,
+        every_sec: float = 1.0,
+        clock: Clock = time.perf_counter,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._caller = caller
+        self._every_sec = every_sec
+        self._clock = clock
+        self._sleep = sleep
+        self._delays_sec: list[float] = []
+
+    async def run(self) -> None:
+        """An answer of any kind counts; none at all counts as long as it was waited for."""
+        due_sec = self._clock()
+        while True:
+            exchange = await self._caller.get("/health", timeout_sec=_TIMEOUT_SEC)
+            self._delays_sec.append(exchange.total_sec)
+            now_sec = self._clock()
+            due_sec = max(due_sec + self._every_sec, now_sec)
+            await self._sleep(due_sec - now_sec)
+
+    def take(self) -> list[float]:
+        """Seconds of each answer."""
+        delays_sec, self._delays_sec = self._delays_sec, []
+        return delays_sec

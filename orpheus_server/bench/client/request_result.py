@@ -1,0 +1,81 @@
+"""What one request is measured by."""
+
+import math
+from dataclasses import dataclass
+
+from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece, largest_gap_sec, play
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the client saw of one request; times are since it was sent, except `started_sec`."""
+
+    started_sec: float
+    """On the clock of the run."""
+
+    total_sec: float
+    pieces: tuple[Piece, ...]
+    audible_byte: int | None
+    failure: str | None
+    """Status and code, or what broke; None for a whole answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The measures of a whole answer."""
+
+    audio_sec: float
+    first_audio_sec: float
+    """First byte of the body; headers do not count."""
+
+    audible_sec: float
+    """When the first audible window sounds in a player that starts at the first byte."""
+
+    real_time_factor: float
+    num_underruns: int
+    stalled_sec: float
+    largest_stall_sec: float
+    largest_gap_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class RequestResult:
+    """Either `heard` or `failure`."""
+
+    started_sec: float
+    total_sec: float
+    heard: Heard | None
+    failure: str | None
+
+
+def measure(answer: Answer) -> RequestResult:
+    """The result of a request; a whole answer without sound is a failure too."""
+    failure = answer.failure or _defect(answer)
+    heard = None if failure else _hear(answer)
+    return RequestResult(answer.started_sec, answer.total_sec, heard, failure)
+
+
+def _defect(answer: Answer) -> str | None:
+    num_bytes = sum(piece.num_bytes for piece in answer.pieces)
+    if num_bytes == 0:
+        return "empty body"
+    if num_bytes % 2:
+        return "body ends in half a sample"
+    return "nothing audible" if answer.audible_byte is None else None
+
+
+def _hear(answer: Answer) -> Heard:
+    assert answer.audible_byte is not None
+    pieces = answer.pieces
+    playback = play(pieces)
+    audio_sec = sum(piece.num_bytes for piece in pieces) / BYTES_PER_SEC
+    return Heard(
+        audio_sec=audio_sec,
+        first_audio_sec=pieces[0].at_sec,
+        audible_sec=playback.sounds_at_sec(answer.audible_byte),
+        real_time_factor=answer.total_sec / audio_sec,
+        num_underruns=len(playback.stalls_sec),
+        stalled_sec=math.fsum(playback.stalls_sec),
+        largest_stall_sec=max(playback.stalls_sec, default=0.0),
+        largest_gap_sec=largest_gap_sec(pieces),
+    )

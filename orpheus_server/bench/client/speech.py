@@ -1,0 +1,199 @@
+"""One request at a time to a running server, with the time of every piece of its answer."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx2
+
+from orpheus_server.bench.client.audible import AudibleFinder
+from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece
+from orpheus_server.bench.client.request_result import Answer
+from orpheus_server.bench.machine_card import ServerFacts
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+
+READ_AHEAD_SEC = 1.0
+"""What a real-time reader holds beyond what has sounded. Less, and its own pauses look like
+underruns; more, and short answers are never held back."""
+
+_INFO_TIMEOUT_SEC = 10.0
+
+_KEEP_ALIVE_SEC = 2.0
+"""Of an idle connection. Servers close theirs after 5 s (uvicorn); a request that is sent in that
+instant would count as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which server is asked, and for what."""
+
+    url: str
+    """With or without `/v1` and slashes at its end."""
+
+    model: str = "tts-1"
+    voice: str = "alloy"
+    is_streaming: bool = True
+    reads_in_real_time: bool = False
+    timeout_sec: float = 300.0
+    """Of a whole request."""
+
+    @property
+    def root_url(self) -> str:
+        """Without `/v1`, without a slash at the end."""
+        return self.url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+class Unreachable(Exception):
+    """No HTTP server answers at the URL."""
+
+
+class SpeechClient:
+    """`async with SpeechClient(target) as client`: one pool of connections, opened when needed."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        api_key: str | None = None,
+        clock: Clock = time.perf_counter,
+        sleep: Sleep = asyncio.sleep,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._target = target
+        self._clock = clock
+        self._sleep = sleep
+        # No compression: pieces are counted as they come. No proxies of the environment between.
+        headers = {"accept-encoding": "identity"}
+        if api_key is not None:
+            headers["authorization"] = f"Bearer {api_key}"
+        self._http = httpx2.AsyncClient(
+            headers=headers,
+            timeout=None,
+            limits=httpx2.Limits(
+                max_connections=None,
+                max_keepalive_connections=None,
+                keepalive_expiry=_KEEP_ALIVE_SEC,
+            ),
+            trust_env=False,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.__aexit__()
+
+    async def speak(self, text: str, *, seed: int) -> Answer:
+        """Asks for the text and reads the answer to its end; never raises for what went wrong."""
+        target = self._target
+        body: dict[str, object] = {
+            "model": target.model,
+            "voice": target.voice,
+            "input": text,
+            "response_format": "pcm",
+            "seed": seed,
+        }
+        if target.is_streaming:
+            body["stream"] = True
+        received = _Received(self._clock())
+        failure = None
+        try:
+            async with (
+                asyncio.timeout(target.timeout_sec),
+                self._http.stream(
+                    "POST", f"{target.root_url}/v1/audio/speech", json=body
+                ) as response,
+            ):
+                if response.status_code == 200:
+                    await self._read(response, received)
+                else:
+                    failure = describe(response.status_code, await response.aread())
+        except TimeoutError:
+            failure = "timeout"
+        except httpx2.HTTPError as error:
+            # Chunked or counted, a body that stops before its end is an error of the protocol.
+            what = "broken body" if received.pieces else "no answer"
+            failure = f"{what}: {type(error).__name__}"
+        total_sec = self._clock() - received.started_sec
+        if target.reads_in_real_time and failure is None:
+            await self._listen(received, ahead_sec=0.0)
+        return Answer(
+            started_sec=received.started_sec,
+            total_sec=total_sec,
+            pieces=tuple(received.pieces),
+            audible_byte=received.finder.byte,
+            failure=failure,
+        )
+
+    async def facts(self) -> ServerFacts:
+        """Asks `/health` and `/`; raises Unreachable if nothing answers."""
+        health = await self._get_json("/health")
+        root = await self._get_json("/")
+        return ServerFacts(model=_text(health, "model"), version=_text(root, "version"))
+
+    async def _read(self, response: httpx2.Response, received: "_Received") -> None:
+        async for data in response.aiter_raw():
+            received.add(data, self._clock())
+            if self._target.reads_in_real_time:
+                await self._listen(received, ahead_sec=READ_AHEAD_SEC)
+
+    async def _listen(self, received: "_Received", *, ahead_sec: float) -> None:
+        """Waits until all but the last `ahead_sec` of what has come would have sounded."""
+        wait_sec = received.unheard_sec(self._clock()) - ahead_sec
+        if wait_sec > 0:
+            await self._sleep(wait_sec)
+
+    async def _get_json(self, path: str) -> Any:
+        url = f"{self._target.root_url}{path}"
+        try:
+            response = await self._http.get(url, timeout=_INFO_TIMEOUT_SEC)
+            return response.json()
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise Unreachable(f"{url} does not answer: {error or type(error).__name__}") from error
+        except ValueError:
+            # Another server, or a proxy's page.
+            return None
+
+
+@dataclass(slots=True)
+class _Received:
+    """What has come of one answer. Its bytes are not kept: only their times and sizes count."""
+
+    started_sec: float
+    pieces: list[Piece] = field(default_factory=list)
+    num_bytes: int = 0
+    finder: AudibleFinder = field(default_factory=AudibleFinder)
+
+    def add(self, data: bytes, now_sec: float) -> None:
+        if data:
+            self.pieces.append(Piece(now_sec - self.started_sec, len(data)))
+            self.num_bytes += len(data)
+            self.finder.feed(data)
+
+    def unheard_sec(self, now_sec: float) -> float:
+        """Audio that a player which never stalled would still have before it."""
+        if not self.pieces:
+            return 0.0
+        heard_sec = now_sec - self.started_sec - self.pieces[0].at_sec
+        return self.num_bytes / BYTES_PER_SEC - heard_sec
+
+
+def describe(status: int, body: bytes) -> str:
+    """Status and OpenAI's error code or, where it is null, its type."""
+    try:
+        error = json.loads(body)["error"]
+        return f"{status} {error.get('code') or error['type']}"
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return str(status)
+
+
+def _text(answer: Any, name: str) -> str | None:
+    value = answer.get(name) if isinstance(answer, dict) else None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,288 @@
+"""`bench --frontend`: everything but engine and codec, at the pace of a full engine.
+
+The synthesizer, its pool, the batcher and the `pcm` encoder are the real ones. The engine writes
+prepared tokens by the clock, and the codec's device hands out prepared samples.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import uvicorn
+from snac import SNAC
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from orpheus_server.audio.snac.batcher import Batcher
+from orpheus_server.audio.snac.cropped import CroppedDecoder, WindowShape
+from orpheus_server.audio.snac.decoder import EXACT_FIRST_FRAMES, SnacUtterance
+from orpheus_server.audio.snac.windows import HOPS, Window, WindowCutter
+from orpheus_server.bench.client.player import Piece, play
+from orpheus_server.bench.machine_card import ServerFacts, read_card
+from orpheus_server.bench.offline.codec import FRAMES_PER_SEC
+from orpheus_server.bench.report import card_text, json_line
+from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
+from orpheus_server.concurrency import WorkerPool
+from orpheus_server.fakes import PacedEngine
+from orpheus_server.interfaces import Deadline, Samples, TokenRequest
+from orpheus_server.synthesis.attempt import AttemptRunner
+from orpheus_server.synthesis.capacity import Capacity
+from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
+from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.synthesis.prompts import PromptBuilder
+from orpheus_server.synthesis.retry import RetryPolicy
+from orpheus_server.synthesis.synthesizer import Synthesizer
+from orpheus_server.text.chunking import limits_for
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """So many streams at once, each at so many tokens a second."""
+
+    num_streams: int
+    tokens_per_sec: float
+
+
+REAL_TIME_TOKENS_PER_SEC = 7 * FRAMES_PER_SEC
+PACES = (Pace(256, REAL_TIME_TOKENS_PER_SEC), Pace(128, 2 * REAL_TIME_TOKENS_PER_SEC))
+"""The same work twice. At exactly real time a player without a buffer must run dry whatever serves
+it: the first sound is 53 ms long, and the next frame takes 85. At twice that pace it need not."""
+
+PREBUFFER_SEC = 0.4
+"""What a player at exactly real time needs: the longest window and the codec's look-ahead."""
+
+SPEECH_SEC = 10.0
+_RAMP_SEC = 2.0
+"""Streams begin over this time, as callers do; what is measured begins after it."""
+
+_MEASURED_SEC = 6.0
+_HAND_OFF_SEC = 2.0
+_TEXT = "The evening train was late again, so we walked along the river and counted the boats."
+
+
+class PreparedBackend:
+    """A device that has every window's samples at once: a soft noise, never silent."""
+
+    max_windows = dict.fromkeys(HOPS, 64)
+
+    def __init__(self) -> None:
+        self._samples = np.random.default_rng(0).normal(0, 0.1, 8 * 2048).astype(np.float32)
+        self.num_calls = 0
+
+    def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
+        """As the protocol of backends says."""
+        self.num_calls += 1
+        return [self._samples[window.skip : window.stop] for window in windows]
+
+
+class PreparedDecoder:
+    """The codec's own way from frames to windows and batches, with a prepared device."""
+
+    sample_rate = 24_000
+    samples_per_frame = 2048
+
+    def __init__(self, backend: PreparedBackend, pool: WorkerPool) -> None:
+        model = CroppedDecoder(
+            SNAC(**(SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2})), ENGLISH.layout.slot_levels
+        )
+        self._shapes: dict[int, WindowShape] = {hop: model.shape_for(hop) for hop in HOPS}
+        self._pool = pool
+        self._batcher = Batcher(backend, pool)
+
+    def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> SnacUtterance:
+        """As `SnacDecoder`."""
+        cutter = WindowCutter(self._shapes, samples_per_frame=2048, first_frames=EXACT_FIRST_FRAMES)
+        return SnacUtterance(
+            cutter, self._batcher, self._pool, ENGLISH.layout.codebook_size, noise_seed, deadline
+        )
+
+    async def close(self) -> None:
+        """Fails what waits."""
+        self._batcher.close()
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEndRound:
+    """What one round came to; CPU time is of all threads of the process."""
+
+    pace: Pace
+    hand_off_us_per_token: float
+    cpu_us_per_token: float
+    core_share: float
+    num_tokens: int
+    num_underruns: int
+    num_buffered_underruns: int
+    windows_per_call: float
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Prints the figures; the exit status."""
+    card = read_card()
+    print(card_text(card, ServerFacts(None, None)))
+    # The loop that `serve` runs on.
+    loop_factory = uvicorn.Config("", loop="auto").get_loop_factory()
+    rounds = []
+    for pace in PACES * parsed.rounds:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            rounds.append(runner.run(_round(pace)))
+        print(_line(rounds[-1]))
+    for pace in PACES:
+        shares = [each.core_share for each in rounds if each.pace == pace]
+        print(f"{pace.num_streams} streams: median {statistics.median(shares):.1%} of a core")
+    document = {
+        "benchmark": "frontend",
+        "card": asdict(card),
+        "rounds": [asdict(each) for each in rounds],
+    }
+    line = json_line(document)
+    if parsed.json is not None:
+        parsed.json.write_text(line + "\n", encoding="utf-8")
+    print(line)
+    return 0
+
+
+def _line(each: FrontEndRound) -> str:
+    return (
+        f"{each.pace.num_streams} streams at {each.pace.tokens_per_sec:.1f} tokens/s: engine "
+        f"hand-off {each.hand_off_us_per_token:.2f} us a token, whole front end "
+        f"{each.cpu_us_per_token:.2f} us a token ({each.core_share:.1%} of a core), "
+        f"{each.num_underruns} underruns, {each.num_buffered_underruns} with "
+        f"{PREBUFFER_SEC * 1000:.0f} ms of buffer, {each.windows_per_call:.1f} windows a call"
+    )
+
+
+async def _round(pace: Pace) -> FrontEndRound:
+    hand_off = await _measure_hand_off(pace)
+    async with _open_front_end(pace) as (engine, backend, synthesizer):
+        streams = [
+            asyncio.create_task(_listen(synthesizer, index, index * _RAMP_SEC / pace.num_streams))
+            for index in range(pace.num_streams)
+        ]
+        await asyncio.sleep(_RAMP_SEC)
+        started, cpu = time.perf_counter(), time.process_time()
+        num_tokens, num_calls = engine.num_tokens, backend.num_calls
+        await asyncio.sleep(_MEASURED_SEC)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - started
+        num_tokens, num_calls = engine.num_tokens - num_tokens, backend.num_calls - num_calls
+        heard = await asyncio.gather(*streams)
+    stalls = [play(pieces).stalls_sec for pieces in heard]
+    late = [play(_buffered(pieces)).stalls_sec for pieces in heard]
+    num_frames = num_tokens / ENGLISH.layout.num_slots
+    return FrontEndRound(
+        pace=pace,
+        hand_off_us_per_token=hand_off,
+        cpu_us_per_token=cpu / num_tokens * 1e6,
+        core_share=cpu / wall,
+        num_tokens=num_tokens,
+        num_underruns=sum(map(len, stalls)),
+        num_buffered_underruns=sum(map(len, late)),
+        # Nearly all windows of a long stream are of four frames.
+        windows_per_call=num_frames / HOPS[-1] / max(1, num_calls),
+    )
+
+
+async def _measure_hand_off(pace: Pace) -> float:
+    """CPU microseconds a token of the engine's side alone: its clock, and a reader of deltas."""
+    engine = _build_engine(pace)
+    request = TokenRequest("bench", (1,), ENGLISH.sampling, 1, None)
+
+    async def drain() -> None:
+        async with aclosing(engine.generate(request)) as deltas:
+            async for _ in deltas:
+                pass
+
+    async with engine:
+        readers = [asyncio.create_task(drain()) for _ in range(pace.num_streams)]
+        await asyncio.sleep(_HAND_OFF_SEC / 4)
+        cpu, num_tokens = time.process_time(), engine.num_tokens
+        await asyncio.sleep(_HAND_OFF_SEC)
+        cpu, num_tokens = time.process_time() - cpu, engine.num_tokens - num_tokens
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+    return cpu / num_tokens * 1e6
+
+
+def _build_engine(pace: Pace) -> PacedEngine:
+    return PacedEngine(
+        ENGLISH.layout,
+        tokens_per_sec=pace.tokens_per_sec,
+        num_frames=round(SPEECH_SEC * FRAMES_PER_SEC),
+        max_model_len=8192,
+    )
+
+
+@asynccontextmanager
+async def _open_front_end(
+    pace: Pace,
+) -> AsyncGenerator[tuple[PacedEngine, PreparedBackend, Synthesizer], None]:
+    pool = WorkerPool(2)
+    backend = PreparedBackend()
+    decoder = PreparedDecoder(backend, pool)
+    prompts = PromptBuilder(ENGLISH, _letter_tokenizer(), None)
+    try:
+        async with _build_engine(pace) as engine:
+            runner = AttemptRunner(ENGLISH.layout, prompts, engine, decoder, pool)
+            retries = RetryPolicy(max_attempts=1, default=ENGLISH.sampling)
+            speaker = ChunkSpeaker(runner, retries, may_be_degraded=True)
+            limits = limits_for(
+                ENGLISH,
+                frame_sec=1 / FRAMES_PER_SEC,
+                chunk_max_chars=500,
+                max_model_len=engine.max_model_len,
+                max_tokens=4096,
+            )
+            yield (
+                engine,
+                backend,
+                Synthesizer(
+                    speaker,
+                    pool,
+                    sample_rate=decoder.sample_rate,
+                    limits=limits,
+                    expected_sec=prompts.expected_sec,
+                    capacity=Capacity(ceiling=4 * pace.num_streams),
+                ),
+            )
+    finally:
+        await decoder.close()
+        await pool.close()
+
+
+async def _listen(synthesizer: Synthesizer, index: int, after_sec: float) -> list[Piece]:
+    await asyncio.sleep(after_sec)
+    plan = await synthesizer.plan(_TEXT, tags=frozenset())
+    job = SpeechJob(
+        request_id=f"bench-{index}",
+        texts=synthesizer.texts_of(plan),
+        voice=ENGLISH.default_voice,
+        sampling=ENGLISH.sampling,
+        seed=index,
+        speed=1.0,
+        response_format="pcm",
+    )
+    started = time.perf_counter()
+    pieces = []
+    async with aclosing(synthesizer.stream(job, SpeechStats())) as stream:
+        async for piece in stream:
+            if piece.data:
+                pieces.append(Piece(time.perf_counter() - started, len(piece.data)))
+    return pieces
+
+
+def _buffered(pieces: Sequence[Piece]) -> list[Piece]:
+    """As a player takes them that begins so much later than the first one came."""
+    start_sec = pieces[0].at_sec + PREBUFFER_SEC
+    return [Piece(max(piece.at_sec, start_sec), piece.num_bytes) for piece in pieces]
+
+
+def _letter_tokenizer() -> Tokenizer:
+    """One id a character: the published tokenizer is not here, and its cost is small."""
+    alphabet = {chr(code): code - 31 for code in range(32, 127)}
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, **alphabet}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    return tokenizer

@@ -1,0 +1,1 @@
+"""`bench --overload`: twice the callers that a server carries."""

@@ -1,0 +1,98 @@
+"""Whether a server kept something of the requests that it has answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import linear_regression
+
+from orpheus_server.bench.client.server_metrics import ServerMetrics
+
+MEGABYTE = 10**6
+
+MOST_MORE = 2
+"""Open files, threads and tasks that come and go by themselves."""
+
+MOST_GROWTH_MB_PER_MIN = 1.0
+MOST_GROWTH_SHARE = 0.05
+"""Of resident memory over the baseline."""
+
+LEAST_SLOPE_MIN = 5.0
+"""In less time caches that fill look like a leak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was kept, and what was only noted."""
+
+    leaks: tuple[str, ...]
+    notes: tuple[str, ...]
+    memory_mb_per_min: float | None
+    """None for fewer than two readings."""
+
+    memory_growth_share: float
+    num_engine_restarts: int
+
+
+def judge_leaks(
+    baseline: ServerMetrics,
+    end: ServerMetrics,
+    memory: Sequence[tuple[float, int]],
+    *,
+    duration_min: float,
+) -> Verdict:
+    """Both readings are at rest, the baseline after a warm-up.
+
+    `memory` is of the time between them: minutes and resident bytes.
+    """
+    leaks = [f"{count} requests are still {state}" for state, count in end.active.items() if count]
+    for count, what in ((end.num_sessions, "sessions"), (end.num_generations, "generations")):
+        if count:
+            leaks.append(f"{count} {what} are still active")
+    leaks += [
+        f"{after} {what}, {after - before} more than at first"
+        for before, after, what in _pairs(baseline, end)
+        if after > before + MOST_MORE
+    ]
+    growth_share = end.resident_bytes / baseline.resident_bytes - 1
+    slope = memory_mb_per_min(memory)
+    is_slope_judged = duration_min >= LEAST_SLOPE_MIN and slope is not None
+    notes = []
+    is_larger = end.resident_bytes > (1 + MOST_GROWTH_SHARE) * baseline.resident_bytes
+    if not is_slope_judged:
+        notes.append(
+            f"the slope of the memory is not judged, only its growth: {duration_min:g} minutes are "
+            f"less than {LEAST_SLOPE_MIN:g}"
+        )
+    is_steep = not is_slope_judged or (slope is not None and slope > MOST_GROWTH_MB_PER_MIN)
+    if is_larger and is_steep:
+        steep = "" if slope is None else f", {slope:+.2f} MB a minute"
+        leaks.append(f"memory {growth_share:+.1%}{steep}")
+    restarts = end.num_engine_restarts - baseline.num_engine_restarts
+    if restarts:
+        notes.append(f"the engine was started again {restarts} times")
+    return Verdict(tuple(leaks), tuple(notes), slope, growth_share, restarts)
+
+
+def has_grown(baseline: ServerMetrics, now: ServerMetrics) -> bool:
+    """True while more files, threads or tasks are there than come and go by themselves."""
+    return any(after > before + MOST_MORE for before, after, _ in _pairs(baseline, now))
+
+
+def unjudged(reason: str) -> Verdict:
+    """Of a server that could not be looked at in the end, which is no better than a leak."""
+    return Verdict((reason,), (), None, 0.0, 0)
+
+
+def _pairs(baseline: ServerMetrics, now: ServerMetrics) -> list[tuple[int, int, str]]:
+    return [
+        (baseline.num_open_files, now.num_open_files, "open files"),
+        (baseline.num_threads, now.num_threads, "threads"),
+        (baseline.num_tasks, now.num_tasks, "tasks"),
+    ]
+
+
+def memory_mb_per_min(memory: Sequence[tuple[float, int]]) -> float | None:
+    """The slope of the straight line that fits best."""
+    if len({minutes for minutes, _ in memory}) < 2:
+        return None
+    minutes = [each for each, _ in memory]
+    return linear_regression(minutes, [num_bytes / MEGABYTE for _, num_bytes in memory]).slope

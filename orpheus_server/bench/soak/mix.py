@@ -1,0 +1,171 @@
+"""What the users of a soak ask for: a mixture drawn by chance, the same for the same seed."""
+
+import json
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, get_args
+
+from orpheus_server.bench.client.exchange import Behaviour
+from orpheus_server.bench.client.texts import text_for
+
+Kind = Literal[
+    "pcm",
+    "mp3",
+    "opus",
+    "flac",
+    "aac",
+    "wav",
+    "sse",
+    "socket",
+    "slow reader",
+    "cut",
+    "hang up",
+    "half body",
+    "bad input",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_PER_MILLE: dict[Kind, int] = {
+    "pcm": 365,
+    "mp3": 60,
+    "opus": 60,
+    "flac": 60,
+    "aac": 60,
+    "wav": 100,
+    "sse": 100,
+    "socket": 90,
+    "slow reader": 20,
+    "cut": 50,
+    "hang up": 10,
+    "half body": 10,
+    "bad input": 15,
+}
+_MOST_CUT_BYTES = {"pcm": 60_000, "mp3": 8_000, "opus": 4_000}
+_SHARE_OF_SHORT_TEXTS = 0.7
+_NUM_TEXTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A body that must be refused, and how."""
+
+    name: str
+    body: bytes
+    status: int
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One utterance of a WebSocket session."""
+
+    text: str
+    cancel_byte: int | None
+    """Barge-in once so many bytes of it have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one user does next."""
+
+    kind: Kind
+    text: str
+    response_format: str
+    seed: int
+    behaviour: Behaviour = Behaviour()
+    hold_sec: float = 0.0
+    """Between half a body and hanging up."""
+
+    mistake: Mistake | None = None
+    turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Of what the asks are made."""
+
+    seed: int
+    model: str = "tts-1"
+    voice: str = "alloy"
+    max_input_chars: int = 32_768
+    """Of the server: more must be refused. 0: it takes any length."""
+
+    def ask(self, index: int) -> Ask:
+        """The ask with this number, whoever comes to make it."""
+        chance = Random(f"{self.seed}-{index}")
+        (kind,) = chance.choices(KINDS, [_PER_MILLE[kind] for kind in KINDS])
+        length: Literal["short", "medium"] = (
+            "short" if chance.random() < _SHARE_OF_SHORT_TEXTS else "medium"
+        )
+        text = text_for(length, chance.randrange(_NUM_TEXTS))
+        seed = self.seed + index
+        match kind:
+            case "mp3" | "opus" | "flac" | "aac" | "wav":
+                return Ask(kind, text, kind, seed)
+            case "cut":
+                form = chance.choice(list(_MOST_CUT_BYTES))
+                cut_byte = chance.randint(1, _MOST_CUT_BYTES[form])
+                cut = Behaviour(cut_byte=cut_byte, resets=chance.random() < 0.5)
+                return Ask(kind, text, form, seed, cut)
+            case "hang up":
+                leave = Behaviour(hang_up_sec=chance.uniform(0.005, 0.3))
+                return Ask(kind, text, "pcm", seed, leave)
+            case "slow reader":
+                medium = text_for("medium", chance.randrange(_NUM_TEXTS))
+                return Ask(kind, medium, "pcm", seed, Behaviour(is_slow=True))
+            case "half body":
+                half = Behaviour(resets=chance.random() < 0.5)
+                hold_sec = chance.uniform(0.05, 1.0)
+                return Ask(kind, text, "pcm", seed, half, hold_sec=hold_sec)
+            case "bad input":
+                mistake = chance.choice(self.mistakes())
+                return Ask(kind, text, "pcm", seed, mistake=mistake)
+            case "socket":
+                return Ask(kind, text, "pcm", seed, turns=_turns(chance))
+            case _:
+                return Ask(kind, text, "pcm", seed)
+
+    def body(self, ask: Ask) -> bytes:
+        """What is posted."""
+        if ask.mistake is not None:
+            return ask.mistake.body
+        body: dict[str, object] = {
+            "model": self.model,
+            "voice": self.voice,
+            "input": ask.text,
+            "response_format": ask.response_format,
+            "seed": ask.seed,
+        }
+        if ask.kind == "sse":
+            body["stream_format"] = "sse"
+        elif ask.kind != "wav":
+            body["stream"] = True
+        return json.dumps(body).encode()
+
+    def mistakes(self) -> list[Mistake]:
+        """Every one that there is."""
+        body = {"model": self.model, "voice": self.voice, "input": text_for("short", 0)}
+        plain = json.dumps(body).encode()
+        found = [
+            Mistake("unknown voice", _json({**body, "voice": "nobody-of-this-name"}), 400),
+            Mistake("unknown model", _json({**body, "model": "no-model-of-this-name"}), 404),
+            Mistake("empty input", _json({**body, "input": ""}), 400),
+            Mistake("broken JSON", plain[:-3], 400),
+            Mistake("wrong content type", plain, 415, content_type="text/plain"),
+        ]
+        if self.max_input_chars:
+            words = "word " * (self.max_input_chars // 5 + 1)
+            found.append(Mistake("input too long", _json({**body, "input": words}), 400))
+        return found
+
+
+def _turns(chance: Random) -> tuple[Turn, ...]:
+    turns = []
+    for _ in range(chance.randint(1, 3)):
+        cancel_byte = chance.randint(1, 60_000) if chance.random() < 0.35 else None
+        turns.append(Turn(text_for("short", chance.randrange(_NUM_TEXTS)), cancel_byte))
+    return tuple(turns)
+
+
+def _json(body: dict[str, str]) -> bytes:
+    return json.dumps(body).encode()

@@ -1,0 +1,1 @@
+"""The benchmark of speech: first audio, real-time factor and underruns over concurrency."""

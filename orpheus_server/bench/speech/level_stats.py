@@ -1,0 +1,121 @@
+"""Statistics of one level of load, and their median over rounds."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from orpheus_server.bench.client.request_result import Heard, RequestResult
+from orpheus_server.bench.report import Percentiles, percentiles
+
+SHORT_STALL_SEC = 0.1
+"""A stall that most listeners miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelStats:
+    """One round of one level. Times, stalls and gaps are of whole answers only."""
+
+    num_requests: int
+    num_failed: int
+    failures: dict[str, int]
+    wall_sec: float
+    """From the first request sent to the last answer ended."""
+
+    audio_sec: float
+    audio_sec_per_sec: float
+    first_audio_sec: Percentiles | None
+    audible_sec: Percentiles | None
+    total_sec: Percentiles | None
+    real_time_factor: Percentiles | None
+    num_underruns: int
+    stalled_sec: float
+    """All answers together."""
+
+    share_without_underrun: float
+    """Of all requests; a failed one counts against it."""
+
+    share_with_short_stalls: float
+    """No stall above SHORT_STALL_SEC."""
+
+    largest_stall_sec: float
+    largest_gap_sec: float
+
+
+def level_stats(results: Sequence[RequestResult]) -> LevelStats:
+    """The statistics of at least one request."""
+    whole = [(result, result.heard) for result in results if result.heard is not None]
+    heard = [each for _, each in whole]
+    failures = Counter(result.failure for result in results if result.failure is not None)
+    wall_sec = wall_sec_of(results)
+    audio_sec = sum(each.audio_sec for each in heard)
+    return LevelStats(
+        num_requests=len(results),
+        num_failed=failures.total(),
+        failures=dict(sorted(failures.items())),
+        wall_sec=wall_sec,
+        audio_sec=audio_sec,
+        audio_sec_per_sec=audio_sec / wall_sec,
+        first_audio_sec=percentiles([each.first_audio_sec for each in heard]),
+        audible_sec=percentiles([each.audible_sec for each in heard]),
+        total_sec=percentiles([result.total_sec for result, _ in whole]),
+        real_time_factor=percentiles([each.real_time_factor for each in heard]),
+        num_underruns=sum(each.num_underruns for each in heard),
+        stalled_sec=math.fsum(each.stalled_sec for each in heard),
+        share_without_underrun=_share(results, lambda each: each.num_underruns == 0),
+        share_with_short_stalls=_share(
+            results, lambda each: each.largest_stall_sec <= SHORT_STALL_SEC
+        ),
+        largest_stall_sec=max((each.largest_stall_sec for each in heard), default=0.0),
+        largest_gap_sec=max((each.largest_gap_sec for each in heard), default=0.0),
+    )
+
+
+def wall_sec_of(results: Sequence[RequestResult]) -> float:
+    """From the first request sent to the last answer ended."""
+    ended_sec = max(result.started_sec + result.total_sec for result in results)
+    return ended_sec - min(result.started_sec for result in results)
+
+
+def over_rounds(rounds: Sequence[LevelStats]) -> LevelStats:
+    """Medians of the rounds; counts are sums, and the largest stall and gap are of all rounds."""
+
+    def middle(value: Callable[[LevelStats], float]) -> float:
+        return median(value(each) for each in rounds)
+
+    return LevelStats(
+        num_requests=sum(each.num_requests for each in rounds),
+        num_failed=sum(each.num_failed for each in rounds),
+        failures=dict(sorted(sum((Counter(each.failures) for each in rounds), Counter()).items())),
+        wall_sec=middle(lambda each: each.wall_sec),
+        audio_sec=middle(lambda each: each.audio_sec),
+        audio_sec_per_sec=middle(lambda each: each.audio_sec_per_sec),
+        first_audio_sec=_middle_percentiles([each.first_audio_sec for each in rounds]),
+        audible_sec=_middle_percentiles([each.audible_sec for each in rounds]),
+        total_sec=_middle_percentiles([each.total_sec for each in rounds]),
+        real_time_factor=_middle_percentiles([each.real_time_factor for each in rounds]),
+        num_underruns=sum(each.num_underruns for each in rounds),
+        stalled_sec=middle(lambda each: each.stalled_sec),
+        share_without_underrun=middle(lambda each: each.share_without_underrun),
+        share_with_short_stalls=middle(lambda each: each.share_with_short_stalls),
+        largest_stall_sec=max(each.largest_stall_sec for each in rounds),
+        largest_gap_sec=max(each.largest_gap_sec for each in rounds),
+    )
+
+
+def _share(results: Sequence[RequestResult], is_good: Callable[[Heard], bool]) -> float:
+    num_good = sum(result.heard is not None and is_good(result.heard) for result in results)
+    return num_good / len(results)
+
+
+def _middle_percentiles(rounds: Sequence[Percentiles | None]) -> Percentiles | None:
+    """Rounds in which nothing succeeded have none."""
+    found = [each for each in rounds if each is not None]
+    if not found:
+        return None
+    return Percentiles(
+        p50=median(each.p50 for each in found),
+        p95=median(each.p95 for each in found),
+        p99=median(each.p99 for each in found),
+    )

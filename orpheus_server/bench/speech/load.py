@@ -1,0 +1,72 @@
+"""Closed-loop load: so many workers, each asking again when its last answer has ended."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from orpheus_server.bench.client.request_result import RequestResult
+from orpheus_server.bench.client.speech import Clock, Sleep
+
+T = TypeVar("T")
+
+Speak = Callable[[int], Awaitable[RequestResult]]
+"""Sends the request with this number: equal numbers are equal requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many workers ask, and when they stop: after so many requests or so long a time."""
+
+    concurrency: int
+    num_requests: int | None = None
+    duration_sec: float | None = None
+    first_index: int = 0
+    stagger_sec: float = 0.0
+    """Between the starts of two workers; 0 starts all of them in the same instant."""
+
+    def __post_init__(self) -> None:
+        assert (self.num_requests is None) != (self.duration_sec is None)
+
+
+def default_num_requests(concurrency: int) -> int:
+    """Two for each worker, so that the batch changes while it runs, and eight for a median."""
+    return max(2 * concurrency, 8)
+
+
+def rotated(items: Sequence[T], num_places: int) -> tuple[T, ...]:
+    """The same items, beginning so many places later: no level is always the first one."""
+    cut = num_places % len(items)
+    return (*items[cut:], *items[:cut])
+
+
+async def run_load(
+    load: Load,
+    speak: Speak,
+    *,
+    clock: Clock = time.perf_counter,
+    sleep: Sleep = asyncio.sleep,
+) -> list[RequestResult]:
+    """The results in the order in which the answers ended.
+
+    A request that has begun is always finished, so the last ones run among fewer others.
+    """
+    indexes = itertools.count()
+    results: list[RequestResult] = []
+    end_sec = None if load.duration_sec is None else clock() + load.duration_sec
+
+    async def work(worker: int) -> None:
+        if load.stagger_sec:
+            await sleep(worker * load.stagger_sec)
+        while end_sec is None or clock() < end_sec:
+            index = next(indexes)
+            if load.num_requests is not None and index >= load.num_requests:
+                return
+            results.append(await speak(load.first_index + index))
+
+    async with asyncio.TaskGroup() as tasks:
+        for worker in range(load.concurrency):
+            tasks.create_task(work(worker))
+    return results

@@ -1,0 +1,173 @@
+"""The whole benchmark of a scripted server: what it asks, prints and returns."""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orpheus_server.bench import command
+from orpheus_server.bench.client.speech import SpeechClient
+from orpheus_server.bench.client.texts import SHORT, text_for
+from tests.bench.scripted_server import OVERLOADED, Script, ScriptedApp, serve_script
+
+
+def bench(url: str, *arguments: str) -> int:
+    parser = argparse.ArgumentParser(prog="orpheus-server bench")
+    command.add_arguments(parser)
+    return command.run(parser.parse_args([url, *arguments]))
+
+
+def refusal(body: dict[str, Any]) -> Script:
+    return Script([json.dumps(OVERLOADED).encode()], status=503)
+
+
+class TestSweep:
+    def test_a_clean_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        app = ScriptedApp()
+        plot, copy = tmp_path / "b.png", tmp_path / "b.json"
+        with serve_script(app) as url:
+            status = bench(
+                *(url, "--concurrency=1,3", "--texts=short,long", "--rounds=2", "--requests=4"),
+                *("--seed=100", "--warmup=1", "--api-key=secret"),
+                *("--plot", str(plot), "--json", str(copy)),
+            )
+        captured = capsys.readouterr()
+        assert status == 0, captured.err
+        lines = captured.out.splitlines()
+        assert lines[0].startswith("machine: ")
+        assert lines[2] == "server:  7.8.9; a scripted model"
+        assert [line.split()[:2] for line in lines[4:8]] == [
+            ["short", "1"],
+            ["short", "3"],
+            ["long", "1"],
+            ["long", "3"],
+        ]
+        assert lines[-3] == (
+            "most users without an underrun or a failure in any round: short 3, long 3"
+        )
+        assert lines[-2] == f"plot: {plot}"
+        assert plot.read_bytes().startswith(b"\x89PNG")
+        assert copy.read_text() == lines[-1] + "\n"
+        assert "secret" not in captured.out + captured.err
+
+        document = json.loads(lines[-1])
+        assert document["benchmark"] == "speech"
+        assert document["num_failed"] == 0
+        assert document["settings"]["seed"] == 100
+        assert document["settings"]["target"]["url"] == url
+        assert document["server"] == {"model": "a scripted model", "version": "7.8.9"}
+        assert document["highest_concurrency_without_underrun"] == {"short": 3, "long": 3}
+        assert [len(each["rounds"]) for each in document["levels"]] == [2] * 4
+        assert [each["summary"]["num_requests"] for each in document["levels"]] == [8] * 4
+
+        # The warm-up, then each of four requests in both rounds of two levels.
+        asked = Counter((body["input"], body["seed"]) for body in app.bodies[1:])
+        expected = {
+            (text_for(texts, index), 100 + index)
+            for texts in ("short", "long")
+            for index in range(4)
+        }
+        assert asked == dict.fromkeys(expected, 4)
+        assert app.bodies[0]["input"] == SHORT[0]
+
+    def test_rounds_begin_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with serve_script(ScriptedApp()) as url:
+            arguments = ("--concurrency=1,2", "--texts=short,long", "--rounds=2", "--requests=2")
+            assert bench(url, *arguments, "--no-plot") == 0
+        places = [
+            line.removeprefix("orpheus-server bench: ").split(":")[0]
+            for line in capsys.readouterr().err.splitlines()
+        ]
+        assert places == [
+            "round 1/2, short, 1 users",
+            "round 1/2, short, 2 users",
+            "round 1/2, long, 1 users",
+            "round 1/2, long, 2 users",
+            "round 2/2, long, 2 users",
+            "round 2/2, long, 1 users",
+            "round 2/2, short, 2 users",
+            "round 2/2, short, 1 users",
+        ]
+
+    def test_number_of_requests_by_default(self) -> None:
+        app = ScriptedApp()
+        with serve_script(app) as url:
+            arguments = ("--concurrency=5", "--texts=short", "--rounds=1", "--warmup=0")
+            assert bench(url, *arguments, "--no-plot") == 0
+        assert len(app.bodies) == 10
+
+    def test_failures_are_told_and_end_with_1(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The first sentence is answered; so the warm-up succeeds."""
+        app = ScriptedApp(lambda body: Script() if body["input"] == SHORT[0] else refusal(body))
+        with serve_script(app) as url:
+            arguments = ("--concurrency=1", "--texts=short", "--rounds=1", "--requests=3")
+            assert bench(url, *arguments, "--no-plot", "--warmup=1") == 1
+        captured = capsys.readouterr()
+        assert captured.err.endswith("2 x 503 overloaded\n")
+        document = json.loads(captured.out.splitlines()[-1])
+        assert document["num_failed"] == 2
+        assert document["levels"][0]["summary"]["failures"] == {"503 overloaded": 2}
+
+
+class TestBurst:
+    def test_users_at_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+        app = ScriptedApp()
+        with serve_script(app) as url:
+            assert bench(url, "--burst=3,2", "--repeats=2", "--warmup=0") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[3] == "2 bursts of 3 users, sentences each: 2"
+        document = json.loads(lines[-1])
+        assert document["bursts"]["num_requests"] == 6
+        assert document["settings"]["burst"] == [3, 2]
+        assert "levels" not in document
+        assert sorted(body["seed"] for body in app.bodies) == [1, 2, 3, 4, 5, 6]
+        assert f"{SHORT[0]} {SHORT[1]}" in [body["input"] for body in app.bodies]
+
+    def test_failures_end_with_1(self) -> None:
+        with serve_script(ScriptedApp(refusal)) as url:
+            assert bench(url, "--burst=2,1", "--repeats=1", "--warmup=0") == 1
+
+
+class TestOneClearLine:
+    def test_nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with serve_script(ScriptedApp()) as url:
+            pass
+        assert bench(url, "--no-plot") == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith(f"orpheus-server bench: {url}/health does not answer: ")
+        assert len(captured.err.splitlines()) == 1
+
+    def test_a_server_that_does_not_speak(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with serve_script(ScriptedApp(refusal)) as url:
+            assert bench(url, "--no-plot") == 1
+        captured = capsys.readouterr()
+        assert captured.err == (
+            "orpheus-server bench: The warm-up request failed: 503 overloaded\n"
+        )
+
+    def test_stopped(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def stop(self: SpeechClient) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(SpeechClient, "facts", stop)
+        assert bench("http://127.0.0.1:9", "--no-plot") == 130
+        assert capsys.readouterr() == ("", "orpheus-server bench: stopped\n")
+
+    def test_no_matplotlib(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Found out before the measuring."""
+        monkeypatch.delitem(sys.modules, "orpheus_server.bench.speech.plot", raising=False)
+        monkeypatch.delattr("orpheus_server.bench.speech.plot", raising=False)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        assert bench("http://127.0.0.1:9") == 2
+        assert "install matplotlib or give --no-plot" in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""The printed lines of the benchmark of speech, letter by letter."""
+
+from orpheus_server.bench.speech.burst_stats import burst_stats
+from orpheus_server.bench.speech.report import (
+    burst_text,
+    highest_text,
+    highest_without_underrun,
+    progress_line,
+    table,
+)
+from tests.bench.results import failed, level, one_round, spoken
+
+
+def test_progress() -> None:
+    assert progress_line(one_round(spoken(), failed("503"), failed("503"))) == (
+        "3 requests in 2.0 s, first audio p50 250 ms, 2.0 audio s/s, 2 x 503"
+    )
+    assert progress_line(one_round(failed("timeout"))) == (
+        "1 requests in 0.5 s, none heard, 0.0 audio s/s, 1 x timeout"
+    )
+
+
+def test_table() -> None:
+    lines = table(
+        [
+            level("short", 1),
+            level("medium", 16, one_round(spoken(1.5, stalls_sec=[0.125]), failed("503"))),
+            level("long", 2, one_round(failed("503"))),
+        ]
+    ).splitlines()
+    assert [" ".join(line.split()) for line in lines[1:4]] == [
+        "short 1 250/250/250 375/375/375 0.500/0.500 2.0 100.0% 0 500 0/1",
+        "medium 16 1500/1500/1500 1625/1625/1625 0.500/0.500 2.0 0.0% 125 500 1/2",
+        "long 2 - - - 0.0 0.0% 0 0 1/1",
+    ]
+    assert lines[0].startswith(" texts  users     first audio ms")
+    assert len({len(line) for line in lines[:4]}) == 1
+    assert "p50/p95/p99" in lines[4]
+
+
+class TestHighest:
+    def test_every_round_must_be_clean(self) -> None:
+        clean, stalled = one_round(), one_round(spoken(stalls_sec=[0.001]))
+        levels = [
+            level("short", 1, clean, clean),
+            level("short", 4, clean, stalled),
+            level("long", 1, stalled, clean),
+            level("medium", 8, clean, clean),
+        ]
+        highest = highest_without_underrun(levels)
+        assert highest == {"short": 1, "long": None, "medium": 8}
+        assert highest_text(highest) == (
+            "most users without an underrun or a failure in any round: short 1, long none, medium 8"
+        )
+
+    def test_luck_above_a_level_that_stuttered_does_not_count(self) -> None:
+        stalled = one_round(spoken(stalls_sec=[0.001]))
+        levels = [level("short", 8), level("short", 2), level("short", 4, stalled)]
+        assert highest_without_underrun(levels) == {"short": 2}
+
+    def test_a_failure_is_not_clean(self) -> None:
+        broken = one_round(spoken(), failed("503"))
+        assert highest_without_underrun([level("short", 1, broken)]) == {"short": None}
+
+
+def test_burst() -> None:
+    stats = burst_stats([[spoken(), spoken(), failed("503")]])
+    assert burst_text(stats, num_users=3, num_sentences=2, num_bursts=1) == (
+        "1 bursts of 3 users, sentences each: 2\n"
+        "  1.00 requests/s, 4.0 audio s/s\n"
+        "  whole answer: mean 2000 ms, p95 2000 ms\n"
+        "  first audio: mean 250 ms, p95 250 ms\n"
+        "  no underrun: 66.7%\n"
+        "  failed: 1/3\n"
+        "    1 x 503"
+    )
+    nothing = burst_stats([[failed("503")]])
+    assert "mean" not in burst_text(nothing, num_users=1, num_sentences=1, num_bursts=1)
