@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = "orpheus_server"
 
-# From the top down. A room (a package, or a module at the top) imports from lower floors only,
-# never from another room of its own floor.
+# From the top down. A package, or a module beside the packages, imports from lower levels only,
+# never from another one of its own level.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("fastapi_app", "cli"),
     ("app",),
@@ -26,7 +26,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("checkpoints", "settings", "concurrency"),
     ("interfaces", "errors", "__init__"),
 )
-# The same inside a package. What is not named here is its ground floor.
+# The same inside a package. What is not named here is its lowest level, whose modules may import
+# each other, but not in circles.
 ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "api": (("routes", "realtime"), ("answers",), ("requests",), ("schemas", "openapi")),
     "audio": (("snac",),),
@@ -36,51 +37,58 @@ ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("soak", "speech", "chat", "offline"),
         ("client",),
         ("report",),
+        ("machine_card",),
     ),
     "chat": (("local", "remote"),),
     "server": (("uvicorn_config", "uvicorn_server"), ("protocols",), ("middleware",)),
     "text": (("markdown",),),
 }
-# Modules and packages that decide and measure: they need no model, no server and no event loop.
+# Packages and modules that decide and measure: they need no model, no server and no event loop.
 PURE = (
-    *("interfaces", "errors", "settings", "runtime.caller_slots"),
-    *("server.api_keys", "server.origins"),
+    *("interfaces", "errors", "settings"),
     *("checkpoints.checkpoint", "checkpoints.speech_json", "checkpoints.published"),
     "text",
     *("audio.samples", "audio.trimming", "audio.crossfade"),
+    *("engine.restart_budget", "engine.memory"),
+    *("server.api_keys", "server.origins"),
     *("synthesis.prompts", "synthesis.frames", "synthesis.guard", "synthesis.retry"),
-    *("synthesis.capacity", "synthesis.fair_queue", "engine.restart_budget", "engine.memory"),
+    *("synthesis.capacity", "synthesis.fair_queue", "synthesis.job", "synthesis.playback_clock"),
     *("chat.conversation", "chat.model_info", "chat.selection", "chat.filters"),
     *("chat.system_prompt", "chat.reply_timings", "chat.transcripts"),
+    "chat.local.control_tokens",
+    "runtime.caller_slots",
 )
-# But for the files in them that name a library that loads a model.
+# The files in them that are not pure: each names a library that loads a model.
 EDGES = ("text.phonemes",)
 HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
-HTTP_MODULES = {"app", "api", "server"}
 
-# Foreign library: the modules and packages that may import it, anywhere in them.
+# Foreign library: the packages and modules that may import it, anywhere in them.
 OWNERS = {
-    "vllm": {"engine"},
-    "torch": {"engine", "audio.snac", "runtime", "bench"},
-    "snac": {"audio.snac", "bench"},
-    "av": {"audio.tempo", "audio.av_encoder", "bench"},
-    "gruut": {"text.phonemes"},
-    "huggingface_hub": {"checkpoints.weights", "chat.model_info"},
-    "transformers": {"chat.local"},
-    "jinja2": {"chat.local"},
-    "tokenizers": {"synthesis.prompts", "chat.local", "bench"},
-    "psutil": {"engine", "runtime.preflight"},
-    "uvicorn": {"server", "bench"},
-    "h11": {"server.protocols"},
-    "websockets": {"server.protocols", "bench"},
-    "matplotlib": {"bench"},
-    "prometheus_client": {"runtime.metrics", "api.routes", "bench"},
-    "httpx2": {"bench", "chat.remote"},
-    "openai": {"chat.remote"},
-    "fastapi": HTTP_MODULES,
-    "starlette": HTTP_MODULES,
-    "pydantic_settings": {"settings"},
+    "anyio": {"chat.remote"},
+    "av": {"audio", "bench.client"},
     "dotenv": {"settings"},
+    "fastapi": {"app", "api", "server"},
+    "gruut": {"text.phonemes"},
+    "h11": {"server.protocols"},
+    "httpx2": {"chat.remote", "bench"},
+    "huggingface_hub": {"checkpoints.weights", "chat.model_info"},
+    "jinja2": {"chat.local"},
+    "matplotlib": {"bench.speech"},
+    "numpy": {"audio", "synthesis", "bench", "interfaces", "fakes"},
+    "openai": {"chat.remote"},
+    "prometheus_client": {"runtime.metrics", "api.routes.metrics", "bench.client"},
+    "psutil": {"engine", "runtime.preflight"},
+    "pydantic": {"api", "server.errors", "checkpoints.speech_json", "settings"},
+    "pydantic_settings": {"settings"},
+    "safetensors": {"audio.snac"},
+    "snac": {"audio.snac", "bench.offline"},
+    "starlette": {"app", "api", "server"},
+    "tokenizers": {"synthesis.prompts", "chat.local", "bench.offline"},
+    "torch": {"engine", "audio.snac", "runtime", "bench.offline"},
+    "transformers": {"chat.local"},
+    "uvicorn": {"server", "bench.offline"},
+    "vllm": {"engine"},
+    "websockets": {"server.protocols", "bench.soak"},
 }
 IMPORTS_IN_FUNCTIONS = {"runtime", "text.phonemes", "bench.command", "bench.speech.command"}
 
@@ -93,8 +101,8 @@ class Source:
     tree: ast.Module
 
     @property
-    def room(self) -> str:
-        """The package, or the module at the top."""
+    def package(self) -> str:
+        """The package of ours, or the module beside the packages."""
         return self.name.partition(".")[0]
 
     @property
@@ -155,25 +163,18 @@ def roots(names: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def floor_of(name: str, order: tuple[tuple[str, ...], ...]) -> int | None:
-    """Counted from the top, or None for a name that the order does not have."""
-    return next((floor for floor, names in enumerate(order) if name in names), None)
+def level_of(name: str, order: tuple[tuple[str, ...], ...]) -> int:
+    """Counted from the top; a name that the order lacks is below all of them."""
+    return next((level for level, names in enumerate(order) if name in names), len(order))
 
 
 def may_import(importer: Source, imported: Source) -> bool:
-    """By the order of the rooms, or inside one room by the order in there."""
-    upper: int | None
-    lower: int | None
-    if importer.room != imported.room:
-        upper, lower = floor_of(importer.room, ORDER), floor_of(imported.room, ORDER)
-        return upper is None or lower is None or upper < lower
-    if importer.part == imported.part:
-        return True
-    order = ORDER_INSIDE.get(importer.room, ())
-    upper, lower = floor_of(importer.part, order), floor_of(imported.part, order)
-    if upper is None:  # on the ground floor, whose modules may import each other
-        return lower is None
-    return lower is None or upper < lower
+    """By the order of the packages, or inside one package by its own."""
+    if importer.package != imported.package:
+        return level_of(importer.package, ORDER) < level_of(imported.package, ORDER)
+    order = ORDER_INSIDE.get(importer.package, ())
+    upper, lower = level_of(importer.part, order), level_of(imported.part, order)
+    return importer.part == imported.part or upper < lower or upper == lower == len(order)
 
 
 def reachable(name: str) -> set[str]:
@@ -187,6 +188,25 @@ def reachable(name: str) -> set[str]:
     return seen
 
 
+def test_every_package_has_one_level() -> None:
+    placed = [name for names in ORDER for name in names]
+    assert len(placed) == len(set(placed))
+    assert set(placed) == {source.package for source in sources().values()}
+
+
+@pytest.mark.parametrize("package", ORDER_INSIDE)
+def test_every_part_of_the_order_inside_is_there(package: str) -> None:
+    parts = [name for names in ORDER_INSIDE[package] for name in names]
+    assert len(parts) == len(set(parts))
+    assert set(parts) <= {source.part for source in sources().values() if source.package == package}
+
+
+def test_the_api_has_no_files_beside_its_levels() -> None:
+    """A new file there would belong to the lowest level without anybody having said so."""
+    parts = {source.part for source in sources().values() if source.package == "api"}
+    assert parts - {""} == {name for names in ORDER_INSIDE["api"] for name in names}
+
+
 @pytest.mark.parametrize("name", sources())
 def test_imports_point_down_only(name: str) -> None:
     source = sources()[name]
@@ -195,7 +215,7 @@ def test_imports_point_down_only(name: str) -> None:
 
 
 def test_modules_do_not_import_each_other_in_circles() -> None:
-    """Inside one room too, where the order does not say who is above whom."""
+    """Within one level too, of which the order says nothing."""
     order = TopologicalSorter({name: own(source.at_top) for name, source in sources().items()})
     order.prepare()  # raises CycleError, which names the circle
 
@@ -213,10 +233,17 @@ def test_policy_is_pure(name: str) -> None:
         assert not roots(sources()[other].anywhere) & HEAVY, other
 
 
+def test_every_foreign_library_has_owners() -> None:
+    imported = set[str]().union(*(roots(source.anywhere) for source in sources().values()))
+    assert imported - sys.stdlib_module_names - {PACKAGE} == set(OWNERS)
+
+
 @pytest.mark.parametrize("library", OWNERS)
-def test_a_foreign_library_has_one_owner(library: str) -> None:
+def test_a_foreign_library_has_its_owners_only(library: str) -> None:
     users = [source for source in sources().values() if library in roots(source.anywhere)]
     assert {user.name for user in users if not user.is_in(OWNERS[library])} == set()
+    # An owner that imports it no longer is one no longer.
+    assert {owner for owner in OWNERS[library] if not any(u.is_in([owner]) for u in users)} == set()
 
 
 def test_imports_are_at_the_top() -> None:
