@@ -137,12 +137,6 @@ def descendants(pids: set[int]) -> set[ProcessKey]:
     return below
 
 
-def key_of(pid: int) -> ProcessKey | None:
-    """The process that has the id now."""
-    found = read_stat(pid)
-    return found[0] if found else None
-
-
 def read_stat(pid: int) -> tuple[ProcessKey, int, str] | None:
     """Process, parent's id and state; None if there is none."""
     try:
