@@ -19,7 +19,13 @@ from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.runtime.serving_config import Choice
 from orpheus_server.settings import Settings
+from orpheus_server.synthesis.attempt import MAX_TOKENS_CAP, AttemptRunner
+from orpheus_server.synthesis.capacity import Capacity
+from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
+from orpheus_server.synthesis.retry import RetryPolicy
+from orpheus_server.synthesis.synthesizer import Synthesizer
+from orpheus_server.text.chunking import limits_for
 from orpheus_server.text.phonemes import build_phonemizer
 
 
@@ -144,3 +150,42 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     )
     build_engine = partial(build_speech_engine, checkpoint, options)
     return Parts(prompts, build_engine(), decoder, pool, build_engine)
+
+
+def build_synthesizer(
+    parts: Parts, choice: Choice, settings: Settings, *, capacity: Capacity
+) -> tuple[ChunkSpeaker, Synthesizer]:
+    """The synthesizer of these parts, and what speaks its chunks, which counts attempts."""
+    checkpoint, decoder = choice.checkpoint, parts.decoder
+    max_tokens = settings.tts_max_tokens or MAX_TOKENS_CAP
+    runner = AttemptRunner(
+        checkpoint.layout,
+        parts.prompts,
+        parts.engine,
+        decoder,
+        parts.pool,
+        max_tokens,
+        # CUDA has kernels that do not care; on the CPU only being alone helps.
+        one_at_a_time=settings.tts_deterministic and not choice.is_cuda,
+    )
+    retries = RetryPolicy(
+        max_attempts=settings.tts_max_attempts,
+        default=checkpoint.sampling,
+    )
+    may_be_degraded = settings.tts_on_failure == "best"
+    speaker = ChunkSpeaker(runner, retries, may_be_degraded=may_be_degraded)
+    limits = limits_for(
+        checkpoint,
+        frame_sec=decoder.samples_per_frame / decoder.sample_rate,
+        chunk_max_chars=settings.tts_chunk_max_chars,
+        max_model_len=parts.engine.max_model_len,
+        max_tokens=max_tokens,
+    )
+    return speaker, Synthesizer(
+        speaker,
+        parts.pool,
+        sample_rate=decoder.sample_rate,
+        limits=limits,
+        expected_sec=parts.prompts.expected_sec,
+        capacity=capacity,
+    )

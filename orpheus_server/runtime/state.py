@@ -27,15 +27,12 @@ from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions,
 from orpheus_server.runtime.caller_slots import CallerSlots
 from orpheus_server.runtime.metrics import ChatState, Metrics, Snapshot, gpu_memory
 from orpheus_server.runtime.serving_config import Choice
-from orpheus_server.runtime.speech_stack import Parts
+from orpheus_server.runtime.speech_stack import Parts, build_synthesizer
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.admission import Admission
-from orpheus_server.synthesis.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import AttemptCounts, ChunkSpeaker
-from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
-from orpheus_server.text.chunking import limits_for
 
 logger = logging.getLogger(__name__)
 
@@ -205,39 +202,10 @@ class Runtime:
 
     def assemble(self, parts: Parts) -> Synthesizer:
         """The synthesizer of these parts; requests do not see it before `open_for_requests`."""
-        settings, checkpoint, decoder = self.settings, self.checkpoint, parts.decoder
-        max_tokens = settings.tts_max_tokens or MAX_TOKENS_CAP
-        runner = AttemptRunner(
-            checkpoint.layout,
-            parts.prompts,
-            parts.engine,
-            decoder,
-            parts.pool,
-            max_tokens,
-            # CUDA has kernels that do not care; on the CPU only being alone helps.
-            one_at_a_time=settings.tts_deterministic and not self.choice.is_cuda,
+        self._speaker, synthesizer = build_synthesizer(
+            parts, self.choice, self.settings, capacity=self.capacity
         )
-        retries = RetryPolicy(
-            max_attempts=settings.tts_max_attempts,
-            default=checkpoint.sampling,
-        )
-        may_be_degraded = settings.tts_on_failure == "best"
-        self._speaker = ChunkSpeaker(runner, retries, may_be_degraded=may_be_degraded)
-        limits = limits_for(
-            checkpoint,
-            frame_sec=decoder.samples_per_frame / decoder.sample_rate,
-            chunk_max_chars=settings.tts_chunk_max_chars,
-            max_model_len=parts.engine.max_model_len,
-            max_tokens=max_tokens,
-        )
-        return Synthesizer(
-            self._speaker,
-            parts.pool,
-            sample_rate=decoder.sample_rate,
-            limits=limits,
-            expected_sec=parts.prompts.expected_sec,
-            capacity=self.capacity,
-        )
+        return synthesizer
 
     def open_for_requests(self, engine: TokenEngine, synthesizer: Synthesizer) -> None:
         """From now on requests are served."""
