@@ -21,7 +21,7 @@ def build_chat_engine(
     # Of models that see and hear as well, only what reads and writes is loaded.
     args.language_model_only = True
     kind = EngineKind(
-        what="language model",
+        label="language model",
         stop_token_ids=tuple(sorted(stop_token_ids)),
         stream_interval=1,
         min_model_len=min_model_len,

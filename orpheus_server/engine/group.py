@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from threading import Lock
 
-from orpheus_server.engine.supervisor import EngineKeeper
+from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import TokenEngine
 
 
-class EngineRoom:
+class EngineGroup:
     """Two that load at once would measure each other's memory and take each other's processes."""
 
     def __init__(self) -> None:
         self._building = Lock()
-        self._keepers: list[EngineKeeper] = []
+        self._supervisors: list[EngineSupervisor] = []
         self._may_restart = True
-        self.language_model: EngineKeeper | None = None
+        self.language_model: EngineSupervisor | None = None
 
     def alone(self, build: Callable[[], TokenEngine]) -> Callable[[], TokenEngine]:
         """The same build, which waits for any other one to end; call it from a thread.
@@ -31,14 +31,14 @@ class EngineRoom:
 
         return build_alone
 
-    def add(self, keeper: EngineKeeper) -> None:
+    def add(self, supervisor: EngineSupervisor) -> None:
         """One more that stops restarting with the others."""
-        self._keepers.append(keeper)
+        self._supervisors.append(supervisor)
         if not self._may_restart:
-            keeper.stop_restarting()
+            supervisor.stop_restarting()
 
     def stop_restarting(self) -> None:
         """The server ends: an engine that is lost now stays lost."""
         self._may_restart = False
-        for keeper in self._keepers:
-            keeper.stop_restarting()
+        for supervisor in self._supervisors:
+            supervisor.stop_restarting()

@@ -11,7 +11,7 @@ from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
 T = TypeVar("T")
 
 
-class EngineLife:
+class EngineLifetime:
     """Follows the generations of an engine; `on_death` is called when one raises `EngineDead`.
 
     `has_progress` is set by every delta; whoever looks at it takes it back. `num_failures_in_row`
@@ -19,14 +19,14 @@ class EngineLife:
     """
 
     def __init__(
-        self, engine: TokenEngine, on_death: Callable[["EngineLife"], None], what: str
+        self, engine: TokenEngine, on_death: Callable[["EngineLifetime"], None], label: str
     ) -> None:
         self.engine = engine
         self.is_lost = False
         self.has_progress = False
         self.num_failures_in_row = 0
         self._on_death = on_death
-        self._what = what
+        self._label = label
         self._waits: set[asyncio.Timeout] = set()
 
     @property
@@ -80,5 +80,5 @@ class EngineLife:
                     self._waits.discard(scope)
         except Exception as error:
             if self.is_lost and not isinstance(error, EngineDead):
-                raise EngineDead(f"The {self._what} was lost.") from error
+                raise EngineDead(f"The {self._label} was lost.") from error
             raise

@@ -21,7 +21,7 @@ class MemoryNeed:
     `model_setting` and `share_setting` are what to change when it does not fit.
     """
 
-    what: str
+    label: str
     weight_bytes: int
     gpu_share: float
     model_setting: str
@@ -43,7 +43,7 @@ def check_gpu(needs: Sequence[MemoryNeed], *, total_bytes: int, free_bytes: int)
     for need in needs:
         if need.weight_bytes > need.gpu_share * total_bytes:
             raise StartError(
-                f"the weights of the {need.what} are {_gib(need.weight_bytes)}, and "
+                f"the weights of the {need.label} are {_gib(need.weight_bytes)}, and "
                 f"{need.share_setting}={need.gpu_share:g} of the GPU's {_gib(total_bytes)} are "
                 f"{_gib(need.gpu_share * total_bytes)}: raise it, or set a smaller "
                 f"{need.model_setting}."
@@ -62,7 +62,7 @@ def check_ram(needs: Sequence[MemoryNeed], *, available_bytes: int) -> None:
     cache_bytes = len(needs) * CPU_KV_CACHE_BYTES
     wanted = sum(need.weight_bytes for need in needs) + cache_bytes + CPU_REST_BYTES
     if wanted > available_bytes:
-        parts = ", ".join(f"{need.what} {_gib(need.weight_bytes)}" for need in needs)
+        parts = ", ".join(f"{need.label} {_gib(need.weight_bytes)}" for need in needs)
         settings = " or ".join(need.model_setting for need in needs)
         raise StartError(
             f"{_gib(wanted)} of memory are needed ({parts}, caches {_gib(cache_bytes)}, the rest "

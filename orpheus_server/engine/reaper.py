@@ -35,7 +35,7 @@ class ProcessKey:
     started_at: int
 
 
-class Reaper:
+class OrphanReaper:
     """Once it is made, all processes below this one end soon after this one, however it ends.
 
     Making and closing it takes some milliseconds each, so do it in a thread.

@@ -27,7 +27,7 @@ def build_speech_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEng
     args.enable_prefix_caching = False
     args.additional_config = layout_to_config(checkpoint.layout)
     kind = EngineKind(
-        what="speech engine",
+        label="speech engine",
         stop_token_ids=checkpoint.layout.stop_token_ids,
         stream_interval=checkpoint.layout.num_slots,
         min_model_len=MIN_MODEL_LEN,

@@ -1,4 +1,4 @@
-"""One engine for the life of the process: watched, and started again when it dies or hangs."""
+"""One engine as long as the process runs: watched, and restarted when it dies or hangs."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal, Self
 
 from orpheus_server.concurrency import cancel_all
-from orpheus_server.engine.lifetime import EngineLife
+from orpheus_server.engine.lifetime import EngineLifetime
 from orpheus_server.engine.restart_budget import RestartBudget
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
@@ -29,9 +29,9 @@ CHECK_LIMIT_SEC = 120.0
 SPEECH_ENGINE, LANGUAGE_MODEL = "speech engine", "language model"
 
 
-def being_restarted(what: str) -> str:
+def being_restarted(label: str) -> str:
     """What callers are told meanwhile."""
-    return f"The {what} is being started again; try again in half a minute."
+    return f"The {label} is being started again; try again in half a minute."
 
 
 BEING_RESTARTED = being_restarted(SPEECH_ENGINE)
@@ -43,11 +43,11 @@ NUM_FAILURES_IN_DOUBT = 3
 """So many failures in a row may be the engine's: then a probe decides."""
 
 
-class EngineKeeper:
+class EngineSupervisor:
     """A `TokenEngine` whose inner engine is replaced when it is lost.
 
     `build` blocks and runs in a thread; `probe` gives a short request that any sound engine can
-    serve; `what` it is called in messages. Time without progress is counted in ticks, so a process
+    serve; `label` is its name in messages. Time without progress is counted in ticks, so a process
     that was stopped itself does not blame its engine. `on_give_up` is called once, when more than
     `max_restarts` within ten minutes would be needed.
     """
@@ -64,10 +64,10 @@ class EngineKeeper:
         tick_sec: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        what: str = SPEECH_ENGINE,
+        label: str = SPEECH_ENGINE,
     ) -> None:
-        self._what = what
-        self._life = EngineLife(engine, self._on_death, what)
+        self._label = label
+        self._lifetime = EngineLifetime(engine, self._on_death, label)
         self._build = build
         self._make_probe = probe
         self._stall_sec = stall_sec
@@ -90,7 +90,7 @@ class EngineKeeper:
     @property
     def max_model_len(self) -> int:
         """Of the engine that serves now: another one may have found less memory for its cache."""
-        return self._life.engine.max_model_len
+        return self._lifetime.engine.max_model_len
 
     @property
     def num_active(self) -> int:
@@ -100,7 +100,7 @@ class EngineKeeper:
     @property
     def is_alive(self) -> bool:
         """False from the moment of a loss until another engine serves."""
-        return self._life.is_alive
+        return self._lifetime.is_alive
 
     @property
     def state(self) -> State:
@@ -115,7 +115,7 @@ class EngineKeeper:
     @property
     def kv_cache_share(self) -> float:
         """Of the engine that serves now."""
-        return self._life.engine.kv_cache_share
+        return self._lifetime.engine.kv_cache_share
 
     @property
     def num_deaths(self) -> Mapping[Death, int]:
@@ -135,15 +135,15 @@ class EngineKeeper:
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
         """Deltas of the engine; raises `EngineDead` as soon as it is lost, whatever it does."""
-        life = self._life
+        lifetime = self._lifetime
         if not self.is_alive:
-            raise EngineDead(being_restarted(self._what))
-        if self._probing is not None and life.num_failures_in_row < NUM_FAILURES_IN_DOUBT:
+            raise EngineDead(being_restarted(self._label))
+        if self._probing is not None and lifetime.num_failures_in_row < NUM_FAILURES_IN_DOUBT:
             # It has become needless, and beside it the last bits of this one would be others.
             self._probing.cancel()
         self._num_active += 1
         try:
-            async with aclosing(life.generate(request)) as deltas:
+            async with aclosing(lifetime.generate(request)) as deltas:
                 async for delta in deltas:
                     yield delta
         finally:
@@ -155,25 +155,25 @@ class EngineKeeper:
 
     def kill(self) -> None:
         """Ends the inner engine at once; the watch takes it for a death."""
-        self._life.engine.kill()
+        self._lifetime.engine.kill()
 
     async def close(self) -> None:
         """Ends the watch and the engine, in bounded time; one that is being built is awaited."""
-        self._life.lose()
+        self._lifetime.lose()
         tasks = [task for task in (self._watching, self._probing) if task is not None]
         await cancel_all(tasks)
-        await self._end(self._life.engine, is_lost=False)
+        await self._end(self._lifetime.engine, is_lost=False)
 
-    def _on_death(self, life: EngineLife) -> None:
-        self._lose(life, "died")
+    def _on_death(self, lifetime: EngineLifetime) -> None:
+        self._lose(lifetime, "died")
 
-    def _lose(self, life: EngineLife, death: Death) -> None:
-        if life.is_lost:
+    def _lose(self, lifetime: EngineLifetime, death: Death) -> None:
+        if lifetime.is_lost:
             return
         self._state = "restarting"
         self._num_deaths[death] += 1
-        logger.error("the %s %s with %d generations in it", self._what, death, self._num_active)
-        life.lose()
+        logger.error("the %s %s with %d generations in it", self._label, death, self._num_active)
+        lifetime.lose()
 
     async def _watch(self) -> None:
         try:
@@ -183,35 +183,35 @@ class EngineKeeper:
                 if self._state == "restarting" and self._may_restart:
                     await self._restart()
         except Exception:  # a watch that ends in silence would leave nobody to notice a hang
-            logger.exception("the watch over the %s failed", self._what)
+            logger.exception("the watch over the %s failed", self._label)
             self._give_up()
 
     def _look(self) -> None:
         """One tick: is it alive, does it write, does somebody have to ask it something."""
-        life, is_waiting = self._life, self._life.is_waited_for
-        if life.is_lost:
+        lifetime, is_waiting = self._lifetime, self._lifetime.is_waited_for
+        if lifetime.is_lost:
             return
-        if not life.is_alive:
-            self._lose(life, "died")
+        if not lifetime.is_alive:
+            self._lose(lifetime, "died")
             return
-        if life.has_progress:
+        if lifetime.has_progress:
             self._stalled_sec = self._idle_sec = 0.0
         elif not is_waiting:
             self._idle_sec += self._tick_sec
         elif self._was_waiting:
             # Not forgotten when callers lose their patience one after the other.
             self._stalled_sec += self._tick_sec
-        life.has_progress, self._was_waiting = False, is_waiting
+        lifetime.has_progress, self._was_waiting = False, is_waiting
         if self._stalled_sec >= self._stall_sec:
-            self._lose(life, "stalled")
+            self._lose(lifetime, "stalled")
             return
-        is_in_doubt = life.num_failures_in_row >= NUM_FAILURES_IN_DOUBT
+        is_in_doubt = lifetime.num_failures_in_row >= NUM_FAILURES_IN_DOUBT
         if is_in_doubt or (self._idle_sec >= self._probe_pause_sec and not is_waiting):
             self._idle_sec = 0.0
             if self._probing is None or self._probing.done():
-                self._probing = asyncio.create_task(self._probe(life))
+                self._probing = asyncio.create_task(self._probe(lifetime))
 
-    async def _probe(self, life: EngineLife) -> None:
+    async def _probe(self, lifetime: EngineLifetime) -> None:
         """One token. A frozen engine lets it wait, which the watch sees as it sees any wait."""
         try:
             request = replace(await self._make_probe(), max_tokens=1)
@@ -219,17 +219,17 @@ class EngineKeeper:
             logger.exception("no probe could be made")
             return
         try:
-            async with aclosing(life.generate(request)) as deltas:
+            async with aclosing(lifetime.generate(request)) as deltas:
                 async for _ in deltas:
                     pass
         except EngineDead:
             pass
         except Exception as error:
-            logger.error("the %s fails on a sound request: %s", self._what, error)
-            self._lose(life, "died")
+            logger.error("the %s fails on a sound request: %s", self._label, error)
+            self._lose(lifetime, "died")
 
     async def _restart(self) -> None:
-        await self._end(self._life.engine, is_lost=True)
+        await self._end(self._lifetime.engine, is_lost=True)
         while True:
             pause_sec = self._budget.take(self._clock())
             if pause_sec is None:
@@ -240,25 +240,26 @@ class EngineKeeper:
                 return
             started = self._clock()
             self._num_restarts += 1
-            logger.warning("starting the %s again (restart %d)", self._what, self._num_restarts)
+            logger.warning("starting the %s again (restart %d)", self._label, self._num_restarts)
             try:
-                engine = await self._build_sound_engine()
+                engine = await self._build_checked_engine()
             except Exception as error:
                 self._num_deaths["died"] += 1
-                logger.error("the %s did not start again: %s", self._what, error)
+                logger.error("the %s did not start again: %s", self._label, error)
                 continue
             if engine.max_model_len < self.max_model_len:
                 logger.warning("its context is shorter now: %d tokens", engine.max_model_len)
-            self._life, self._state = EngineLife(engine, self._on_death, self._what), "serving"
+            self._lifetime = EngineLifetime(engine, self._on_death, self._label)
+            self._state = "serving"
             self._stalled_sec = self._idle_sec = 0.0
             # Requests that failed with the old one hold it in circles, with its threads and
             # sockets, and behind a frozen heap the next collection may be hours away.
             gc.collect()
             took_sec = self._clock() - started
-            logger.warning("the %s serves again after %.1f s", self._what, took_sec)
+            logger.warning("the %s serves again after %.1f s", self._label, took_sec)
             return
 
-    async def _build_sound_engine(self) -> TokenEngine:
+    async def _build_checked_engine(self) -> TokenEngine:
         building = asyncio.create_task(asyncio.to_thread(self._build))
         try:
             engine = await asyncio.shield(building)
@@ -284,12 +285,12 @@ class EngineKeeper:
                     await asyncio.to_thread(engine.kill)
                 await engine.close()
         except Exception as error:
-            logger.error("the old %s did not end as it should: %r", self._what, error)
+            logger.error("the old %s did not end as it should: %r", self._label, error)
             if not is_lost:
                 await asyncio.to_thread(engine.kill)
 
     def _give_up(self) -> None:
         self._state = "failed"
-        self._life.lose()
-        logger.critical("the %s is lost after %d restarts", self._what, self._num_restarts)
+        self._lifetime.lose()
+        logger.critical("the %s is lost after %d restarts", self._label, self._num_restarts)
         self._on_give_up()

@@ -27,11 +27,11 @@ SHUTDOWN_SEC = 10.0
 class EngineKind:
     """What an engine writes: `stop_token_ids` end it, a delta has `stream_interval` tokens.
 
-    `what` it is called in messages. Below `min_model_len` tokens of context it is of no use, and
+    `label` is its name in messages. Below `min_model_len` tokens of context it is of no use, and
     `share_setting` is what to raise then.
     """
 
-    what: str
+    label: str
     stop_token_ids: tuple[int, ...]
     stream_interval: int
     min_model_len: int
@@ -109,7 +109,7 @@ class VllmEngine:
                     reason = _finish_reason(completion.finish_reason)
                     yield TokenDelta(tuple(completion.token_ids), reason)
         except EngineDeadError as error:
-            raise EngineDead(f"the {self._kind.what} has died") from error
+            raise EngineDead(f"the {self._kind.label} has died") from error
         except (VLLMClientError, VLLMServerError) as error:
             raise GenerationFailed(f"the engine failed on the request: {error}") from error
         finally:

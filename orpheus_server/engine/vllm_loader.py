@@ -84,7 +84,7 @@ def start_engine(
     if fitted < options.max_model_len:
         logger.warning(
             "context of the %s lowered from %d to %d tokens: the %s holds no more",
-            kind.what,
+            kind.label,
             options.max_model_len,
             fitted,
             "model" if fitted == own_max_len else "key-value cache",

@@ -8,11 +8,11 @@ from orpheus_server.errors import RateLimited
 
 
 class CallerSlots:
-    """At most `num_slots` at once for each caller. `what` they are goes into the refusal."""
+    """At most `num_slots` at once for each caller. `label` names them in the error."""
 
-    def __init__(self, num_slots: int, *, what: str) -> None:
+    def __init__(self, num_slots: int, *, label: str) -> None:
         self._num_slots = num_slots
-        self._what = what
+        self._label = label
         self._num_taken: Counter[str] = Counter()
 
     @property
@@ -24,7 +24,7 @@ class CallerSlots:
         """Raises `RateLimited` if this caller has no slot left."""
         if self._num_taken[caller] >= self._num_slots:
             raise RateLimited(
-                f"You have {self._num_slots} {self._what} open, as many as one caller may have; "
+                f"You have {self._num_slots} {self._label} open, as many as one caller may have; "
                 "close one first."
             )
 

@@ -19,8 +19,8 @@ from orpheus_server.chat.model_info import describe_model
 from orpheus_server.chat.selection import ChatChoice
 from orpheus_server.checkpoints.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
 from orpheus_server.concurrency import WorkerPool
-from orpheus_server.engine.group import EngineRoom
-from orpheus_server.engine.supervisor import LANGUAGE_MODEL, EngineKeeper
+from orpheus_server.engine.group import EngineGroup
+from orpheus_server.engine.supervisor import LANGUAGE_MODEL, EngineSupervisor
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import (
     ChatMessage,
@@ -78,7 +78,7 @@ async def open_local_chat(
     stack: AsyncExitStack,
     *,
     is_cuda: bool,
-    room: EngineRoom,
+    group: EngineGroup,
     on_give_up: Callable[[], None],
 ) -> ChatModel:
     """Loads and warms it; the stack ends it. Raises `StartError`."""
@@ -88,7 +88,7 @@ async def open_local_chat(
     loaded = await asyncio.to_thread(_load, choice, settings, is_cuda=is_cuda)
     pool = WorkerPool(NUM_WORKERS)
     stack.push_async_callback(pool.close)
-    build = room.alone(loaded.build_engine)
+    build = group.alone(loaded.build_engine)
     numbers = count()
 
     async def probe() -> TokenRequest:
@@ -102,7 +102,7 @@ async def open_local_chat(
             seed=1,
         )
 
-    keeper = EngineKeeper(
+    supervisor = EngineSupervisor(
         await asyncio.to_thread(build),
         build,
         probe=probe,
@@ -110,13 +110,13 @@ async def open_local_chat(
         stall_sec=max(settings.tts_engine_stall_sec, settings.llm_timeout_sec),
         max_restarts=settings.tts_max_restarts,
         on_give_up=on_give_up,
-        what=LANGUAGE_MODEL,
+        label=LANGUAGE_MODEL,
     )
-    room.add(keeper)
-    room.language_model = keeper
+    group.add(supervisor)
+    group.language_model = supervisor
     model = LocalChatModel(
         loaded.info,
-        keeper,
+        supervisor,
         loaded.tokenizer,
         pool,
         sampling=loaded.sampling,
@@ -125,14 +125,14 @@ async def open_local_chat(
     stack.push_async_callback(model.close)
     await _warm_up(model)
     # A first answer may compile for as long as a frozen engine is given.
-    keeper.open()
+    supervisor.open()
     logger.info(
         "language model %s (%s), engine vLLM, device %s, %s, context %d tokens, after %.1f s",
         loaded.info.name,
         loaded.info.parameters,
         "CUDA" if is_cuda else "CPU",
         DTYPE,
-        keeper.max_model_len,
+        supervisor.max_model_len,
         time.monotonic() - started,
     )
     return model
@@ -198,12 +198,12 @@ async def open_chat_model(
     stack: AsyncExitStack,
     *,
     is_cuda: bool,
-    room: EngineRoom,
+    group: EngineGroup,
     on_give_up: Callable[[], None],
 ) -> ChatModel:
     """Loads it, off the event loop; the stack ends it. Raises `StartError`.
 
-    Its engine is one of `room`'s; `on_give_up` is called when it was lost too often.
+    Its engine is one of `group`'s; `on_give_up` is called when it was lost too often.
     """
     if choice.place == "echo":
         return EchoModel()
@@ -213,7 +213,7 @@ async def open_chat_model(
         await remote.look()
         return remote
     return await open_local_chat(
-        choice, settings, stack, is_cuda=is_cuda, room=room, on_give_up=on_give_up
+        choice, settings, stack, is_cuda=is_cuda, group=group, on_give_up=on_give_up
     )
 
 

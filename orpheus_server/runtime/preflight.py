@@ -52,14 +52,14 @@ def check_memory(choice: Choice, settings: Settings) -> None:
     voice_bytes = weigh(voice_folder).loaded_bytes(4 if choice.dtype == "float32" else 2)
     needs = (
         MemoryNeed(
-            what="voice",
+            label="voice",
             weight_bytes=voice_bytes // settings.tts_tensor_parallel_size,
             gpu_share=choice.gpu_share,
             model_setting="TTS_MODEL_NAME",
             share_setting="TTS_GPU_MEMORY_UTILIZATION",
         ),
         MemoryNeed(
-            what="language model",
+            label="language model",
             weight_bytes=chat_size.loaded_bytes(CHAT_FLOAT_BYTES),
             gpu_share=settings.llm_gpu_memory_utilization,
             model_setting="LLM_MODEL_NAME",

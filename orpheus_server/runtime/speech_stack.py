@@ -13,8 +13,8 @@ from math import ceil
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.concurrency import WorkerPool
-from orpheus_server.engine.group import EngineRoom
-from orpheus_server.engine.supervisor import EngineKeeper
+from orpheus_server.engine.group import EngineGroup
+from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
 from orpheus_server.runtime.serving_config import Choice
@@ -41,14 +41,14 @@ class Parts:
     """Another engine like this one, which must have ended; blocking."""
 
 
-def keep_engine(
+def supervise_engine(
     parts: Parts,
     checkpoint: Checkpoint,
     settings: Settings,
     *,
-    room: EngineRoom,
+    group: EngineGroup,
     on_give_up: Callable[[], None],
-) -> EngineKeeper:
+) -> EngineSupervisor:
     """The engine of these parts, to be started again whenever it is lost."""
     numbers = count()
 
@@ -63,16 +63,16 @@ def keep_engine(
             seed=1,
         )
 
-    keeper = EngineKeeper(
+    supervisor = EngineSupervisor(
         parts.engine,
-        room.alone(parts.build_engine),
+        group.alone(parts.build_engine),
         probe=probe,
         stall_sec=settings.tts_engine_stall_sec,
         max_restarts=settings.tts_max_restarts,
         on_give_up=on_give_up,
     )
-    room.add(keeper)
-    return keeper
+    group.add(supervisor)
+    return supervisor
 
 
 def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
@@ -86,7 +86,7 @@ def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     # Reaches its own processes: what its dependencies will change some day is no news for a user.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
-    # A second net below the keeper's: workers that hang end their core, after five minutes if
+    # A second net below the supervisor's: workers that hang end their core, after five minutes if
     # nobody says so.
     os.environ.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", str(ceil(2 * stall_sec) + 30))
     if is_batch_invariant:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import partial
 
 from orpheus_server.chat.selection import AUTO
-from orpheus_server.engine.reaper import Reaper
+from orpheus_server.engine.reaper import OrphanReaper
 from orpheus_server.errors import OrpheusError, StartError
 from orpheus_server.runtime.chat_stack import open_chat_model
 from orpheus_server.runtime.preflight import check_memory
 from orpheus_server.runtime.serving_config import choose, has_cuda
-from orpheus_server.runtime.speech_stack import build_parts, keep_engine
+from orpheus_server.runtime.speech_stack import build_parts, supervise_engine
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.runtime.warm_up import measure_capacity, warm_up
 from orpheus_server.settings import Settings
@@ -65,34 +65,34 @@ async def _load(
 ) -> None:
     started = time.monotonic()
 
-    def give_up(what: str) -> None:
-        runtime.start_error = StartError(f"the {what} was lost too often")
+    def give_up(label: str) -> None:
+        runtime.start_error = StartError(f"the {label} was lost too often")
         on_start_failure()
 
     try:
-        reaper = await asyncio.to_thread(Reaper)
+        reaper = await asyncio.to_thread(OrphanReaper)
         stack.push_async_callback(asyncio.to_thread, reaper.close)
         await asyncio.to_thread(check_memory, runtime.choice, runtime.settings)
         parts = await asyncio.to_thread(build_parts, runtime.choice, runtime.settings)
         stack.push_async_callback(parts.pool.close)
         stack.push_async_callback(parts.decoder.close)
-        keeper = keep_engine(
+        supervisor = supervise_engine(
             parts,
             runtime.checkpoint,
             runtime.settings,
-            room=runtime.engine_room,
+            group=runtime.engine_group,
             on_give_up=partial(give_up, "speech engine"),
         )
-        parts, runtime.keeper = replace(parts, engine=keeper), keeper
-        stack.push_async_callback(keeper.close)
+        parts, runtime.supervisor = replace(parts, engine=supervisor), supervisor
+        stack.push_async_callback(supervisor.close)
         synthesizer = runtime.assemble(parts)
         if runtime.is_closing:
             return
         runtime.preparing = asyncio.create_task(_prepare(runtime, synthesizer))
         await runtime.preparing
         # A first generation may compile for as long as a frozen engine is given.
-        keeper.open()
-        runtime.open_for_requests(keeper, synthesizer)
+        supervisor.open()
+        runtime.open_for_requests(supervisor, synthesizer)
         if runtime.choice.chat is not None:
             # Only now: two engines that load at once each measure the memory of both.
             logger.info("the voice is ready after %.1f s", time.monotonic() - started)
@@ -101,7 +101,7 @@ async def _load(
                 runtime.settings,
                 stack,
                 is_cuda=runtime.choice.is_cuda,
-                room=runtime.engine_room,
+                group=runtime.engine_group,
                 on_give_up=partial(give_up, "language model"),
             )
             if runtime.is_closing:

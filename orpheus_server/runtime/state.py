@@ -8,11 +8,11 @@ from typing import Literal
 
 from orpheus_server.chat.transcripts import Transcripts
 from orpheus_server.checkpoints.checkpoint import Checkpoint
-from orpheus_server.engine.group import EngineRoom
+from orpheus_server.engine.group import EngineGroup
 from orpheus_server.engine.supervisor import (
     BEING_RESTARTED,
     LANGUAGE_MODEL,
-    EngineKeeper,
+    EngineSupervisor,
     being_restarted,
 )
 from orpheus_server.errors import (
@@ -61,15 +61,15 @@ class Runtime:
         )
         self.metrics = Metrics(self, has_chat=choice.chat is not None)
         self.session_slots = CallerSlots(
-            settings.tts_max_sessions_per_key, what="WebSocket sessions"
+            settings.tts_max_sessions_per_key, label="WebSocket sessions"
         )
         self.reply_slots = CallerSlots(
-            settings.tts_max_requests_per_key or MAX_REPLIES, what="answers"
+            settings.tts_max_requests_per_key or MAX_REPLIES, label="answers"
         )
         self.transcripts = Transcripts()
         self._engine: TokenEngine | None = None
-        self.keeper: EngineKeeper | None = None
-        self.engine_room = EngineRoom()
+        self.supervisor: EngineSupervisor | None = None
+        self.engine_group = EngineGroup()
         self._speaker: ChunkSpeaker | None = None
         self._synthesizer: Synthesizer | None = None
         self._chat: ChatModel | None = None
@@ -144,7 +144,7 @@ class Runtime:
         """Nothing new begins; what runs goes on."""
         self.draining.set()
         self.admission.close()
-        self.engine_room.stop_restarting()
+        self.engine_group.stop_restarting()
 
     @property
     def engine(self) -> TokenEngine | None:
@@ -179,7 +179,7 @@ class Runtime:
             num_generations=self.num_active_generations,
             num_streams_capacity=self.capacity.num_streams,
             is_engine_up=self.status == "healthy",
-            num_engine_restarts=self.keeper.num_restarts if self.keeper else 0,
+            num_engine_restarts=self.supervisor.num_restarts if self.supervisor else 0,
             kv_cache_share=self._engine.kv_cache_share if self._engine else 0.0,
             rejections={str(why): num for why, num in self.admission.rejections.items()},
             attempt_faults={str(fault): count for fault, count in counts.faults.items()},
@@ -193,7 +193,7 @@ class Runtime:
     def _chat_state(self) -> ChatState | None:
         if self.choice.chat is None:
             return None
-        model, local = self._chat, self.engine_room.language_model
+        model, local = self._chat, self.engine_group.language_model
         return ChatState(
             is_up=self.is_chat_ready,
             num_replies=model.num_active if model else 0,

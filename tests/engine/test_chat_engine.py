@@ -10,7 +10,7 @@ import pytest
 
 from orpheus_server.chat.local.model import LocalChatModel
 from orpheus_server.checkpoints.speech_json import load_speech_json
-from orpheus_server.engine.supervisor import EngineKeeper
+from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import (
     ChatMessage,
@@ -40,8 +40,8 @@ class Pair:
         self.voice = server.engine
         chat = server.runtime.chat_model
         assert isinstance(chat, LocalChatModel)
-        assert isinstance(chat.engine, EngineKeeper)
-        self.chat, self.keeper = chat, chat.engine
+        assert isinstance(chat.engine, EngineSupervisor)
+        self.chat, self.supervisor = chat, chat.engine
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._server.run(work, limit_sec=RESTART_LIMIT_SEC)
@@ -70,10 +70,10 @@ def pair(server: LiveServer) -> Pair:
     return Pair(server)
 
 
-def processes_of(keeper: EngineKeeper) -> frozenset[int]:
+def processes_of(supervisor: EngineSupervisor) -> frozenset[int]:
     from orpheus_server.engine.vllm_engine import VllmEngine
 
-    engine = keeper._life.engine
+    engine = supervisor._lifetime.engine
     assert isinstance(engine, VllmEngine)
     return engine.process_ids
 
@@ -93,7 +93,7 @@ def test_both_generate_at_the_same_time(pair: Pair) -> None:
             codes = [token_id - POCKET.layout.audio_token_base for token_id in ids[:7]]
             assert [code // POCKET.layout.codebook_size for code in codes] == list(range(7))
         assert len(alone.split()) > 3
-        assert pair.chat.num_active == pair.keeper.num_active == pair.voice.num_active == 0
+        assert pair.chat.num_active == pair.supervisor.num_active == pair.voice.num_active == 0
 
     pair.run(work())
 
@@ -135,10 +135,10 @@ def test_closed_answers_leave_nothing(pair: Pair) -> None:
             options = ReplyOptions(max_tokens=900)
             deltas = pair.chat.reply(ReplyRequest(f"closed-{n}", messages, options))
             await anext(deltas)
-            assert pair.keeper.num_active == 1
+            assert pair.supervisor.num_active == 1
             await deltas.aclose()
-            assert pair.chat.num_active == pair.keeper.num_active == 0
-        assert pair.keeper.kv_cache_share == 0.0
+            assert pair.chat.num_active == pair.supervisor.num_active == 0
+        assert pair.supervisor.kv_cache_share == 0.0
         assert (await pair.ask("after"))[-1].finish_reason is not None
 
     pair.run(work())
@@ -150,7 +150,7 @@ def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
 
     async def work() -> None:
         before = await pair.speak(3)
-        voice_ids, chat_ids = processes_of(pair.voice), processes_of(pair.keeper)
+        voice_ids, chat_ids = processes_of(pair.voice), processes_of(pair.supervisor)
         assert voice_ids
         assert chat_ids
         assert voice_ids.isdisjoint(chat_ids)
@@ -168,9 +168,9 @@ def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
             # The voice speaks on while the other one loads.
             assert await pair.speak(3) == before
             await asyncio.sleep(0.2)
-        assert (pair.keeper.num_restarts, pair.keeper.state) == (1, "serving")
+        assert (pair.supervisor.num_restarts, pair.supervisor.state) == (1, "serving")
         assert (processes_of(pair.voice), pair.voice.num_restarts) == (voice_ids, 0)
-        assert processes_of(pair.keeper).isdisjoint(voice_ids | chat_ids)
+        assert processes_of(pair.supervisor).isdisjoint(voice_ids | chat_ids)
         assert (await pair.ask("again"))[-1].finish_reason is not None
 
     pair.run(work())

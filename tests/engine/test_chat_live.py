@@ -43,7 +43,7 @@ def check_nothing_left(server: LiveServer) -> None:
     wait_until(lambda: server.engine.num_active == 0)
     wait_until(lambda: server.runtime.chat_model.num_active == 0)
     wait_until(lambda: server.runtime.admission.num_running == 0)
-    language_model = server.runtime.engine_room.language_model
+    language_model = server.runtime.engine_group.language_model
     assert language_model is not None
     wait_until(lambda: language_model.num_active == 0)
     assert language_model.kv_cache_share == 0.0

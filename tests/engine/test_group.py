@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from orpheus_server.engine.group import EngineRoom
-from orpheus_server.engine.supervisor import EngineKeeper
+from orpheus_server.engine.group import EngineGroup
+from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import SamplingOptions, TokenEngine, TokenRequest
@@ -19,7 +19,7 @@ SAMPLING = SamplingOptions(temperature=1.0, top_p=1.0, repetition_penalty=1.0)
 
 async def test_a_build_waits_for_the_other_one() -> None:
     """Each takes the processes that came up meanwhile for its own, and kills them later."""
-    room, engine = EngineRoom(), ScriptedEngine(lambda request: Script((1,)))
+    group, engine = EngineGroup(), ScriptedEngine(lambda request: Script((1,)))
     begun: list[str] = []
     may_end = threading.Event()
 
@@ -28,9 +28,9 @@ async def test_a_build_waits_for_the_other_one() -> None:
         may_end.wait(10)
         return engine
 
-    first = asyncio.create_task(asyncio.to_thread(room.alone(lambda: build("first"))))
+    first = asyncio.create_task(asyncio.to_thread(group.alone(lambda: build("first"))))
     await wait_for(lambda: begun == ["first"])
-    second = asyncio.create_task(asyncio.to_thread(room.alone(lambda: build("second"))))
+    second = asyncio.create_task(asyncio.to_thread(group.alone(lambda: build("second"))))
     await asyncio.sleep(0)
     assert begun == ["first"]
     may_end.set()
@@ -40,7 +40,7 @@ async def test_a_build_waits_for_the_other_one() -> None:
 
 async def test_nothing_is_built_once_the_server_ends() -> None:
     """A restart that waited for the other engine began behind it, and the end waited for both."""
-    room, engine = EngineRoom(), ScriptedEngine(lambda request: Script((1,)))
+    group, engine = EngineGroup(), ScriptedEngine(lambda request: Script((1,)))
     has_begun, may_end = threading.Event(), threading.Event()
 
     def build() -> TokenEngine:
@@ -48,12 +48,12 @@ async def test_nothing_is_built_once_the_server_ends() -> None:
         may_end.wait(10)
         return engine
 
-    first = asyncio.create_task(asyncio.to_thread(room.alone(build)))
+    first = asyncio.create_task(asyncio.to_thread(group.alone(build)))
     await asyncio.to_thread(has_begun.wait, 10)
     second = asyncio.create_task(
-        asyncio.to_thread(room.alone(lambda: pytest.fail("another engine was built")))
+        asyncio.to_thread(group.alone(lambda: pytest.fail("another engine was built")))
     )
-    room.stop_restarting()
+    group.stop_restarting()
     may_end.set()
     assert await first is engine
     with pytest.raises(StartError, match="the server ends"):
@@ -61,19 +61,19 @@ async def test_nothing_is_built_once_the_server_ends() -> None:
 
 
 async def test_a_build_that_fails_lets_the_next_one_in() -> None:
-    room, engine = EngineRoom(), ScriptedEngine(lambda request: Script((1,)))
+    group, engine = EngineGroup(), ScriptedEngine(lambda request: Script((1,)))
 
     def fail() -> TokenEngine:
         raise ValueError("no memory")
 
     with pytest.raises(ValueError, match="no memory"):
-        room.alone(fail)()
-    assert room.alone(lambda: engine)() is engine
+        group.alone(fail)()
+    assert group.alone(lambda: engine)() is engine
 
 
 @pytest.mark.parametrize("is_late", [False, True])
 async def test_none_restarts_once_the_server_ends(is_late: bool) -> None:
-    room, engine = EngineRoom(), ScriptedEngine(lambda request: Script((1,)))
+    group, engine = EngineGroup(), ScriptedEngine(lambda request: Script((1,)))
     num_ticks = 0
 
     async def sleep(seconds: float) -> None:
@@ -84,7 +84,7 @@ async def test_none_restarts_once_the_server_ends(is_late: bool) -> None:
     async def probe() -> TokenRequest:
         return TokenRequest("probe", (1,), SAMPLING, 1, 1)
 
-    keeper = EngineKeeper(
+    supervisor = EngineSupervisor(
         engine,
         lambda: pytest.fail("another engine was built"),
         probe=probe,
@@ -94,17 +94,17 @@ async def test_none_restarts_once_the_server_ends(is_late: bool) -> None:
         sleep=sleep,
     )
     if is_late:
-        room.stop_restarting()
-        room.add(keeper)
+        group.stop_restarting()
+        group.add(supervisor)
     else:
-        room.add(keeper)
-        room.stop_restarting()
-    async with keeper:
+        group.add(supervisor)
+        group.stop_restarting()
+    async with supervisor:
         engine.kill()
-        await wait_for(lambda: keeper.state == "restarting")
+        await wait_for(lambda: supervisor.state == "restarting")
         seen = num_ticks
         await wait_for(lambda: num_ticks > seen + 3)
-        assert keeper.num_restarts == 0
+        assert supervisor.num_restarts == 0
 
 
 async def test_an_engine_is_called_what_it_is() -> None:
@@ -114,20 +114,20 @@ async def test_an_engine_is_called_what_it_is() -> None:
     async def probe() -> TokenRequest:
         return TokenRequest("probe", (1,), SAMPLING, 1, 1)
 
-    keeper = EngineKeeper(
+    supervisor = EngineSupervisor(
         engine,
         lambda: engine,
         probe=probe,
         stall_sec=30.0,
         max_restarts=0,
         on_give_up=lambda: None,
-        what="language model",
+        label="language model",
     )
     request = TokenRequest("r", (1,), SAMPLING, 5, 1)
     with pytest.raises(EngineDead, match="gone"):
-        await anext(keeper.generate(request))
+        await anext(supervisor.generate(request))
     with pytest.raises(EngineDead) as caught:
-        await anext(keeper.generate(request))
+        await anext(supervisor.generate(request))
     assert str(caught.value) == (
         "The language model is being started again; try again in half a minute."
     )

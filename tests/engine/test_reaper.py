@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from orpheus_server.engine import reaper
-from orpheus_server.engine.reaper import ProcessKey, Reaper
+from orpheus_server.engine.reaper import OrphanReaper, ProcessKey
 from tests.support.served import wait_until
 
 # A server that starts an engine with a worker of its own, says their ids and waits.
@@ -24,9 +24,9 @@ time.sleep(600)
 """
 SERVER = f"""
 import subprocess, sys, time
-from orpheus_server.engine.reaper import Reaper
+from orpheus_server.engine.reaper import OrphanReaper
 engine = subprocess.Popen([sys.executable, "-I", "-S", "-c", {ENGINE!r}], stdout=subprocess.PIPE)
-reaper = Reaper()
+reaper = OrphanReaper()
 print(engine.pid, int(engine.stdout.readline()), reaper._process.pid, flush=True)
 if sys.stdin.readline() == "close\\n":
     reaper.close()
@@ -163,5 +163,5 @@ def test_a_machine_that_starts_nothing_more_is_told_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    Reaper().close()
+    OrphanReaper().close()
     assert "nothing ends the engine if this server is killed" in caplog.text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from orpheus_server.engine import supervisor
-from orpheus_server.engine.supervisor import EngineKeeper
+from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import EngineDead, GenerationFailed, StartError
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
 from tests.support.app import POCKET, WAIT_LIMIT_SEC, settle
@@ -113,8 +113,8 @@ class Clock:
 
 
 @dataclass
-class Kept:
-    """A keeper over engines that the test builds; `builds` are results of the next builds."""
+class Supervised:
+    """A supervisor over engines that the test builds; `builds` are results of the next builds."""
 
     first: HandEngine = field(default_factory=HandEngine)
     clock: Clock = field(default_factory=Clock)
@@ -122,7 +122,7 @@ class Kept:
     built: list[HandEngine] = field(default_factory=list)
     may_build: threading.Event = field(default_factory=threading.Event)
     num_given_up: int = 0
-    keeper: EngineKeeper = field(init=False)
+    supervisor: EngineSupervisor = field(init=False)
 
     def build(self) -> TokenEngine:
         assert threading.current_thread() is not threading.main_thread()
@@ -141,78 +141,87 @@ class Kept:
 
     def speak(self, name: str) -> asyncio.Task[list[TokenDelta]]:
         async def work() -> list[TokenDelta]:
-            async with aclosing(self.keeper.generate(request(name))) as deltas:
+            async with aclosing(self.supervisor.generate(request(name))) as deltas:
                 return [delta async for delta in deltas]
 
         return asyncio.create_task(work())
 
     async def serves_again(self) -> float:
-        return await self.clock.run_until(lambda: self.keeper.state == "serving")
+        return await self.clock.run_until(lambda: self.supervisor.state == "serving")
 
 
 @asynccontextmanager
-async def keep(*, max_restarts: int = 5, first: HandEngine | None = None) -> AsyncIterator[Kept]:
+async def supervise(
+    *, max_restarts: int = 5, first: HandEngine | None = None
+) -> AsyncIterator[Supervised]:
     before = asyncio.all_tasks()
-    kept = Kept(first or HandEngine())
-    kept.may_build.set()
-    kept.keeper = EngineKeeper(
-        kept.first,
-        kept.build,
-        probe=kept.make_probe,
+    supervised = Supervised(first or HandEngine())
+    supervised.may_build.set()
+    supervised.supervisor = EngineSupervisor(
+        supervised.first,
+        supervised.build,
+        probe=supervised.make_probe,
         stall_sec=STALL_SEC,
         max_restarts=max_restarts,
-        on_give_up=kept.give_up,
-        clock=lambda: kept.clock.now,
-        sleep=kept.clock.sleep,
+        on_give_up=supervised.give_up,
+        clock=lambda: supervised.clock.now,
+        sleep=supervised.clock.sleep,
     )
-    async with kept.keeper:
-        yield kept
-    assert kept.keeper.num_active == 0
-    assert not kept.keeper.is_alive
+    async with supervised.supervisor:
+        yield supervised
+    assert supervised.supervisor.num_active == 0
+    assert not supervised.supervisor.is_alive
     assert asyncio.all_tasks() <= before, "a task has no owner"
 
 
 async def test_deltas_pass_and_leaving_aborts() -> None:
-    async with keep() as kept:
-        keeper, engine = kept.keeper, kept.first
-        assert (keeper.state, keeper.is_alive, keeper.max_model_len) == ("serving", True, 2048)
+    async with supervise() as supervised:
+        supervisor, engine = supervised.supervisor, supervised.first
+        assert (supervisor.state, supervisor.is_alive, supervisor.max_model_len) == (
+            "serving",
+            True,
+            2048,
+        )
         for delta in (WORD, WORD, END):
             engine.box("a").put_nowait(delta)
-        assert await kept.speak("a") == [WORD, WORD, END]
+        assert await supervised.speak("a") == [WORD, WORD, END]
         engine.box("b").put_nowait(WORD)
-        deltas = keeper.generate(request("b"))
+        deltas = supervisor.generate(request("b"))
         assert await anext(deltas) == WORD
-        assert (keeper.num_active, engine.num_active) == (1, 1)
+        assert (supervisor.num_active, engine.num_active) == (1, 1)
         await deltas.aclose()
-        assert (keeper.num_active, engine.num_active) == (0, 0)
+        assert (supervisor.num_active, engine.num_active) == (0, 0)
     assert engine.ended == ["closed"]
 
 
 async def test_a_death_that_one_generation_meets_ends_all_and_another_engine_serves() -> None:
-    async with keep() as kept:
-        keeper = kept.keeper
-        speaking = [kept.speak(name) for name in "abc"]
+    async with supervise() as supervised:
+        supervisor = supervised.supervisor
+        speaking = [supervised.speak(name) for name in "abc"]
         await settle()
-        kept.first.box("b").put_nowait(EngineDead("the core is gone"))
+        supervised.first.box("b").put_nowait(EngineDead("the core is gone"))
         with pytest.raises(EngineDead, match="the core is gone"):
             await speaking[1]
         # In the same moment, without a tick.
-        assert (keeper.is_alive, keeper.state) == (False, "restarting")
+        assert (supervisor.is_alive, supervisor.state) == (False, "restarting")
         with pytest.raises(EngineDead, match="is being started again"):
-            await anext(keeper.generate(request("d")))
+            await anext(supervisor.generate(request("d")))
         for each in (speaking[0], speaking[2]):
             with pytest.raises(EngineDead, match="was lost"):
                 await each
-        assert kept.clock.now == 0.0
+        assert supervised.clock.now == 0.0
         # A tick to see it, and one in which a server that is about to close would do so.
-        assert await kept.serves_again() == 2.0
-        assert kept.first.ended == ["killed", "closed"]
-        assert kept.built[0].probes == [21]
-        assert (keeper.num_restarts, dict(keeper.num_deaths)) == (1, {"died": 1, "stalled": 0})
-        kept.built[0].box("e").put_nowait(END)
-        assert await kept.speak("e") == [END]
-    assert kept.built[0].ended == ["closed"]
-    assert kept.num_given_up == 0
+        assert await supervised.serves_again() == 2.0
+        assert supervised.first.ended == ["killed", "closed"]
+        assert supervised.built[0].probes == [21]
+        assert (supervisor.num_restarts, dict(supervisor.num_deaths)) == (
+            1,
+            {"died": 1, "stalled": 0},
+        )
+        supervised.built[0].box("e").put_nowait(END)
+        assert await supervised.speak("e") == [END]
+    assert supervised.built[0].ended == ["closed"]
+    assert supervised.num_given_up == 0
 
 
 async def test_a_lost_engine_is_let_go() -> None:
@@ -220,22 +229,22 @@ async def test_a_lost_engine_is_let_go() -> None:
     collection that behind a frozen heap may be hours away.
     """
 
-    async def ask(keeper: EngineKeeper) -> None:
+    async def ask(supervisor: EngineSupervisor) -> None:
         kept_errors = []
         try:
-            await anext(keeper.generate(request("a")))
+            await anext(supervisor.generate(request("a")))
         except EngineDead as error:
             kept_errors.append(error)
 
     gc.disable()
     try:
-        async with keep() as kept:
-            lost = weakref.ref(kept.first)
-            kept.first.box("a").put_nowait(EngineDead("the core is gone"))
-            await ask(kept.keeper)
-            kept.first = HandEngine()
+        async with supervise() as supervised:
+            lost = weakref.ref(supervised.first)
+            supervised.first.box("a").put_nowait(EngineDead("the core is gone"))
+            await ask(supervised.supervisor)
+            supervised.first = HandEngine()
             assert lost() is not None
-            await kept.serves_again()
+            await supervised.serves_again()
             await settle()
             assert lost() is None
     finally:
@@ -243,135 +252,137 @@ async def test_a_lost_engine_is_let_go() -> None:
 
 
 async def test_an_engine_that_dies_while_idle_is_started_again() -> None:
-    async with keep() as kept:
-        kept.first.is_alive = False
-        assert not kept.keeper.is_alive
-        await kept.clock.run(1.0)
-        await kept.serves_again()
-        assert kept.keeper.num_deaths["died"] == 1
+    async with supervise() as supervised:
+        supervised.first.is_alive = False
+        assert not supervised.supervisor.is_alive
+        await supervised.clock.run(1.0)
+        await supervised.serves_again()
+        assert supervised.supervisor.num_deaths["died"] == 1
 
 
 async def test_a_frozen_engine_ends_its_generations_in_time() -> None:
     """All requests hung for ever: vLLM says that it is healthy."""
-    async with keep() as kept:
-        speaking = [kept.speak(name) for name in "abc"]
-        kept.first.box("a").put_nowait(WORD)
-        took = await kept.clock.run_until(lambda: kept.keeper.state == "restarting")
+    async with supervise() as supervised:
+        speaking = [supervised.speak(name) for name in "abc"]
+        supervised.first.box("a").put_nowait(WORD)
+        took = await supervised.clock.run_until(lambda: supervised.supervisor.state == "restarting")
         assert STALL_SEC <= took <= STALL_SEC + 2
         for each in speaking:
             with pytest.raises(EngineDead):
                 await each
-        await kept.serves_again()
-        assert dict(kept.keeper.num_deaths) == {"died": 0, "stalled": 1}
-        assert kept.first.ended == ["killed", "closed"]
+        await supervised.serves_again()
+        assert dict(supervised.supervisor.num_deaths) == {"died": 0, "stalled": 1}
+        assert supervised.first.ended == ["killed", "closed"]
 
 
 async def test_the_limit_counts_from_when_something_waits() -> None:
-    async with keep() as kept:
-        await kept.clock.run(4.0)
-        speaking = kept.speak("a")
-        await kept.clock.run(STALL_SEC - 1)
-        assert kept.keeper.is_alive
-        await kept.clock.run(3.0)
-        assert kept.keeper.num_deaths["stalled"] == 1
+    async with supervise() as supervised:
+        await supervised.clock.run(4.0)
+        speaking = supervised.speak("a")
+        await supervised.clock.run(STALL_SEC - 1)
+        assert supervised.supervisor.is_alive
+        await supervised.clock.run(3.0)
+        assert supervised.supervisor.num_deaths["stalled"] == 1
         with pytest.raises(EngineDead):
             await speaking
 
 
 async def test_a_long_generation_that_goes_on_is_no_stall() -> None:
-    async with keep() as kept:
-        speaking = kept.speak("a")
-        waiting = kept.speak("waits-for-its-turn")
+    async with supervise() as supervised:
+        speaking = supervised.speak("a")
+        waiting = supervised.speak("waits-for-its-turn")
         for _ in range(20):
-            await kept.clock.run(STALL_SEC - 2)
-            kept.first.box("a").put_nowait(WORD)
-        kept.first.box("a").put_nowait(END)
-        kept.first.box("waits-for-its-turn").put_nowait(END)
+            await supervised.clock.run(STALL_SEC - 2)
+            supervised.first.box("a").put_nowait(WORD)
+        supervised.first.box("a").put_nowait(END)
+        supervised.first.box("waits-for-its-turn").put_nowait(END)
         assert len(await speaking) == 21
         assert await waiting == [END]
-        assert kept.keeper.num_deaths == {"died": 0, "stalled": 0}
-        assert kept.first.probes == []
+        assert supervised.supervisor.num_deaths == {"died": 0, "stalled": 0}
+        assert supervised.first.probes == []
 
 
 async def test_a_listener_who_does_not_ask_is_no_stall() -> None:
-    async with keep() as kept:
-        kept.first.box("a").put_nowait(WORD)
-        async with aclosing(kept.keeper.generate(request("a"))) as deltas:
+    async with supervise() as supervised:
+        supervised.first.box("a").put_nowait(WORD)
+        async with aclosing(supervised.supervisor.generate(request("a"))) as deltas:
             await anext(deltas)
-            await kept.clock.run(10 * STALL_SEC)
-            kept.first.box("a").put_nowait(END)
+            await supervised.clock.run(10 * STALL_SEC)
+            supervised.first.box("a").put_nowait(END)
             assert await anext(deltas) == END
-        assert kept.keeper.num_restarts == 0
+        assert supervised.supervisor.num_restarts == 0
 
 
 async def test_an_idle_hour_is_no_stall_and_costs_a_token_now_and_then() -> None:
-    async with keep() as kept:
-        await kept.clock.run(3600.0)
-        assert kept.keeper.num_restarts == 0
+    async with supervise() as supervised:
+        await supervised.clock.run(3600.0)
+        assert supervised.supervisor.num_restarts == 0
         # Five idle seconds and the tick that sees the answer.
-        assert set(kept.first.probes) == {1}
-        assert len(kept.first.probes) == 600
-        assert kept.keeper.num_active == 0
+        assert set(supervised.first.probes) == {1}
+        assert len(supervised.first.probes) == 600
+        assert supervised.supervisor.num_active == 0
 
 
 async def test_an_engine_that_freezes_while_idle_is_found_out() -> None:
-    async with keep() as kept:
-        kept.first.is_frozen = True
-        took = await kept.clock.run_until(lambda: kept.keeper.num_deaths["stalled"] == 1)
+    async with supervise() as supervised:
+        supervised.first.is_frozen = True
+        took = await supervised.clock.run_until(
+            lambda: supervised.supervisor.num_deaths["stalled"] == 1
+        )
         assert took <= 5 + STALL_SEC + 2
-        await kept.serves_again()
+        await supervised.serves_again()
 
 
 async def test_callers_who_leave_one_after_the_other_do_not_hide_a_stall() -> None:
-    async with keep() as kept:
-        kept.first.is_frozen = True
+    async with supervise() as supervised:
+        supervised.first.is_frozen = True
         for number in range(12):
-            speaking = kept.speak(str(number))
-            await kept.clock.run(2.0)
+            speaking = supervised.speak(str(number))
+            await supervised.clock.run(2.0)
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
-            if not kept.keeper.is_alive:
+            if not supervised.supervisor.is_alive:
                 break
-        assert kept.keeper.num_deaths["stalled"] == 1
+        assert supervised.supervisor.num_deaths["stalled"] == 1
 
 
 async def test_a_process_that_was_stopped_itself_does_not_blame_its_engine() -> None:
-    async with keep() as kept:
-        speaking = kept.speak("a")
-        await kept.clock.run(2.0)
-        kept.clock.now += 3600.0
-        await kept.clock.run(2.0)
-        kept.first.box("a").put_nowait(END)
+    async with supervise() as supervised:
+        speaking = supervised.speak("a")
+        await supervised.clock.run(2.0)
+        supervised.clock.now += 3600.0
+        await supervised.clock.run(2.0)
+        supervised.first.box("a").put_nowait(END)
         assert await speaking == [END]
-        assert kept.keeper.num_restarts == 0
+        assert supervised.supervisor.num_restarts == 0
 
 
 async def test_a_caller_ends_a_probe() -> None:
     """Beside it the last bits of the caller's logits would be others."""
-    async with keep() as kept:
-        kept.first.is_frozen = True
-        await kept.clock.run_until(lambda: len(kept.first.probes) == 1)
+    async with supervise() as supervised:
+        supervised.first.is_frozen = True
+        await supervised.clock.run_until(lambda: len(supervised.first.probes) == 1)
         await settle()
-        assert kept.first.num_active == 1
-        kept.first.box("a").put_nowait(END)
-        assert await kept.speak("a") == [END]
-        assert kept.first.num_active == 0
-        assert kept.keeper.is_alive
+        assert supervised.first.num_active == 1
+        supervised.first.box("a").put_nowait(END)
+        assert await supervised.speak("a") == [END]
+        assert supervised.first.num_active == 0
+        assert supervised.supervisor.is_alive
 
 
 async def test_what_was_not_asked_for_before_a_loss_does_not_come_after_it() -> None:
-    async with keep() as kept:
+    async with supervise() as supervised:
         for name in "ab":
-            kept.first.box(name).put_nowait(WORD)
-        async with aclosing(kept.keeper.generate(request("a"))) as deltas:
+            supervised.first.box(name).put_nowait(WORD)
+        async with aclosing(supervised.supervisor.generate(request("a"))) as deltas:
             await anext(deltas)
-            kept.first.is_alive = False
-            await kept.clock.run(1.0)
-            await kept.serves_again()
+            supervised.first.is_alive = False
+            await supervised.clock.run(1.0)
+            await supervised.serves_again()
             with pytest.raises(EngineDead):
                 await anext(deltas)
-        assert kept.keeper.is_alive, "the old engine's end is not the new one's"
-        assert kept.keeper.num_deaths["died"] == 1
+        assert supervised.supervisor.is_alive, "the old engine's end is not the new one's"
+        assert supervised.supervisor.num_deaths["died"] == 1
 
 
 async def test_an_engine_that_does_not_close_holds_up_nothing(
@@ -380,114 +391,117 @@ async def test_an_engine_that_does_not_close_holds_up_nothing(
     monkeypatch.setattr(supervisor, "END_LIMIT_SEC", 0.0)
     first = HandEngine()
     first.on_close = asyncio.Event()
-    async with keep(first=first) as kept:
+    async with supervise(first=first) as supervised:
         first.is_alive = False
-        await kept.clock.run(1.0)
-        await kept.serves_again()
-        kept.built[0].on_close = first.on_close
-    assert kept.built[0].ended == ["killed"]
+        await supervised.clock.run(1.0)
+        await supervised.serves_again()
+        supervised.built[0].on_close = first.on_close
+    assert supervised.built[0].ended == ["killed"]
 
 
 async def test_a_start_that_fails_is_another_death_and_pauses_grow() -> None:
-    async with keep() as kept:
+    async with supervise() as supervised:
         bad = HandEngine()
         bad.refusal = GenerationFailed("no kernel")
-        kept.builds += [StartError("no memory"), OSError("no device"), bad]
-        kept.first.is_alive = False
-        await kept.clock.run(1.0)
-        await kept.serves_again()
-        assert kept.clock.slept[1:5] == [1.0, 2.0, 4.0, 8.0]
-        assert (kept.keeper.num_restarts, kept.keeper.num_deaths["died"]) == (4, 4)
+        supervised.builds += [StartError("no memory"), OSError("no device"), bad]
+        supervised.first.is_alive = False
+        await supervised.clock.run(1.0)
+        await supervised.serves_again()
+        assert supervised.clock.slept[1:5] == [1.0, 2.0, 4.0, 8.0]
+        assert (supervised.supervisor.num_restarts, supervised.supervisor.num_deaths["died"]) == (
+            4,
+            4,
+        )
         assert bad.ended == ["killed", "closed"]
 
 
 @pytest.mark.parametrize("max_restarts", [0, 1, 3])
 async def test_too_many_restarts_end_the_process(max_restarts: int) -> None:
-    async with keep(max_restarts=max_restarts) as kept:
-        kept.builds += [StartError("no memory")] * 5
-        kept.first.is_alive = False
-        await kept.clock.run_until(lambda: kept.keeper.state == "failed")
-        assert kept.keeper.num_restarts == max_restarts
+    async with supervise(max_restarts=max_restarts) as supervised:
+        supervised.builds += [StartError("no memory")] * 5
+        supervised.first.is_alive = False
+        await supervised.clock.run_until(lambda: supervised.supervisor.state == "failed")
+        assert supervised.supervisor.num_restarts == max_restarts
         with pytest.raises(EngineDead):
-            await kept.speak("a")
+            await supervised.speak("a")
         await settle()
-        assert kept.num_given_up == 1
+        assert supervised.num_given_up == 1
 
 
 async def test_restarts_that_lie_apart_go_on_for_ever() -> None:
-    async with keep(max_restarts=1) as kept:
+    async with supervise(max_restarts=1) as supervised:
         for number in range(4):
-            engine = [kept.first, *kept.built][-1]
+            engine = [supervised.first, *supervised.built][-1]
             engine.is_alive = False
-            await kept.clock.run(1.0)
-            await kept.serves_again()
-            assert kept.keeper.num_restarts == number + 1
-            await kept.clock.run(600.0)
-        assert kept.num_given_up == 0
+            await supervised.clock.run(1.0)
+            await supervised.serves_again()
+            assert supervised.supervisor.num_restarts == number + 1
+            await supervised.clock.run(600.0)
+        assert supervised.num_given_up == 0
 
 
 async def test_failures_of_callers_are_checked_and_do_not_end_a_sound_engine() -> None:
     """Whoever finds a text that fails could end the engine for everybody."""
-    async with keep() as kept:
+    async with supervise() as supervised:
         for number in range(30):
-            kept.first.box(str(number)).put_nowait(GenerationFailed("of this text"))
+            supervised.first.box(str(number)).put_nowait(GenerationFailed("of this text"))
             with pytest.raises(GenerationFailed, match="of this text"):
-                await kept.speak(str(number))
-        await kept.clock.run(2.0)
-        assert kept.first.probes == [1]
-        assert kept.keeper.num_restarts == 0
+                await supervised.speak(str(number))
+        await supervised.clock.run(2.0)
+        assert supervised.first.probes == [1]
+        assert supervised.supervisor.num_restarts == 0
 
 
 async def test_an_engine_that_fails_on_everything_is_lost() -> None:
-    async with keep() as kept:
-        kept.first.refusal = GenerationFailed("an illegal address")
+    async with supervise() as supervised:
+        supervised.first.refusal = GenerationFailed("an illegal address")
         for number in range(3):
             with pytest.raises(GenerationFailed):
-                await kept.speak(str(number))
-        await kept.clock.run_until(lambda: kept.keeper.num_deaths["died"] == 1)
-        await kept.serves_again()
-        assert kept.keeper.is_alive
+                await supervised.speak(str(number))
+        await supervised.clock.run_until(lambda: supervised.supervisor.num_deaths["died"] == 1)
+        await supervised.serves_again()
+        assert supervised.supervisor.is_alive
 
 
 async def test_the_context_is_that_of_the_engine_that_serves() -> None:
-    async with keep() as kept:
-        kept.builds.append(HandEngine(max_model_len=2000))
-        kept.first.is_alive = False
-        await kept.clock.run(1.0)
-        await kept.serves_again()
-        assert kept.keeper.max_model_len == 2000
+    async with supervise() as supervised:
+        supervised.builds.append(HandEngine(max_model_len=2000))
+        supervised.first.is_alive = False
+        await supervised.clock.run(1.0)
+        await supervised.serves_again()
+        assert supervised.supervisor.max_model_len == 2000
 
 
 async def test_closing_while_an_engine_is_built_closes_it() -> None:
-    async with keep() as kept:
-        kept.may_build.clear()
-        kept.first.is_alive = False
-        await kept.clock.run_until(lambda: kept.keeper.num_restarts == 1)
-        closing = asyncio.create_task(kept.keeper.close())
+    async with supervise() as supervised:
+        supervised.may_build.clear()
+        supervised.first.is_alive = False
+        await supervised.clock.run_until(lambda: supervised.supervisor.num_restarts == 1)
+        closing = asyncio.create_task(supervised.supervisor.close())
         await settle()
         assert not closing.done()
-        kept.may_build.set()
+        supervised.may_build.set()
         await closing
-        assert kept.built[0].ended == ["closed"]
-        assert not kept.keeper.is_alive
+        assert supervised.built[0].ended == ["closed"]
+        assert not supervised.supervisor.is_alive
 
 
 async def test_closing_ends_what_waits() -> None:
-    async with keep() as kept:
-        speaking = kept.speak("a")
+    async with supervise() as supervised:
+        speaking = supervised.speak("a")
         await settle()
-        await kept.keeper.close()
+        await supervised.supervisor.close()
         with pytest.raises(EngineDead):
             await speaking
 
 
 async def test_a_watch_that_fails_ends_the_process() -> None:
     """Nobody would be left to notice a hang."""
-    async with keep() as kept:
-        speaking = kept.speak("a")
+    async with supervise() as supervised:
+        speaking = supervised.speak("a")
         await settle()
-        del kept.first.is_alive
-        await kept.clock.run_until(lambda: kept.keeper.state == "failed")
-        assert kept.num_given_up == 1
+        del supervised.first.is_alive
+        await supervised.clock.run_until(lambda: supervised.supervisor.state == "failed")
+        assert supervised.num_given_up == 1
         with pytest.raises(EngineDead):
             await speaking

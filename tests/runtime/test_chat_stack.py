@@ -12,8 +12,8 @@ import pytest
 
 from orpheus_server.chat.local.model import LocalChatModel
 from orpheus_server.chat.selection import ChatChoice
-from orpheus_server.engine.group import EngineRoom
-from orpheus_server.engine.supervisor import EngineKeeper
+from orpheus_server.engine.group import EngineGroup
+from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import ChatModel
@@ -67,7 +67,7 @@ async def open_it(
         settings,
         stack,
         is_cuda=is_cuda,
-        room=EngineRoom(),
+        group=EngineGroup(),
         on_give_up=on_give_up,
     )
 
@@ -84,7 +84,7 @@ async def test_it_is_loaded_warm_and_watched(
     async with AsyncExitStack() as stack:
         model = await open_it(stack, str(tiny_gemma), is_cuda=is_cuda)
         assert isinstance(model, LocalChatModel)
-        assert isinstance(model.engine, EngineKeeper)
+        assert isinstance(model.engine, EngineSupervisor)
         assert (model.engine.state, model.is_alive) == ("serving", True)
         (engine,) = engines.built
         stops, options, own_max_len = engines.asked[0]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from orpheus_server.app import create_app
-from orpheus_server.engine.supervisor import EngineKeeper
+from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.uvicorn_config import server_config
 from orpheus_server.settings import Settings
@@ -47,10 +47,10 @@ class LiveServer(UvicornThread):
         return runtime
 
     @property
-    def engine(self) -> EngineKeeper:
-        """The keeper of the real engine; use it through `run` only."""
+    def engine(self) -> EngineSupervisor:
+        """The supervisor of the real engine; use it through `run` only."""
         engine = self.runtime.engine
-        assert isinstance(engine, EngineKeeper)
+        assert isinstance(engine, EngineSupervisor)
         return engine
 
     def run(self, work: Coroutine[Any, Any, T], *, limit_sec: float = 120.0) -> T:

@@ -9,7 +9,7 @@ import pytest
 from orpheus_server.chat.remote.model import RemoteChatModel
 from orpheus_server.chat.reply import open_reply
 from orpheus_server.chat.selection import choose_chat
-from orpheus_server.engine.group import EngineRoom
+from orpheus_server.engine.group import EngineGroup
 from orpheus_server.errors import (
     ChatModelAway,
     ChatModelFailed,
@@ -394,7 +394,7 @@ class TestLook:
         assert choice is not None
         async with AsyncExitStack() as stack:
             model = await open_chat_model(
-                choice, settings, stack, is_cuda=False, room=EngineRoom(), on_give_up=pytest.fail
+                choice, settings, stack, is_cuda=False, group=EngineGroup(), on_give_up=pytest.fail
             )
             assert len(stub.looks) == 1
             assert model.is_alive
