@@ -341,7 +341,8 @@ async def test_callers_who_leave_one_after_the_other_do_not_hide_a_stall() -> No
             await supervised.clock.run(2.0)
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
-            if not supervised.supervisor.is_alive:
+            # Its being lost passes: another engine may serve already, and stall in its turn.
+            if supervised.supervisor.num_deaths["stalled"]:
                 break
         assert supervised.supervisor.num_deaths["stalled"] == 1
 
