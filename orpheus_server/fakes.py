@@ -16,9 +16,9 @@ from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.interfaces import (
     ChatModelInfo,
     Deadline,
-    Finish,
     FinishReason,
     Frame,
+    PostProcess,
     ReplyDelta,
     ReplyRequest,
     Samples,
@@ -318,7 +318,9 @@ class ToneUtterance:
         self._result = result
         self._num_frames = 0
 
-    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
+    async def feed(
+        self, frames: Sequence[Frame], post_process: PostProcess = as_decoded
+    ) -> Samples:
         """A tone for each frame."""
         self._num_frames += len(frames)
         if isinstance(self._result, Exception):
@@ -328,17 +330,17 @@ class ToneUtterance:
         decoder = self._decoder
         time_sec = np.arange(decoder.samples_per_frame) / decoder.sample_rate
         tones = [0.3 * np.sin(2 * np.pi * (200 + frame[0]) * time_sec) for frame in frames]
-        return finish(np.concatenate(tones).astype(np.float32))
+        return post_process(np.concatenate(tones).astype(np.float32))
 
     def skip(self, frames: Sequence[Frame]) -> int:
         """Takes frames whose tones somebody has; a result is of frames that are fed."""
         self._num_frames += len(frames)
         return len(frames) * self._decoder.samples_per_frame
 
-    async def flush(self, finish: Finish = as_decoded) -> Samples:
+    async def flush(self, post_process: PostProcess = as_decoded) -> Samples:
         """Nothing, or the result."""
         self._decoder.calls.append((self._num_frames, self._noise_seed))
-        return finish(self._result) if isinstance(self._result, np.ndarray) else empty()
+        return post_process(self._result) if isinstance(self._result, np.ndarray) else empty()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""The seams: what speech needs from an engine and a codec, chat from a language model, and the
-values that cross them.
+"""What speech needs from an engine and a codec, chat from a language model, and the values that
+pass between them.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -87,28 +87,30 @@ class TokenEngine(Protocol):
         """Ends the engine and everything it started."""
 
 
-Finish = Callable[[Samples], Samples]
+PostProcess = Callable[[Samples], Samples]
 """What is still to be done with samples, in the thread that decoded them and in their order."""
 
 
 def as_decoded(samples: Samples) -> Samples:
-    """The `Finish` that does nothing."""
+    """The `PostProcess` that does nothing."""
     return samples
 
 
 class UtteranceDecoder(Protocol):
     """Frames of one utterance to samples, off the event loop; dropped at will."""
 
-    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
-        """Samples that these frames make certain, finished; maybe none.
+    async def feed(
+        self, frames: Sequence[Frame], post_process: PostProcess = as_decoded
+    ) -> Samples:
+        """Samples that these frames make certain, post-processed; maybe none.
 
-        `finish` is not called where none are. Raises `GenerationFailed`.
+        `post_process` is not called where none are. Raises `GenerationFailed`.
         """
 
     def skip(self, frames: Sequence[Frame]) -> int:
         """Takes frames as `feed` does, without their samples, which somebody has: their number."""
 
-    async def flush(self, finish: Finish = as_decoded) -> Samples:
+    async def flush(self, post_process: PostProcess = as_decoded) -> Samples:
         """The rest: all of them together are `num_frames * samples_per_frame`."""
 
 

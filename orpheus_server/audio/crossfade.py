@@ -8,7 +8,7 @@ CROSS_FADE_SEC = 0.01
 """Long enough for a step to be no click, too short for two voices to be heard at once."""
 
 
-class SpliceFilter:
+class CrossFade:
     """Drops what was heard, and fades over from what would have followed it.
 
     Where both sounds are the same so is the outcome, bit for bit.

@@ -31,7 +31,7 @@ class TempoFilter:
         self._speed = speed
         self._waiting = empty()
         self._num_pushed = 0
-        self._num_given = 0
+        self._num_released = 0
         self._graph = Graph()
         # Else each filter starts a thread for every core.
         self._graph.threads = 1
@@ -52,9 +52,9 @@ class TempoFilter:
             self._push(samples[start : start + _BLOCK_SAMPLES])
             out += self._pull()
         self._waiting = samples[end:]
-        given = np.concatenate(out)
-        self._num_given += given.size
-        return given
+        released = np.concatenate(out)
+        self._num_released += released.size
+        return released
 
     def flush(self) -> Samples:
         """The samples that the filter still held; it takes none after that.
@@ -62,7 +62,7 @@ class TempoFilter:
         All together are the length of the input divided by the speed, to the sample.
         """
         num_fed = self._num_pushed + self._waiting.size
-        num_left = max(0, round(num_fed / self._speed) - self._num_given)
+        num_left = max(0, round(num_fed / self._speed) - self._num_released)
         padding = np.zeros((_PAD_BLOCKS + 1) * _BLOCK_SAMPLES, dtype=np.float32)
         rest = self.feed(padding[self._waiting.size :])
         self._graph.push(None)

@@ -12,7 +12,7 @@ MAX_TAIL_SEC = 0.3
 _WINDOW_SEC = 0.01
 
 
-class SeamFilter:
+class EdgeTrimmer:
     """One chunk's samples in, the same without long silence at the ends and faded there out.
 
     `feed` holds back what may turn out to be silence at the end, and the length of a fade. A chunk
@@ -26,7 +26,7 @@ class SeamFilter:
         self._max_tail = int(MAX_TAIL_SEC * sample_rate)
         self._fade = int(EDGE_FADE_SEC * sample_rate)
         self._held = empty()
-        self._num_given = 0
+        self._num_released = 0
         self.num_lead = 0
         self._unrated = empty()  # less than a window, of which some may be given already
         self._speech_end: int | None = None  # in the held samples; may be negative
@@ -45,18 +45,18 @@ class SeamFilter:
             return empty()
         end = min(self._held.size, self._speech_end + self._max_tail) - self._fade
         # A window is no shorter than two fades, so none of them is cut short once speech was found.
-        return self._give(end)
+        return self._release(end)
 
     def flush(self) -> Samples:
         """The rest; all together are the chunk's audio."""
         self._rate(self._unrated.size)
         if self._speech_end is not None:
             self._held = self._held[: max(0, self._speech_end + self._max_tail)]
-        fade = min(self._fade, (self._num_given + self._held.size) // 2)
+        fade = min(self._fade, (self._num_released + self._held.size) // 2)
         if fade:
             self._held = self._held.copy()
             self._held[-fade:] *= _ramp(fade)[::-1]
-        return self._give(self._held.size, fade)
+        return self._release(self._held.size, fade)
 
     def _rate(self, num_samples: int) -> None:
         """Finds the last speech in so many unrated samples, and cuts silence before any."""
@@ -78,17 +78,17 @@ class SeamFilter:
         if self._speech_end is not None:
             self._speech_end -= num_samples
 
-    def _give(self, end: int, fade: int | None = None) -> Samples:
+    def _release(self, end: int, fade: int | None = None) -> Samples:
         """Takes the held samples up to `end` out; the first of all are faded in."""
-        given = self._held[: max(0, end)]
-        self._drop(given.size)
+        released = self._held[: max(0, end)]
+        self._drop(released.size)
         length = self._fade if fade is None else fade
-        if self._num_given < length and given.size:
-            given = given.copy()
-            ramp = _ramp(length)[self._num_given : self._num_given + given.size]
-            given[: ramp.size] *= ramp
-        self._num_given += given.size
-        return given
+        if self._num_released < length and released.size:
+            released = released.copy()
+            ramp = _ramp(length)[self._num_released : self._num_released + released.size]
+            released[: ramp.size] *= ramp
+        self._num_released += released.size
+        return released
 
 
 def _ramp(length: int) -> Samples:

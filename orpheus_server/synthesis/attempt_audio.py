@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orpheus_server.audio.crossfade import CROSS_FADE_SEC, SpliceFilter
+from orpheus_server.audio.crossfade import CROSS_FADE_SEC, CrossFade
 from orpheus_server.audio.samples import SILENCE_PEAK, empty
-from orpheus_server.audio.trimming import SeamFilter
+from orpheus_server.audio.trimming import EdgeTrimmer
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import Frame, Samples, UtteranceDecoder
@@ -60,8 +60,8 @@ class Voicing:
         self._sample_rate = sample_rate
         self._samples_per_frame = samples_per_frame
         self._splice = splice
-        self._seam = SeamFilter(sample_rate=sample_rate)
-        self._joint = SpliceFilter(splice.num_heard, splice.tail) if splice else None
+        self._seam = EdgeTrimmer(sample_rate=sample_rate)
+        self._joint = CrossFade(splice.num_heard, splice.tail) if splice else None
         self._peak = 0.0
         self._decoded: list[Samples] = []
         self._num_decoded_frames = 0

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from orpheus_server.audio.crossfade import SpliceFilter
+from orpheus_server.audio.crossfade import CrossFade
 from orpheus_server.audio.samples import empty
 from orpheus_server.interfaces import Samples
 
@@ -14,7 +14,7 @@ def noise(num_samples: int, seed: int) -> Samples:
     return np.random.default_rng(seed).uniform(-1, 1, num_samples).astype(np.float32)
 
 
-def run(splice: SpliceFilter, samples: Samples, edges: list[int]) -> Samples:
+def run(splice: CrossFade, samples: Samples, edges: list[int]) -> Samples:
     parts = [splice.feed(samples[start:end]) for start, end in pairwise([0, *edges, samples.size])]
     return np.concatenate([*parts, splice.flush()])
 
@@ -23,12 +23,12 @@ def run(splice: SpliceFilter, samples: Samples, edges: list[int]) -> Samples:
 class TestPieces:
     def test_the_same_sound_goes_on_bit_for_bit(self, edges: list[int]) -> None:
         samples = noise(3000, 1)
-        heard = run(SpliceFilter(1000, samples[1000:1240]), samples, edges)
+        heard = run(CrossFade(1000, samples[1000:1240]), samples, edges)
         np.testing.assert_array_equal(heard, samples[1000:])
 
     def test_another_sound_is_faded_over_to(self, edges: list[int]) -> None:
         samples, tail = noise(3000, 1), noise(240, 2)
-        heard = run(SpliceFilter(1000, tail), samples, edges)
+        heard = run(CrossFade(1000, tail), samples, edges)
         weight = 1 - np.arange(240) / 240
         expected = weight * tail + (1 - weight) * samples[1000:1240]
         assert heard[:240] == pytest.approx(expected, abs=1e-6)
@@ -37,7 +37,7 @@ class TestPieces:
     def test_nothing_to_fade_from(self, edges: list[int]) -> None:
         samples = noise(3000, 1)
         np.testing.assert_array_equal(
-            run(SpliceFilter(1000, empty()), samples, edges)[1:], samples[1001:]
+            run(CrossFade(1000, empty()), samples, edges)[1:], samples[1001:]
         )
 
 
@@ -45,12 +45,12 @@ class TestPieces:
 def test_a_sound_that_ends_at_once_is_faded_out(num_more: int) -> None:
     """Else the end is a step from the loudest sound to none."""
     samples, tail = np.zeros(1000 + num_more, np.float32), np.ones(240, np.float32)
-    heard = run(SpliceFilter(1000, tail), samples, [])
+    heard = run(CrossFade(1000, tail), samples, [])
     assert heard == pytest.approx(1 - np.arange(240) / 240, abs=1e-6)
 
 
 def test_what_was_fed_stays_as_it_is() -> None:
     """The outlet and the seam may still hold it."""
     samples = np.zeros(300, np.float32)
-    SpliceFilter(0, np.ones(240, np.float32)).feed(samples)
+    CrossFade(0, np.ones(240, np.float32)).feed(samples)
     assert not samples.any()

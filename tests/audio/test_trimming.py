@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpheus_server.audio.samples import SPEECH_RMS, empty
-from orpheus_server.audio.trimming import SeamFilter
+from orpheus_server.audio.trimming import EdgeTrimmer
 from orpheus_server.interfaces import Samples
 from tests.support.app import smooth_chunk
 
@@ -66,17 +66,17 @@ class TestPieces:
         sizes=st.lists(st.sampled_from([0, 1, 7, 119, 120, 240, 241, 2048, 5000]), min_size=1),
     )
     def test_pieces_give_the_samples_of_the_whole(self, samples: Samples, sizes: list[int]) -> None:
-        seam = SeamFilter(sample_rate=RATE)
+        trimmer = EdgeTrimmer(sample_rate=RATE)
         edges = [0, *np.cumsum(sizes).tolist(), samples.size]
-        pieces = [seam.feed(samples[start:end]) for start, end in pairwise(edges)]
-        np.testing.assert_array_equal(np.concatenate([*pieces, seam.flush()]), smooth(samples))
+        pieces = [trimmer.feed(samples[start:end]) for start, end in pairwise(edges)]
+        np.testing.assert_array_equal(np.concatenate([*pieces, trimmer.flush()]), smooth(samples))
 
     def test_sound_that_was_given_before_it_was_measured_counts(self) -> None:
         """A piece was not measured if a window began in what was given: its sound was cut off."""
         samples = chunk(0, 10_080, 24_000)
-        seam = SeamFilter(sample_rate=RATE)
-        pieces = [seam.feed(samples[start : start + 6144]) for start in range(0, 34_080, 6144)]
-        assert sum(piece.size for piece in (*pieces, seam.flush())) == 10_080 + TAIL
+        trimmer = EdgeTrimmer(sample_rate=RATE)
+        pieces = [trimmer.feed(samples[start : start + 6144]) for start in range(0, 34_080, 6144)]
+        assert sum(piece.size for piece in (*pieces, trimmer.flush())) == 10_080 + TAIL
 
     @settings(deadline=None)
     @given(samples=chunks())
@@ -85,38 +85,38 @@ class TestPieces:
 
     def test_what_is_certain_comes_at_once(self) -> None:
         """All but a fade's length, which may be the end."""
-        seam = SeamFilter(sample_rate=RATE)
-        given = [seam.feed(constant(2048)).size for _ in range(4)]
-        assert given == [2048 - FADE, 2048, 2048, 2048]
-        assert seam.flush().size == FADE
+        trimmer = EdgeTrimmer(sample_rate=RATE)
+        released = [trimmer.feed(constant(2048)).size for _ in range(4)]
+        assert released == [2048 - FADE, 2048, 2048, 2048]
+        assert trimmer.flush().size == FADE
 
     def test_nothing_comes_before_the_first_sound(self) -> None:
-        seam = SeamFilter(sample_rate=RATE)
-        assert [seam.feed(constant(2048, 0.0)).size for _ in range(12)] == [0] * 12
+        trimmer = EdgeTrimmer(sample_rate=RATE)
+        assert [trimmer.feed(constant(2048, 0.0)).size for _ in range(12)] == [0] * 12
         # The window of the first loud sample began 96 samples before it.
-        assert seam.feed(constant(2048)).size == LEAD + 96 + 2048 - FADE
+        assert trimmer.feed(constant(2048)).size == LEAD + 96 + 2048 - FADE
 
     def test_a_pause_is_held_back_once_it_is_too_long(self) -> None:
         """As silence at the end it would go, between two words it stays whole."""
-        seam = SeamFilter(sample_rate=RATE)
-        assert seam.feed(constant(2400)).size == 2400 - FADE
-        given = [seam.feed(constant(2400, 0.0)).size for _ in range(5)]
-        assert given == [2400, 2400, 2400, 0, 0]
-        assert seam.feed(constant(2400)).size == 2 * 2400 + 2400
-        assert seam.flush().size == FADE
+        trimmer = EdgeTrimmer(sample_rate=RATE)
+        assert trimmer.feed(constant(2400)).size == 2400 - FADE
+        released = [trimmer.feed(constant(2400, 0.0)).size for _ in range(5)]
+        assert released == [2400, 2400, 2400, 0, 0]
+        assert trimmer.feed(constant(2400)).size == 2 * 2400 + 2400
+        assert trimmer.flush().size == FADE
 
-    @pytest.mark.parametrize(("num_samples", "num_given"), [(239, 0), (240, 120), (241, 121)])
+    @pytest.mark.parametrize(("num_samples", "num_released"), [(239, 0), (240, 120), (241, 121)])
     def test_nothing_comes_before_the_length_of_the_fade_is_certain(
-        self, num_samples: int, num_given: int
+        self, num_samples: int, num_released: int
     ) -> None:
-        seam = SeamFilter(sample_rate=RATE)
-        assert seam.feed(constant(num_samples)).size == num_given
-        assert seam.flush().size == num_samples - num_given
+        trimmer = EdgeTrimmer(sample_rate=RATE)
+        assert trimmer.feed(constant(num_samples)).size == num_released
+        assert trimmer.flush().size == num_samples - num_released
 
     def test_an_early_end_is_faded_too(self) -> None:
-        seam = SeamFilter(sample_rate=RATE)
-        seam.feed(constant(2048, 1.0))
-        assert seam.flush() == pytest.approx(RAMP[::-1])
+        trimmer = EdgeTrimmer(sample_rate=RATE)
+        trimmer.feed(constant(2048, 1.0))
+        assert trimmer.flush() == pytest.approx(RAMP[::-1])
 
 
 class TestLength:
@@ -136,16 +136,16 @@ class TestLength:
         self, num_lead: int, num_tail: int, kept_lead: int, kept_tail: int
     ) -> None:
         """canopyai#299: 600 ms of near silence before the first word."""
-        given = smooth(chunk(num_lead, 4800, num_tail))
-        assert given.size == kept_lead + 4800 + kept_tail
+        released = smooth(chunk(num_lead, 4800, num_tail))
+        assert released.size == kept_lead + 4800 + kept_tail
         expected = chunk(kept_lead, 4800, kept_tail)
-        np.testing.assert_array_equal(given[FADE:-FADE], expected[FADE:-FADE])
+        np.testing.assert_array_equal(released[FADE:-FADE], expected[FADE:-FADE])
 
     def test_noise_before_speech_is_silence(self) -> None:
         noise = constant(40 * WINDOW, 0.005)
-        given = smooth(np.concatenate([noise, constant(2 * WINDOW)]))
-        assert given.size == LEAD + 2 * WINDOW
-        assert given[LEAD:-FADE].tolist() == [0.5] * (2 * WINDOW - FADE)
+        released = smooth(np.concatenate([noise, constant(2 * WINDOW)]))
+        assert released.size == LEAD + 2 * WINDOW
+        assert released[LEAD:-FADE].tolist() == [0.5] * (2 * WINDOW - FADE)
 
     @pytest.mark.parametrize("num_samples", [0, 1, WINDOW - 1, 50 * WINDOW])
     def test_silence_alone_is_not_trimmed(self, num_samples: int) -> None:
@@ -154,18 +154,18 @@ class TestLength:
     def test_sound_in_a_last_broken_window_stays(self) -> None:
         """Only whole windows were measured, so up to 10 ms of a word could be cut off its end."""
         samples = np.concatenate([chunk(0, WINDOW, 50 * WINDOW), constant(WINDOW - 1)])
-        given = smooth(samples)
-        assert given.size == samples.size
-        np.testing.assert_array_equal(given[FADE:-FADE], samples[FADE:-FADE])
+        released = smooth(samples)
+        assert released.size == samples.size
+        np.testing.assert_array_equal(released[FADE:-FADE], samples[FADE:-FADE])
 
 
 class TestFade:
     def test_edges_rise_from_and_fall_to_zero(self) -> None:
-        given = smooth(constant(480, 1.0))
-        assert given[:FADE] == pytest.approx(RAMP)
-        assert given[FADE:-FADE].tolist() == [1.0] * 240
-        assert given[-FADE:] == pytest.approx(RAMP[::-1])
-        assert given[0] == given[-1] == 0.0
+        released = smooth(constant(480, 1.0))
+        assert released[:FADE] == pytest.approx(RAMP)
+        assert released[FADE:-FADE].tolist() == [1.0] * 240
+        assert released[-FADE:] == pytest.approx(RAMP[::-1])
+        assert released[0] == released[-1] == 0.0
 
     @pytest.mark.parametrize(
         ("num_samples", "expected"),
@@ -175,8 +175,8 @@ class TestFade:
         assert smooth(constant(num_samples, 1.0)).tolist() == expected
 
     def test_it_falls_into_silence_that_is_there(self) -> None:
-        given = smooth(chunk(24_000, 4800, 24_000))
-        assert given[LEAD:-TAIL].tolist() == [0.5] * 4800
+        released = smooth(chunk(24_000, 4800, 24_000))
+        assert released[LEAD:-TAIL].tolist() == [0.5] * 4800
 
     def test_its_input_is_left_alone(self) -> None:
         samples = constant(480)
@@ -192,6 +192,6 @@ class TestFade:
 
 
 def test_nothing_in_nothing_out() -> None:
-    seam = SeamFilter(sample_rate=RATE)
-    assert (seam.feed(empty()).size, seam.flush().size) == (0, 0)
+    trimmer = EdgeTrimmer(sample_rate=RATE)
+    assert (trimmer.feed(empty()).size, trimmer.flush().size) == (0, 0)
     assert smooth(empty()).dtype == np.float32

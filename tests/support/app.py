@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from orpheus_server.app import create_app
 from orpheus_server.audio.samples import empty
 from orpheus_server.audio.tempo import TempoFilter
-from orpheus_server.audio.trimming import SeamFilter
+from orpheus_server.audio.trimming import EdgeTrimmer
 from orpheus_server.chat.selection import ChatChoice
 from orpheus_server.checkpoints.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.checkpoints.speech_json import load_speech_json
@@ -116,7 +116,7 @@ async def tones_of(script: Script, *, num_frames: int | None = None) -> Samples:
 
 def smooth_chunk(samples: Samples, *, sample_rate: int) -> Samples:
     """All samples of a chunk through the seam at once."""
-    seam = SeamFilter(sample_rate=sample_rate)
+    seam = EdgeTrimmer(sample_rate=sample_rate)
     return np.concatenate([seam.feed(samples), seam.flush()])
 
 

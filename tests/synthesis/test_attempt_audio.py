@@ -9,7 +9,7 @@ import pytest
 from orpheus_server.audio.samples import empty
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineDead, GenerationFailed
-from orpheus_server.interfaces import Finish, Frame, Samples, as_decoded
+from orpheus_server.interfaces import Frame, PostProcess, Samples, as_decoded
 from orpheus_server.synthesis.attempt_audio import Voicing
 from orpheus_server.synthesis.guard import Fault, Verdict
 from tests.support.app import join_pieces, smooth_chunk
@@ -32,22 +32,24 @@ class Utterance:
         self.fed: list[list[Frame]] = []
         self.skipped: list[list[Frame]] = []
 
-    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
+    async def feed(
+        self, frames: Sequence[Frame], post_process: PostProcess = as_decoded
+    ) -> Samples:
         self.fed.append(list(frames))
-        return self._next(finish)
+        return self._next(post_process)
 
     def skip(self, frames: Sequence[Frame]) -> int:
         self.skipped.append(list(frames))
         return len(frames) * FRAME
 
-    async def flush(self, finish: Finish = as_decoded) -> Samples:
-        return self._next(finish)
+    async def flush(self, post_process: PostProcess = as_decoded) -> Samples:
+        return self._next(post_process)
 
-    def _next(self, finish: Finish) -> Samples:
+    def _next(self, post_process: PostProcess) -> Samples:
         result = self._results.pop(0)
         if isinstance(result, Exception):
             raise result
-        return finish(result) if result.size else result
+        return post_process(result) if result.size else result
 
 
 class Speech:

@@ -13,7 +13,7 @@ import pytest
 
 from orpheus_server.errors import ChunkFailed, EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
-from orpheus_server.interfaces import Deadline, Finish, Frame, Samples, as_decoded
+from orpheus_server.interfaces import Deadline, Frame, PostProcess, Samples, as_decoded
 from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
 from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSpeaker
 from orpheus_server.synthesis.guard import Fault, Verdict
@@ -627,7 +627,7 @@ class BreakingUtterance(ToneUtterance):
         self._breaking = decoder
         self._num_fed = 0
 
-    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
+    async def feed(self, frames: Sequence[Frame], finish: PostProcess = as_decoded) -> Samples:
         self._num_fed += len(frames)
         if self._num_fed == self._breaking.num_frames:
             self._breaking.num_frames = 0

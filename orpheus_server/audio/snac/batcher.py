@@ -14,7 +14,7 @@ from orpheus_server.audio.snac.backends import Backend
 from orpheus_server.audio.snac.windows import Window
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineNotReady, GenerationFailed, OrpheusError
-from orpheus_server.interfaces import Deadline, Finish, Samples, as_decoded
+from orpheus_server.interfaces import Deadline, PostProcess, Samples, as_decoded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,7 @@ class _Job:
     window: Window
     seed: int
     deadline: Deadline
-    finish: Finish
+    post_process: PostProcess
     result: asyncio.Future[Samples]
 
 
@@ -41,13 +41,18 @@ class Batcher:
         self._is_closed = False
 
     def submit(
-        self, window: Window, *, seed: int, deadline: Deadline, finish: Finish = as_decoded
+        self,
+        window: Window,
+        *,
+        seed: int,
+        deadline: Deadline,
+        post_process: PostProcess = as_decoded,
     ) -> asyncio.Future[Samples]:
         """The samples that the window wants, finished; cancelling takes it out of the line.
 
         `deadline` is asked when a batch is chosen, in a worker thread.
         """
-        job = _Job(window, seed, deadline, finish, asyncio.get_running_loop().create_future())
+        job = _Job(window, seed, deadline, post_process, asyncio.get_running_loop().create_future())
         with self._lock:
             if self._is_closed:
                 raise EngineNotReady("the server is closing")
@@ -115,7 +120,7 @@ def _urgency(job: _Job) -> float:
 
 def _finish(job: _Job, samples: Samples) -> Samples | GenerationFailed:
     try:
-        return job.finish(samples)
+        return job.post_process(samples)
     except Exception as error:  # one request's, not those of its neighbours
         return _failure(error)
 

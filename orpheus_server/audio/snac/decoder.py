@@ -20,7 +20,7 @@ from orpheus_server.audio.snac.windows import HOPS, Window, WindowCutter
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed, StartError
-from orpheus_server.interfaces import Deadline, Finish, Frame, Samples, as_decoded
+from orpheus_server.interfaces import Deadline, Frame, PostProcess, Samples, as_decoded
 
 EXACT_FIRST_FRAMES = 3
 """The decoder looks 2.3 frames ahead (`CroppedDecoder.right_reach`), at the published shape."""
@@ -98,28 +98,30 @@ class SnacUtterance:
         self._seed = noise_seed % (1 << 63)
         self._deadline = deadline
 
-    async def feed(self, frames: Sequence[Frame], finish: Finish = as_decoded) -> Samples:
+    async def feed(
+        self, frames: Sequence[Frame], post_process: PostProcess = as_decoded
+    ) -> Samples:
         """Samples that these frames make certain. Raises `GenerationFailed`."""
         for frame in frames:
             # On CUDA it would stop the device for everyone.
             if max(frame) >= self._codebook_size or min(frame) < 0:
                 raise GenerationFailed(f"the codec has no code {max(frame)}")
-        return await self._decode(self._cutter.feed(frames), finish)
+        return await self._decode(self._cutter.feed(frames), post_process)
 
     def skip(self, frames: Sequence[Frame]) -> int:
         """How many samples these frames make certain; none of them is decoded."""
         windows = self._cutter.feed(frames)
         return sum(window.stop - window.skip for window in windows)
 
-    async def flush(self, finish: Finish = as_decoded) -> Samples:
+    async def flush(self, post_process: PostProcess = as_decoded) -> Samples:
         """The samples that are left; it takes no more frames after that."""
-        return await self._decode(self._cutter.flush(), finish)
+        return await self._decode(self._cutter.flush(), post_process)
 
-    async def _decode(self, windows: Sequence[Window], finish: Finish) -> Samples:
+    async def _decode(self, windows: Sequence[Window], post_process: PostProcess) -> Samples:
         if not windows:
             return empty()
         if len(windows) == 1:
-            return await self._submit(windows[0], finish)
+            return await self._submit(windows[0], post_process)
         results = [self._submit(window, as_decoded) for window in windows]
         try:
             # It also looks at the failures that come after the first: asyncio logs unseen ones.
@@ -128,10 +130,12 @@ class SnacUtterance:
             for result in results:
                 result.cancel()
         # They may have been decoded in any order.
-        return await self._pool.run(lambda: finish(np.concatenate(parts)))
+        return await self._pool.run(lambda: post_process(np.concatenate(parts)))
 
-    def _submit(self, window: Window, finish: Finish) -> asyncio.Future[Samples]:
-        return self._batcher.submit(window, seed=self._seed, deadline=self._deadline, finish=finish)
+    def _submit(self, window: Window, post_process: PostProcess) -> asyncio.Future[Samples]:
+        return self._batcher.submit(
+            window, seed=self._seed, deadline=self._deadline, post_process=post_process
+        )
 
 
 def _build_backend(model: CroppedDecoder, device: torch.device, is_deterministic: bool) -> Backend:

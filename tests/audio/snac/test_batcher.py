@@ -14,7 +14,7 @@ from orpheus_server.audio.snac.batcher import Batcher
 from orpheus_server.audio.snac.windows import Window
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineNotReady, GenerationFailed
-from orpheus_server.interfaces import Finish, Samples, as_decoded
+from orpheus_server.interfaces import PostProcess, Samples, as_decoded
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +78,7 @@ class Line:
         hop: int = 1,
         deadline: float | Callable[[], float] = inf,
         seed: int = 0,
-        finish: Finish = as_decoded,
+        post_process: PostProcess = as_decoded,
     ) -> asyncio.Future[Samples]:
         window = Window(hop, np.zeros((1, 1), dtype=np.int64), 0, 1, 0, 2, number)
 
@@ -86,7 +86,7 @@ class Line:
             assert start == number
             return deadline() if callable(deadline) else deadline
 
-        return self.batcher.submit(window, seed=seed, deadline=asked, finish=finish)
+        return self.batcher.submit(window, seed=seed, deadline=asked, post_process=post_process)
 
     async def hold(self) -> asyncio.Future[Samples]:
         """A call of window 0 that stays in the backend until it is released."""
@@ -222,7 +222,7 @@ async def test_samples_are_finished_in_the_worker(line: Line) -> None:
         names.append(threading.current_thread().name)
         return samples * 2
 
-    assert (await line.submit(4, finish=double)).tolist() == [8, 8]
+    assert (await line.submit(4, post_process=double)).tolist() == [8, 8]
     assert names[0].startswith("orpheus-worker")
 
 
@@ -231,7 +231,7 @@ async def test_what_fails_to_finish_fails_alone(line: Line) -> None:
         raise ValueError("no such speed")
 
     first = await line.hold()
-    others = [line.submit(1), line.submit(2, finish=fail), line.submit(3)]
+    others = [line.submit(1), line.submit(2, post_process=fail), line.submit(3)]
     line.backend.release()
     assert await numbers([first, others[0], others[2]]) == [0, 1, 3]
     with pytest.raises(GenerationFailed, match="no such speed"):
