@@ -277,7 +277,8 @@ class TestSdk:
             ):
                 read_all()
             assert response.status_code == 200
-            assert len(received) > 4096
+            # How much of it was taken before the failure is up to who was quicker.
+            assert received
 
 
 class TestBareConnections:
