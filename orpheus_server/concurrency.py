@@ -57,23 +57,23 @@ async def merged(*sources: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     No source is more than two items ahead of whoever takes them. The first failure is raised
     behind what came before it, and ends the others, as closing the generator does.
     """
-    line: asyncio.Queue[_Part[T] | _End] = asyncio.Queue(maxsize=1)
+    queue: asyncio.Queue[_Part[T] | _End] = asyncio.Queue(maxsize=1)
 
     async def take(source: AsyncGenerator[T, None]) -> None:
         error: Exception | None = None
         try:
             async with aclosing(source):
                 async for item in source:
-                    await line.put(_Part(item))
+                    await queue.put(_Part(item))
         except Exception as failure:  # a task's edge: whoever takes the items raises it
             error = failure
-        await line.put(_End(error))
+        await queue.put(_End(error))
 
     tasks = [asyncio.create_task(take(source)) for source in sources]
     num_open = len(tasks)
     try:
         while num_open:
-            part = await line.get()
+            part = await queue.get()
             if isinstance(part, _Part):
                 yield part.item
                 continue

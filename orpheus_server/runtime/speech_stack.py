@@ -21,7 +21,7 @@ from orpheus_server.runtime.serving_config import Choice
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.synthesis.capacity import Capacity
-from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
+from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
@@ -154,7 +154,7 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
 
 def build_synthesizer(
     parts: Parts, choice: Choice, settings: Settings, *, capacity: Capacity
-) -> tuple[ChunkSpeaker, Synthesizer]:
+) -> tuple[ChunkSynthesizer, Synthesizer]:
     """The synthesizer of these parts, and what speaks its chunks, which counts attempts."""
     checkpoint, decoder = choice.checkpoint, parts.decoder
     max_tokens = settings.tts_max_tokens or MAX_TOKENS_CAP
@@ -173,7 +173,7 @@ def build_synthesizer(
         default=checkpoint.sampling,
     )
     may_be_degraded = settings.tts_on_failure == "best"
-    speaker = ChunkSpeaker(runner, retries, may_be_degraded=may_be_degraded)
+    chunk_synthesizer = ChunkSynthesizer(runner, retries, may_be_degraded=may_be_degraded)
     limits = limits_for(
         checkpoint,
         frame_sec=decoder.samples_per_frame / decoder.sample_rate,
@@ -181,8 +181,8 @@ def build_synthesizer(
         max_model_len=parts.engine.max_model_len,
         max_tokens=max_tokens,
     )
-    return speaker, Synthesizer(
-        speaker,
+    return chunk_synthesizer, Synthesizer(
+        chunk_synthesizer,
         parts.pool,
         sample_rate=decoder.sample_rate,
         limits=limits,

@@ -31,7 +31,7 @@ from orpheus_server.runtime.speech_stack import Parts, build_synthesizer
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.admission import Admission
 from orpheus_server.synthesis.capacity import Capacity
-from orpheus_server.synthesis.chunk_synthesizer import AttemptCounts, ChunkSpeaker
+from orpheus_server.synthesis.chunk_synthesizer import AttemptCounts, ChunkSynthesizer
 from orpheus_server.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Runtime:
         self._engine: TokenEngine | None = None
         self.supervisor: EngineSupervisor | None = None
         self.engine_group = EngineGroup()
-        self._speaker: ChunkSpeaker | None = None
+        self._chunk_synthesizer: ChunkSynthesizer | None = None
         self._synthesizer: Synthesizer | None = None
         self._chat: ChatModel | None = None
 
@@ -166,7 +166,7 @@ class Runtime:
     @property
     def counts(self) -> AttemptCounts:
         """Attempts and faults since the start."""
-        return self._speaker.counts if self._speaker else AttemptCounts()
+        return self._chunk_synthesizer.counts if self._chunk_synthesizer else AttemptCounts()
 
     def snapshot(self) -> Snapshot:
         """For the metrics."""
@@ -202,7 +202,7 @@ class Runtime:
 
     def assemble(self, parts: Parts) -> Synthesizer:
         """The synthesizer of these parts; requests do not see it before `open_for_requests`."""
-        self._speaker, synthesizer = build_synthesizer(
+        self._chunk_synthesizer, synthesizer = build_synthesizer(
             parts, self.choice, self.settings, capacity=self.capacity
         )
         return synthesizer

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from orpheus_server.errors import EngineUnavailable, Overloaded, RateLimited, ShuttingDown
-from orpheus_server.synthesis.fair_queue import FairQueue, Lane, Place
+from orpheus_server.synthesis.fair_queue import FairQueue, Lane, Waiter
 
 BULK_SHARE = 0.75
 """Share of the capacity that whole files may take: a stream that comes finds the rest free."""
@@ -26,17 +26,17 @@ LOOK_SEC = 1.0
 _FIRST_HOLD_SEC = 2.0
 _MAX_HOLD_SEC = 60.0
 _HOLD_FOLLOW_SHARE = 0.1
-"""Time that a place is held: what is believed at first, the most that one of them teaches, and how
+"""Time that a slot is held: what is believed at first, the most that one of them teaches, and how
 quickly it follows."""
 
 RejectionReason = Literal["overloaded", "waited_too_long", "rate_limited", "shutting_down"]
 
 
-class Turn:
-    """One request's place in the engine, held while a chunk of it is to be made.
+class EngineSlot:
+    """One request's slot in the engine, held while a chunk of it is to be made.
 
-    Whose reader or writer is slow has none at times, and gives the place back until it goes on;
-    it then goes before all newcomers and is not refused. Raises where it waits for the first time.
+    A request whose reader or writer is slow gives the slot back until it goes on; it then goes
+    before all newcomers and is not refused. Raises where it waits for the first time.
     """
 
     def __init__(self, admission: "Admission", caller: str, lane: Lane) -> None:
@@ -49,27 +49,27 @@ class Turn:
         self._admission = admission
         self._num_chunks = 0
         self._entering = asyncio.Lock()
-        self._refusal: Exception | None = None
+        self._rejection: Exception | None = None
 
     def add_chunk(self) -> None:
         """One more chunk is to be made."""
         self._num_chunks += 1
 
     async def wait(self) -> None:
-        """Until it has its place. Raises `Overloaded` and `ShuttingDown` for a newcomer."""
+        """Until it holds its slot. Raises `Overloaded` and `ShuttingDown` for a newcomer."""
         async with self._entering:
             if self.held_since is not None:
                 return
-            if self._refusal is not None:
-                raise self._refusal
+            if self._rejection is not None:
+                raise self._rejection
             try:
                 await self._admission.enter(self)
             except EngineUnavailable as error:
-                self._refusal = error
+                self._rejection = error
                 raise
 
     def end_chunk(self) -> None:
-        """One less; with the last one the place is given back."""
+        """One less; with the last one the slot is given back."""
         self._num_chunks -= 1
         if self._num_chunks == 0:
             self.give_back()
@@ -80,7 +80,7 @@ class Turn:
         return self.has_begun and self.held_since is None and not self._entering.locked()
 
     def give_back(self) -> None:
-        """Without a place this does nothing."""
+        """Does nothing where the slot is not held."""
         if self.held_since is not None:
             self._admission.leave(self)
 
@@ -106,8 +106,8 @@ class Admission:
         self._clock = clock
         self._queue: FairQueue[asyncio.Future[None]] = FairQueue()
         self._open: Counter[str] = Counter()
-        self._turns: set[Turn] = set()
-        self._running: dict[Turn, None] = {}
+        self._slots: set[EngineSlot] = set()
+        self._running: dict[EngineSlot, None] = {}
         self._called: Counter[str] = Counter()
         self._num_called_bulk = 0
         self._coming: Counter[str] = Counter()
@@ -125,130 +125,130 @@ class Admission:
 
     @property
     def num_waiting(self) -> int:
-        """Requests whose turn has not come."""
+        """Requests that wait for their slot."""
         return len(self._queue)
 
     @property
     def num_delivering(self) -> int:
         """Requests of which all that is known is made, and not all was taken yet."""
-        return sum(turn.is_paused for turn in self._turns)
+        return sum(slot.is_paused for slot in self._slots)
 
     @property
     def is_open(self) -> bool:
         """True if a stream of a new caller would not be refused at once."""
-        return self._refusal("", "interactive") is None
+        return self._rejection("", "interactive") is None
 
     def check(self, caller: str, lane: Lane) -> None:
         """Raises what a newcomer would be told at once; one who would wait is told nothing."""
         self._call_next()
-        refusal = self._refusal(caller, lane)
-        if refusal is not None:
-            raise self._reject(*refusal)
+        rejection = self._rejection(caller, lane)
+        if rejection is not None:
+            raise self._reject(*rejection)
 
     @contextmanager
-    def open_turn(self, caller: str, lane: Lane, *, is_coming: bool = False) -> Iterator[Turn]:
+    def reserve(self, caller: str, lane: Lane, *, is_coming: bool = False) -> Iterator[EngineSlot]:
         """For one request. Raises as `check` does.
 
-        One that `is_coming` will ask for its place soon, and counts as one that waits: of a crowd
+        One that `is_coming` will ask for its slot soon, and counts as one that waits: of a crowd
         that comes at once, those who are too many learn it before any work is done for them.
         """
         self.check(caller, lane)
-        turn = Turn(self, caller, lane)
-        turn.is_coming = is_coming
+        slot = EngineSlot(self, caller, lane)
+        slot.is_coming = is_coming
         if is_coming:
             self._coming[caller] += 1
         self._open[caller] += 1
-        self._turns.add(turn)
+        self._slots.add(slot)
         try:
-            yield turn
+            yield slot
         finally:
-            turn.give_back()
-            self._note_arrival(turn)
-            self._turns.remove(turn)
+            slot.give_back()
+            self._note_arrival(slot)
+            self._slots.remove(slot)
             _count_down(self._open, caller)
 
     def close(self) -> None:
         """Nobody new is admitted any more, and those who wait are told."""
         self._is_closed = True
-        for place in self._queue.take_newcomers():
-            self._refuse(place, self._reject("shutting_down"))
+        for waiter in self._queue.take_newcomers():
+            self._fail(waiter, self._reject("shutting_down"))
 
-    async def enter(self, turn: Turn) -> None:
-        """Gives the turn its place, now or later; leaving while it waits is free."""
-        lane: Lane = "resumed" if turn.has_begun else turn.lane
-        self._note_arrival(turn)
+    async def enter(self, slot: EngineSlot) -> None:
+        """Lets a slot be held, now or later; leaving while it waits is free."""
+        lane: Lane = "resumed" if slot.has_begun else slot.lane
+        self._note_arrival(slot)
         self._call_next()
         asked = self._clock()
         if lane != "resumed" and self._is_closed:
             raise self._reject("shutting_down")
         if self._must_wait(lane):
-            place = await self._wait(turn.caller, lane)
-            self._settle(place)
-        if not turn.has_begun:
-            turn.waited_sec = self._clock() - asked
-        turn.has_begun = True
-        turn.held_since = self._clock()
-        self._running[turn] = None
+            waiter = await self._wait(slot.caller, lane)
+            self._settle(waiter)
+        if not slot.has_begun:
+            slot.waited_sec = self._clock() - asked
+        slot.has_begun = True
+        slot.held_since = self._clock()
+        self._running[slot] = None
 
-    def leave(self, turn: Turn) -> None:
-        """The next one's place."""
-        assert turn.held_since is not None
-        held_sec = min(_MAX_HOLD_SEC, self._clock() - turn.held_since)
-        self._hold_sec[turn.lane] += _HOLD_FOLLOW_SHARE * (held_sec - self._hold_sec[turn.lane])
-        turn.held_since = None
-        del self._running[turn]
+    def leave(self, slot: EngineSlot) -> None:
+        """Frees the slot for the next one."""
+        assert slot.held_since is not None
+        held_sec = min(_MAX_HOLD_SEC, self._clock() - slot.held_since)
+        self._hold_sec[slot.lane] += _HOLD_FOLLOW_SHARE * (held_sec - self._hold_sec[slot.lane])
+        slot.held_since = None
+        del self._running[slot]
         self._call_next()
 
-    def _note_arrival(self, turn: Turn) -> None:
-        if turn.is_coming:
-            turn.is_coming = False
-            _count_down(self._coming, turn.caller)
+    def _note_arrival(self, slot: EngineSlot) -> None:
+        if slot.is_coming:
+            slot.is_coming = False
+            _count_down(self._coming, slot.caller)
 
-    async def _wait(self, caller: str, lane: Lane) -> Place[asyncio.Future[None]]:
+    async def _wait(self, caller: str, lane: Lane) -> Waiter[asyncio.Future[None]]:
         if lane != "resumed" and len(self._queue) >= MAX_WAITING:
-            self._make_room(caller, lane)
-        place = Place(caller, lane, asyncio.get_running_loop().create_future())
-        self._queue.push(place)
+            self._evict_for(caller, lane)
+        waiter = Waiter(caller, lane, asyncio.get_running_loop().create_future())
+        self._queue.push(waiter)
         try:
             async with asyncio.timeout(None if lane == "resumed" else self._max_wait_sec):
-                while not place.item.done():
-                    await asyncio.wait({place.item}, timeout=LOOK_SEC)
+                while not waiter.item.done():
+                    await asyncio.wait({waiter.item}, timeout=LOOK_SEC)
                     self._call_next()
         except TimeoutError:
-            self._give_up(place)
+            self._give_up(waiter)
             wait_sec = max(_FIRST_HOLD_SEC, self._expected_wait_sec(caller, lane))
             raise self._reject("waited_too_long", wait_sec) from None
         except asyncio.CancelledError:
-            self._give_up(place)
+            self._give_up(waiter)
             raise
-        await place.item
-        return place
+        await waiter.item
+        return waiter
 
-    def _give_up(self, place: Place[asyncio.Future[None]]) -> None:
-        self._queue.remove(place)
-        if place.item.done() and not place.item.exception():
-            # Its turn came in the same moment.
-            self._settle(place)
+    def _give_up(self, waiter: Waiter[asyncio.Future[None]]) -> None:
+        self._queue.remove(waiter)
+        if waiter.item.done() and not waiter.item.exception():
+            # It was called in the same moment.
+            self._settle(waiter)
             self._call_next()
 
-    def _settle(self, place: Place[asyncio.Future[None]]) -> None:
-        _count_down(self._called, place.caller)
-        self._num_called_bulk -= place.lane == "bulk"
+    def _settle(self, waiter: Waiter[asyncio.Future[None]]) -> None:
+        _count_down(self._called, waiter.caller)
+        self._num_called_bulk -= waiter.lane == "bulk"
 
-    def _make_room(self, caller: str, lane: Lane) -> None:
+    def _evict_for(self, caller: str, lane: Lane) -> None:
         """Whoever has the most in the line leaves it for one who has less."""
-        place = self._queue.newest_of_largest()
-        if place is None or self._queue.num_of(place.caller) <= self._queue.num_of(caller) + 1:
+        waiter = self._queue.newest_of_largest()
+        if waiter is None or self._queue.num_of(waiter.caller) <= self._queue.num_of(caller) + 1:
             raise self._reject("overloaded", self._expected_wait_sec(caller, lane))
-        self._queue.remove(place)
-        wait_sec = self._expected_wait_sec(place.caller, place.lane)
-        self._refuse(place, self._reject("overloaded", wait_sec))
+        self._queue.remove(waiter)
+        wait_sec = self._expected_wait_sec(waiter.caller, waiter.lane)
+        self._fail(waiter, self._reject("overloaded", wait_sec))
 
-    def _refuse(self, place: Place[asyncio.Future[None]], error: Exception) -> None:
-        if not place.item.done():
-            place.item.set_exception(error)
+    def _fail(self, waiter: Waiter[asyncio.Future[None]], error: Exception) -> None:
+        if not waiter.item.done():
+            waiter.item.set_exception(error)
 
-    def _refusal(self, caller: str, lane: Lane) -> tuple[RejectionReason, float] | None:
+    def _rejection(self, caller: str, lane: Lane) -> tuple[RejectionReason, float] | None:
         """Why a newcomer would be refused, and in how many seconds it may try again."""
         if self._is_closed:
             return "shutting_down", 0.0
@@ -270,20 +270,20 @@ class Admission:
 
     def _has_bulk_room(self) -> bool:
         num_streams = self._num_streams()
-        num_bulk = sum(turn.lane == "bulk" for turn in self._running) + self._num_called_bulk
+        num_bulk = sum(slot.lane == "bulk" for slot in self._running) + self._num_called_bulk
         is_free = self.num_running < num_streams
         return is_free and num_bulk < max(1, int(BULK_SHARE * num_streams))
 
     def _call_next(self) -> None:
         while len(self._queue) and self.num_running < self._num_streams():
-            in_hand = self._called + Counter(turn.caller for turn in self._running)
-            place = self._queue.pop(in_hand, is_bulk_allowed=self._has_bulk_room())
-            if place is None:
+            in_hand = self._called + Counter(slot.caller for slot in self._running)
+            waiter = self._queue.pop(in_hand, is_bulk_allowed=self._has_bulk_room())
+            if waiter is None:
                 return
-            if not place.item.done():
-                self._called[place.caller] += 1
-                self._num_called_bulk += place.lane == "bulk"
-                place.item.set_result(None)
+            if not waiter.item.done():
+                self._called[waiter.caller] += 1
+                self._num_called_bulk += waiter.lane == "bulk"
+                waiter.item.set_result(None)
 
     def _expected_wait_sec(self, caller: str, lane: Lane) -> float:
         # A language model may think for long about what they are to say: as in the queue, of the
@@ -291,13 +291,13 @@ class Admission:
         own = self._coming[caller]
         num_coming = sum(min(num, own + 1) for num in self._coming.values())
         num_before = self._queue.num_before(caller, lane) + num_coming
-        return (num_before + 1) * self._place_sec() / self._num_streams()
+        return (num_before + 1) * self._slot_sec() / self._num_streams()
 
-    def _place_sec(self) -> float:
-        """How long a place is held: of those held now no less than they have been."""
+    def _slot_sec(self) -> float:
+        """How long a slot is held: of those held now no less than they have been."""
         now = self._clock()
         held = [
-            max(self._hold_sec[turn.lane], now - (turn.held_since or now)) for turn in self._running
+            max(self._hold_sec[slot.lane], now - (slot.held_since or now)) for slot in self._running
         ]
         return sum(held) / len(held) if held else self._hold_sec["interactive"]
 

@@ -16,7 +16,7 @@ from orpheus_server.interfaces import (
     TokenEngine,
     TokenRequest,
 )
-from orpheus_server.synthesis.attempt_audio import Give, Splice, Voicing
+from orpheus_server.synthesis.attempt_audio import AttemptAudio, ResumePoint, SampleSink
 from orpheus_server.synthesis.frames import FrameAssembler, to_token_ids
 from orpheus_server.synthesis.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.synthesis.prompts import Prompt, PromptBuilder
@@ -43,10 +43,10 @@ class AttemptJob:
 
 @dataclass(slots=True)
 class Attempt:
-    """What came of a try: its frames, what voices them, and the fault that ended it."""
+    """What came of a try: its frames, their audio, and the fault that ended it."""
 
     frames: list[Frame] = field(default_factory=list)
-    voicing: Voicing | None = None
+    audio: AttemptAudio | None = None
     expected_frames: float = 1.0
     num_prompt_tokens: int = 0
     num_output_tokens: int = 0
@@ -91,60 +91,64 @@ class AttemptRunner:
         self._pool = pool
         self._max_tokens_cap = max_tokens_cap
         self._frame_sec = decoder.samples_per_frame / decoder.sample_rate
-        self._turn: AbstractAsyncContextManager[object] = (
+        self._exclusive: AbstractAsyncContextManager[object] = (
             asyncio.Semaphore(1) if one_at_a_time else nullcontext()
         )
 
-    async def run(self, job: AttemptJob, give: Give, splice: Splice | None = None) -> Attempt:
+    async def run(
+        self, job: AttemptJob, sink: SampleSink, resume_point: ResumePoint | None = None
+    ) -> Attempt:
         """An attempt that has ended, good or with a verdict; its sound is given as it is made.
 
-        With a splice it goes on behind the frames that it takes over. Of an attempt with a verdict
-        the end is missing, which `conclude` gives. Raises only `EngineUnavailable`.
+        With a resume point it goes on after the frames that it takes over. Of an attempt with a
+        verdict the end is missing, which `conclude` gives. Raises only `EngineUnavailable`.
         """
         attempt = Attempt()
-        attempt.voicing = self._open_voicing(job, give, splice)
+        attempt.audio = self._open_audio(job, sink, resume_point)
         try:
-            if splice is not None:
-                attempt.frames.extend(splice.frames)
+            if resume_point is not None:
+                attempt.frames.extend(resume_point.frames)
                 # Before anything else: the player has little in hand by now.
-                attempt.verdict = await attempt.voicing.resume()
+                attempt.verdict = await attempt.audio.resume()
                 if attempt.verdict is not None:
                     return attempt
             prompt = await self._pool.run(self._prompts.build, job.text, job.voice)
             if prompt.expected_sec == 0.0:
                 # Half of a chunk may hold nothing that the voice can say; it is done as it is.
                 return Attempt(expected_frames=0.0, num_dropped_symbols=prompt.num_dropped_symbols)
-            async with self._turn:
-                await self._generate(attempt, attempt.voicing, job, prompt)
+            async with self._exclusive:
+                await self._generate(attempt, attempt.audio, job, prompt)
         except GenerationFailed as error:
             attempt.verdict = Verdict(Fault.ENGINE_ERROR, 0, str(error))
         return attempt
 
-    async def conclude(self, job: AttemptJob, give: Give, splice: Splice) -> None:
+    async def conclude(self, job: AttemptJob, sink: SampleSink, resume_point: ResumePoint) -> None:
         """Gives what is left of the frames of a failed attempt that has been heard."""
-        voicing = self._open_voicing(job, give, splice)
-        if await voicing.resume() or await voicing.flush():
-            await voicing.cut()
+        audio = self._open_audio(job, sink, resume_point)
+        if await audio.resume() or await audio.flush():
+            await audio.cut()
 
-    async def decode(self, attempt: Attempt, job: AttemptJob, give: Give) -> Verdict | None:
+    async def decode(self, attempt: Attempt, job: AttemptJob, sink: SampleSink) -> Verdict | None:
         """Gives the sound of an attempt's good frames; what is wrong with it, or None."""
-        voicing = self._open_voicing(job, give)
-        verdict = await voicing.feed(attempt.frames[: attempt.num_good_frames])
-        return verdict or await voicing.flush()
+        audio = self._open_audio(job, sink)
+        verdict = await audio.feed(attempt.frames[: attempt.num_good_frames])
+        return verdict or await audio.flush()
 
-    def _open_voicing(self, job: AttemptJob, give: Give, splice: Splice | None = None) -> Voicing:
+    def _open_audio(
+        self, job: AttemptJob, sink: SampleSink, resume_point: ResumePoint | None = None
+    ) -> AttemptAudio:
         decoder = self._decoder
-        return Voicing(
+        return AttemptAudio(
             decoder.open_utterance(noise_seed=job.noise_seed, deadline=job.deadline),
             self._pool,
-            give,
+            sink,
             sample_rate=decoder.sample_rate,
             samples_per_frame=decoder.samples_per_frame,
-            splice=splice,
+            resume_point=resume_point,
         )
 
     async def _generate(
-        self, attempt: Attempt, voicing: Voicing, job: AttemptJob, prompt: Prompt
+        self, attempt: Attempt, audio: AttemptAudio, job: AttemptJob, prompt: Prompt
     ) -> None:
         limits = limits_of(prompt.expected_sec, self._frame_sec)
         attempt.expected_frames = limits.expected
@@ -176,7 +180,7 @@ class AttemptRunner:
                     if attempt.verdict is not None:
                         return
                 if new:
-                    attempt.verdict = await voicing.feed(new)
+                    attempt.verdict = await audio.feed(new)
                     if attempt.verdict is not None:
                         return
                 hit_limit = delta.finish_reason == "length"
@@ -186,7 +190,7 @@ class AttemptRunner:
         attempt.verdict = attempt.verdict or _check_slots(
             assembler, len(frames) * self._layout.num_slots - len(kept_ids)
         )
-        attempt.verdict = attempt.verdict or await voicing.flush()
+        attempt.verdict = attempt.verdict or await audio.flush()
 
     def _token_budget(self, limits: LengthLimits) -> int:
         # One frame more than the guard allows: a runaway is named as such, not as a token limit.

@@ -16,7 +16,7 @@ from orpheus_server.synthesis.guard import Fault, Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Splice:
+class ResumePoint:
     """What a new attempt takes over: `frames`, and what was made of their sound already.
 
     `decoded` are samples as the codec gave them for the first `num_decoded_frames`, `marks` tell
@@ -34,11 +34,11 @@ class Splice:
     tail: Samples
 
 
-Give = Callable[[Samples], None]
+SampleSink = Callable[[Samples], None]
 """Takes samples in their order; never none of them."""
 
 
-class Voicing:
+class AttemptAudio:
     """Decodes, checks and smooths one utterance, and gives its samples away as they come.
 
     It keeps what was decoded, so that another one can go on from any of its frames.
@@ -48,20 +48,22 @@ class Voicing:
         self,
         utterance: UtteranceDecoder,
         pool: WorkerPool,
-        give: Give,
+        sink: SampleSink,
         *,
         sample_rate: int,
         samples_per_frame: int,
-        splice: Splice | None = None,
+        resume_point: ResumePoint | None = None,
     ) -> None:
         self._utterance = utterance
         self._pool = pool
-        self._give = give
+        self._sink = sink
         self._sample_rate = sample_rate
         self._samples_per_frame = samples_per_frame
-        self._splice = splice
-        self._seam = EdgeTrimmer(sample_rate=sample_rate)
-        self._joint = CrossFade(splice.num_heard, splice.tail) if splice else None
+        self._resume_point = resume_point
+        self._trimmer = EdgeTrimmer(sample_rate=sample_rate)
+        self._cross_fade = (
+            CrossFade(resume_point.num_heard, resume_point.tail) if resume_point else None
+        )
         self._peak = 0.0
         self._decoded: list[Samples] = []
         self._num_decoded_frames = 0
@@ -71,15 +73,15 @@ class Voicing:
 
     async def resume(self) -> Verdict | None:
         """Gives what follows of the sound of the frames that were taken over."""
-        splice = self._splice
-        if splice is None:
+        resume_point = self._resume_point
+        if resume_point is None:
             return None
-        known = splice.frames[: splice.num_decoded_frames]
-        samples = splice.decoded[: self._utterance.skip(known)]
+        known = resume_point.frames[: resume_point.num_decoded_frames]
+        samples = resume_point.decoded[: self._utterance.skip(known)]
         self.num_frames = len(known)
-        self._marks += splice.marks
+        self._marks += resume_point.marks
         verdict = self._pass_on(await self._pool.run(self._smooth, samples))
-        rest = splice.frames[len(known) :]
+        rest = resume_point.frames[len(known) :]
         return verdict or (await self.feed(rest) if rest else None)
 
     async def feed(self, frames: Sequence[Frame]) -> Verdict | None:
@@ -104,7 +106,7 @@ class Voicing:
 
     async def cut(self) -> None:
         """Ends with what was decoded, faded out."""
-        self._give_any(await self._pool.run(self._end))
+        self._emit(await self._pool.run(self._end))
 
     def has_been_heard_beyond(self, num_frames: int, *, num_taken: int) -> bool:
         """Tell whether so many samples are more than those of the first frames."""
@@ -122,14 +124,18 @@ class Voicing:
         """Frames that something was heard of, or may be."""
         return self._num_decoded_frames
 
-    def splice(self, frames: Sequence[Frame], *, num_taken: int, untaken: Samples) -> Splice:
-        """For a voicing that goes on behind these frames, which are the first of this one.
+    def resume_point(
+        self, frames: Sequence[Frame], *, num_taken: int, untaken: Samples
+    ) -> ResumePoint:
+        """For an attempt that goes on after these frames, which are the first of this one.
 
         Of what was given `num_taken` samples were heard; `untaken` are the rest.
         """
         num_heard = min(self._to_own(num_taken), self._num_own(len(frames)))
-        tail = np.concatenate([untaken, self._seam.held])[: int(CROSS_FADE_SEC * self._sample_rate)]
-        return Splice(
+        tail = np.concatenate([untaken, self._trimmer.held])[
+            : int(CROSS_FADE_SEC * self._sample_rate)
+        ]
+        return ResumePoint(
             frames=frames,
             decoded=np.concatenate([empty(), *self._decoded]),
             num_decoded_frames=self._num_decoded_frames,
@@ -140,19 +146,19 @@ class Voicing:
         )
 
     def _to_own(self, num_taken: int) -> int:
-        """The part of what was heard that is of this voicing's own sound."""
-        return num_taken - (self._splice.num_foreign if self._splice else 0)
+        """The part of what was heard that is of this attempt's own sound."""
+        return num_taken - (self._resume_point.num_foreign if self._resume_point else 0)
 
     def _num_own(self, num_frames: int) -> int:
         """Smoothed samples that lie within the first frames."""
-        return max(0, num_frames * self._samples_per_frame - self._seam.num_lead)
+        return max(0, num_frames * self._samples_per_frame - self._trimmer.num_lead)
 
     def _pass_on(self, samples: Samples) -> Verdict | None:
         if not math.isfinite(self._peak):
             return Verdict(Fault.NOT_FINITE, 0, "samples are not finite")
         self._num_decoded_frames = self.num_frames
         self._marks.append((self._num_smoothed, self.num_frames))
-        self._give_any(samples)
+        self._emit(samples)
         return None
 
     def _smooth(self, samples: Samples) -> Samples:
@@ -163,16 +169,18 @@ class Voicing:
             return empty()
         # A copy: they are a row of a call that decoded others too.
         self._decoded.append(samples.copy())
-        smooth = self._seam.feed(samples)
+        smooth = self._trimmer.feed(samples)
         self._num_smoothed += smooth.size
-        return self._joint.feed(smooth) if self._joint else smooth
+        return self._cross_fade.feed(smooth) if self._cross_fade else smooth
 
     def _end(self) -> Samples:
-        rest = self._seam.flush()
+        rest = self._trimmer.flush()
         return (
-            np.concatenate([self._joint.feed(rest), self._joint.flush()]) if self._joint else rest
+            np.concatenate([self._cross_fade.feed(rest), self._cross_fade.flush()])
+            if self._cross_fade
+            else rest
         )
 
-    def _give_any(self, samples: Samples) -> None:
+    def _emit(self, samples: Samples) -> None:
         if samples.size:
-            self._give(samples)
+            self._sink(samples)

@@ -27,7 +27,7 @@ def _is_due() -> float:
     return 0.0
 
 
-class ChunkOutlet:
+class ChunkBuffer:
     """Holds what was made and not taken; only what was taken cannot be taken back.
 
     It holds no more than one chunk, which the token limit of a generation bounds. `is_nearly_made`

@@ -10,8 +10,8 @@ from orpheus_server.concurrency import run_together
 from orpheus_server.errors import ChunkFailed
 from orpheus_server.interfaces import Deadline, Samples, SamplingOptions
 from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.synthesis.attempt_audio import Splice
-from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
+from orpheus_server.synthesis.attempt_audio import ResumePoint
+from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
 from orpheus_server.synthesis.guard import Fault, Verdict
 from orpheus_server.synthesis.job import ChunkReport
 from orpheus_server.synthesis.retry import AttemptPlan, RetryPolicy, derive_seed
@@ -45,7 +45,7 @@ class AttemptCounts:
     rollbacks: Counter[Fault] = field(default_factory=Counter)
 
 
-class ChunkSpeaker:
+class ChunkSynthesizer:
     """Climbs the ladder of attempts at a chunk."""
 
     def __init__(
@@ -56,8 +56,8 @@ class ChunkSpeaker:
         self._may_be_degraded = may_be_degraded
         self.counts = AttemptCounts()
 
-    async def speak(self, job: ChunkJob, outlet: ChunkOutlet) -> ChunkReport:
-        """Puts the samples of a chunk into the outlet, those of the first good attempt.
+    async def speak(self, job: ChunkJob, buffer: ChunkBuffer) -> ChunkReport:
+        """Puts the samples of a chunk into the buffer, those of the first good attempt.
 
         An attempt that fails after some of it was heard is not taken back: the next one goes on
         behind the last good frame that may be kept, and the chunk is marked only if the listener
@@ -69,39 +69,39 @@ class ChunkSpeaker:
         """
         self.counts.num_chunks += 1
         attempts: list[Attempt] = []
-        splice: Splice | None = None
+        resume_point: ResumePoint | None = None
         flaw: Verdict | None = None
         num_rollbacks = 0
         for number in range(1, self._retries.max_attempts + 1):
             plan = self._retries.plan(number, job.sampling)
-            attempt = await self._try(job, plan, outlet, splice)
+            attempt = await self._try(job, plan, buffer, resume_point)
             attempts.append(attempt)
-            self._record(job, plan, attempt, splice)
+            self._record(job, plan, attempt, resume_point)
             verdict = attempt.verdict
             if verdict is None:
                 return self._finish(attempt, attempts, flaw)
-            num_taken, untaken = outlet.num_taken, outlet.rewind()
-            if not outlet.is_heard:
-                attempt.voicing = None
+            num_taken, untaken = buffer.num_taken, buffer.rewind()
+            if not buffer.is_heard:
+                attempt.audio = None
                 continue
             if flaw is None and is_flaw_heard(attempt, num_taken=num_taken):
                 flaw = verdict
-            splice = None
+            resume_point = None
             if number < self._retries.max_attempts and (flaw is None or self._may_be_degraded):
-                splice = roll_back(
+                resume_point = roll_back(
                     attempt, num_taken=num_taken, untaken=untaken, num_before=num_rollbacks
                 )
-            if splice is None:
+            if resume_point is None:
                 if not self._may_be_degraded:
                     break
                 end = cut_off(attempt, num_taken=num_taken, untaken=untaken)
-                await self._runner.conclude(_attempt_job(job), outlet.put, end)
+                await self._runner.conclude(_attempt_job(job), buffer.put, end)
                 return self._finish(attempt, attempts, verdict)
             self.counts.rollbacks[verdict.fault] += 1
             num_rollbacks += 1
             # It keeps the sound of the whole attempt: five of them are half a minute each.
-            attempt.voicing = None
-        best = None if outlet.is_heard else await self._best_of(attempts, job, outlet)
+            attempt.audio = None
+        best = None if buffer.is_heard else await self._best_of(attempts, job, buffer)
         if best is None:
             raise _all_failed(job, attempts)
         return self._finish(best, attempts, best.verdict)
@@ -117,7 +117,7 @@ class ChunkSpeaker:
         )
 
     async def _best_of(
-        self, failed: list[Attempt], job: ChunkJob, outlet: ChunkOutlet
+        self, failed: list[Attempt], job: ChunkJob, buffer: ChunkBuffer
     ) -> Attempt | None:
         """The best by the rule of `speak` whose good frames make sound; decoded only now."""
         if not self._may_be_degraded:
@@ -128,12 +128,16 @@ class ChunkSpeaker:
             pieces: list[Samples] = []
             if await self._runner.decode(attempt, _attempt_job(job), pieces.append) is None:
                 for samples in pieces:
-                    outlet.put(samples)
+                    buffer.put(samples)
                 return attempt
         return None
 
     async def _try(
-        self, job: ChunkJob, plan: AttemptPlan, outlet: ChunkOutlet, splice: Splice | None
+        self,
+        job: ChunkJob,
+        plan: AttemptPlan,
+        buffer: ChunkBuffer,
+        resume_point: ResumePoint | None,
     ) -> Attempt:
         whole = replace(
             _attempt_job(job),
@@ -142,9 +146,9 @@ class ChunkSpeaker:
             seed=None if job.seed is None else derive_seed(job.seed, job.index, plan.number),
         )
         # Of a text that was heard in part nobody knows where its halves meet.
-        halves = split_in_two(job.text) if plan.is_split and splice is None else None
+        halves = split_in_two(job.text) if plan.is_split and resume_point is None else None
         if halves is None:
-            return await self._runner.run(whole, outlet.put, splice)
+            return await self._runner.run(whole, buffer.put, resume_point)
         pieces: tuple[list[Samples], list[Samples]] = ([], [])
         jobs = [
             replace(
@@ -164,11 +168,11 @@ class ChunkSpeaker:
         attempt = join_halves(first, second)
         if attempt.verdict is None:
             for samples in chain(*pieces):
-                outlet.put(samples)
+                buffer.put(samples)
         return attempt
 
     def _record(
-        self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt, splice: Splice | None
+        self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt, resume_point: ResumePoint | None
     ) -> None:
         verdict = attempt.verdict
         self.counts.num_attempts += 1
@@ -188,8 +192,8 @@ class ChunkSpeaker:
             attempt.num_output_tokens,
             plan.sampling.temperature,
             plan.sampling.top_p,
-            plan.is_split and splice is None,
-            len(splice.frames) if splice else 0,
+            plan.is_split and resume_point is None,
+            len(resume_point.frames) if resume_point else 0,
             verdict.detail if verdict else "good",
         )
 

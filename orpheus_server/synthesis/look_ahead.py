@@ -8,24 +8,24 @@ from typing import Any, TypeVar
 from orpheus_server.concurrency import cancel_all
 
 Item = TypeVar("Item")
-Box = TypeVar("Box")
+Buffer = TypeVar("Buffer")
 
 
 async def run_ahead(
     items: AsyncGenerator[Item, None],
-    work: Callable[[int, Item, Box], Coroutine[Any, Any, None]],
-    open_box: Callable[[], Box],
+    work: Callable[[int, Item, Buffer], Coroutine[Any, Any, None]],
+    open_buffer: Callable[[], Buffer],
     *,
     look_ahead: int,
-) -> AsyncGenerator[tuple[int, Item, Box], None]:
-    """Index, item and box of each item in order, while `work` on the next ones fills theirs.
+) -> AsyncGenerator[tuple[int, Item, Buffer], None]:
+    """Index, item and buffer of each item in order, while `work` on the next ones fills theirs.
 
     The one that was yielded last and those after it that have begun are at most `look_ahead`; an
-    item that is late holds up nothing before it. Work tells its failures through its box; that of
-    `items` is raised after the last box. Closing the generator cancels what runs.
+    item that is late holds up nothing before it. Work reports its failures through its buffer;
+    that of `items` is raised after the last buffer. Closing the generator cancels what runs.
     """
     slots = asyncio.Semaphore(look_ahead)
-    line: asyncio.Queue[tuple[int, Item, Box] | None] = asyncio.Queue()
+    queue: asyncio.Queue[tuple[int, Item, Buffer] | None] = asyncio.Queue()
     tasks: set[asyncio.Task[None]] = set()
 
     async def begin_all() -> None:
@@ -35,19 +35,19 @@ async def run_ahead(
                 # A slot first: an item is not asked for before there is room for it.
                 await slots.acquire()
                 async for item in items:
-                    box = open_box()
-                    task = asyncio.create_task(work(index, item, box))
+                    buffer = open_buffer()
+                    task = asyncio.create_task(work(index, item, buffer))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                    line.put_nowait((index, item, box))
+                    queue.put_nowait((index, item, buffer))
                     index += 1
                     await slots.acquire()
         finally:
-            line.put_nowait(None)
+            queue.put_nowait(None)
 
     beginner = asyncio.create_task(begin_all())
     try:
-        while (begun := await line.get()) is not None:
+        while (begun := await queue.get()) is not None:
             yield begun
             slots.release()
         await beginner

@@ -10,7 +10,7 @@ a loop has left when it is certain to be one; less, and a late timer or a short 
 is heard."""
 
 
-class Playback:
+class PlaybackClock:
     """The clock of one answer's player, started by the first sample and stopped where it is dry.
 
     Nobody plays a file before it is whole (`is_live` false), and nobody plays a later chunk yet:

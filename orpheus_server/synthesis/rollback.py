@@ -4,7 +4,7 @@ import math
 
 from orpheus_server.interfaces import Samples
 from orpheus_server.synthesis.attempt import Attempt
-from orpheus_server.synthesis.attempt_audio import Splice
+from orpheus_server.synthesis.attempt_audio import ResumePoint
 from orpheus_server.synthesis.guard import Fault
 
 STEP_BACK_FRAMES = 6
@@ -19,8 +19,8 @@ LEAST_ROOM_FRAMES = 12
 
 def is_flaw_heard(attempt: Attempt, *, num_taken: int) -> bool:
     """Tell whether the listener heard frames of a loop, a stall or a runaway."""
-    verdict, voicing = attempt.verdict, attempt.voicing
-    if verdict is None or voicing is None:
+    verdict, audio = attempt.verdict, attempt.audio
+    if verdict is None or audio is None:
         return False
     match verdict.fault:
         case Fault.LOOP | Fault.STALL:
@@ -29,12 +29,12 @@ def is_flaw_heard(attempt: Attempt, *, num_taken: int) -> bool:
             num_good = min(verdict.num_good_frames, math.ceil(SLOW_SHARE * attempt.expected_frames))
         case _:
             return False
-    return voicing.has_been_heard_beyond(num_good, num_taken=num_taken)
+    return audio.has_been_heard_beyond(num_good, num_taken=num_taken)
 
 
 def roll_back(
     attempt: Attempt, *, num_taken: int, untaken: Samples, num_before: int
-) -> Splice | None:
+) -> ResumePoint | None:
     """The frames that the next attempt keeps; None where there is nothing to go on from.
 
     `num_before` rollbacks of the chunk were made before this one.
@@ -42,30 +42,30 @@ def roll_back(
     num_kept = _num_kept(attempt, num_taken, num_before)
     if num_kept is None:
         return None
-    return _splice(attempt, num_kept, num_taken, untaken)
+    return _resume_point_of(attempt, num_kept, num_taken, untaken)
 
 
-def cut_off(attempt: Attempt, *, num_taken: int, untaken: Samples) -> Splice:
+def cut_off(attempt: Attempt, *, num_taken: int, untaken: Samples) -> ResumePoint:
     """The good frames of an attempt that nothing comes after."""
-    verdict, voicing = attempt.verdict, attempt.voicing
+    verdict, audio = attempt.verdict, attempt.audio
     assert verdict is not None
-    assert voicing is not None
+    assert audio is not None
     match verdict.fault:
         case Fault.ENGINE_ERROR:
             num_good = len(attempt.frames)
         case Fault.BAD_TOKENS | Fault.NOT_FINITE | Fault.DECODE_ERROR:
             # Which frames are bad is not known, and some have been heard.
-            num_good = voicing.num_decoded_frames
+            num_good = audio.num_decoded_frames
         case _:
             num_good = verdict.num_good_frames
-    return _splice(attempt, num_good, num_taken, untaken)
+    return _resume_point_of(attempt, num_good, num_taken, untaken)
 
 
 def _num_kept(attempt: Attempt, num_taken: int, num_before: int) -> int | None:
-    verdict, voicing = attempt.verdict, attempt.voicing
+    verdict, audio = attempt.verdict, attempt.audio
     assert verdict is not None
-    assert voicing is not None
-    num_good, num_heard = verdict.num_good_frames, voicing.num_frames_behind(num_taken)
+    assert audio is not None
+    num_good, num_heard = verdict.num_good_frames, audio.num_frames_behind(num_taken)
     match verdict.fault:
         case Fault.LOOP | Fault.STALL:
             # Never behind what was heard; if some of the fault was, the good frames tell the model
@@ -86,6 +86,10 @@ def _num_kept(attempt: Attempt, num_taken: int, num_before: int) -> int | None:
             return None
 
 
-def _splice(attempt: Attempt, num_frames: int, num_taken: int, untaken: Samples) -> Splice:
-    assert attempt.voicing is not None
-    return attempt.voicing.splice(attempt.frames[:num_frames], num_taken=num_taken, untaken=untaken)
+def _resume_point_of(
+    attempt: Attempt, num_frames: int, num_taken: int, untaken: Samples
+) -> ResumePoint:
+    assert attempt.audio is not None
+    return attempt.audio.resume_point(
+        attempt.frames[:num_frames], num_taken=num_taken, untaken=untaken
+    )

@@ -8,10 +8,10 @@ from functools import partial
 
 from orpheus_server.audio.rendering import Renderer
 from orpheus_server.concurrency import WorkerPool
-from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.capacity import Capacity, LoadMeter
-from orpheus_server.synthesis.chunk_buffer import CallLater, ChunkOutlet
-from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSpeaker
+from orpheus_server.synthesis.chunk_buffer import CallLater, ChunkBuffer
+from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSynthesizer
 from orpheus_server.synthesis.job import (
     AudioPiece,
     ChunkReport,
@@ -20,7 +20,7 @@ from orpheus_server.synthesis.job import (
     SpokenPiece,
 )
 from orpheus_server.synthesis.look_ahead import run_ahead
-from orpheus_server.synthesis.playback_clock import Playback
+from orpheus_server.synthesis.playback_clock import PlaybackClock
 from orpheus_server.text.chunk_stream import TextStream
 from orpheus_server.text.chunking import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
 from orpheus_server.text.duration import estimate_duration_sec
@@ -47,7 +47,7 @@ class Synthesizer:
 
     def __init__(
         self,
-        speaker: ChunkSpeaker,
+        chunk_synthesizer: ChunkSynthesizer,
         pool: WorkerPool,
         *,
         sample_rate: int,
@@ -58,7 +58,7 @@ class Synthesizer:
         call_later: CallLater | None = None,
     ) -> None:
         """`capacity` is asked how much may be made at once, and told how quickly it was."""
-        self._speaker = speaker
+        self._chunk_synthesizer = chunk_synthesizer
         self._capacity = capacity
         self._load = LoadMeter(clock)
         self._clock = clock
@@ -93,15 +93,15 @@ class Synthesizer:
         return await self._pool.run(function)
 
     async def stream(
-        self, job: SpeechJob, stats: SpeechStats, turn: Turn | None = None
+        self, job: SpeechJob, stats: SpeechStats, slot: EngineSlot | None = None
     ) -> AsyncGenerator[AudioPiece, None]:
         """The answer as it is made. Close it to stop everything behind it.
 
-        `stats` are kept up to date. With a `turn` nothing is made before its place is there.
+        `stats` are kept up to date. With a `slot` nothing is made before it is held.
         """
         renderer = await self._open_renderer(job, is_streamed=True)
         num_spoken = 0
-        async with aclosing(self._speak(job, stats, turn, is_live=True)) as pieces:
+        async with aclosing(self._speak(job, stats, slot, is_live=True)) as pieces:
             async for piece in pieces:
                 start = renderer.num_samples
                 data = await self._pool.run(renderer.feed, piece.samples)
@@ -114,12 +114,14 @@ class Synthesizer:
         stats.num_samples = renderer.num_samples
         yield AudioPiece(data, start, None, None)
 
-    async def collect(self, job: SpeechJob, stats: SpeechStats, turn: Turn | None = None) -> bytes:
-        """The whole answer as one file; `turn` as in `stream`."""
+    async def collect(
+        self, job: SpeechJob, stats: SpeechStats, slot: EngineSlot | None = None
+    ) -> bytes:
+        """The whole answer as one file; `slot` as in `stream`."""
         renderer = await self._open_renderer(job, is_streamed=False)
         num_spoken = 0
         parts = []
-        async with aclosing(self._speak(job, stats, turn, is_live=False)) as pieces:
+        async with aclosing(self._speak(job, stats, slot, is_live=False)) as pieces:
             async for piece in pieces:
                 parts.append(await self._pool.run(renderer.feed, piece.samples))
                 num_spoken += piece.samples.size
@@ -138,10 +140,10 @@ class Synthesizer:
         )
 
     async def _speak(
-        self, job: SpeechJob, stats: SpeechStats, turn: Turn | None, *, is_live: bool
+        self, job: SpeechJob, stats: SpeechStats, slot: EngineSlot | None, *, is_live: bool
     ) -> AsyncGenerator[SpokenPiece, None]:
         """Samples in order, the next chunks being made meanwhile."""
-        playback = Playback(
+        playback = PlaybackClock(
             sample_rate=self._sample_rate, speed=job.speed, is_live=is_live, clock=self._clock
         )
         max_load = LIVE_MAX_LOAD_AHEAD if is_live else MAX_LOAD_AHEAD
@@ -151,61 +153,61 @@ class Synthesizer:
         async def texts() -> AsyncGenerator[str, None]:
             async with aclosing(job.texts) as all_texts:
                 async for text in all_texts:
-                    if turn is not None:
-                        turn.add_chunk()
+                    if slot is not None:
+                        slot.add_chunk()
                     yield text
 
-        def open_outlet() -> ChunkOutlet:
+        def open_buffer() -> ChunkBuffer:
             nonlocal may_begin
-            outlet = ChunkOutlet(
+            buffer = ChunkBuffer(
                 may_begin=may_begin, hold_sec=playback.hold_sec, call_later=self._call_later
             )
-            may_begin = outlet.is_nearly_made
-            return outlet
+            may_begin = buffer.is_nearly_made
+            return buffer
 
-        async def speak(index: int, text: str, outlet: ChunkOutlet) -> None:
+        async def speak(index: int, text: str, buffer: ChunkBuffer) -> None:
             nonlocal num_held
             try:
                 is_busy = self._load.num_now >= max_load * self._capacity.num_streams
                 # In the moment between the end of one and the start of the next, none is spoken.
-                if outlet.may_begin is not None and (is_busy or num_held):
+                if buffer.may_begin is not None and (is_busy or num_held):
                     num_held += 1
                     try:
-                        await outlet.may_begin.wait()
+                        await buffer.may_begin.wait()
                     finally:
                         num_held -= 1
-                if turn is not None:
-                    await turn.wait()
+                if slot is not None:
+                    await slot.wait()
                 deadline = partial(playback.deadline, index)
                 chunk = ChunkJob(
                     job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
                 )
-                outlet.close(await self._measured(chunk, outlet))
+                buffer.close(await self._measured(chunk, buffer))
             except Exception as error:  # a task's edge: whoever takes the samples raises it
-                outlet.fail(error)
+                buffer.fail(error)
             finally:
-                if turn is not None:
-                    turn.end_chunk()
+                if slot is not None:
+                    slot.end_chunk()
 
         look_ahead = LIVE_LOOK_AHEAD if is_live else LOOK_AHEAD
-        ahead = run_ahead(texts(), speak, open_outlet, look_ahead=look_ahead)
+        ahead = run_ahead(texts(), speak, open_buffer, look_ahead=look_ahead)
         async with aclosing(ahead) as chunks:
-            async for index, text, outlet in chunks:
+            async for index, text, buffer in chunks:
                 playback.turn_to(index)
-                async with aclosing(outlet.take(whole=not is_live)) as pieces:
+                async with aclosing(buffer.take(whole=not is_live)) as pieces:
                     async for samples in pieces:
                         playback.give(samples.size)
                         yield SpokenPiece(index, text, samples)
-                stats.add(outlet.report, outlet.elapsed_sec)
+                stats.add(buffer.report, buffer.elapsed_sec)
 
-    async def _measured(self, chunk: ChunkJob, outlet: ChunkOutlet) -> ChunkReport:
+    async def _measured(self, chunk: ChunkJob, buffer: ChunkBuffer) -> ChunkReport:
         """Speaks a chunk, and tells the capacity how quickly that went."""
         early_sec = estimate_duration_sec(chunk.text) - LEAD_SEC
-        outlet.num_expected = max(0.0, early_sec) * self._sample_rate
+        buffer.num_expected = max(0.0, early_sec) * self._sample_rate
         begun = self._load.begin()
         observe = None
         try:
-            report = await self._speaker.speak(chunk, outlet)
+            report = await self._chunk_synthesizer.speak(chunk, buffer)
             if report.num_attempts == 1:
                 # Attempts that failed take time and leave no sound.
                 observe = self._capacity.observe_finished
@@ -215,9 +217,9 @@ class Synthesizer:
             raise
         finally:
             elapsed_sec, num_at_once = self._load.end(begun)
-            outlet.elapsed_sec = elapsed_sec
+            buffer.elapsed_sec = elapsed_sec
             if observe is not None:
-                observe(elapsed_sec, outlet.num_samples / self._sample_rate, num_at_once)
+                observe(elapsed_sec, buffer.num_samples / self._sample_rate, num_at_once)
 
 
 def _check_sound(job: SpeechJob, num_samples: int) -> None:

@@ -14,9 +14,11 @@ def noise(num_samples: int, seed: int) -> Samples:
     return np.random.default_rng(seed).uniform(-1, 1, num_samples).astype(np.float32)
 
 
-def run(splice: CrossFade, samples: Samples, edges: list[int]) -> Samples:
-    parts = [splice.feed(samples[start:end]) for start, end in pairwise([0, *edges, samples.size])]
-    return np.concatenate([*parts, splice.flush()])
+def run(cross_fade: CrossFade, samples: Samples, edges: list[int]) -> Samples:
+    parts = [
+        cross_fade.feed(samples[start:end]) for start, end in pairwise([0, *edges, samples.size])
+    ]
+    return np.concatenate([*parts, cross_fade.flush()])
 
 
 @pytest.mark.parametrize("edges", [[], [1, 2, 50], [700, 801, 1000, 1041], [999], [1240]])
@@ -50,7 +52,7 @@ def test_a_sound_that_ends_at_once_is_faded_out(num_more: int) -> None:
 
 
 def test_what_was_fed_stays_as_it_is() -> None:
-    """The outlet and the seam may still hold it."""
+    """The buffer and the edge trimmer may still hold it."""
     samples = np.zeros(300, np.float32)
     CrossFade(0, np.ones(240, np.float32)).feed(samples)
     assert not samples.any()

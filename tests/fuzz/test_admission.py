@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from orpheus_server.errors import EngineUnavailable, RateLimited
 from orpheus_server.synthesis import admission as admission_module
-from orpheus_server.synthesis.admission import BULK_SHARE, Admission, Turn
-from orpheus_server.synthesis.fair_queue import BULK_TURN, LANES, FairQueue, Lane, Place
+from orpheus_server.synthesis.admission import BULK_SHARE, Admission, EngineSlot
+from orpheus_server.synthesis.fair_queue import BULK_EVERY, LANES, FairQueue, Lane, Waiter
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import settle, wait_for
 
@@ -50,7 +50,7 @@ class Guest:
     caller: str
     lane: Lane
     leave: asyncio.Event = field(default_factory=asyncio.Event)
-    ticket: Turn | None = None
+    ticket: EngineSlot | None = None
     has_released: bool = False
     end: str | None = None
 
@@ -83,10 +83,10 @@ class House:
 
     async def be(self, guest: Guest) -> None:
         try:
-            with self.admission.open_turn(guest.caller, guest.lane) as turn:
-                turn.add_chunk()
-                await turn.wait()
-                guest.ticket = turn
+            with self.admission.reserve(guest.caller, guest.lane) as slot:
+                slot.add_chunk()
+                await slot.wait()
+                guest.ticket = slot
                 await guest.leave.wait()
             guest.end = "served"
         except (EngineUnavailable, RateLimited):
@@ -206,23 +206,23 @@ def test_the_queue_keeps_everybody_once(effort: Effort) -> None:
 
     def check(steps: list[Step], in_hand: dict[str, int]) -> None:
         queue: FairQueue[int] = FairQueue()
-        line: list[Place[int]] = []
+        line: list[Waiter[int]] = []
         num_calls = 0
         for index, step in enumerate(steps):
             if step.verb in ("come", "settle"):
-                place = Place(step.caller, step.lane, index)
-                queue.push(place)
-                line.append(place)
+                waiter = Waiter(step.caller, step.lane, index)
+                queue.push(waiter)
+                line.append(waiter)
             elif step.verb == "hang_up" and line:
-                place = line.pop(step.number % len(line))
-                queue.remove(place)
-                queue.remove(place)
+                waiter = line.pop(step.number % len(line))
+                queue.remove(waiter)
+                queue.remove(waiter)
             elif step.verb in ("go", "release"):
                 is_bulk_allowed = step.number % 2 == 0
                 allowed = [each for each in line if is_bulk_allowed or each.lane != "bulk"]
                 num_calls += 1
                 order: tuple[Lane, ...] = LANES
-                if num_calls % BULK_TURN == 0:
+                if num_calls % BULK_EVERY == 0:
                     order = ("resumed", "bulk", "interactive")
                 first = min(
                     allowed,

@@ -10,7 +10,7 @@ from orpheus_server.fakes import Script
 from orpheus_server.runtime import warm_up as warm_up_module
 from orpheus_server.runtime.warm_up import PROBE_TEXT, measure_capacity, warm_up
 from orpheus_server.synthesis.capacity import Capacity
-from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
+from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.chunking import SpeechLimits
@@ -24,7 +24,7 @@ CEILING = 32
 
 def build(bench: Bench, capacity: Capacity) -> Synthesizer:
     return Synthesizer(
-        ChunkSpeaker(
+        ChunkSynthesizer(
             bench.runner,
             RetryPolicy(max_attempts=1, default=POCKET.sampling),
             may_be_degraded=False,

@@ -29,7 +29,7 @@ from orpheus_server.runtime.speech_stack import Parts
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.attempt import AttemptRunner
-from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
+from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
 from orpheus_server.synthesis.frames import FrameAssembler
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.text.front_end import Phonemizer
@@ -115,9 +115,9 @@ async def tones_of(script: Script, *, num_frames: int | None = None) -> Samples:
 
 
 def smooth_chunk(samples: Samples, *, sample_rate: int) -> Samples:
-    """All samples of a chunk through the seam at once."""
-    seam = EdgeTrimmer(sample_rate=sample_rate)
-    return np.concatenate([seam.feed(samples), seam.flush()])
+    """All samples of a chunk through the edge trimmer at once."""
+    trimmer = EdgeTrimmer(sample_rate=sample_rate)
+    return np.concatenate([trimmer.feed(samples), trimmer.flush()])
 
 
 def change_tempo(samples: Samples, *, speed: float, sample_rate: int) -> Samples:
@@ -192,13 +192,13 @@ class VirtualClock:
 class Listener:
     """Takes what an outlet has as it comes, in a task of its own."""
 
-    outlet: ChunkOutlet
+    buffer: ChunkBuffer
     whole: bool = False
     pieces: list[Samples] = field(default_factory=list)
 
     async def listen(self) -> Samples:
         """To the end; raises what the outlet does."""
-        async with aclosing(self.outlet.take(whole=self.whole)) as pieces:
+        async with aclosing(self.buffer.take(whole=self.whole)) as pieces:
             async for samples in pieces:
                 self.pieces.append(samples)
         return self.samples

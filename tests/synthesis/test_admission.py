@@ -60,9 +60,9 @@ class Crowd:
     async def _be(self, name: str) -> None:
         lane: Lane = "bulk" if name[0].isupper() else "interactive"
         try:
-            with self.admission.open_turn(name[0].lower(), lane) as turn:
-                turn.add_chunk()
-                await turn.wait()
+            with self.admission.reserve(name[0].lower(), lane) as slot:
+                slot.add_chunk()
+                await slot.wait()
                 self.running.append(name)
                 try:
                     await self._leave[name].wait()
@@ -108,15 +108,15 @@ async def test_no_more_than_the_capacity() -> None:
 class TestTurn:
     async def test_the_place_goes_back_with_the_last_chunk(self) -> None:
         them = Admission(lambda: 1, max_wait_sec=1)
-        with them.open_turn("a", "interactive") as turn:
+        with them.reserve("a", "interactive") as slot:
             for _ in range(2):
-                turn.add_chunk()
-                await turn.wait()
-            turn.end_chunk()
+                slot.add_chunk()
+                await slot.wait()
+            slot.end_chunk()
             assert (them.num_running, them.num_delivering) == (1, 0)
-            turn.end_chunk()
+            slot.end_chunk()
             assert (them.num_running, them.num_delivering) == (0, 1)
-            with them.open_turn("a", "interactive") as other:
+            with them.reserve("a", "interactive") as other:
                 await other.wait()
                 assert (them.num_running, them.num_delivering) == (1, 1)
         assert (them.num_running, them.num_delivering) == (0, 0)
@@ -124,31 +124,31 @@ class TestTurn:
     async def test_going_on_is_before_all_newcomers(self) -> None:
         """One who paused for its reader or its writer is not sent to the end of the line."""
         async with crowd(1) as them:
-            with them.admission.open_turn("z", "interactive") as turn:
-                await turn.wait()
-                turn.add_chunk()
-                turn.end_chunk()
+            with them.admission.reserve("z", "interactive") as slot:
+                await slot.wait()
+                slot.add_chunk()
+                slot.end_chunk()
                 await them.come("a1", "a2", "a3")
-                turn.add_chunk()
-                going_on = asyncio.create_task(turn.wait())
+                slot.add_chunk()
+                going_on = asyncio.create_task(slot.wait())
                 await settle()
                 assert them.admission.num_waiting == 3
                 await them.go("a1")
                 await going_on
                 assert them.running == []
-                turn.end_chunk()
+                slot.end_chunk()
                 await settle()
                 assert them.running == ["a2"]
 
     async def test_going_on_is_never_refused(self) -> None:
         async with crowd(1, max_wait_sec=0) as them:
-            with them.admission.open_turn("z", "interactive") as turn:
-                await turn.wait()
-                turn.add_chunk()
-                turn.end_chunk()
+            with them.admission.reserve("z", "interactive") as slot:
+                await slot.wait()
+                slot.add_chunk()
+                slot.end_chunk()
                 await them.come("a1")
-                turn.add_chunk()
-                going_on = asyncio.create_task(turn.wait())
+                slot.add_chunk()
+                going_on = asyncio.create_task(slot.wait())
                 await settle()
                 them.admission.close()
                 assert not going_on.done()
@@ -158,8 +158,8 @@ class TestTurn:
     async def test_two_chunks_wait_for_one_place(self) -> None:
         async with crowd(1) as them:
             await them.come("a1")
-            with them.admission.open_turn("z", "interactive") as turn:
-                waiting = [asyncio.create_task(turn.wait()) for _ in range(2)]
+            with them.admission.reserve("z", "interactive") as slot:
+                waiting = [asyncio.create_task(slot.wait()) for _ in range(2)]
                 await settle()
                 assert them.admission.num_waiting == 1
                 await them.go("a1")
@@ -170,10 +170,10 @@ class TestTurn:
         async with crowd(1, max_wait_sec=0.01) as them:
             them.admission._hold_sec["interactive"] = 0.005
             await them.come("a1")
-            with them.admission.open_turn("z", "interactive") as turn:
+            with them.admission.reserve("z", "interactive") as slot:
                 for _ in range(2):
                     with pytest.raises(Overloaded):
-                        await turn.wait()
+                        await slot.wait()
             assert them.admission.rejections == {"waited_too_long": 1}
 
 
@@ -352,8 +352,8 @@ async def test_a_crowd_that_comes_at_once_is_told_at_once() -> None:
         turns = []
         for _ in range(20):
             try:
-                turn = them.open_turn("a", "interactive", is_coming=True)
-                turns.append(stack.enter_context(turn))
+                slot = them.reserve("a", "interactive", is_coming=True)
+                turns.append(stack.enter_context(slot))
             except Overloaded:
                 told += 1
         # Two have room, and a third would wait for three seconds.
@@ -370,7 +370,7 @@ async def test_those_who_come_late_hold_up_no_other_caller() -> None:
     them = Admission(lambda: 4, max_wait_sec=30)
     with ExitStack() as stack:
         for _ in range(60):
-            stack.enter_context(them.open_turn("a", "interactive", is_coming=True))
+            stack.enter_context(them.reserve("a", "interactive", is_coming=True))
         with pytest.raises(Overloaded):
             them.check("a", "interactive")
         them.check("b", "interactive")

@@ -12,7 +12,7 @@ from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import Frame, Samples, TokenRequest
 from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.synthesis.attempt_audio import Splice
+from orpheus_server.synthesis.attempt_audio import ResumePoint
 from orpheus_server.synthesis.guard import Fault, Verdict
 from tests.support.app import (
     POCKET,
@@ -74,11 +74,11 @@ class Heard:
     def heard(self) -> Samples:
         return self.given[: self.num_taken]
 
-    def splice(self, num_frames: int) -> Splice:
+    def resume_point(self, num_frames: int) -> ResumePoint:
         """For one that keeps so many frames."""
-        voicing = self.attempt.voicing
-        assert voicing is not None
-        return voicing.splice(
+        audio = self.attempt.audio
+        assert audio is not None
+        return audio.resume_point(
             self.attempt.frames[:num_frames],
             num_taken=self.num_taken,
             untaken=self.given[self.num_taken :],
@@ -98,7 +98,7 @@ async def run_on(
     """An attempt that keeps so many frames of a failed one, and all that was heard in the end."""
     pieces = [heard.heard]
     bench.engine.enqueue(script)
-    attempt = await bench.runner.run(job, pieces.append, heard.splice(num_frames))
+    attempt = await bench.runner.run(job, pieces.append, heard.resume_point(num_frames))
     return attempt, join_pieces(pieces)
 
 
@@ -108,7 +108,7 @@ async def run_to_the_end(
     """All that is heard of a failed attempt of which so many frames are played to their end."""
     heard = await fail(bench, script, num_taken=num_taken)
     pieces = [heard.heard]
-    await bench.runner.conclude(JOB, pieces.append, heard.splice(num_frames))
+    await bench.runner.conclude(JOB, pieces.append, heard.resume_point(num_frames))
     return join_pieces(pieces)
 
 
@@ -355,7 +355,7 @@ class TestSound:
         assert (len(attempt.frames), attempt.num_good_frames) == (108, 107)
         assert join_pieces(pieces).size == 105 * FRAME - FADE
         failed = Heard(attempt, join_pieces(pieces), num_taken=105 * FRAME - FADE)
-        await runner.conclude(JOB, pieces.append, failed.splice(107))
+        await runner.conclude(JOB, pieces.append, failed.resume_point(107))
         heard = await heard_of(runaway_script(), num_frames=107)
         np.testing.assert_array_equal(join_pieces(pieces), heard)
 
@@ -415,7 +415,7 @@ class TestResume:
         gate = asyncio.Event()
         bench.engine.enqueue(held_script(speech_from(9, 29), gate))
         pieces: list[Samples] = []
-        task = asyncio.create_task(bench.runner.run(JOB, pieces.append, heard.splice(9)))
+        task = asyncio.create_task(bench.runner.run(JOB, pieces.append, heard.resume_point(9)))
         await wait_for(lambda: len(bench.engine.requests) == 2)
         assert [piece.size for piece in pieces] == [6 * FRAME - FADE]
         gate.set()

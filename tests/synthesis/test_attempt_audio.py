@@ -10,7 +10,7 @@ from orpheus_server.audio.samples import empty
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.interfaces import Frame, PostProcess, Samples, as_decoded
-from orpheus_server.synthesis.attempt_audio import Voicing
+from orpheus_server.synthesis.attempt_audio import AttemptAudio
 from orpheus_server.synthesis.guard import Fault, Verdict
 from tests.support.app import join_pieces, smooth_chunk
 
@@ -53,12 +53,12 @@ class Utterance:
 
 
 class Speech:
-    """A voicing whose samples are kept."""
+    """The audio of an attempt whose samples are kept."""
 
     def __init__(self, pool: WorkerPool, *results: Samples | Exception) -> None:
         self.utterance = Utterance(*results)
         self.pieces: list[Samples] = []
-        self.voicing = Voicing(
+        self.audio = AttemptAudio(
             self.utterance,
             pool,
             self.pieces.append,
@@ -85,26 +85,26 @@ class TestPieces:
         cuts = np.linspace(0, samples.size, len(edges) + 1, dtype=int)
         speech = Speech(pool, *[samples[start:end] for start, end in pairwise(cuts)])
         for start, end in pairwise(edges):
-            assert await speech.voicing.feed(FRAMES[start:end]) is None
-        assert await speech.voicing.flush() is None
+            assert await speech.audio.feed(FRAMES[start:end]) is None
+        assert await speech.audio.flush() is None
         assert speech.utterance.fed == [FRAMES[start:end] for start, end in pairwise(edges)]
-        assert speech.voicing.num_frames == 20
+        assert speech.audio.num_frames == 20
         np.testing.assert_array_equal(speech.given, smooth_chunk(samples, sample_rate=RATE))
 
     async def test_each_comes_with_its_frames(self, pool: WorkerPool) -> None:
         speech = Speech(pool, empty(), loud(), loud(2), loud())
         sizes = []
         for frame in FRAMES[:3]:
-            await speech.voicing.feed([frame])
+            await speech.audio.feed([frame])
             sizes.append(speech.given.size)
         assert sizes == [0, FRAME - FADE, 3 * FRAME - FADE]
-        assert await speech.voicing.flush() is None
+        assert await speech.audio.flush() is None
         assert speech.given.size == 4 * FRAME
 
     async def test_nothing_is_no_piece(self, pool: WorkerPool) -> None:
         speech = Speech(pool, empty(), loud(1, 0.0), loud())
-        await speech.voicing.feed(FRAMES[:1])
-        await speech.voicing.feed(FRAMES[1:2])
+        await speech.audio.feed(FRAMES[:1])
+        await speech.audio.feed(FRAMES[1:2])
         assert speech.pieces == []
 
 
@@ -117,26 +117,26 @@ class TestNotFinite:
         bad = loud(2)
         bad[5] = value
         speech = Speech(pool, bad)
-        assert await speech.voicing.feed(FRAMES[:2]) == self.VERDICT
+        assert await speech.audio.feed(FRAMES[:2]) == self.VERDICT
         assert speech.pieces == []
 
     async def test_at_the_end(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), loud(1, np.nan))
-        assert await speech.voicing.feed(FRAMES[:1]) is None
-        assert await speech.voicing.flush() == self.VERDICT
+        assert await speech.audio.feed(FRAMES[:1]) is None
+        assert await speech.audio.flush() == self.VERDICT
         assert speech.given.size == FRAME - FADE
 
     async def test_what_comes_after_does_not_mend_it(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(1, np.nan), loud())
-        assert await speech.voicing.feed(FRAMES[:1]) == self.VERDICT
-        assert await speech.voicing.flush() == self.VERDICT
+        assert await speech.audio.feed(FRAMES[:1]) == self.VERDICT
+        assert await speech.audio.flush() == self.VERDICT
         assert speech.pieces == []
 
     async def test_what_is_held_stays_good(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), loud(1, np.nan))
-        await speech.voicing.feed(FRAMES[:1])
-        assert await speech.voicing.feed(FRAMES[1:2]) == self.VERDICT
-        await speech.voicing.cut()
+        await speech.audio.feed(FRAMES[:1])
+        assert await speech.audio.feed(FRAMES[1:2]) == self.VERDICT
+        await speech.audio.cut()
         np.testing.assert_array_equal(speech.given, smooth_chunk(loud(), sample_rate=RATE))
 
 
@@ -153,8 +153,8 @@ class TestSilence:
         self, pool: WorkerPool, results: tuple[Samples, ...]
     ) -> None:
         speech = Speech(pool, *results)
-        assert await speech.voicing.feed(FRAMES[:3]) is None
-        verdict = await speech.voicing.flush()
+        assert await speech.audio.feed(FRAMES[:3]) is None
+        verdict = await speech.audio.flush()
         assert verdict == Verdict(Fault.SILENT, 0, "3 frames of silence")
         assert speech.pieces == []
 
@@ -162,16 +162,16 @@ class TestSilence:
     async def test_a_whisper_is_none(self, pool: WorkerPool, level: float) -> None:
         """Too quiet to be told from noise, so none of it is trimmed and all comes at the end."""
         speech = Speech(pool, loud(3, level), empty())
-        assert await speech.voicing.feed(FRAMES[:3]) is None
+        assert await speech.audio.feed(FRAMES[:3]) is None
         assert speech.pieces == []
-        assert await speech.voicing.flush() is None
+        assert await speech.audio.flush() is None
         assert speech.given.size == 3 * FRAME
 
     async def test_after_sound_is_none(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), loud(1, 0.0), empty())
         for frame in FRAMES[:2]:
-            assert await speech.voicing.feed([frame]) is None
-        assert await speech.voicing.flush() is None
+            assert await speech.audio.feed([frame]) is None
+        assert await speech.audio.flush() is None
         assert speech.given.size == 2 * FRAME
 
 
@@ -181,50 +181,50 @@ class TestDecoderFailure:
 
     async def test_in_the_middle(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), self.ERROR)
-        assert await speech.voicing.feed(FRAMES[:1]) is None
-        assert await speech.voicing.feed(FRAMES[1:2]) == self.VERDICT
+        assert await speech.audio.feed(FRAMES[:1]) is None
+        assert await speech.audio.feed(FRAMES[1:2]) == self.VERDICT
         assert speech.given.size == FRAME - FADE
 
     async def test_at_the_end(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), self.ERROR)
-        assert await speech.voicing.feed(FRAMES[:1]) is None
-        assert await speech.voicing.flush() == self.VERDICT
+        assert await speech.audio.feed(FRAMES[:1]) is None
+        assert await speech.audio.flush() == self.VERDICT
         assert speech.given.size == FRAME - FADE
 
     async def test_of_everybody_is_no_fault_of_this_one(self, pool: WorkerPool) -> None:
         with pytest.raises(EngineDead):
-            await Speech(pool, EngineDead("gone")).voicing.feed(FRAMES[:1])
+            await Speech(pool, EngineDead("gone")).audio.feed(FRAMES[:1])
 
 
 class TestCut:
     async def test_what_is_held_is_faded_out(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(2, 1.0))
-        await speech.voicing.feed(FRAMES[:2])
-        await speech.voicing.cut()
+        await speech.audio.feed(FRAMES[:2])
+        await speech.audio.cut()
         assert [piece.size for piece in speech.pieces] == [2 * FRAME - FADE, FADE]
         assert speech.pieces[1] == pytest.approx(np.arange(FADE)[::-1] / FADE)
 
     async def test_of_nothing(self, pool: WorkerPool) -> None:
         speech = Speech(pool)
-        await speech.voicing.cut()
+        await speech.audio.cut()
         assert speech.pieces == []
 
     async def test_long_silence_at_the_end_goes(self, pool: WorkerPool) -> None:
         speech = Speech(pool, np.concatenate([loud(2), loud(9, 0.0)]))
-        await speech.voicing.feed(FRAMES[:11])
-        await speech.voicing.cut()
+        await speech.audio.feed(FRAMES[:11])
+        await speech.audio.cut()
         # The last loud window ends at 4,320; 0.3 s stay.
         assert speech.given.size == 4320 + 7200
 
 
-class TestSplice:
-    """What another voicing takes over."""
+class TestResumePoint:
+    """What another attempt takes over."""
 
     async def voiced(self, pool: WorkerPool) -> Speech:
         """Three frames of which the first two are silence, and two more."""
         speech = Speech(pool, empty(), loud(2, 0.0), loud(), loud(2, 0.4), empty())
         for edge in (1, 3, 4, 6):
-            await speech.voicing.feed(FRAMES[speech.voicing.num_frames : edge])
+            await speech.audio.feed(FRAMES[speech.audio.num_frames : edge])
         return speech
 
     async def test_samples_are_known_by_the_frames_they_were_made_of(
@@ -234,47 +234,49 @@ class TestSplice:
         lead, first = 4096 - 16 - 3600, 3600 + 16 + FRAME - FADE
         assert [piece.size for piece in speech.pieces] == [first, 2 * FRAME]
         frames_behind = {
-            num: speech.voicing.num_frames_behind(num)
+            num: speech.audio.num_frames_behind(num)
             for num in (1, first, first + 1, first + 2 * FRAME)
         }
         assert list(frames_behind.values()) == [4, 4, 6, 6]
         edge = 4 * FRAME - lead
-        assert not speech.voicing.has_been_heard_beyond(4, num_taken=edge)
-        assert speech.voicing.has_been_heard_beyond(4, num_taken=edge + 1)
+        assert not speech.audio.has_been_heard_beyond(4, num_taken=edge)
+        assert speech.audio.has_been_heard_beyond(4, num_taken=edge + 1)
 
     async def test_it_holds_what_was_made_and_what_would_have_followed(
         self, pool: WorkerPool
     ) -> None:
         speech = await self.voiced(pool)
         lead, given = 4096 - 16 - 3600, speech.given
-        splice = speech.voicing.splice(FRAMES[:4], num_taken=5000, untaken=given[5000:])
-        assert splice.decoded.size == 5 * FRAME
-        assert splice.num_decoded_frames == 6
-        assert list(splice.marks) == [(0, 1), (0, 3), (given.size - 2 * FRAME, 4)]
-        assert (splice.num_heard, splice.num_foreign) == (5000, 0)
-        np.testing.assert_array_equal(splice.tail, given[5000:5240])
-        # All that was given is taken: what would have followed lies in the seam.
-        splice = speech.voicing.splice(FRAMES[:4], num_taken=given.size, untaken=empty())
-        assert splice.num_heard == 4 * FRAME - lead
-        assert splice.num_foreign == given.size - splice.num_heard
-        np.testing.assert_array_equal(splice.tail, loud(1, 0.4)[:FADE])
+        resume_point = speech.audio.resume_point(FRAMES[:4], num_taken=5000, untaken=given[5000:])
+        assert resume_point.decoded.size == 5 * FRAME
+        assert resume_point.num_decoded_frames == 6
+        assert list(resume_point.marks) == [(0, 1), (0, 3), (given.size - 2 * FRAME, 4)]
+        assert (resume_point.num_heard, resume_point.num_foreign) == (5000, 0)
+        np.testing.assert_array_equal(resume_point.tail, given[5000:5240])
+        # All that was given is taken: what would have followed lies in the edge trimmer.
+        resume_point = speech.audio.resume_point(FRAMES[:4], num_taken=given.size, untaken=empty())
+        assert resume_point.num_heard == 4 * FRAME - lead
+        assert resume_point.num_foreign == given.size - resume_point.num_heard
+        np.testing.assert_array_equal(resume_point.tail, loud(1, 0.4)[:FADE])
 
     async def test_it_is_neither_decoded_nor_given_again(self, pool: WorkerPool) -> None:
         speech = await self.voiced(pool)
-        splice = speech.voicing.splice(FRAMES[:4], num_taken=5000, untaken=speech.given[5000:])
+        resume_point = speech.audio.resume_point(
+            FRAMES[:4], num_taken=5000, untaken=speech.given[5000:]
+        )
         utterance, pieces = Utterance(loud(2, 0.4), empty()), [speech.given[:5000]]
-        voicing = Voicing(
+        audio = AttemptAudio(
             utterance,
             pool,
             pieces.append,
             sample_rate=RATE,
             samples_per_frame=FRAME,
-            splice=splice,
+            resume_point=resume_point,
         )
-        assert await voicing.resume() is None
+        assert await audio.resume() is None
         assert (utterance.skipped, utterance.fed) == ([FRAMES[:4]], [])
-        assert (voicing.num_frames, voicing.num_decoded_frames) == (4, 4)
-        await voicing.feed(FRAMES[4:6])
-        await voicing.flush()
+        assert (audio.num_frames, audio.num_decoded_frames) == (4, 4)
+        await audio.feed(FRAMES[4:6])
+        await audio.flush()
         whole = np.concatenate([loud(2, 0.0), loud(), loud(1, 0.4), loud(2, 0.4)])
         np.testing.assert_array_equal(join_pieces(pieces), smooth_chunk(whole, sample_rate=RATE))

@@ -14,8 +14,8 @@ import pytest
 from orpheus_server.errors import ChunkFailed, EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
 from orpheus_server.interfaces import Deadline, Frame, PostProcess, Samples, as_decoded
-from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
-from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSpeaker
+from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
+from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSynthesizer
 from orpheus_server.synthesis.guard import Fault, Verdict
 from orpheus_server.synthesis.job import ChunkReport
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
@@ -63,9 +63,9 @@ ALL_TONES = [None] * len(FIRST_IDS)
 
 def build_speaker(
     bench: Bench, *, may_be_degraded: bool = True, max_attempts: int = 5
-) -> ChunkSpeaker:
+) -> ChunkSynthesizer:
     retries = RetryPolicy(max_attempts=max_attempts, default=POCKET.sampling)
-    return ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
+    return ChunkSynthesizer(bench.runner, retries, may_be_degraded=may_be_degraded)
 
 
 @dataclass(frozen=True)
@@ -76,24 +76,24 @@ class Spoken:
     samples: Samples
 
 
-async def speak(speaker: ChunkSpeaker, job: ChunkJob = JOB) -> Spoken:
-    outlet = ChunkOutlet()
-    report = await speaker.speak(job, outlet)
-    outlet.close(report)
-    return Spoken(report, await Listener(outlet).listen())
+async def speak(speaker: ChunkSynthesizer, job: ChunkJob = JOB) -> Spoken:
+    buffer = ChunkBuffer()
+    report = await speaker.speak(job, buffer)
+    buffer.close(report)
+    return Spoken(report, await Listener(buffer).listen())
 
 
 @dataclass
 class Live:
     """A chunk that is heard while it is made."""
 
-    speaker: ChunkSpeaker
+    speaker: ChunkSynthesizer
     job: ChunkJob = JOB
-    outlet: ChunkOutlet = field(default_factory=ChunkOutlet)
+    buffer: ChunkBuffer = field(default_factory=ChunkBuffer)
     listener: Listener = field(init=False)
 
     def __post_init__(self) -> None:
-        self.listener = Listener(self.outlet)
+        self.listener = Listener(self.buffer)
 
     async def run(self) -> Samples:
         speaking = asyncio.create_task(self._speak())
@@ -104,9 +104,9 @@ class Live:
 
     async def _speak(self) -> None:
         try:
-            self.outlet.close(await self.speaker.speak(self.job, self.outlet))
+            self.buffer.close(await self.speaker.speak(self.job, self.buffer))
         except Exception as error:
-            self.outlet.fail(error)
+            self.buffer.fail(error)
 
 
 def fail_all(bench: Bench, build: Callable[[], Script]) -> None:
@@ -323,10 +323,10 @@ class TestLive:
         live = Live(build_speaker(bench))
         task = asyncio.create_task(live.run())
         await wait_for(lambda: len(live.listener.pieces) == 3)
-        assert live.outlet.is_heard
+        assert live.buffer.is_heard
         gate.set()
         np.testing.assert_array_equal(await task, await heard_of(short_script(29)))
-        assert (live.outlet.report.num_attempts, live.outlet.report.verdict) == (1, None)
+        assert (live.buffer.report.num_attempts, live.buffer.report.verdict) == (1, None)
 
     @pytest.mark.parametrize("is_decoded", [False, True])
     async def test_a_retry_before_any_sound_is_not_heard(
@@ -339,24 +339,24 @@ class TestLive:
         live = Live(build_speaker(bench))
         heard = await live.run()
         np.testing.assert_array_equal(heard, await heard_of(short_script(30)))
-        assert (live.outlet.report.num_attempts, live.outlet.report.verdict) == (2, None)
+        assert (live.buffer.report.num_attempts, live.buffer.report.verdict) == (2, None)
 
     async def test_a_retry_before_the_listeners_turn_is_not_heard(self, bench: Bench) -> None:
-        """19 frames of the first attempt lie in the outlet when it fails."""
+        """19 frames of the first attempt lie in the buffer when it fails."""
         gate = asyncio.Event()
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = held_script(short_script(25), gate)
-        outlet = ChunkOutlet()
-        speaking = asyncio.create_task(build_speaker(bench).speak(JOB, outlet))
+        buffer = ChunkBuffer()
+        speaking = asyncio.create_task(build_speaker(bench).speak(JOB, buffer))
         await wait_for(lambda: len(bench.engine.requests) == 2)
-        listener = Listener(outlet)
+        listener = Listener(buffer)
         listening = asyncio.create_task(listener.listen())
         await bench.settle()
-        assert (listener.pieces, outlet.is_heard) == ([], False)
+        assert (listener.pieces, buffer.is_heard) == ([], False)
         gate.set()
-        outlet.close(await speaking)
+        buffer.close(await speaking)
         np.testing.assert_array_equal(await listening, await heard_of(short_script(25)))
-        assert (outlet.report.num_attempts, outlet.report.verdict) == (2, None)
+        assert (buffer.report.num_attempts, buffer.report.verdict) == (2, None)
 
     @pytest.mark.parametrize(
         ("fault", "num_good_frames", "num_heard_frames"),
@@ -371,10 +371,10 @@ class TestLive:
         heard = await live.run()
         expected = await heard_of(script, num_frames=num_heard_frames)
         np.testing.assert_array_equal(heard, expected)
-        verdict = live.outlet.report.verdict
+        verdict = live.buffer.report.verdict
         assert verdict is not None
         assert (verdict.fault, verdict.num_good_frames) == (fault, num_good_frames)
-        assert live.outlet.report.num_attempts == len(bench.engine.requests) == 1
+        assert live.buffer.report.num_attempts == len(bench.engine.requests) == 1
         assert speaker.counts.num_degraded_chunks == 1
         assert speaker.counts.faults == Counter({fault: 1})
         assert speaker.counts.rollbacks == Counter()
@@ -388,8 +388,8 @@ class TestLive:
         with pytest.raises(ChunkFailed, match="could not be spoken in 1 attempts"):
             await live.run()
         heard = await heard_of(script)
-        np.testing.assert_array_equal(live.listener.samples, heard[: live.outlet.num_taken])
-        assert live.outlet.num_taken > 0
+        np.testing.assert_array_equal(live.listener.samples, heard[: live.buffer.num_taken])
+        assert live.buffer.num_taken > 0
         assert speaker.counts.num_degraded_chunks == 0
 
     async def test_engine_death_is_told_after_what_was_made(self, bench: Bench) -> None:
@@ -413,21 +413,21 @@ class TestLive:
         task = asyncio.create_task(live.run())
         await wait_for(lambda: bench.decoder.calls == [(15, NOISE_SEED)])
         await bench.settle()
-        assert not live.outlet.is_heard
+        assert not live.buffer.is_heard
         gate.set()
         heard = [await heard_of(short_script(num)) for num in (14, 13)]
         np.testing.assert_array_equal(await task, join_pieces(heard))
-        assert (live.outlet.report.num_attempts, live.outlet.report.verdict) == (5, None)
+        assert (live.buffer.report.num_attempts, live.buffer.report.verdict) == (5, None)
 
     async def test_the_best_of_attempts_that_were_not_heard(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
         bench.scripts["r-3-2"] = loop_script(20)
-        outlet = ChunkOutlet()
-        outlet.close(await build_speaker(bench).speak(JOB, outlet))
-        heard = await Listener(outlet).listen()
+        buffer = ChunkBuffer()
+        buffer.close(await build_speaker(bench).speak(JOB, buffer))
+        heard = await Listener(buffer).listen()
         np.testing.assert_array_equal(heard, await heard_of(loop_script(20), num_frames=20))
-        assert outlet.report.verdict == Verdict(Fault.LOOP, 20, "period 1 frames, 12 times")
-        assert outlet.report.num_output_tokens == 31 * 7 + 6
+        assert buffer.report.verdict == Verdict(Fault.LOOP, 20, "period 1 frames, 12 times")
+        assert buffer.report.num_output_tokens == 31 * 7 + 6
 
 
 @dataclass
@@ -438,7 +438,7 @@ class SlowListener(Live):
 
     async def run(self) -> Samples:
         speaking = asyncio.create_task(self._speak())
-        async with aclosing(self.outlet.take(whole=False)) as pieces:
+        async with aclosing(self.buffer.take(whole=False)) as pieces:
             while len(self.listener.pieces) < self.num_pieces:
                 self.listener.pieces.append(await anext(pieces))
             await speaking
@@ -474,7 +474,7 @@ class TestRollback:
         listener = SlowListener(speaker)
         heard = await listener.run()
         np.testing.assert_array_equal(heard, await heard_of(short_script(29)))
-        report = listener.outlet.report
+        report = listener.buffer.report
         assert (report.num_attempts, report.verdict) == (2, None)
         first, second = bench.engine.requests
         assert second == replace(
@@ -496,7 +496,7 @@ class TestRollback:
         bench.scripts["r-3-2"] = speech_from(1, 29)
         listener = SlowListener(build_speaker(bench), num_pieces=1)
         np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(29)))
-        assert listener.outlet.report.verdict is None
+        assert listener.buffer.report.verdict is None
         assert kept_ids_of(bench.engine.requests[1]) == speech_ids(1)
 
     async def test_a_codec_that_failed_in_the_middle(self) -> None:
@@ -507,7 +507,7 @@ class TestRollback:
             speaker = build_speaker(bench)
             listener = SlowListener(speaker)
             np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(29)))
-            assert listener.outlet.report.verdict is None
+            assert listener.buffer.report.verdict is None
             assert kept_ids_of(bench.engine.requests[1]) == speech_ids(3)
             assert speaker.counts.rollbacks == Counter({Fault.DECODE_ERROR: 1})
 
@@ -536,8 +536,8 @@ class TestRollback:
         assert kept == [0, 20, 16, 5, 3]
         assert [request.sampling.top_p for request in requests] == [0.9] * 3 + [0.9 * 0.9] * 2
         assert [request.request_id for request in requests][-1] == "r-3-5"
-        assert listener.outlet.report.num_attempts == 5
-        assert listener.outlet.report.verdict is None
+        assert listener.buffer.report.num_attempts == 5
+        assert listener.buffer.report.verdict is None
         assert speaker.counts.rollbacks == Counter({Fault.LOOP: 4})
 
     async def test_a_loop_that_was_heard_is_marked(self, bench: Bench) -> None:
@@ -554,7 +554,7 @@ class TestRollback:
         np.testing.assert_array_equal(heard[num_taken + 240 :], speech[9 * FRAME + 240 :])
         assert np.abs(np.diff(heard)).max() <= np.abs(np.diff(speech)).max()
         verdict = Verdict(Fault.LOOP, 9, "period 1 frames, 12 times")
-        assert listener.outlet.report.verdict == verdict
+        assert listener.buffer.report.verdict == verdict
         assert kept_ids_of(bench.engine.requests[1]) == speech_ids(9)
         assert speaker.counts.num_degraded_chunks == 1
         assert speaker.counts.rollbacks == Counter({Fault.LOOP: 1})
@@ -574,7 +574,7 @@ class TestRollback:
         speech = await heard_of(short_script(29))
         num_taken = 12 * FRAME - FADE
         np.testing.assert_array_equal(heard[num_taken + 240 :], speech[9 * FRAME + 240 :])
-        verdict = listener.outlet.report.verdict
+        verdict = listener.buffer.report.verdict
         assert verdict is not None
         assert verdict.fault == Fault.LOOP
 
@@ -586,7 +586,7 @@ class TestRollback:
         listener = SlowListener(speaker)
         np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(15)))
         verdict = Verdict(Fault.LOOP, 15, "period 1 frames, 12 times")
-        assert listener.outlet.report.verdict == verdict
+        assert listener.buffer.report.verdict == verdict
         assert speaker.counts.num_degraded_chunks == 1
         assert speaker.counts.rollbacks == Counter({Fault.LOOP: 1})
 

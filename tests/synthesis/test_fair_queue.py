@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.synthesis.fair_queue import BULK_TURN, FairQueue, Lane, Place
+from orpheus_server.synthesis.fair_queue import BULK_EVERY, FairQueue, Lane, Waiter
 
 
 def queue_of(*names: str) -> FairQueue[str]:
@@ -13,7 +13,7 @@ def queue_of(*names: str) -> FairQueue[str]:
     queue: FairQueue[str] = FairQueue()
     for name in names:
         lane: Lane = "bulk" if name[0].isupper() else "interactive"
-        queue.push(Place(name[0].lower(), lane, name))
+        queue.push(Waiter(name[0].lower(), lane, name))
     return queue
 
 
@@ -21,9 +21,9 @@ def drain(queue: FairQueue[str], *, is_bulk_allowed: bool = True) -> list[str]:
     """Everybody in turn; whoever was called stays in hand."""
     in_hand: Counter[str] = Counter()
     order = []
-    while (place := queue.pop(in_hand, is_bulk_allowed=is_bulk_allowed)) is not None:
-        in_hand[place.caller] += 1
-        order.append(place.item)
+    while (waiter := queue.pop(in_hand, is_bulk_allowed=is_bulk_allowed)) is not None:
+        in_hand[waiter.caller] += 1
+        order.append(waiter.item)
     return order
 
 
@@ -45,9 +45,9 @@ def test_callers_take_turns() -> None:
 
 def test_who_is_served_now_waits_longer() -> None:
     queue = queue_of("a1", "b1")
-    place = queue.pop({"a": 2, "b": 1}, is_bulk_allowed=True)
-    assert place is not None
-    assert place.item == "b1"
+    waiter = queue.pop({"a": 2, "b": 1}, is_bulk_allowed=True)
+    assert waiter is not None
+    assert waiter.item == "b1"
 
 
 def test_files_may_have_to_wait() -> None:
@@ -58,10 +58,10 @@ def test_files_may_have_to_wait() -> None:
 
 def test_one_who_leaves() -> None:
     queue: FairQueue[str] = FairQueue()
-    place = Place("a", "bulk", "x")
-    queue.push(place)
-    queue.remove(place)
-    queue.remove(place)
+    waiter = Waiter("a", "bulk", "x")
+    queue.push(waiter)
+    queue.remove(waiter)
+    queue.remove(waiter)
     assert (len(queue), queue.pop({}, is_bulk_allowed=True)) == (0, None)
 
 
@@ -83,7 +83,7 @@ def test_num_before_is_what_happens(names: list[str], caller: str) -> None:
         queue = queue_of(*names)
         lane: Lane = "bulk" if own.isupper() else "interactive"
         expected = queue.num_before(caller, lane)
-        queue.push(Place(caller, lane, "newcomer"))
+        queue.push(Waiter(caller, lane, "newcomer"))
         if lane == "interactive":
             # Now and then it is a file's turn.
             num_files = sum(name.isupper() for name in names)
@@ -95,26 +95,26 @@ def test_num_before_is_what_happens(names: list[str], caller: str) -> None:
 
 def test_who_makes_room() -> None:
     queue = queue_of("a1", "a2", "b1", "A3")
-    place = queue.newest_of_largest()
-    assert place is not None
-    assert place.item == "A3"
-    queue.remove(place)
-    place = queue.newest_of_largest()
-    assert place is not None
-    assert place.item == "a2"
+    waiter = queue.newest_of_largest()
+    assert waiter is not None
+    assert waiter.item == "A3"
+    queue.remove(waiter)
+    waiter = queue.newest_of_largest()
+    assert waiter is not None
+    assert waiter.item == "a2"
     assert queue_of().newest_of_largest() is None
 
 
 def test_all_newcomers_at_once() -> None:
     queue = queue_of("a1", "A2", "b3")
-    queue.push(Place("c", "resumed", "c4"))
-    assert [place.item for place in queue.take_newcomers()] == ["a1", "b3", "A2"]
+    queue.push(Waiter("c", "resumed", "c4"))
+    assert [waiter.item for waiter in queue.take_newcomers()] == ["a1", "b3", "A2"]
     assert drain(queue) == ["c4"]
 
 
 def test_who_goes_on_is_first() -> None:
     queue = queue_of("a1", "A2")
-    queue.push(Place("a", "resumed", "a3"))
+    queue.push(Waiter("a", "resumed", "a3"))
     assert drain(queue) == ["a3", "a1", "A2"]
 
 
@@ -122,8 +122,8 @@ def test_streams_that_keep_coming_do_not_starve_files() -> None:
     queue = queue_of("A1")
     order = []
     for index in range(2, 12):
-        queue.push(Place("b", "interactive", f"b{index}"))
-        place = queue.pop({}, is_bulk_allowed=True)
-        assert place is not None
-        order.append(place.item)
-    assert order.index("A1") == BULK_TURN - 1
+        queue.push(Waiter("b", "interactive", f"b{index}"))
+        waiter = queue.pop({}, is_bulk_allowed=True)
+        assert waiter is not None
+        order.append(waiter.item)
+    assert order.index("A1") == BULK_EVERY - 1

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from orpheus_server.synthesis.playback_clock import HOLD_AHEAD_SEC, Playback
+from orpheus_server.synthesis.playback_clock import HOLD_AHEAD_SEC, PlaybackClock
 
 RATE = 24_000
 
@@ -17,8 +17,8 @@ class Clock:
         return self.now
 
 
-def build(clock: Clock, *, speed: float = 1.0, is_live: bool = True) -> Playback:
-    return Playback(sample_rate=RATE, speed=speed, is_live=is_live, clock=clock)
+def build(clock: Clock, *, speed: float = 1.0, is_live: bool = True) -> PlaybackClock:
+    return PlaybackClock(sample_rate=RATE, speed=speed, is_live=is_live, clock=clock)
 
 
 def test_silence_is_waited_for_most() -> None:

@@ -15,8 +15,8 @@ from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import Samples
 from orpheus_server.runtime.serving_config import POCKET_FOLDER
 from orpheus_server.synthesis.attempt import AttemptRunner
-from orpheus_server.synthesis.chunk_buffer import ChunkOutlet
-from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSpeaker
+from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
+from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSynthesizer
 from orpheus_server.synthesis.frames import FrameAssembler
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from tests.support.app import (
@@ -52,7 +52,7 @@ class Stage:
 
     engine: ScriptedEngine
     decoder: SnacDecoder
-    speaker: ChunkSpeaker
+    speaker: ChunkSynthesizer
 
     async def sound_of(self, script: Script) -> Samples:
         """What these frames sound like, decoded in one piece."""
@@ -62,19 +62,19 @@ class Stage:
         samples = np.concatenate([*parts, await utterance.flush()])
         return smooth_chunk(samples, sample_rate=self.decoder.sample_rate)
 
-    async def hear(self, *scripts: Script, num_pieces: int) -> tuple[Samples, ChunkOutlet, int]:
+    async def hear(self, *scripts: Script, num_pieces: int) -> tuple[Samples, ChunkBuffer, int]:
         """The sound, and how much of it was heard of the first attempt."""
         self.engine.enqueue(*scripts)
-        outlet = ChunkOutlet()
+        buffer = ChunkBuffer()
         heard: list[Samples] = []
-        speaking = asyncio.create_task(self.speaker.speak(JOB, outlet))
-        async with aclosing(outlet.take(whole=False)) as pieces:
+        speaking = asyncio.create_task(self.speaker.speak(JOB, buffer))
+        async with aclosing(buffer.take(whole=False)) as pieces:
             for _ in range(num_pieces):
                 heard.append(await anext(pieces))
-            num_taken = outlet.num_taken
-            outlet.close(await speaking)
+            num_taken = buffer.num_taken
+            buffer.close(await speaking)
             heard += [samples async for samples in pieces]
-        return join_pieces(heard), outlet, num_taken
+        return join_pieces(heard), buffer, num_taken
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def stage() -> AsyncIterator[Stage]:
     engine = ScriptedEngine(lambda request: short_script(29))
     runner = AttemptRunner(POCKET.layout, build_prompts(POCKET), engine, decoder, pool)
     retries = RetryPolicy(max_attempts=5, default=POCKET.sampling)
-    yield Stage(engine, decoder, ChunkSpeaker(runner, retries, may_be_degraded=True))
+    yield Stage(engine, decoder, ChunkSynthesizer(runner, retries, may_be_degraded=True))
     await decoder.close()
     await pool.close()
 
@@ -93,20 +93,20 @@ async def stage() -> AsyncIterator[Stage]:
 @pytest.mark.parametrize("num_pieces", [1, 4, 9])
 async def test_it_is_one_utterance_sample_for_sample(stage: Stage, num_pieces: int) -> None:
     """The codec looks 2.3 frames ahead: what was heard was made of frames that follow it."""
-    heard, outlet, num_taken = await stage.hear(
+    heard, buffer, num_taken = await stage.hear(
         loop_script(20), loop_from(20, 30), speech_from(24, 40), num_pieces=num_pieces
     )
     assert [len(kept_ids_of(request)) // 7 for request in stage.engine.requests] == [0, 20, 24]
     assert num_taken > 0
     np.testing.assert_array_equal(heard, await stage.sound_of(short_script(40)))
-    assert outlet.report.verdict is None
+    assert buffer.report.verdict is None
 
 
 async def test_where_what_was_heard_was_made_of_the_fault_it_fades_over(stage: Stage) -> None:
     """All samples that were heard lie in good frames, the last ones were decoded with bad ones."""
-    heard, outlet, num_taken = await stage.hear(loop_script(20), speech_from(20, 40), num_pieces=14)
+    heard, buffer, num_taken = await stage.hear(loop_script(20), speech_from(20, 40), num_pieces=14)
     assert kept_ids_of(stage.engine.requests[1]) == speech_ids(20)
-    assert outlet.report.verdict is None
+    assert buffer.report.verdict is None
     whole = await stage.sound_of(short_script(40))
     loop = await stage.sound_of(Script(loop_script(20).token_ids[: 60 * 7]))
     np.testing.assert_array_equal(heard[:num_taken], loop[:num_taken])
@@ -117,8 +117,8 @@ async def test_where_what_was_heard_was_made_of_the_fault_it_fades_over(stage: S
 
 
 async def test_new_speech_follows_a_loop_that_was_heard(stage: Stage) -> None:
-    heard, outlet, num_taken = await stage.hear(loop_script(8), speech_from(8, 40), num_pieces=12)
-    assert outlet.report.verdict is not None
+    heard, buffer, num_taken = await stage.hear(loop_script(8), speech_from(8, 40), num_pieces=12)
+    assert buffer.report.verdict is not None
     whole = await stage.sound_of(short_script(40))
     num_after = heard.size - num_taken
     np.testing.assert_array_equal(heard[num_taken + 240 :], whole[-num_after + 240 :])

@@ -15,7 +15,7 @@ from orpheus_server.errors import ChunkFailed, EngineDead, RequestError
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest
 from orpheus_server.synthesis.capacity import Capacity
-from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
+from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
 from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from orpheus_server.synthesis.synthesizer import LEAD_SEC, LIVE_LOOK_AHEAD, LOOK_AHEAD, Synthesizer
@@ -56,7 +56,7 @@ def build(
     clock: VirtualClock | None = None,
 ) -> Synthesizer:
     retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
-    speaker = ChunkSpeaker(bench.runner, retries, may_be_degraded=may_be_degraded)
+    speaker = ChunkSynthesizer(bench.runner, retries, may_be_degraded=may_be_degraded)
     return Synthesizer(
         speaker,
         bench.pool,
@@ -454,7 +454,7 @@ class TestEnding:
     async def test_a_rate_that_the_format_lacks(self, bench: Bench) -> None:
         """Found before anything is generated for it."""
         synthesizer = Synthesizer(
-            ChunkSpeaker(
+            ChunkSynthesizer(
                 bench.runner,
                 RetryPolicy(max_attempts=1, default=POCKET.sampling),
                 may_be_degraded=True,

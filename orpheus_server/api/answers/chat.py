@@ -10,7 +10,7 @@ from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.concurrency import pieces_within
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.runtime.state import Runtime
-from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.admission import EngineSlot
 
 _ROUTE = "/v1/chat"
 
@@ -24,7 +24,7 @@ class _Answer:
     runtime: Runtime
     request_id: str
     caller: str
-    _turn: Turn | None = field(default=None, init=False)
+    _slot: EngineSlot | None = field(default=None, init=False)
     _has_no_sound: bool = field(default=False, init=False)
 
     @property
@@ -74,21 +74,21 @@ class _Answer:
 
     @asynccontextmanager
     async def _open_talk(self) -> AsyncIterator[Talk]:
-        is_text, runtime, turn = self.body.stream_text, self.runtime, None
+        is_text, runtime, slot = self.body.stream_text, self.runtime, None
         with ExitStack() as stack:
             # Before the model is asked: a caller who must come back later learns it at once.
             if is_text:
                 stack.enter_context(runtime.reply_slots.taken(self.caller))
             else:
-                opened = runtime.admission.open_turn(self.caller, "interactive", is_coming=True)
-                self._turn = turn = stack.enter_context(opened)
+                opened = runtime.admission.reserve(self.caller, "interactive", is_coming=True)
+                self._slot = slot = stack.enter_context(opened)
             async with open_talk(
                 runtime,
                 self.request_id,
                 self._messages,
                 self._options,
                 how=None if is_text else self.how,
-                turn=turn,
+                slot=slot,
                 route=_ROUTE,
                 caller=self.caller,
                 voice=self.how.voice,
@@ -105,6 +105,6 @@ class _Answer:
             "x-orpheus-ignored-fields": ", ".join([*names, *ignored_fields(body)]),
             "x-orpheus-nothing-to-speak": "true" if self._has_no_sound else "",
         }
-        if self._turn is not None:
-            told["x-orpheus-queue-ms"] = str(round(self._turn.waited_sec * 1000))
+        if self._slot is not None:
+            told["x-orpheus-queue-ms"] = str(round(self._slot.waited_sec * 1000))
         return {name: value for name, value in told.items() if value}

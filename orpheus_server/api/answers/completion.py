@@ -28,7 +28,7 @@ from orpheus_server.interfaces import FinishReason
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome
-from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.job import AudioPiece
 
 _ROUTE = "/v1/chat/completions"
@@ -39,7 +39,7 @@ class CompletionAnswer:
     """An answer while it is made."""
 
     def __init__(
-        self, asked: Asked, runtime: Runtime, request_id: str, caller: str, turn: Turn | None
+        self, asked: Asked, runtime: Runtime, request_id: str, caller: str, slot: EngineSlot | None
     ) -> None:
         key = request_id.removeprefix("req_")
         self._id, self._audio_id = f"chatcmpl-{key}", f"audio_{key}"
@@ -48,7 +48,7 @@ class CompletionAnswer:
         self._runtime = runtime
         self._request_id = request_id
         self._caller = caller
-        self._turn = turn
+        self._slot = slot
         self._talk: Talk | None = None
         info = runtime.chat_info
         assert info is not None
@@ -85,10 +85,10 @@ class CompletionAnswer:
         told: dict[str, object] = {
             "x-orpheus-ignored-fields": ", ".join(self._asked.ignored_fields)
         }
-        if self._turn is not None and self._talk is not None and not self._asked.is_streamed:
+        if self._slot is not None and self._talk is not None and not self._asked.is_streamed:
             stats = self._talk.stats
             told |= {
-                "x-orpheus-queue-ms": str(round(self._turn.waited_sec * 1000)),
+                "x-orpheus-queue-ms": str(round(self._slot.waited_sec * 1000)),
                 "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
                 "x-orpheus-dropped-symbols": stats.num_dropped_symbols,
                 "x-orpheus-nothing-to-speak": "true" if self._talk.is_silent else "",
@@ -113,7 +113,7 @@ class CompletionAnswer:
             asked.messages,
             asked.options,
             how=asked.how,
-            turn=self._turn,
+            slot=self._slot,
             route=_ROUTE,
             caller=self._caller,
             has_voice_prompt=asked.how is not None,

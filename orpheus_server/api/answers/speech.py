@@ -15,7 +15,7 @@ from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome
-from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.job import SpeechJob, SpeechStats
 from orpheus_server.text.chunking import SpeechPlan
 
@@ -30,7 +30,7 @@ class _Answer:
     job: SpeechJob
     runtime: Runtime
     caller: str
-    turn: Turn
+    slot: EngineSlot
     opened: ExitStack
     """Holds the turn until the answer has been sent: what nobody fetches is in memory so long."""
 
@@ -42,8 +42,8 @@ class _Answer:
     async def whole(self) -> bytes:
         """The answer as one file."""
         try:
-            await self.turn.wait()
-            work = self.runtime.synthesizer.collect(self.job, self.stats, self.turn)
+            await self.slot.wait()
+            work = self.runtime.synthesizer.collect(self.job, self.stats, self.slot)
             data = await within(self._limit_sec, work)
         except OrpheusError as error:
             self._fail(error)
@@ -58,8 +58,8 @@ class _Answer:
         """Its bytes as they are made."""
         try:
             # Before the clock of the answer starts.
-            await self.turn.wait()
-            made = self.runtime.synthesizer.stream(self.job, self.stats, self.turn)
+            await self.slot.wait()
+            made = self.runtime.synthesizer.stream(self.job, self.stats, self.slot)
             async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
                 async for piece in pieces:
                     if piece.data:
@@ -74,7 +74,7 @@ class _Answer:
 
     @property
     def _queue_sec(self) -> float:
-        return self.turn.waited_sec
+        return self.slot.waited_sec
 
     @property
     def _limit_sec(self) -> float:

@@ -15,7 +15,7 @@ from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest
 from orpheus_server.runtime.state import Runtime
-from orpheus_server.synthesis.admission import Turn
+from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Talk:
         reply: Reply,
         runtime: Runtime,
         how: HowToSpeak | None,
-        turn: Turn | None,
+        slot: EngineSlot | None,
         *,
         route: str,
         caller: str,
@@ -41,7 +41,7 @@ class Talk:
         self._request_id = request_id
         self._runtime = runtime
         self._how = how
-        self._turn = turn
+        self._slot = slot
         self._route = route
         self._caller = caller
         self._is_reported = False
@@ -59,7 +59,7 @@ class Talk:
         Raises `RequestTimedOut` as `pieces_within` does.
         """
         runtime = self._runtime
-        made = runtime.synthesizer.stream(self._job(), self.stats, self._turn)
+        made = runtime.synthesizer.stream(self._job(), self.stats, self._slot)
         limit_sec = runtime.settings.tts_request_timeout_sec
         async with aclosing(pieces_within(limit_sec, made, counts=counts)) as pieces:
             async for piece in pieces:
@@ -70,7 +70,7 @@ class Talk:
     async def whole(self) -> bytes:
         """The answer as one complete file. Raises `RequestTimedOut` as `within` does."""
         runtime = self._runtime
-        work = runtime.synthesizer.collect(self._job(), self.stats, self._turn)
+        work = runtime.synthesizer.collect(self._job(), self.stats, self._slot)
         data = await within(runtime.settings.tts_request_timeout_sec, work)
         if self.stats.num_samples:
             self.first_audio_sec = time.monotonic() - self.reply.started_at
@@ -101,7 +101,7 @@ class Talk:
             metrics.count_disconnect(self._route)
         figures = self.figures()
         metrics.observe_chat(figures)
-        info, how, turn = self._runtime.chat_info, self._how, self._turn
+        info, how, slot = self._runtime.chat_info, self._how, self._slot
         logger.info(
             "request=%s caller=%s outcome=%s llm=%s voice=%s format=%s attempts=%d degraded=%d "
             "queue_sec=%.3f %s",
@@ -113,7 +113,7 @@ class Talk:
             how.response_format if how else "text",
             self.stats.num_attempts,
             len(self.stats.degraded_chunks),
-            turn.waited_sec if turn else 0.0,
+            slot.waited_sec if slot else 0.0,
             figures.line(),
         )
 
@@ -146,7 +146,7 @@ async def open_talk(
     options: ReplyOptions,
     *,
     how: HowToSpeak | None,
-    turn: Turn | None,
+    slot: EngineSlot | None,
     route: str,
     caller: str,
     voice: Voice | None = None,
@@ -172,7 +172,7 @@ async def open_talk(
     request = ReplyRequest(request_id, arranged, options)
     timeout_sec = runtime.settings.llm_timeout_sec
     async with open_reply(model, request, speech=speech, timeout_sec=timeout_sec) as reply:
-        talk = Talk(request_id, reply, runtime, how, turn, route=route, caller=caller)
+        talk = Talk(request_id, reply, runtime, how, slot, route=route, caller=caller)
         outcome = "caller left"
         try:
             yield talk

@@ -39,14 +39,14 @@ class AnswerSpeaker:
         Raises what either of them does, behind the sound of all that was written before.
         """
         messages = self._dialogue.messages_for(answer)
-        with self._runtime.admission.open_turn(self._caller, "interactive") as turn:
+        with self._runtime.admission.reserve(self._caller, "interactive") as slot:
             talking = open_talk(
                 self._runtime,
                 request_id,
                 messages,
                 answer.options,
                 how=answer.how,
-                turn=turn,
+                slot=slot,
                 route=STREAM_ROUTE,
                 caller=self._caller,
             )

@@ -58,8 +58,8 @@ class TextSpeaker:
 
     async def _play(self, utterance: Utterance, job: SpeechJob, sound: SentSound) -> None:
         limit_sec = self._runtime.settings.tts_request_timeout_sec
-        with self._runtime.admission.open_turn(self._caller, "interactive") as turn:
-            made = self._runtime.synthesizer.stream(job, utterance.stats, turn)
+        with self._runtime.admission.reserve(self._caller, "interactive") as slot:
+            made = self._runtime.synthesizer.stream(job, utterance.stats, slot)
             # Time that the server waits for text is its writer's.
             pieces = pieces_within(limit_sec, made, counts=lambda: utterance.has_all_text)
             async with aclosing(pieces):

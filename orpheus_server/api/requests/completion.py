@@ -138,7 +138,7 @@ class _Reader:
         self._num_transcript_chars = 0
 
     def read(self, messages: list[RequestMessage]) -> list[ChatMessage]:
-        """As the language model's seam has them; raises `RequestError`."""
+        """As a `ChatModel` takes them; raises `RequestError`."""
         read = [self._message(message, index) for index, message in enumerate(messages)]
         if read[-1].role != "user" or not read[-1].content.strip():
             raise _invalid("The last message must be the user's, and say something.")

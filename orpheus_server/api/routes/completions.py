@@ -45,14 +45,14 @@ async def create_chat_completion(
         _ = runtime.chat_model
     asked = read_request(body, runtime, caller)
     opened = ExitStack()
-    turn = None
+    slot = None
     # Before the model is asked: a caller who must come back later learns it at once.
     if asked.how is None:
         opened.enter_context(runtime.reply_slots.taken(caller))
     else:
         admission = runtime.admission
-        turn = opened.enter_context(admission.open_turn(caller, "interactive", is_coming=True))
-    answer = CompletionAnswer(asked, runtime, request_id, caller, turn)
+        slot = opened.enter_context(admission.reserve(caller, "interactive", is_coming=True))
+    answer = CompletionAnswer(asked, runtime, request_id, caller, slot)
 
     def end(outcome: Outcome) -> None:
         opened.close()

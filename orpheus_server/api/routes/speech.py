@@ -57,13 +57,13 @@ async def create_speech(
     voice = check_request(body, runtime)
     opened = ExitStack()
     # Before any work on its text: a caller who must come back later learns it at once.
-    turn = opened.enter_context(runtime.admission.open_turn(caller, lane, is_coming=True))
+    slot = opened.enter_context(runtime.admission.reserve(caller, lane, is_coming=True))
     try:
         plan, job = await plan_job(body, voice, runtime, request_id)
     except BaseException:
         opened.close()
         raise
-    answer = _Answer(job, runtime, caller, turn, opened, started)
+    answer = _Answer(job, runtime, caller, slot, opened, started)
     if not is_streamed:
         data = await until_disconnect(request.receive, answer.whole())
         if data is None:

@@ -31,7 +31,7 @@ from orpheus_server.fakes import PacedEngine
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest
 from orpheus_server.synthesis.attempt import AttemptRunner
 from orpheus_server.synthesis.capacity import Capacity
-from orpheus_server.synthesis.chunk_synthesizer import ChunkSpeaker
+from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
 from orpheus_server.synthesis.job import SpeechJob, SpeechStats
 from orpheus_server.synthesis.prompts import PromptBuilder
 from orpheus_server.synthesis.retry import RetryPolicy
@@ -228,7 +228,7 @@ async def _open_front_end(
         async with _build_engine(pace) as engine:
             runner = AttemptRunner(ENGLISH.layout, prompts, engine, decoder, pool)
             retries = RetryPolicy(max_attempts=1, default=ENGLISH.sampling)
-            speaker = ChunkSpeaker(runner, retries, may_be_degraded=True)
+            chunk_synthesizer = ChunkSynthesizer(runner, retries, may_be_degraded=True)
             limits = limits_for(
                 ENGLISH,
                 frame_sec=1 / FRAMES_PER_SEC,
@@ -240,7 +240,7 @@ async def _open_front_end(
                 engine,
                 backend,
                 Synthesizer(
-                    speaker,
+                    chunk_synthesizer,
                     pool,
                     sample_rate=decoder.sample_rate,
                     limits=limits,

@@ -449,7 +449,7 @@ class TestFailures:
         """One that never began was not said to the model."""
         settings = Settings(tts_max_requests_per_key=1)
         async with open_socket(monkeypatch, settings=settings) as stage:
-            with stage.runtime.admission.open_turn("127.0.0.1", "interactive"):
+            with stage.runtime.admission.reserve("127.0.0.1", "interactive"):
                 stage.caller.ask("Hello?")
                 (failed,) = await stage.caller.until("error")
             assert isinstance(failed, dict)
