@@ -12,8 +12,8 @@ from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut
 from orpheus_server.interfaces import ChatModel, FinishReason, ReplyDelta, ReplyRequest
 from orpheus_server.text.boundaries import count_sentences
-from orpheus_server.text.chunk_stream import TextStream
-from orpheus_server.text.markdown.stream import SpeakableStream
+from orpheus_server.text.chunk_stream import ChunkStream
+from orpheus_server.text.markdown.stream import MarkdownToSpeech
 
 RunText = Callable[[Callable[[], list[str]]], Awaitable[list[str]]]
 """Runs a step of a text stream off the event loop."""
@@ -60,10 +60,10 @@ class _Feed:
 class SpeechText:
     """What of an answer is spoken: markup left out, then cut into chunks, off the event loop."""
 
-    def __init__(self, stream: TextStream, run: RunText, *, tags: frozenset[str]) -> None:
+    def __init__(self, stream: ChunkStream, run: RunText, *, tags: frozenset[str]) -> None:
         self.stream = stream
         self.run = run
-        self.speakable = SpeakableStream(tags=tags)
+        self.speakable = MarkdownToSpeech(tags=tags)
 
     def feed(self, text: str) -> list[str]:
         """The chunks that are certain now."""

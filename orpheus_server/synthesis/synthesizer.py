@@ -21,8 +21,8 @@ from orpheus_server.synthesis.job import (
 )
 from orpheus_server.synthesis.look_ahead import run_ahead
 from orpheus_server.synthesis.playback_clock import PlaybackClock
-from orpheus_server.text.chunk_stream import TextStream
-from orpheus_server.text.chunking import SpeechLimits, SpeechPlan, nothing_to_speak, plan_speech
+from orpheus_server.text.chunk_stream import ChunkStream
+from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, nothing_to_speak, plan_chunks
 from orpheus_server.text.duration import estimate_duration_sec
 
 LOOK_AHEAD = 8
@@ -51,7 +51,7 @@ class Synthesizer:
         pool: WorkerPool,
         *,
         sample_rate: int,
-        limits: SpeechLimits,
+        limits: ChunkLimits,
         expected_sec: Callable[[str], float],
         capacity: Capacity,
         clock: Callable[[], float] = time.monotonic,
@@ -73,20 +73,20 @@ class Synthesizer:
         """Samples per second of every answer."""
         return self._sample_rate
 
-    async def plan(self, text: str, *, tags: frozenset[str]) -> SpeechPlan:
-        """`plan_speech` off the event loop."""
+    async def plan(self, text: str, *, tags: frozenset[str]) -> ChunkPlan:
+        """`plan_chunks` off the event loop."""
         return await self._pool.run(
-            plan_speech, text, tags=tags, limits=self._limits, expected_sec=self._expected_sec
+            plan_chunks, text, tags=tags, limits=self._limits, expected_sec=self._expected_sec
         )
 
-    async def texts_of(self, plan: SpeechPlan) -> AsyncGenerator[str, None]:
+    async def texts_of(self, plan: ChunkPlan) -> AsyncGenerator[str, None]:
         """The chunks of a plan as they are asked for, off the event loop."""
         while (text := await self._pool.run(plan.next_chunk)) is not None:
             yield text
 
-    def open_text_stream(self, *, tags: frozenset[str]) -> TextStream:
+    def open_chunk_stream(self, *, tags: frozenset[str]) -> ChunkStream:
         """For text that comes in pieces; its methods run in the pool (`run_text`)."""
-        return TextStream(tags=tags, limits=self._limits, expected_sec=self._expected_sec)
+        return ChunkStream(tags=tags, limits=self._limits, expected_sec=self._expected_sec)
 
     async def run_text(self, function: Callable[[], list[str]]) -> list[str]:
         """A step of a text stream off the event loop."""

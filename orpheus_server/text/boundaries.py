@@ -1,4 +1,4 @@
-"""Rates the places of a text where it could be cut, by what a reader would hear there.
+"""Rates the break points of a text, where it could be cut, by what a reader would hear there.
 
 Marks, abbreviations, quotes and tags of many scripts; where to cut is decided in splitting.py.
 """
@@ -12,8 +12,8 @@ from itertools import chain, islice, tee
 from orpheus_server.text.cleaning import TAG, has_letter_or_digit
 
 
-class Strength(IntEnum):
-    """How well a place bears a cut; GLUED only serves when there is nothing better."""
+class BreakStrength(IntEnum):
+    """How well a text can be cut at a break point; GLUED serves when there is nothing better."""
 
     GLUED = 0
     SPACE = 1
@@ -52,24 +52,24 @@ _NUMBER_ABBREVIATION = re.compile(
 _SHORT_NUMBER = re.compile(r"\d{1,2}")
 # These may also end a sentence, and then a capital follows.
 _CLOSING_ABBREVIATION = re.compile(r"etc|a\.m|p\.m|usw")
-_BREAKS = {"\n": Strength.LINE, "\n\n": Strength.PARAGRAPH}
+_BREAKS = {"\n": BreakStrength.LINE, "\n\n": BreakStrength.PARAGRAPH}
 
 
-class Layout:
-    """A text with single spaces and the places between its words, rated only as far as asked.
+class BreakPoints:
+    """A text with single spaces and the points between its words, rated only as far as asked.
 
     So the first chunk of a long text does not wait for the last.
     """
 
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
-        # For each strength the sorted places of at least that.
-        self._cuts: dict[Strength, list[int]] = {level: [] for level in Strength}
-        self._places = _rate_places(text)
+        # For each strength the sorted points of at least that.
+        self._cuts: dict[BreakStrength, list[int]] = {level: [] for level in BreakStrength}
+        self._points = _rate_points(text)
         self._num_rated_chars = 0
 
-    def nearest(self, level: Strength, target: float, low: int, high: int) -> int | None:
-        """The place of at least `level` nearest to `target`, from `low` to `high` inclusive."""
+    def nearest(self, level: BreakStrength, target: float, low: int, high: int) -> int | None:
+        """The point of at least `level` nearest to `target`, from `low` to `high` inclusive."""
         while self._num_rated_chars < high and self._rate_next():
             pass
         cuts = self._cuts[level]
@@ -78,8 +78,8 @@ class Layout:
         near = cuts[max(first, index - 1) : min(end, index + 1)]
         return min(near, key=lambda cut: abs(cut - target), default=None)
 
-    def first_from(self, level: Strength, low: int, high: int | None = None) -> int:
-        """The first place of at least `level` from `low` to `high`; else the end of the text."""
+    def first_from(self, level: BreakStrength, low: int, high: int | None = None) -> int:
+        """The first point of at least `level` from `low` to `high`; else the end of the text."""
         high = len(self.text) if high is None else high
         cuts = self._cuts[level]
         while not (cuts and cuts[-1] >= low) and self._num_rated_chars < high:
@@ -89,34 +89,29 @@ class Layout:
         return cuts[index] if index < len(cuts) and cuts[index] <= high else len(self.text)
 
     def _rate_next(self) -> bool:
-        """Rate one place more, False if there is none."""
-        place = next(self._places, None)
-        if place is None:
+        """Rate one point more, False if there is none."""
+        point = next(self._points, None)
+        if point is None:
             return False
-        self._num_rated_chars, strength = place
-        for level in tuple(Strength)[: strength + 1]:
+        self._num_rated_chars, strength = point
+        for level in tuple(BreakStrength)[: strength + 1]:
             self._cuts[level].append(self._num_rated_chars)
         return True
 
 
-def lay_out(text: str) -> Layout:
-    """Collapse white space and make every place between two words known by its strength."""
-    return Layout(text)
-
-
 def count_sentences(text: str) -> int:
     """Ends of sentences, one at the end of the text among them; a clause that ends is none."""
-    layout = lay_out(text)
-    end = len(layout.text)
-    num, cut = 0, layout.first_from(Strength.SENTENCE, 1)
+    breaks = BreakPoints(text)
+    end = len(breaks.text)
+    num, cut = 0, breaks.first_from(BreakStrength.SENTENCE, 1)
     while cut < end:
         num += 1
-        cut = layout.first_from(Strength.SENTENCE, cut + 1)
-    return num + (layout.text.rstrip(_CLOSERS)[-1:] in tuple(STOPS))
+        cut = breaks.first_from(BreakStrength.SENTENCE, cut + 1)
+    return num + (breaks.text.rstrip(_CLOSERS)[-1:] in tuple(STOPS))
 
 
-def _rate_places(text: str) -> Iterator[tuple[int, Strength]]:
-    """Yield each place between two words, counted with single spaces, and its strength."""
+def _rate_points(text: str) -> Iterator[tuple[int, BreakStrength]]:
+    """Yield each point between two words, counted with single spaces, and its strength."""
     pieces, rated = tee(_find_pieces(text))
     offset = 0
     for (gap, piece), strength in zip(pieces, _rate(rated), strict=False):
@@ -140,79 +135,79 @@ def _find_pieces(text: str) -> Iterator[tuple[str, str]]:
         yield (gap if start == 0 else ""), content[start:]
 
 
-def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[Strength]:
+def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[BreakStrength]:
     """Yield how well the text can be cut after each piece but the last.
 
     Punctuation and emoji on their own hold on to a neighbour, and so does a tag or list number that
     opens a sentence, lest it end the chunk before or be one of its own.
     """
     is_opening = True
-    inherited = Strength.GLUED
+    inherited = BreakStrength.GLUED
     lefts, rights, followings = tee(pieces, 3)
     for (_, left), (gap, right), (next_gap, following) in zip(
         lefts, islice(rights, 1, None), chain(islice(followings, 2, None), [("", "")]), strict=False
     ):
         is_mute = not has_letter_or_digit(left)
         if is_opening and (is_mute or (gap == " " and _OPENING_WORD.fullmatch(left))):
-            yield Strength.GLUED
+            yield BreakStrength.GLUED
             continue
-        strength = _rate_words(left, right, at_least=inherited if is_mute else Strength.GLUED)
-        inherited = strength = max(strength, _BREAKS.get(gap, Strength.GLUED))
-        is_opening = strength >= Strength.LINE
+        strength = _rate_words(left, right, at_least=inherited if is_mute else BreakStrength.GLUED)
+        inherited = strength = max(strength, _BREAKS.get(gap, BreakStrength.GLUED))
+        is_opening = strength >= BreakStrength.LINE
         if not has_letter_or_digit(right):
             # A bullet or the dash of a dialogue line belongs to what follows, "***" to nothing.
             is_bullet = next_gap == " " and (gap in _BREAKS or not right.strip(_DASHES))
             opens = right[0] in _OPENERS or (is_opening and is_bullet)
             is_opening = opens and has_letter_or_digit(following)
             if not is_opening:
-                strength = Strength.GLUED
+                strength = BreakStrength.GLUED
         yield strength
 
 
-def _rate_words(left: str, right: str, *, at_least: Strength) -> Strength:
+def _rate_words(left: str, right: str, *, at_least: BreakStrength) -> BreakStrength:
     """Return how well two neighbouring words can be parted, by what they end and begin with."""
     left = _LAST_TAG.sub("", left)
     core = left.rstrip(_CLOSERS)
     strength = max(_rate_ending(core, right), at_least)
-    if strength > Strength.SPACE and any(char in _QUOTES for char in left[len(core) :]):
+    if strength > BreakStrength.SPACE and any(char in _QUOTES for char in left[len(core) :]):
         if right[0].islower():
-            return Strength.GLUED
+            return BreakStrength.GLUED
         # Scripts without case do not show whether "he said" or a new sentence follows.
         if right[0].isalpha() and not right[0].isupper():
-            return Strength.CLAUSE
+            return BreakStrength.CLAUSE
     return strength
 
 
-def _rate_ending(word: str, right: str) -> Strength:
+def _rate_ending(word: str, right: str) -> BreakStrength:
     if word[-1:] in tuple(_CLAUSE_MARKS) or (word and not word.strip(_DASHES)):
-        return Strength.CLAUSE
+        return BreakStrength.CLAUSE
     stem = word.rstrip(STOPS)
     stops = word[len(stem) :]
     first = right.lstrip(_BEFORE_WORD)[:1]
     if not stops:
-        return Strength.SPACE
+        return BreakStrength.SPACE
     if stops == ".":
         return _rate_full_stop(stem.lstrip(_BEFORE_WORD), first)
     if not stops.strip(".…") and first.islower():
-        return Strength.CLAUSE
-    return Strength.SENTENCE
+        return BreakStrength.CLAUSE
+    return BreakStrength.SENTENCE
 
 
-def _rate_full_stop(word: str, first: str) -> Strength:
+def _rate_full_stop(word: str, first: str) -> BreakStrength:
     """Return what a single full stop after `word` means before a word that begins with `first`."""
     name = word.lower()
     # "I." ends a sentence ("So am I.") far more often than it is an initial.
     is_initial = len(word) == 1 and word.isalpha() and word != "I"
     if is_initial or _ABBREVIATION.fullmatch(name):
-        return Strength.GLUED
+        return BreakStrength.GLUED
     if first.isdigit() and _NUMBER_ABBREVIATION.fullmatch(name):
-        return Strength.GLUED
+        return BreakStrength.GLUED
     if _SHORT_NUMBER.fullmatch(word) and first.isalpha():
         # German writes its ordinals so: "am 24. Dezember".
-        return Strength.CLAUSE if first.isupper() else Strength.GLUED
+        return BreakStrength.CLAUSE if first.isupper() else BreakStrength.GLUED
     if _CLOSING_ABBREVIATION.fullmatch(name):
-        return Strength.SENTENCE if first.isupper() else Strength.SPACE
+        return BreakStrength.SENTENCE if first.isupper() else BreakStrength.SPACE
     if _ACRONYM.fullmatch(word):
         # "the U.S. The" and "the U.S. Army" look alike.
-        return Strength.CLAUSE if first.isupper() else Strength.SPACE
-    return Strength.SENTENCE
+        return BreakStrength.CLAUSE if first.isupper() else BreakStrength.SPACE
+    return BreakStrength.SENTENCE

@@ -5,8 +5,8 @@ A place is cut at when the word after it has begun: what comes then cannot chang
 
 from collections.abc import Callable
 
-from orpheus_server.text.boundaries import STOPS, Layout, Strength, lay_out
-from orpheus_server.text.chunking import SpeechLimits, shorten
+from orpheus_server.text.boundaries import STOPS, BreakPoints, BreakStrength
+from orpheus_server.text.chunking import ChunkLimits, shorten
 from orpheus_server.text.clean_stream import CleanStream
 from orpheus_server.text.cleaning import is_speakable
 from orpheus_server.text.duration import estimate_duration_sec
@@ -21,7 +21,7 @@ FIRST_SENTENCE_MAX_CHARS = 80
 CHUNK_MIN_CHARS = 40
 
 
-class TextStream:
+class ChunkStream:
     """Takes deltas of any size; the chunks depend on the text alone and not on the deltas.
 
     `num_dropped_tags` counts control tokens too, `num_dropped_symbols` the letters and digits of
@@ -32,7 +32,7 @@ class TextStream:
         self,
         *,
         tags: frozenset[str],
-        limits: SpeechLimits,
+        limits: ChunkLimits,
         expected_sec: Callable[[str], float] = estimate_duration_sec,
     ) -> None:
         self.num_dropped_symbols = 0
@@ -87,14 +87,14 @@ class TextStream:
 
     def _cut(self, following: str, *, is_end: bool) -> list[str]:
         """Takes the certain chunks from what waits, at the end of a paragraph all of it."""
-        layout = lay_out(self._text + following)
-        stop = len(layout.text) - len(following)
+        breaks = BreakPoints(self._text + following)
+        stop = len(breaks.text) - len(following)
         parts: list[str] = []
         start = 0
-        while start < stop and (end := self._find_end(layout, start, stop)) is not None:
-            parts += self._find_parts(layout.text[start:end].rstrip())
+        while start < stop and (end := self._find_end(breaks, start, stop)) is not None:
+            parts += self._find_parts(breaks.text[start:end].rstrip())
             self._is_first = self._is_first and not parts
-            start = skip_space(layout, end)
+            start = skip_space(breaks, end)
         self._text = "" if is_end else self._text[start:]
         if is_end:
             self._num_line_chars = 0
@@ -113,29 +113,29 @@ class TextStream:
                 self.num_dropped_symbols += sum(map(str.isalnum, part))
         return parts
 
-    def _find_end(self, layout: Layout, start: int, stop: int) -> int | None:
+    def _find_end(self, breaks: BreakPoints, start: int, stop: int) -> int | None:
         """Where the chunk from `start` ends, None where that is not certain before `stop`.
 
-        The end of the layout is a sentence's: where text may follow, it is behind `stop`.
+        The end of the text is a sentence's: where more may follow, it lies after `stop`.
         """
         max_chars = self._limits.chunk_max_chars
         limit = start + max_chars
-        waiting = layout.text[start : min(stop, limit)]
+        waiting = breaks.text[start : min(stop, limit)]
         min_chars, patience_chars = self._reach_of(waiting)
         late = start + patience_chars
-        end = layout.first_from(Strength.SENTENCE, start + min_chars, late)
+        end = breaks.first_from(BreakStrength.SENTENCE, start + min_chars, late)
         if end <= min(late, stop):
             return end
         if stop <= late:
             return None
         clause_min_chars = min(max_chars, count_as_letters(CHUNK_MIN_CHARS, waiting))
-        clause = layout.nearest(Strength.CLAUSE, late, start + clause_min_chars, late)
+        clause = breaks.nearest(BreakStrength.CLAUSE, late, start + clause_min_chars, late)
         if clause is not None:
             return clause
-        end = layout.first_from(Strength.CLAUSE, late, limit)
+        end = breaks.first_from(BreakStrength.CLAUSE, late, limit)
         if end <= min(limit, stop):
             return end
-        return _find_end_at(layout, start, max_chars) if stop > limit else None
+        return _find_end_at(breaks, start, max_chars) if stop > limit else None
 
     def _reach_of(self, waiting: str) -> tuple[int, int]:
         """The least characters of a chunk, and the most to come before a sentence is cut inside."""
@@ -147,11 +147,11 @@ class TextStream:
         return min(max_chars, min_chars), min(max_chars, patience_chars)
 
 
-def _find_end_at(layout: Layout, start: int, max_chars: int) -> int:
+def _find_end_at(breaks: BreakPoints, start: int, max_chars: int) -> int:
     """Where a long sentence without clauses is cut: a short one before it is left alone."""
     limit = start + max_chars
-    for level in (Strength.SENTENCE, Strength.SPACE, Strength.GLUED):
-        cut = layout.nearest(level, limit, start + 1, limit)
+    for level in (BreakStrength.SENTENCE, BreakStrength.SPACE, BreakStrength.GLUED):
+        cut = breaks.nearest(level, limit, start + 1, limit)
         if cut is not None:
             return cut
-    return find_end_in_word(layout, start, max_chars)
+    return find_end_in_word(breaks, start, max_chars)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
 from orpheus_server.errors import RequestError
-from orpheus_server.text.boundaries import Layout, Strength, lay_out
+from orpheus_server.text.boundaries import BreakPoints, BreakStrength
 from orpheus_server.text.cleaning import clean_text, is_speakable
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.punctuation import add_stop, count_as_letters, is_in_word, punctuate_lines
@@ -31,14 +31,14 @@ _ROOM_FOR_WORDS = 1.15
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechLimits:
+class ChunkLimits:
     """How long one generation may be: characters of text, and seconds it is expected to last."""
 
     chunk_max_chars: int
     chunk_max_sec: float
 
 
-class SpeechPlan:
+class ChunkPlan:
     """What will be spoken, chunk by chunk as it is asked for, and how much was left out so far.
 
     `num_dropped_tags` counts control tokens too, `num_dropped_symbols` the letters and digits of
@@ -77,14 +77,14 @@ def limits_for(
     chunk_max_chars: int,
     max_model_len: int,
     max_tokens: int,
-) -> SpeechLimits:
+) -> ChunkLimits:
     """What fits the checkpoint's training, the engine's context and the limit of a generation."""
     tokens_per_sec = checkpoint.layout.num_slots / frame_sec
     num_tokens = min(_SHARE_OF_CONTEXT * max_model_len, _SHARE_OF_TOKENS * max_tokens)
     max_sec = num_tokens / tokens_per_sec
     if checkpoint.max_audio_sec is not None:
         max_sec = min(max_sec, _SHARE_OF_TRAINING * checkpoint.max_audio_sec)
-    return SpeechLimits(max(1, min(chunk_max_chars, int(max_sec * _CHARS_PER_SEC))), max_sec)
+    return ChunkLimits(max(1, min(chunk_max_chars, int(max_sec * _CHARS_PER_SEC))), max_sec)
 
 
 def nothing_to_speak() -> RequestError:
@@ -97,20 +97,20 @@ def nothing_to_speak() -> RequestError:
     )
 
 
-def plan_speech(
+def plan_chunks(
     text: str,
     *,
     tags: frozenset[str],
-    limits: SpeechLimits,
+    limits: ChunkLimits,
     expected_sec: Callable[[str], float] = estimate_duration_sec,
-) -> SpeechPlan:
+) -> ChunkPlan:
     """Cleans a text for a voice with these tags and finds its first chunk; the rest when asked.
 
     `expected_sec` tells how long a piece lasts when spoken, 0 if the voice cannot say it. Raises
     `RequestError` if nothing can be spoken.
     """
     clean = clean_text(text, tags=tags, all_tags=ALL_EMOTION_TAGS)
-    plan = SpeechPlan(
+    plan = ChunkPlan(
         _find_parts(clean.text, tags=tags, limits=limits, expected_sec=expected_sec),
         num_dropped_tags=clean.num_dropped_tags + clean.num_dropped_control_tokens,
     )
@@ -120,7 +120,7 @@ def plan_speech(
 
 
 def shorten(
-    piece: str, limits: SpeechLimits, expected_sec: Callable[[str], float]
+    piece: str, limits: ChunkLimits, expected_sec: Callable[[str], float]
 ) -> Iterator[tuple[str, float]]:
     """Short enough parts of a piece, with their seconds: digits last longer than letters."""
     length_sec = expected_sec(piece)
@@ -138,35 +138,35 @@ def _find_parts(
     text: str,
     *,
     tags: frozenset[str],
-    limits: SpeechLimits,
+    limits: ChunkLimits,
     expected_sec: Callable[[str], float],
 ) -> Iterator[tuple[str, float]]:
-    layout = lay_out(punctuate_lines(text))
+    breaks = BreakPoints(punctuate_lines(text))
     is_spoken = False
     start = 0
-    while start < len(layout.text):
-        end = find_end(layout, start, limits.chunk_max_chars)
+    while start < len(breaks.text):
+        end = find_end(breaks, start, limits.chunk_max_chars)
         if not is_spoken:
-            end = _find_first_end(layout, start, end)
-        piece = layout.text[start:end].rstrip()
-        start = skip_space(layout, end)
+            end = _find_first_end(breaks, start, end)
+        piece = breaks.text[start:end].rstrip()
+        start = skip_space(breaks, end)
         if is_speakable(piece, tags=tags):
             for part, length_sec in shorten(piece, limits, expected_sec):
                 is_spoken = is_spoken or length_sec > 0.0
                 yield part, length_sec
 
 
-def _find_first_end(layout: Layout, start: int, end: int) -> int:
+def _find_first_end(breaks: BreakPoints, start: int, end: int) -> int:
     """Return a sentence's or else a clause's early end, that of the piece if there is none."""
-    piece = layout.text[start:end]
+    piece = breaks.text[start:end]
     max_chars = count_as_letters(FIRST_CHUNK_MAX_CHARS, piece)
     min_chars = count_as_letters(FIRST_CHUNK_MIN_CHARS, piece)
     if len(piece) <= max_chars:
         return end
     # The rest of the text, too, must not be a few words.
-    high = min(start + max_chars, len(layout.text) - min_chars)
-    for level in (Strength.SENTENCE, Strength.CLAUSE):
-        cut = layout.nearest(level, high, start + min_chars, high)
+    high = min(start + max_chars, len(breaks.text) - min_chars)
+    for level in (BreakStrength.SENTENCE, BreakStrength.CLAUSE):
+        cut = breaks.nearest(level, high, start + min_chars, high)
         if cut is not None:
             return cut
     return end

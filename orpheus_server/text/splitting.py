@@ -7,7 +7,7 @@ sentence before. Knows no voice; it takes what `clean_text` returns, and stands 
 import unicodedata
 from itertools import chain
 
-from orpheus_server.text.boundaries import Layout, Strength, lay_out
+from orpheus_server.text.boundaries import BreakPoints, BreakStrength
 from orpheus_server.text.cleaning import MAX_TAG_CHARS, TAG, has_letter_or_digit
 from orpheus_server.text.duration import is_cjk
 
@@ -23,19 +23,19 @@ def split_text(text: str, *, max_chars: int) -> list[str]:
     """
     if max_chars < 1:
         raise ValueError(f"max_chars is {max_chars}, it must be at least 1")
-    layout = lay_out(text)
+    breaks = BreakPoints(text)
     chunks: list[str] = []
     start = 0
-    while start < len(layout.text):
-        end = find_end(layout, start, max_chars)
-        chunks.append(layout.text[start:end].rstrip())
-        start = skip_space(layout, end)
+    while start < len(breaks.text):
+        end = find_end(breaks, start, max_chars)
+        chunks.append(breaks.text[start:end].rstrip())
+        start = skip_space(breaks, end)
     return chunks
 
 
-def skip_space(layout: Layout, end: int) -> int:
+def skip_space(breaks: BreakPoints, end: int) -> int:
     """Return where the chunk after the one that ends there starts."""
-    return end + (layout.text[end : end + 1] == " ")
+    return end + (breaks.text[end : end + 1] == " ")
 
 
 def split_in_two(text: str) -> tuple[str, str] | None:
@@ -43,89 +43,95 @@ def split_in_two(text: str) -> tuple[str, str] | None:
 
     For the retry of a chunk that failed as a whole; both halves have something to say.
     """
-    layout = lay_out(text)
-    length = len(layout.text)
+    breaks = BreakPoints(text)
+    length = len(breaks.text)
     for low, high in ((length // 4, length - length // 4), (1, length - 1)):
         cuts = [
-            layout.nearest(level, length / 2, low, high)
-            for level in (Strength.SENTENCE, Strength.CLAUSE, Strength.SPACE)
+            breaks.nearest(level, length / 2, low, high)
+            for level in (BreakStrength.SENTENCE, BreakStrength.CLAUSE, BreakStrength.SPACE)
         ]
-        for cut in (*cuts, _nearest_cjk_cut(layout.text, low, high)):
+        for cut in (*cuts, _nearest_cjk_cut(breaks.text, low, high)):
             if cut is None:
                 continue
-            left, right = layout.text[:cut], layout.text[cut:].lstrip()
+            left, right = breaks.text[:cut], breaks.text[cut:].lstrip()
             if has_letter_or_digit(left) and has_letter_or_digit(right):
                 return left, right
     return None
 
 
-def find_end(layout: Layout, start: int, max_chars: int) -> int:
+def find_end(breaks: BreakPoints, start: int, max_chars: int) -> int:
     """Return where the chunk from `start` ends: whole sentences, and no tiny rest."""
     limit = start + max_chars
     # The model speaks very short texts badly.
     min_chars = max_chars // 4
     # A heading shorter than a third joins the paragraph it announces; how far that goes on matters
     # only where it could leave a tiny rest.
-    run_end = layout.first_from(Strength.PARAGRAPH, start + -(-max_chars // 3), limit + min_chars)
+    run_end = breaks.first_from(
+        BreakStrength.PARAGRAPH, start + -(-max_chars // 3), limit + min_chars
+    )
     if run_end <= limit:
         # So does a last paragraph of a few words ("The end.") with the one before it.
-        length = len(layout.text)
+        length = len(breaks.text)
         is_tiny_rest = 6 * (length - run_end - 1) < max_chars and length <= limit
         return length if is_tiny_rest else run_end
-    sentence = layout.nearest(Strength.SENTENCE, limit, start + 1, limit)
+    sentence = breaks.nearest(BreakStrength.SENTENCE, limit, start + 1, limit)
     if sentence is not None and run_end - sentence <= min_chars:
         low, high = max(start + min_chars, run_end - max_chars), run_end - min_chars
         middle = (start + run_end) / 2
-        for level in (Strength.SENTENCE, Strength.CLAUSE):
-            balanced = layout.nearest(level, middle, low, min(high, limit))
+        for level in (BreakStrength.SENTENCE, BreakStrength.CLAUSE):
+            balanced = breaks.nearest(level, middle, low, min(high, limit))
             if balanced is not None:
                 return balanced
         return sentence
     if sentence is not None and sentence - start >= min_chars:
         return sentence
-    return _find_end_in_sentence(layout, start, max_chars, sentence)
+    return _find_end_in_sentence(breaks, start, max_chars, sentence)
 
 
 def _find_end_in_sentence(
-    layout: Layout, start: int, max_chars: int, short_sentence: int | None
+    breaks: BreakPoints, start: int, max_chars: int, short_sentence: int | None
 ) -> int:
     """Return the cut that leaves even pieces of a sentence that does not fit.
 
     `short_sentence` is the end of a complete but tiny sentence at `start`, if there is one.
     """
     limit = start + max_chars
-    sentence_end = layout.first_from(Strength.SENTENCE, limit + 1)
+    sentence_end = breaks.first_from(BreakStrength.SENTENCE, limit + 1)
     num_pieces = -(-(sentence_end - start) // max_chars)
     target = start + (sentence_end - start) / num_pieces
     floor = start + max(max_chars // 4, 1)
     # Before this the rest would need one more piece.
     even = max(floor, sentence_end - (num_pieces - 1) * max_chars)
-    options: list[tuple[Strength, int, float]] = [
-        (level, low, target) for level in (Strength.LINE, Strength.CLAUSE) for low in (even, floor)
+    options: list[tuple[BreakStrength, int, float]] = [
+        (level, low, target)
+        for level in (BreakStrength.LINE, BreakStrength.CLAUSE)
+        for low in (even, floor)
     ]
     if short_sentence is None or sentence_end - short_sentence > max_chars:
         short_sentence = None
-        options.append((Strength.SPACE, even, target))
-        options += [(level, start + 1, limit) for level in (Strength.SPACE, Strength.GLUED)]
+        options.append((BreakStrength.SPACE, even, target))
+        options += [
+            (level, start + 1, limit) for level in (BreakStrength.SPACE, BreakStrength.GLUED)
+        ]
     for level, low, aim in options:
-        cut = layout.nearest(level, aim, low, limit)
+        cut = breaks.nearest(level, aim, low, limit)
         if cut is not None:
             return cut
-    return short_sentence or find_end_in_word(layout, start, max_chars)
+    return short_sentence or find_end_in_word(breaks, start, max_chars)
 
 
-def find_end_in_word(layout: Layout, start: int, max_chars: int) -> int:
+def find_end_in_word(breaks: BreakPoints, start: int, max_chars: int) -> int:
     """Return a cut into even pieces of a word that does not fit, between whole characters."""
     limit = start + max_chars
-    length = layout.first_from(Strength.GLUED, start + 1) - start
+    length = breaks.first_from(BreakStrength.GLUED, start + 1) - start
     target = start + -(-length // -(-length // max_chars))
-    for tag in TAG.finditer(layout.text, start, target + MAX_TAG_CHARS):
+    for tag in TAG.finditer(breaks.text, start, target + MAX_TAG_CHARS):
         if start < tag.start() < target < tag.end():
             target = tag.start()
         elif tag.start() == start and target < tag.end() <= limit:
             return tag.end()
     candidates = chain(range(target, start, -1), range(target + 1, limit + 1))
-    return next((cut for cut in candidates if _is_between(layout.text, cut)), limit)
+    return next((cut for cut in candidates if _is_between(breaks.text, cut)), limit)
 
 
 def _is_between(text: str, cut: int) -> bool:

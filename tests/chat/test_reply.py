@@ -13,13 +13,13 @@ from orpheus_server.chat.reply import MAX_REPLY_CHARS, Reply, ReplyStats, Speech
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut, EngineDead
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
-from orpheus_server.text.chunk_stream import TextStream
-from orpheus_server.text.chunking import SpeechLimits
+from orpheus_server.text.chunk_stream import ChunkStream
+from orpheus_server.text.chunking import ChunkLimits
 from tests.support.app import WAIT_LIMIT_SEC, other_tasks, settle
 
 pytestmark = pytest.mark.anyio
 
-LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 
 
 async def run_text(function: Callable[[], list[str]]) -> list[str]:
@@ -27,7 +27,7 @@ async def run_text(function: Callable[[], list[str]]) -> list[str]:
 
 
 def speech() -> SpeechText:
-    stream = TextStream(
+    stream = ChunkStream(
         tags=frozenset({"laugh"}), limits=LIMITS, expected_sec=lambda text: len(text) / 15
     )
     return SpeechText(stream, run_text, tags=frozenset({"laugh"}))

@@ -9,8 +9,8 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS, ENGLISH
 from orpheus_server.errors import RequestError
 from orpheus_server.synthesis.prompts import PromptBuilder
-from orpheus_server.text.chunk_stream import TextStream
-from orpheus_server.text.chunking import SpeechLimits, plan_speech
+from orpheus_server.text.chunk_stream import ChunkStream
+from orpheus_server.text.chunking import ChunkLimits, plan_chunks
 from orpheus_server.text.cleaning import clean_text
 from orpheus_server.text.duration import estimate_duration_sec
 from tests.fuzz.examples import Effort, efforts
@@ -18,7 +18,7 @@ from tests.support.app import POCKET, build_prompts
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음"})
 LIMITS = st.builds(
-    SpeechLimits,
+    ChunkLimits,
     chunk_max_chars=st.integers(1, 12) | st.integers(13, 500),
     chunk_max_sec=st.floats(0.3, 50.0),
 )
@@ -101,13 +101,13 @@ def says_ascii(text: str) -> float:
 
 @efforts(quick=150, slow=3000)
 def test_a_plan_says_or_counts_everything(effort: Effort) -> None:
-    def check(text: str, limits: SpeechLimits) -> None:
+    def check(text: str, limits: ChunkLimits) -> None:
         clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS)
         if says_ascii(clean.text) == 0.0:
             with pytest.raises(RequestError, match="nothing to speak"):
-                plan_speech(text, tags=TAGS, limits=limits, expected_sec=says_ascii)
+                plan_chunks(text, tags=TAGS, limits=limits, expected_sec=says_ascii)
             return
-        plan = plan_speech(text, tags=TAGS, limits=limits, expected_sec=says_ascii)
+        plan = plan_chunks(text, tags=TAGS, limits=limits, expected_sec=says_ascii)
         chunks = list(iter(plan.next_chunk, None))
         assert chunks
         assert plan.next_chunk() is None
@@ -126,10 +126,10 @@ def test_a_plan_says_or_counts_everything(effort: Effort) -> None:
 
 @efforts(quick=100, slow=2000)
 def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) -> None:
-    def open_stream(limits: SpeechLimits) -> TextStream:
-        return TextStream(tags=TAGS, limits=limits, expected_sec=says_ascii)
+    def open_stream(limits: ChunkLimits) -> ChunkStream:
+        return ChunkStream(tags=TAGS, limits=limits, expected_sec=says_ascii)
 
-    def check(text: str, limits: SpeechLimits, places: list[int]) -> None:
+    def check(text: str, limits: ChunkLimits, places: list[int]) -> None:
         whole = open_stream(limits)
         chunks = [*whole.feed(text), *whole.flush()]
         assert all(len(chunk) <= limits.chunk_max_chars + 1 for chunk in chunks)
@@ -155,7 +155,7 @@ def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) ->
 @efforts(quick=100, slow=2000)
 def test_flushes_anywhere_lose_nothing(effort: Effort) -> None:
     def check(deltas: list[str]) -> None:
-        stream = TextStream(tags=TAGS, limits=SpeechLimits(60, 10.0), expected_sec=says_ascii)
+        stream = ChunkStream(tags=TAGS, limits=ChunkLimits(60, 10.0), expected_sec=says_ascii)
         chunks: list[str] = []
         for delta in deltas:
             chunks += [*stream.feed(delta), *stream.flush()]
@@ -191,7 +191,7 @@ def test_every_chunk_becomes_a_prompt(effort: Effort) -> None:
         for builder, checkpoint in builders:
             tags = checkpoint.tags_of(checkpoint.default_voice)
             try:
-                plan = plan_speech(text, tags=tags, limits=SpeechLimits(120, 10.0))
+                plan = plan_chunks(text, tags=tags, limits=ChunkLimits(120, 10.0))
             except RequestError:
                 continue
             for chunk in iter(plan.next_chunk, None):

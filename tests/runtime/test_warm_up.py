@@ -13,7 +13,7 @@ from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
-from orpheus_server.text.chunking import SpeechLimits
+from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.duration import estimate_duration_sec
 from tests.support.app import POCKET, Bench, short_script
 
@@ -31,7 +31,7 @@ def build(bench: Bench, capacity: Capacity) -> Synthesizer:
         ),
         bench.pool,
         sample_rate=24_000,
-        limits=SpeechLimits(chunk_max_chars=80, chunk_max_sec=60.0),
+        limits=ChunkLimits(chunk_max_chars=80, chunk_max_sec=60.0),
         expected_sec=estimate_duration_sec,
         capacity=capacity,
     )

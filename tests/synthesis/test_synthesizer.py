@@ -19,7 +19,7 @@ from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
 from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from orpheus_server.synthesis.synthesizer import LEAD_SEC, LIVE_LOOK_AHEAD, LOOK_AHEAD, Synthesizer
-from orpheus_server.text.chunking import SpeechLimits
+from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.duration import estimate_duration_sec
 from tests.support.app import (
     POCKET,
@@ -42,7 +42,7 @@ from tests.support.app import (
 )
 
 RATE, FRAME, FADE = 24_000, 2048, 120
-LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 CHUNK = "Abcdefg hijklmno."  # 16 frames where a test does not say how many
 
 LONG_CHUNK = "Some letters of a text, which take a good while to be said."
@@ -782,7 +782,7 @@ class TestText:
 
     async def test_text_in_pieces(self, bench: Bench) -> None:
         synthesizer = build(bench)
-        stream = synthesizer.open_text_stream(tags=frozenset())
+        stream = synthesizer.open_chunk_stream(tags=frozenset())
         chunks = [
             *await synthesizer.run_text(partial(stream.feed, self.TEXT)),
             *await synthesizer.run_text(stream.flush),

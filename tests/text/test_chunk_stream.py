@@ -8,14 +8,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
-from orpheus_server.text.chunk_stream import TextStream
-from orpheus_server.text.chunking import SpeechLimits
+from orpheus_server.text.chunk_stream import ChunkStream
+from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.clean_stream import CleanStream
 from orpheus_server.text.cleaning import clean_text
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
-LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
-SHORT = SpeechLimits(chunk_max_chars=60, chunk_max_sec=50.0)
+LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+SHORT = ChunkLimits(chunk_max_chars=60, chunk_max_sec=50.0)
 
 # What interacts over the edge of a delta: tags, tokens, marks, line ends, stops that are none.
 FRAGMENTS = st.lists(
@@ -43,12 +43,12 @@ FRAGMENTS = st.lists(
 CUTS = st.lists(st.integers(0, 400))
 
 
-def stream(limits: SpeechLimits = LIMITS) -> TextStream:
+def stream(limits: ChunkLimits = LIMITS) -> ChunkStream:
     # A length that every character has, so that nothing is dropped but what is no speech.
-    return TextStream(tags=TAGS, limits=limits, expected_sec=lambda text: len(text) / 15)
+    return ChunkStream(tags=TAGS, limits=limits, expected_sec=lambda text: len(text) / 15)
 
 
-def feed_all(deltas: list[str], limits: SpeechLimits = LIMITS) -> list[list[str]]:
+def feed_all(deltas: list[str], limits: ChunkLimits = LIMITS) -> list[list[str]]:
     """The chunks after each delta, and after the flush."""
     text = stream(limits)
     return [*(text.feed(delta) for delta in deltas), text.flush()]
@@ -185,7 +185,7 @@ def test_no_chunk_is_longer_than_the_limits() -> None:
         "one two three four five six seven eight nine ten eleven,",
         "twelve thirteen.",
     ]
-    limits = SpeechLimits(chunk_max_chars=500, chunk_max_sec=2.0)
+    limits = ChunkLimits(chunk_max_chars=500, chunk_max_sec=2.0)
     assert max(map(len, join(feed_all([text], limits)))) <= 31
 
 
@@ -200,7 +200,7 @@ def test_a_flush_ends_a_chunk_and_begins_anew() -> None:
 
 
 def test_what_is_left_out_is_counted() -> None:
-    text = TextStream(
+    text = ChunkStream(
         tags=TAGS, limits=LIMITS, expected_sec=lambda text: float(text.isascii()) * len(text) / 15
     )
     chunks = [
@@ -213,8 +213,8 @@ def test_what_is_left_out_is_counted() -> None:
 
 
 @settings(deadline=None)
-@given(st.text() | FRAGMENTS, CUTS, st.sampled_from([LIMITS, SHORT, SpeechLimits(7, 0.3)]))
-def test_deltas_make_no_difference(text: str, places: list[int], limits: SpeechLimits) -> None:
+@given(st.text() | FRAGMENTS, CUTS, st.sampled_from([LIMITS, SHORT, ChunkLimits(7, 0.3)]))
+def test_deltas_make_no_difference(text: str, places: list[int], limits: ChunkLimits) -> None:
     whole = join(feed_all([text], limits))
     assert join(feed_all(cut(text, places), limits)) == whole
     assert join(feed_all(list(text), limits)) == whole
@@ -224,7 +224,7 @@ def test_deltas_make_no_difference(text: str, places: list[int], limits: SpeechL
 @settings(deadline=None)
 @given(FRAGMENTS, st.sampled_from([LIMITS, SHORT]))
 @example("a <b c> d. <작은\n\n 웃음>", LIMITS)
-def test_nothing_is_lost_or_reordered(text: str, limits: SpeechLimits) -> None:
+def test_nothing_is_lost_or_reordered(text: str, limits: ChunkLimits) -> None:
     clean = clean_text(text[:250], tags=TAGS, all_tags=ALL_EMOTION_TAGS)
     chunks = join(feed_all([text[:250]], limits))
     assert letters("".join(chunks)) == letters(clean.text)

@@ -7,15 +7,15 @@ import pytest
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.errors import RequestError
-from orpheus_server.text.chunking import SpeechLimits, SpeechPlan, limits_for, plan_speech
+from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, limits_for, plan_chunks
 from orpheus_server.text.duration import estimate_duration_sec
 from tests.support.app import POCKET
 
 NONE: frozenset[str] = frozenset()
-LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 
 
-def collect(plan: SpeechPlan) -> tuple[str, ...]:
+def collect(plan: ChunkPlan) -> tuple[str, ...]:
     return tuple(iter(plan.next_chunk, None))
 
 
@@ -36,7 +36,7 @@ class TestPlanChunks:
     )
     def test_nothing_to_speak(self, text: str) -> None:
         with pytest.raises(RequestError) as refused:
-            plan_speech(text, tags=NONE, limits=LIMITS)
+            plan_chunks(text, tags=NONE, limits=LIMITS)
         assert (refused.value.param, refused.value.code) == ("input", "nothing_to_speak")
 
     @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ class TestPlanChunks:
         ],
     )
     def test_one_chunk(self, text: str, tags: frozenset[str], chunks: tuple[str, ...]) -> None:
-        assert collect(plan_speech(text, tags=tags, limits=LIMITS)) == chunks
+        assert collect(plan_chunks(text, tags=tags, limits=LIMITS)) == chunks
 
     def test_what_is_left_out_is_counted(self) -> None:
         text = "Well <happy> <laugh> <|eot_id|> yes."
-        plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
+        plan = plan_chunks(text, tags=frozenset({"laugh"}), limits=LIMITS)
         assert (collect(plan), plan.num_dropped_tags) == (("Well <laugh> yes.",), 2)
 
     @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ class TestPlanChunks:
     )
     def test_ends_and_line_ends_get_a_stop(self, text: str, chunks: tuple[str, ...]) -> None:
         """audiobook-creator#13: text without a final full stop was read two or three times."""
-        plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
+        plan = plan_chunks(text, tags=frozenset({"laugh"}), limits=LIMITS)
         assert collect(plan) == chunks
 
     def test_a_cut_inside_of_a_sentence_is_a_comma(self) -> None:
         limits = replace(LIMITS, chunk_max_chars=20)
-        plan = plan_speech("one two three four five six seven", tags=NONE, limits=limits)
+        plan = plan_chunks("one two three four five six seven", tags=NONE, limits=limits)
         assert collect(plan) == ("one two three four,", "five six seven.")
 
     def test_what_the_voice_cannot_say_is_left_out(self) -> None:
@@ -95,23 +95,23 @@ class TestPlanChunks:
 
         limits = replace(LIMITS, chunk_max_chars=12)
         text = "Hello there. 你好世界你好世界你好。 Good bye."
-        plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=expected_sec)
+        plan = plan_chunks(text, tags=NONE, limits=limits, expected_sec=expected_sec)
         assert collect(plan) == ("Hello there.", "Good bye.")
         assert plan.num_dropped_symbols == 10
         with pytest.raises(RequestError, match="nothing to speak"):
-            plan_speech("你好。", tags=NONE, limits=limits, expected_sec=expected_sec)
+            plan_chunks("你好。", tags=NONE, limits=limits, expected_sec=expected_sec)
 
     def test_length_is_what_the_voice_needs(self) -> None:
         """Numbers are short in letters and long in phonemes."""
         limits = replace(LIMITS, chunk_max_sec=2.0)
         text = "one two three four five six seven eight"
-        plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=lambda part: len(part) / 6)
+        plan = plan_chunks(text, tags=NONE, limits=limits, expected_sec=lambda part: len(part) / 6)
         assert max(len(chunk) for chunk in collect(plan)) <= 13
 
     def test_a_chunk_that_says_nothing_is_left_out(self) -> None:
         text = "Hello there, you.\n\n" + "!" * 300 + "\n\nGood bye to you."
         limits = replace(LIMITS, chunk_max_chars=100)
-        chunks = collect(plan_speech(text, tags=NONE, limits=limits))
+        chunks = collect(plan_chunks(text, tags=NONE, limits=limits))
         assert len(chunks) < sum(map(len, text.split())) / 100
         assert [chunk for chunk in chunks if not any(map(str.isalnum, chunk))] == []
         words = "".join(char for char in " ".join(chunks) if char not in "!")
@@ -128,7 +128,7 @@ class TestPlanChunks:
     def test_digits_and_ideographs_are_short_chunks(self, text: str, least: int) -> None:
         """Limits in characters alone let 500 of them be two minutes: audio was cut off."""
         limits = replace(LIMITS, chunk_max_sec=6.0)
-        chunks = collect(plan_speech(text, tags=NONE, limits=limits))
+        chunks = collect(plan_chunks(text, tags=NONE, limits=limits))
         assert len(chunks) >= least
         bare = [chunk.rstrip(".,。，") for chunk in chunks]
         assert max(map(estimate_duration_sec, bare)) <= 6.0
@@ -160,14 +160,14 @@ class TestPlanFirstChunk:
         ],
     )
     def test_a_long_first_piece_ends_early(self, text: str, first: str) -> None:
-        plan = plan_speech(text, tags=frozenset({"laugh"}), limits=LIMITS)
+        plan = plan_chunks(text, tags=frozenset({"laugh"}), limits=LIMITS)
         assert plan.next_chunk() == first
         rest = "".join(collect(plan))
         assert "".join((first + rest).split()) == "".join(text.split())
 
     def test_the_rest_is_split_together_with_what_follows(self) -> None:
         text = " ".join([self.LONG] * 8)
-        plan = plan_speech(text, tags=NONE, limits=replace(LIMITS, chunk_max_chars=250))
+        plan = plan_chunks(text, tags=NONE, limits=replace(LIMITS, chunk_max_chars=250))
         assert collect(plan) == (
             self.LONG,
             *(" ".join([self.LONG] * num) for num in (3, 3, 1)),
@@ -175,7 +175,7 @@ class TestPlanFirstChunk:
 
     def test_the_first_chunk_is_the_first_that_is_spoken(self) -> None:
         text = "!" * 300 + f"\n\n{self.LONG} {self.LONG} {self.LONG} {self.LONG}"
-        plan = plan_speech(text, tags=NONE, limits=replace(LIMITS, chunk_max_chars=300))
+        plan = plan_chunks(text, tags=NONE, limits=replace(LIMITS, chunk_max_chars=300))
         assert plan.next_chunk() == self.LONG
 
 
@@ -190,7 +190,7 @@ class TestPlanIsLazy:
 
         text = "It was a bright cold day in April. " * 900
         limits = replace(LIMITS, chunk_max_chars=40)
-        plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=expected_sec)
+        plan = plan_chunks(text, tags=NONE, limits=limits, expected_sec=expected_sec)
         assert len(measured) == 1
         for num in range(1, 10):
             assert plan.next_chunk() == text[:34]
@@ -206,7 +206,7 @@ class TestPlanIsLazy:
 
         limits = replace(LIMITS, chunk_max_chars=14)
         text = "One two three four five. Six seven now."
-        plan = plan_speech(text, tags=NONE, limits=limits, expected_sec=expected_sec)
+        plan = plan_chunks(text, tags=NONE, limits=limits, expected_sec=expected_sec)
         taken = [(plan.next_chunk(), len(measured)) for _ in range(4)]
         assert taken == [
             ("One two three,", 2),
@@ -217,7 +217,7 @@ class TestPlanIsLazy:
 
     def test_dropped_symbols_are_counted_while_chunks_are_taken(self) -> None:
         limits = replace(LIMITS, chunk_max_chars=16)
-        plan = plan_speech(
+        plan = plan_chunks(
             "Hello there you. 你好世界你好世界你好。 Good bye to you.",
             tags=NONE,
             limits=limits,

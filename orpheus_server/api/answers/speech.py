@@ -17,7 +17,7 @@ from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome
 from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.job import SpeechJob, SpeechStats
-from orpheus_server.text.chunking import SpeechPlan
+from orpheus_server.text.chunking import ChunkPlan
 
 logger = logging.getLogger(__name__)
 _ROUTE = "/v1/audio/speech"
@@ -96,7 +96,7 @@ class _Answer:
         usage, degraded_chunks = usage_of(self.stats), self.stats.degraded_chunks
         yield _event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
 
-    def headers(self, plan: SpeechPlan) -> dict[str, str]:
+    def headers(self, plan: ChunkPlan) -> dict[str, str]:
         """What is known by now: all of it for a file, what the text alone tells for a stream."""
         stats = self.stats
         counts = {

@@ -165,7 +165,7 @@ async def open_talk(
     if how is not None:
         synthesizer = runtime.synthesizer
         speech = SpeechText(
-            synthesizer.open_text_stream(tags=tags), synthesizer.run_text, tags=tags
+            synthesizer.open_chunk_stream(tags=tags), synthesizer.run_text, tags=tags
         )
     own = runtime.settings.llm_system_prompt or voice_prompt(language=voice.language, tags=tags)
     arranged = arrange(messages, default_system=own if has_voice_prompt else None)

@@ -102,7 +102,7 @@ class TextIntake:
                 param="type",
                 code="too_many_utterances",
             )
-        stream = self._synthesizer.open_text_stream(tags=self._checkpoint.tags_of(how.voice))
+        stream = self._synthesizer.open_chunk_stream(tags=self._checkpoint.tags_of(how.voice))
         self._latest = Utterance(self._speaker.num_utterances, stream, how)
         self._speaker.add(self._latest)
         return self._latest

@@ -8,13 +8,13 @@ from orpheus_server.api.realtime.sent_audio import SentSound
 from orpheus_server.api.requests.speech import HowToSpeak
 from orpheus_server.interfaces import ReplyOptions
 from orpheus_server.synthesis.job import SpeechStats
-from orpheus_server.text.chunk_stream import TextStream
+from orpheus_server.text.chunk_stream import ChunkStream
 
 
 class Utterance:
     """Takes its chunks as they become certain, and gives them to whoever speaks."""
 
-    def __init__(self, index: int, stream: TextStream, how: HowToSpeak) -> None:
+    def __init__(self, index: int, stream: ChunkStream, how: HowToSpeak) -> None:
         self.index = index
         self.stream = stream
         self.how = how

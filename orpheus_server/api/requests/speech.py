@@ -14,7 +14,7 @@ from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.synthesis.job import SpeechJob
-from orpheus_server.text.chunking import SpeechPlan
+from orpheus_server.text.chunking import ChunkPlan
 
 _MAX_NAMED_FIELDS = 10
 
@@ -102,7 +102,7 @@ def check_request(body: SpeechRequest, runtime: Runtime) -> Voice:
 
 async def plan_job(
     body: SpeechRequest, voice: Voice, runtime: Runtime, request_id: str
-) -> tuple[SpeechPlan, SpeechJob]:
+) -> tuple[ChunkPlan, SpeechJob]:
     """Everything else that can be wrong with a request is found here, before any generation."""
     synthesizer = runtime.synthesizer
     plan = await synthesizer.plan(body.input, tags=runtime.checkpoint.tags_of(voice))

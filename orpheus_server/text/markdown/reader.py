@@ -17,7 +17,7 @@ from orpheus_server.text.markdown.spans import (
     skip_target,
     skip_to,
 )
-from orpheus_server.text.markdown.writer import Line, SpokenLines
+from orpheus_server.text.markdown.writer import LineKind, SpokenWriter
 
 # What is still open after so many characters is no markup.
 MAX_OPEN_CHARS = 400
@@ -35,12 +35,16 @@ _UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
 # "\\," and the like; two backslashes end a line.
 _FORMULA_SPACE = frozenset("\\,;:!")
 
-_LINE_EFFECTS = {Effect.ITEM: Line.ITEM, Effect.NUMBER: Line.NUMBER, Effect.ROW: Line.ROW}
-_LINE_EFFECTS |= {Effect.HEADING: Line.HEADING}
+_LINE_EFFECTS = {
+    Effect.ITEM: LineKind.ITEM,
+    Effect.NUMBER: LineKind.NUMBER,
+    Effect.ROW: LineKind.ROW,
+}
+_LINE_EFFECTS |= {Effect.HEADING: LineKind.HEADING}
 
 
-class MarkupReader:
-    """Writes the words of a text to `lines`, up to the word or mark that has just begun.
+class MarkdownReader:
+    """Writes the words of a text to `writer`, up to the word or mark that has just begun.
 
     Only a construct that is really open makes it wait, for `MAX_OPEN_CHARS` characters at most.
     """
@@ -48,7 +52,7 @@ class MarkupReader:
     def __init__(
         self, *, tags: frozenset[str], is_inside: bool = False, is_formula: bool = False
     ) -> None:
-        self.lines = SpokenLines()
+        self.writer = SpokenWriter()
         self._tags = tags
         self._buffer = " " if is_inside else "\n"
         self._at = len(self._buffer)
@@ -95,10 +99,10 @@ class MarkupReader:
             if self._may_wait and self._at + 1 == self._stop:
                 return False
             is_fraction = self._buffer.startswith("}{", self._at)
-            self.lines.put("/" * is_fraction)
+            self.writer.put("/" * is_fraction)
             return self._move(self._at + 1 + is_fraction)
-        if char == "|" and self.lines.line is Line.ROW:
-            self.lines.pause()
+        if char == "|" and self.writer.line_kind is LineKind.ROW:
+            self.writer.pause()
             return self._move(self._at + 1)
         word = _WORD.match(self._buffer, self._at)
         return self._write(word.end() if word else self._at + 1)
@@ -106,14 +110,14 @@ class MarkupReader:
     def _take_space(self, char: str) -> None:
         self._at += 1
         if char != "\n":
-            self.lines.space(char)
+            self.writer.space(char)
             return
         # No formula goes on behind a blank line.
         self._is_formula &= not self._is_line_start
         self._end_line()
 
     def _end_line(self) -> None:
-        self.lines.end_line()
+        self.writer.end_line()
         self._is_line_start = True
 
     def _move(self, end: int) -> bool:
@@ -122,43 +126,43 @@ class MarkupReader:
         return True
 
     def _write(self, end: int) -> bool:
-        self.lines.put(self._buffer[self._at : end])
+        self.writer.put(self._buffer[self._at : end])
         return self._move(end)
 
     def _speak(self, text: str, *, is_formula: bool = False) -> None:
         """Markup inside of markup."""
         is_formula = is_formula or self._is_formula
-        inner = MarkupReader(tags=self._tags, is_inside=True, is_formula=is_formula)
+        inner = MarkdownReader(tags=self._tags, is_inside=True, is_formula=is_formula)
         inner.read(text, is_end=True)
-        spoken = " ".join(inner.lines.take().split())
-        self.lines.num_left_out += inner.lines.num_left_out
+        spoken = " ".join(inner.writer.take().split())
+        self.writer.num_left_out += inner.writer.num_left_out
         if spoken:
-            self.lines.put(spoken)
+            self.writer.put(spoken)
         else:
-            self.lines.leave_out()
+            self.writer.leave_out()
 
     def _do(self, rule: Rule, match: re.Match[str]) -> bool:
         """Does what the rule says; False if it does not apply after all."""
         text, end = rule.spoken(match), match.end()
         match rule.effect:
             case Effect.ESCAPE if self._is_formula and text in _FORMULA_SPACE:
-                self.lines.pause() if text == "\\" else self.lines.begin_word()
+                self.writer.pause() if text == "\\" else self.writer.begin_word()
             case Effect.TEXT | Effect.ESCAPE:
-                self.lines.put(text)
+                self.writer.put(text)
             case Effect.SPEAK | Effect.FORMULA:
                 self._speak(text, is_formula=rule.effect is Effect.FORMULA)
-            case Effect.HEADING_END if self.lines.line is not Line.HEADING:
+            case Effect.HEADING_END if self.writer.line_kind is not LineKind.HEADING:
                 return False
             case Effect.DROP | Effect.HEADING_END:
-                self.lines.drop()
+                self.writer.drop()
             case Effect.LEAVE_OUT | Effect.PAUSE:
                 return self._take_sign(rule.effect, text, end)
             case Effect.ITEM | Effect.NUMBER | Effect.ROW | Effect.HEADING | Effect.QUOTE:
                 return self._take_prefix(rule.effect, text, end)
             case Effect.LINE | Effect.UNDERLINE:
                 if rule.effect is Effect.UNDERLINE:
-                    self.lines.underline()
-                self.lines.line = Line.PLAIN
+                    self.writer.underline()
+                self.writer.line_kind = LineKind.PLAIN
                 self._at = end
                 return True
             case Effect.FENCE | Effect.BLOCK:
@@ -169,38 +173,38 @@ class MarkupReader:
                 return self._take_element(text, end)
             case Effect.MATH:
                 self._is_formula = not self._is_formula if text == "$$" else text in ("\\(", "\\[")
-                self.lines.drop()
+                self.writer.drop()
             case Effect.COMMAND:
                 return self._take_command(text, end)
         return self._move(end)
 
     def _take_sign(self, effect: Effect, text: str, end: int) -> bool:
         """A picture or arrow; one that begins a line is the mark of an item."""
-        if self._is_line_start and self.lines.line is Line.PLAIN:
-            self.lines.line = Line.ITEM
+        if self._is_line_start and self.writer.line_kind is LineKind.PLAIN:
+            self.writer.line_kind = LineKind.ITEM
         if effect is Effect.LEAVE_OUT:
-            self.lines.leave_out(rules.count_pictures(text))
+            self.writer.leave_out(rules.count_pictures(text))
         elif not self._is_line_start:
-            self.lines.pause()
+            self.writer.pause()
         self._at = end
         return True
 
     def _take_prefix(self, effect: Effect, text: str, end: int) -> bool:
-        self.lines.line = _LINE_EFFECTS.get(effect, self.lines.line)
+        self.writer.line_kind = _LINE_EFFECTS.get(effect, self.writer.line_kind)
         self._at = end
         self._is_line_start = effect in (Effect.ITEM, Effect.NUMBER, Effect.QUOTE)
-        self.lines.drop()
-        self.lines.put(text)
+        self.writer.drop()
+        self.writer.put(text)
         return True
 
     def _take_block(self, effect: Effect, text: str, end: int) -> bool:
         self._at = end
-        self.lines.leave_out()
+        self.writer.leave_out()
         if effect is Effect.BLOCK:
             self._skip = skip_to(text)
             return True
         # What came before is spoken while the code is still being written.
-        self.lines.end_paragraph()
+        self.writer.end_paragraph()
         self._end_line()
         fence = text[: len(text) - len(text.lstrip(text[0]))]
         self._skip = skip_code(fence)
@@ -209,7 +213,7 @@ class MarkupReader:
     def _take_address(self, text: str) -> bool:
         host = text.rpartition("/")[2].rstrip("._-")
         self._move(self._at + len(text.rstrip("._-")))
-        self.lines.put(host[4:] if host[:4].lower() == "www." else host)
+        self.writer.put(host[4:] if host[:4].lower() == "www." else host)
         if self._buffer[self._at : self._at + 1] in {*"/?#:@"}:
             self._skip = skip_address
         return True
@@ -220,17 +224,19 @@ class MarkupReader:
         if " ".join(text.split()).casefold() in self._tags:
             return self._write(end)
         if name and self._buffer[self._at - 1] == "`":
-            self.lines.put(name[1])
+            self.writer.put(name[1])
         elif effect is None:
             # Tags that another voice has, and words in brackets, are known further on.
             return _UNKNOWN_ELEMENT.fullmatch(text) is not None and self._write(end)
-        elif effect is Effect.PAUSE or (effect is Effect.BREAK and self.lines.line is Line.ROW):
-            self.lines.pause()
+        elif effect is Effect.PAUSE or (
+            effect is Effect.BREAK and self.writer.line_kind is LineKind.ROW
+        ):
+            self.writer.pause()
         elif effect is Effect.DROP or (effect is Effect.ITEM and text[0] == "/"):
-            self.lines.drop()
+            self.writer.drop()
         else:
             self._end_line()
-            self.lines.line = _LINE_EFFECTS.get(effect, Line.PLAIN)
+            self.writer.line_kind = _LINE_EFFECTS.get(effect, LineKind.PLAIN)
             self._at = end
             return True
         return self._move(end)
@@ -238,16 +244,16 @@ class MarkupReader:
     def _take_command(self, name: str, end: int) -> bool:
         sign = rules.SIGNS.get(name)
         if sign is not None and sign in "→⇒":
-            self.lines.pause()
+            self.writer.pause()
         elif sign is not None:
-            self.lines.put(sign)
+            self.writer.put(sign)
         elif name in rules.SILENT_COMMANDS and (
             self._is_formula or self._buffer[end : end + 1] == "{"
         ):
-            self.lines.drop()
+            self.writer.drop()
         elif self._is_formula:
-            self.lines.begin_word()
-            self.lines.put(name)
+            self.writer.begin_word()
+            self.writer.put(name)
         else:
             return False
         return self._move(end)
@@ -268,7 +274,7 @@ class MarkupReader:
         if found is None:
             return self._write(self._at + 1)
         if found.kind is BracketKind.NOTE:
-            self.lines.leave_out()
+            self.writer.leave_out()
         else:
             self._speak(found.text)
         if found.kind is BracketKind.CUT_LINK:

@@ -19,7 +19,7 @@ _CLOSERS = "\"')]”’»"
 _PAUSES = ",;:—–،؛，、；："
 
 
-class Line(Enum):
+class LineKind(Enum):
     """What a line is, which decides how it is told from its neighbours."""
 
     PLAIN = 0
@@ -29,13 +29,13 @@ class Line(Enum):
     HEADING = 4
 
 
-class SpokenLines:
+class SpokenWriter:
     """Takes words and white space as they come; `take` returns what is certain now."""
 
     def __init__(self) -> None:
-        self.line = Line.PLAIN
+        self.line_kind = LineKind.PLAIN
         self.num_left_out = 0
-        self._above = Line.PLAIN
+        self._above = LineKind.PLAIN
         # Lines that are more than a few words are sentences.
         self._num_line_chars = 0
         self._is_sentence_above = self._has_line_pause = False
@@ -88,8 +88,8 @@ class SpokenLines:
             is_long = self._num_line_chars >= MAX_ENUMERATED_CHARS
             self._is_sentence_above = is_long or self._has_line_pause
             # A pause that nothing follows parts the lines.
-            self._above = Line.ROW if self._has_pause else self.line
-        self.line, self._num_line_chars = Line.PLAIN, 0
+            self._above = LineKind.ROW if self._has_pause else self.line_kind
+        self.line_kind, self._num_line_chars = LineKind.PLAIN, 0
         self._has_pause = self._has_line_pause = False
         if "\n" in self._gap:
             self.end_paragraph()
@@ -103,13 +103,13 @@ class SpokenLines:
             lead = "" if stop or self._has_drop else self._gap.partition("\n")[0]
             self._out += [stop, lead, "\n\n"]
         self._tail = self._gap = ""
-        self._above = Line.PLAIN
+        self._above = LineKind.PLAIN
         self._begin_gap()
 
     def underline(self) -> None:
         """The line above is a heading."""
-        if self._gap and self._above is not Line.ROW:
-            self._above = Line.HEADING
+        if self._gap and self._above is not LineKind.ROW:
+            self._above = LineKind.HEADING
 
     def pause(self) -> None:
         """A comma, if a word follows in this line and none is there."""
@@ -143,12 +143,12 @@ class SpokenLines:
         last = self._tail[-1:]
         if "\n" in self._gap:
             lead, _, indent = self._gap.partition("\n")
-            if self.line is not Line.PLAIN or self._has_drop_in_gap:
+            if self.line_kind is not LineKind.PLAIN or self._has_drop_in_gap:
                 indent = ""
             return (self._line_stop() or lead) + "\n" + indent if self._tail else indent
         if self._has_pause and last:
             return self._stop(",") + " " * (not is_cjk(last))
-        if not last and (self._has_drop or self.line is not Line.PLAIN):
+        if not last and (self._has_drop or self.line_kind is not LineKind.PLAIN):
             return ""
         if self._has_drop and last in _OPENERS:
             return ""
@@ -159,17 +159,17 @@ class SpokenLines:
 
     def _line_stop(self) -> str:
         """Lines of a list, rows and headings are told apart even where the next is lower case."""
-        if self._above in (Line.HEADING, Line.ROW):
+        if self._above in (LineKind.HEADING, LineKind.ROW):
             return self._stop(".")
-        if self.line is Line.PLAIN:
+        if self.line_kind is LineKind.PLAIN:
             return ""
-        is_step = self.line is Line.NUMBER and self._above is not Line.PLAIN
+        is_step = self.line_kind is LineKind.NUMBER and self._above is not LineKind.PLAIN
         return self._stop("." if is_step or self._is_sentence_above else ",")
 
     def _paragraph_stop(self) -> str:
         """The last line may be one to which no other gives its stop, as "(if any)"."""
-        line = self._above if "\n" in self._gap else self.line
-        return self._stop(".") if line is not Line.PLAIN else ""
+        line_kind = self._above if "\n" in self._gap else self.line_kind
+        return self._stop(".") if line_kind is not LineKind.PLAIN else ""
 
     def _stop(self, mark: str) -> str:
         core = self._tail.rstrip(_CLOSERS)

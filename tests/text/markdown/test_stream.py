@@ -10,15 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orpheus_server.text.chunk_stream import TextStream
-from orpheus_server.text.chunking import SpeechLimits
+from orpheus_server.text.chunk_stream import ChunkStream
+from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.english import normalise
 from orpheus_server.text.markdown.reader import MAX_OPEN_CHARS
 from orpheus_server.text.markdown.rules import INLINE_ROWS, LINE_ROWS
-from orpheus_server.text.markdown.stream import SpeakableStream, make_speakable
+from orpheus_server.text.markdown.stream import MarkdownToSpeech, make_speakable
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "long_sigh"})
-LIMITS = SpeechLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 
 PROSE = [
     "Dr. Smith paid 3.50 for 2 apples, e.g. red ones. She smiled.",
@@ -178,7 +178,7 @@ MARKUP = [
 
 def feed_all(deltas: list[str]) -> list[str]:
     """The text after each delta, and after the flush."""
-    stream = SpeakableStream(tags=TAGS)
+    stream = MarkdownToSpeech(tags=TAGS)
     return [*(stream.feed(delta) for delta in deltas), stream.flush()]
 
 
@@ -193,12 +193,12 @@ def letters(text: str) -> str:
 
 def join_chunks(text: str, size: int) -> list[str]:
     """The chunks of a chat model's answer in tokens of that size."""
-    speakable = SpeakableStream(tags=TAGS)
-    stream = TextStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
+    markdown = MarkdownToSpeech(tags=TAGS)
+    stream = ChunkStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
     chunks: list[str] = []
     for start in range(0, len(text), size):
-        chunks += stream.feed(speakable.feed(text[start : start + size]))
-    return [*chunks, *stream.feed(speakable.flush()), *stream.flush()]
+        chunks += stream.feed(markdown.feed(text[start : start + size]))
+    return [*chunks, *stream.feed(markdown.flush()), *stream.flush()]
 
 
 @pytest.mark.parametrize(("text", "spoken"), MARKUP)
@@ -249,14 +249,14 @@ def test_text_comes_when_it_is_certain(deltas: str, parts: list[str]) -> None:
 
 @pytest.mark.parametrize("opening", ["[", "<b ", "$x", "https://", "&", "`<div", "![a](", ":a"])
 def test_what_stays_open_is_let_go(opening: str) -> None:
-    stream = SpeakableStream(tags=TAGS)
+    stream = MarkdownToSpeech(tags=TAGS)
     assert stream.feed("Well, ") == "Well,"
     words = "and so on " * (MAX_OPEN_CHARS // 10 + 1)
     assert stream.feed(opening + words + "it goes").endswith("so on it goes")
 
 
 def test_a_flush_begins_anew_and_what_is_left_out_is_counted() -> None:
-    stream = SpeakableStream(tags=TAGS)
+    stream = MarkdownToSpeech(tags=TAGS)
     assert (stream.feed("# Hi 🎉 [a"), stream.num_left_out) == ("Hi", 1)
     assert (stream.flush(), stream.num_left_out) == (" [a.", 1)
     assert stream.feed("](b)\n```\nx") == "](b)\n\n"
@@ -478,9 +478,9 @@ def test_chunks_of_markup(text: str, chunks: list[str]) -> None:
 
 
 def test_the_first_chunk_does_not_wait_for_its_line() -> None:
-    speakable = SpeakableStream(tags=TAGS)
-    stream = TextStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
-    assert stream.feed(speakable.feed("- **Hello** to all of you [out](a.b) there. S")) == [
+    markdown = MarkdownToSpeech(tags=TAGS)
+    stream = ChunkStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
+    assert stream.feed(markdown.feed("- **Hello** to all of you [out](a.b) there. S")) == [
         "Hello to all of you out there."
     ]
 
