@@ -26,13 +26,13 @@ from orpheus_server.api.routes import (
 from orpheus_server.runtime.preflight import check_start
 from orpheus_server.runtime.startup import open_runtime
 from orpheus_server.runtime.state import Runtime
-from orpheus_server.server.api_keys import KeyRing, parse_api_keys
+from orpheus_server.server.api_keys import ApiKeys, parse_api_keys
 from orpheus_server.server.errors import install_error_handlers
-from orpheus_server.server.middleware.access import Access
-from orpheus_server.server.middleware.body_limit import BodyLimit
+from orpheus_server.server.middleware.access import AccessMiddleware
+from orpheus_server.server.middleware.body_limit import BodyLimitMiddleware
 from orpheus_server.server.middleware.cors import ALLOWED_HEADERS, EXPOSED_HEADERS
-from orpheus_server.server.middleware.request_id import RequestScope
-from orpheus_server.server.middleware.security_headers import SecurityHeaders
+from orpheus_server.server.middleware.request_id import RequestIdMiddleware
+from orpheus_server.server.middleware.security_headers import SecurityHeadersMiddleware
 from orpheus_server.server.origins import parse_origins
 from orpheus_server.server.protocols.limits import LIMITS_STATE_KEY, ConnectionLimits
 from orpheus_server.settings import Settings, load_settings
@@ -105,11 +105,13 @@ def create_app(
     app.include_router(stream.fallback)
     # The last one added is the first that a request meets.
     app.add_middleware(
-        BodyLimit,
+        BodyLimitMiddleware,
         max_body_bytes=partial(max_body_bytes, settings),
         timeout_sec=settings.tts_receive_timeout_sec,
     )
-    app.add_middleware(Access, keys=keys, is_open=settings.allow_unauthenticated, origins=origins)
+    app.add_middleware(
+        AccessMiddleware, keys=keys, is_open=settings.allow_unauthenticated, origins=origins
+    )
     if origins:
         # Before keys are asked for: a preflight has none, and a page must be able to read a 401.
         app.add_middleware(
@@ -119,12 +121,12 @@ def create_app(
             allow_headers=ALLOWED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(RequestScope, count=count_request)
-    app.add_middleware(SecurityHeaders, is_shared=bool(origins))
+    app.add_middleware(RequestIdMiddleware, count=count_request)
+    app.add_middleware(SecurityHeadersMiddleware, is_shared=bool(origins))
     return app
 
 
-def read_access(settings: Settings) -> tuple[KeyRing | None, tuple[str, ...]]:
+def read_access(settings: Settings) -> tuple[ApiKeys | None, tuple[str, ...]]:
     """Keys and origins of the settings. Raises `StartError`."""
     keys = settings.api_keys
     ring = None if keys is None else parse_api_keys(keys.get_secret_value())

@@ -12,7 +12,7 @@ from orpheus_server.errors import StartError
 from orpheus_server.runtime.startup import open_runtime
 from orpheus_server.server.logs import configure_logging
 from orpheus_server.server.uvicorn_config import check_address, server_config
-from orpheus_server.server.uvicorn_server import DrainingServer, run_until_stopped
+from orpheus_server.server.uvicorn_server import GracefulServer, run_until_stopped
 from orpheus_server.settings import Settings, load_settings, warnings_for
 
 
@@ -53,7 +53,7 @@ def serve(settings: Settings) -> int:
 
     app = create_app(settings, open_runtime=partial(open_runtime, on_start_failure=stop))
     config = server_config(app, settings, port=settings.port)
-    server = DrainingServer(config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec)
+    server = GracefulServer(config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec)
     # Bound before anything is loaded: a port that is taken ends the start at once.
     run_until_stopped(server, [config.bind_socket()])
     runtime = getattr(app.state, "runtime", None)

@@ -1,26 +1,26 @@
 """The exceptions of this server. Nothing here knows of HTTP; one table maps them to statuses.
 
 OrpheusError
-├── StartError            the server cannot start: a setting, a checkpoint, the environment
-├── RequestError          the caller's mistake; names the field and a machine-readable code
-│   └── UnknownModel      the model that was asked for is not served here
-├── AccessDenied          the caller may not use this server
-│   ├── KeyRefused        no key, or none of this server's
-│   ├── HostRefused       a name that anybody can point at this machine
-│   └── OriginRefused     a web page that was not allowed
-├── RateLimited           this caller has used up a limit of its own
-├── RequestTimedOut       the server took longer than a request may take
-│   └── ChatModelTimedOut the language model did not write on in time
-├── GenerationFailed      this request failed; others are not affected
-│   ├── ChunkFailed       every attempt at a chunk failed and the caller wants no second best
-│   └── ChatModelFailed   the language model failed on this request
-├── ChatNotConfigured     there is no language model here
-└── EngineUnavailable     nobody can be served now
-    ├── EngineNotReady    still loading, or closing
-    ├── EngineDead        the engine died or hangs; it is being started again
-    ├── Overloaded        more callers than can be served in real time
-    ├── ShuttingDown      what runs is finished, nothing new begins
-    └── ChatModelAway     the server of the language model does not answer, or is full
+├── StartError               the server cannot start: a setting, a checkpoint, the environment
+├── RequestError             the caller's mistake; names the field and a machine-readable code
+│   └── UnknownModel         the model that was asked for is not served here
+├── AccessDenied             the caller may not use this server
+│   ├── InvalidApiKey        no key, or none of this server's
+│   ├── HostNotAllowed       a name that anybody can point at this machine
+│   └── OriginNotAllowed     a web page that was not allowed
+├── RateLimited              this caller has used up a limit of its own
+├── RequestTimedOut          the server took longer than a request may take
+│   └── ChatModelTimedOut    the language model did not write on in time
+├── GenerationFailed         this request failed; others are not affected
+│   ├── ChunkFailed          every attempt at a chunk failed and the caller wants no second best
+│   └── ChatModelFailed      the language model failed on this request
+├── ChatNotConfigured        there is no language model here
+└── EngineUnavailable        nobody can be served now
+    ├── EngineNotReady       still loading, or closing
+    ├── EngineDead           the engine died or hangs; it is being started again
+    ├── Overloaded           more callers than can be served in real time
+    ├── ShuttingDown         what runs is finished, nothing new begins
+    └── ChatModelUnavailable the server of the language model does not answer, or is full
 """
 
 
@@ -49,15 +49,15 @@ class AccessDenied(OrpheusError):
     """The caller may not use this server."""
 
 
-class KeyRefused(AccessDenied):
+class InvalidApiKey(AccessDenied):
     """No key was shown, or none of this server's."""
 
 
-class HostRefused(AccessDenied):
+class HostNotAllowed(AccessDenied):
     """The server was asked for by a name that anybody can point at this machine."""
 
 
-class OriginRefused(AccessDenied):
+class OriginNotAllowed(AccessDenied):
     """A web page asks that was not allowed to."""
 
 
@@ -123,7 +123,7 @@ class ShuttingDown(EngineUnavailable):
     retry_after_sec = 10
 
 
-class ChatModelAway(EngineUnavailable):
+class ChatModelUnavailable(EngineUnavailable):
     """The server of the language model does not answer, or is full."""
 
     def __init__(self, message: str, *, retry_after_sec: int = 10) -> None:

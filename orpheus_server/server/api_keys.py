@@ -14,7 +14,7 @@ _KEY = re.compile(r"[!-+\--~]+")  # printable ASCII without space and comma
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRing:
+class ApiKeys:
     """Names of keys and their SHA-256 digests."""
 
     entries: tuple[tuple[str, bytes], ...] = field(repr=False)
@@ -29,36 +29,36 @@ class KeyRing:
         return found
 
 
-def parse_api_keys(text: str) -> KeyRing:
+def parse_api_keys(text: str) -> ApiKeys:
     """The ring of `key` or `name:key`, several separated by commas; without a name it is `key1`,
-    `key2`, ... by its place.
+    `key2`, ... by its position.
 
-    Raises `StartError`, whose message names the place and never holds any of the text.
+    Raises `StartError`, whose message names the position and never holds any of the text.
     """
     digests: dict[str, bytes] = {}
-    for place, part in enumerate(text.split(","), start=1):
-        name, key = _split(part.strip(), place)
+    for position, part in enumerate(text.split(","), start=1):
+        name, key = _split(part.strip(), position)
         digest = _digest(key)
         if name in digests:
-            raise _bad(place, "its name is taken by an earlier one")
+            raise _bad(position, "its name is taken by an earlier one")
         if digest in digests.values():
-            raise _bad(place, "the same key stands there before")
+            raise _bad(position, "the same key stands there before")
         digests[name] = digest
-    return KeyRing(tuple(digests.items()))
+    return ApiKeys(tuple(digests.items()))
 
 
-def _split(entry: str, place: int) -> tuple[str, str]:
+def _split(entry: str, position: int) -> tuple[str, str]:
     name, colon, key = entry.partition(":")
     if not colon:
-        name, key = f"key{place}", entry
+        name, key = f"key{position}", entry
     if not entry:
-        raise _bad(place, "it is empty; write 'key' or 'name:key', separated by commas")
+        raise _bad(position, "it is empty; write 'key' or 'name:key', separated by commas")
     if _NAME.fullmatch(name) is None:
-        raise _bad(place, "what stands before ':' is its name: letters, digits and '_.-' only")
+        raise _bad(position, "what stands before ':' is its name: letters, digits and '_.-' only")
     if key and _KEY.fullmatch(key) is None:
-        raise _bad(place, "a key is printable ASCII without spaces")
+        raise _bad(position, "a key is printable ASCII without spaces")
     if len(key) < MIN_KEY_CHARS:
-        raise _bad(place, f"a key has at least {MIN_KEY_CHARS} characters, this one {len(key)}")
+        raise _bad(position, f"a key has at least {MIN_KEY_CHARS} characters, this one {len(key)}")
     return name, key
 
 
@@ -66,5 +66,5 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _bad(place: int, reason: str) -> StartError:
-    return StartError(f"API_KEYS=(hidden), entry {place}: {reason}.")
+def _bad(position: int, reason: str) -> StartError:
+    return StartError(f"API_KEYS=(hidden), entry {position}: {reason}.")

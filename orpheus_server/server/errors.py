@@ -13,15 +13,15 @@ from starlette.routing import Match
 
 from orpheus_server.errors import (
     AccessDenied,
-    ChatModelAway,
     ChatModelFailed,
+    ChatModelUnavailable,
     ChatNotConfigured,
     ChunkFailed,
     EngineUnavailable,
     GenerationFailed,
-    HostRefused,
-    KeyRefused,
-    OriginRefused,
+    HostNotAllowed,
+    InvalidApiKey,
+    OriginNotAllowed,
     OrpheusError,
     Overloaded,
     RateLimited,
@@ -60,7 +60,7 @@ class ErrorResponse(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ErrorSpec:
     """Status, OpenAI's error type and code, and headers of a kind of failure."""
 
     status: int
@@ -70,27 +70,27 @@ class Answer:
 
 
 # The nearest base class of an exception counts.
-_TABLE: dict[type[OrpheusError], Answer] = {
-    UnknownModel: Answer(404, INVALID_REQUEST, "model_not_found", {}),
-    RequestError: Answer(400, INVALID_REQUEST, "invalid_value", {}),
-    ChunkFailed: Answer(500, SERVER_ERROR, "generation_failed", _DO_NOT_RETRY),
-    ChatModelFailed: Answer(502, SERVER_ERROR, "llm_failed", {}),
-    GenerationFailed: Answer(500, SERVER_ERROR, "generation_failed", {}),
-    AccessDenied: Answer(403, NOT_PERMITTED, "access_denied", _CLOSE),
-    KeyRefused: Answer(
+_TABLE: dict[type[OrpheusError], ErrorSpec] = {
+    UnknownModel: ErrorSpec(404, INVALID_REQUEST, "model_not_found", {}),
+    RequestError: ErrorSpec(400, INVALID_REQUEST, "invalid_value", {}),
+    ChunkFailed: ErrorSpec(500, SERVER_ERROR, "generation_failed", _DO_NOT_RETRY),
+    ChatModelFailed: ErrorSpec(502, SERVER_ERROR, "llm_failed", {}),
+    GenerationFailed: ErrorSpec(500, SERVER_ERROR, "generation_failed", {}),
+    AccessDenied: ErrorSpec(403, NOT_PERMITTED, "access_denied", _CLOSE),
+    InvalidApiKey: ErrorSpec(
         401, INVALID_REQUEST, "invalid_api_key", {"www-authenticate": "Bearer", **_CLOSE}
     ),
-    HostRefused: Answer(403, NOT_PERMITTED, "host_not_allowed", _CLOSE),
-    OriginRefused: Answer(403, NOT_PERMITTED, "origin_not_allowed", _CLOSE),
-    RateLimited: Answer(429, "rate_limit_error", "rate_limit_exceeded", {}),
-    RequestTimedOut: Answer(504, SERVER_ERROR, "timeout", _DO_NOT_RETRY),
-    Overloaded: Answer(503, UNAVAILABLE, "server_is_overloaded", {}),
+    HostNotAllowed: ErrorSpec(403, NOT_PERMITTED, "host_not_allowed", _CLOSE),
+    OriginNotAllowed: ErrorSpec(403, NOT_PERMITTED, "origin_not_allowed", _CLOSE),
+    RateLimited: ErrorSpec(429, "rate_limit_error", "rate_limit_exceeded", {}),
+    RequestTimedOut: ErrorSpec(504, SERVER_ERROR, "timeout", _DO_NOT_RETRY),
+    Overloaded: ErrorSpec(503, UNAVAILABLE, "server_is_overloaded", {}),
     # The connection leads to a server that is about to end.
-    ShuttingDown: Answer(503, UNAVAILABLE, "shutting_down", _CLOSE),
-    ChatModelAway: Answer(503, UNAVAILABLE, "llm_unavailable", {}),
-    ChatNotConfigured: Answer(503, UNAVAILABLE, "llm_not_configured", _DO_NOT_RETRY),
-    EngineUnavailable: Answer(503, UNAVAILABLE, "engine_unavailable", {}),
-    OrpheusError: Answer(500, SERVER_ERROR, "internal_error", {}),
+    ShuttingDown: ErrorSpec(503, UNAVAILABLE, "shutting_down", _CLOSE),
+    ChatModelUnavailable: ErrorSpec(503, UNAVAILABLE, "llm_unavailable", {}),
+    ChatNotConfigured: ErrorSpec(503, UNAVAILABLE, "llm_not_configured", _DO_NOT_RETRY),
+    EngineUnavailable: ErrorSpec(503, UNAVAILABLE, "engine_unavailable", {}),
+    OrpheusError: ErrorSpec(500, SERVER_ERROR, "internal_error", {}),
 }
 
 _HTTP_CODES = {
@@ -142,7 +142,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def answer_for(error: OrpheusError) -> Answer:
+def spec_for(error: OrpheusError) -> ErrorSpec:
     """The table's entry for the nearest class of `error`."""
     for kind in type(error).__mro__:
         if kind in _TABLE:
@@ -152,11 +152,11 @@ def answer_for(error: OrpheusError) -> Answer:
 
 def error_body(error: OrpheusError) -> ErrorBody:
     """What the caller is told; the same in an answer and in an event of a stream."""
-    answer = answer_for(error)
-    param, code = None, answer.code
+    spec = spec_for(error)
+    param, code = None, spec.code
     if isinstance(error, RequestError):
         param, code = error.param, error.code
-    return ErrorBody(message=str(error), type=answer.type, param=param, code=code)
+    return ErrorBody(message=str(error), type=spec.type, param=param, code=code)
 
 
 async def _on_orpheus_error(request: Request, error: Exception) -> JSONResponse:
@@ -166,12 +166,12 @@ async def _on_orpheus_error(request: Request, error: Exception) -> JSONResponse:
 
 def orpheus_error_response(error: OrpheusError) -> JSONResponse:
     """What the table says of this exception."""
-    answer, body = answer_for(error), error_body(error)
-    headers = dict(answer.headers)
+    spec, body = spec_for(error), error_body(error)
+    headers = dict(spec.headers)
     if isinstance(error, EngineUnavailable | RateLimited):
         headers["retry-after"] = str(error.retry_after_sec)
     return error_response(
-        answer.status,
+        spec.status,
         body.message,
         type_=body.type,
         param=body.param,
@@ -184,10 +184,10 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     assert isinstance(error, RequestValidationError)
     first: dict[str, Any] = error.errors()[0]
     if first["loc"][0] == "body" and not _is_json(request):
-        given = request.headers.get("content-type", "none")[:60]
+        content_type = request.headers.get("content-type", "none")[:60]
         return error_response(
             415,
-            f"The content type must be application/json, not {given!r}.",
+            f"The content type must be application/json, not {content_type!r}.",
             code="unsupported_media_type",
         )
     path = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]

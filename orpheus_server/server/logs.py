@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-class NoAddresses(logging.Filter):
+class HideUrls(logging.Filter):
     """Keeps addresses that callers ask for out of uvicorn's lines: a query can hold anything, a
     key that was put there by mistake too. Sessions have lines of our own.
     """
@@ -48,8 +48,8 @@ def configure_logging(settings: Settings, *, warnings: Sequence[str] = ()) -> No
     # On each that writes lines: filters do not count for the loggers below.
     for name in ("uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
-        if not any(isinstance(each, NoAddresses) for each in logger.filters):
-            logger.addFilter(NoAddresses())
+        if not any(isinstance(each, HideUrls) for each in logger.filters):
+            logger.addFilter(HideUrls())
     for name in ("orpheus_server", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

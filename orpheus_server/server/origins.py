@@ -36,8 +36,8 @@ def normal_origin(origin: str) -> str | None:
     scheme, _, authority = origin.lower().partition("://")
     if scheme not in _DEFAULT_PORTS:
         return None
-    place = _normal_authority(authority, scheme)
-    return None if place is None else f"{scheme}://{place}"
+    normal = _normal_authority(authority, scheme)
+    return None if normal is None else f"{scheme}://{normal}"
 
 
 def is_same_origin(origin: str, host: str, *, is_secure: bool) -> bool:

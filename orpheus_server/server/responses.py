@@ -19,7 +19,7 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 _SLICE_BYTES = 1 << 16
 
 
-class WholeResponse(Response):
+class BufferedResponse(Response):
     """Sends a file in slices, each when the one before it has left, and tells when it is gone."""
 
     def __init__(
@@ -59,7 +59,7 @@ class WholeResponse(Response):
         return "done"
 
 
-class LiveResponse(Response):
+class StreamedResponse(Response):
     """Sends the first bytes and then the rest, whose closing ends the work behind it.
 
     A failure cuts the connection: a body that ends as if it were whole would be taken for whole.

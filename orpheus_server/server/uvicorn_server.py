@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _LOOK_SEC = 0.05
 
 
-class DrainingServer(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
     """On the first signal nothing new begins; on a second one, or after `drain_sec`, it is cut off.
 
     The port answers meanwhile, so that callers are told to go elsewhere. `begin_drain` is called
@@ -57,7 +57,7 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run_until_stopped(server: DrainingServer, sockets: list[socket.socket]) -> None:
+def run_until_stopped(server: GracefulServer, sockets: list[socket.socket]) -> None:
     """Serves until it is told to stop; SIGTERM is then an end like any other.
 
     uvicorn raises the signals that it took once more when it has ended: without a handler SIGTERM

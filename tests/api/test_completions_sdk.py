@@ -23,7 +23,7 @@ from openai import (
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import SecretStr
 
-from orpheus_server.errors import ChatModelAway, ChatModelFailed, EngineDead
+from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, EngineDead
 from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage
 from orpheus_server.settings import Settings
@@ -180,7 +180,7 @@ def test_what_the_caller_does_wrong(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("error", [ChatModelFailed("it broke"), ChatModelAway("it is away")])
+@pytest.mark.parametrize("error", [ChatModelFailed("it broke"), ChatModelUnavailable("it is away")])
 def test_what_the_server_does_wrong(
     served: ServedFakes, sdk: OpenAI, error: Exception, stream: bool
 ) -> None:

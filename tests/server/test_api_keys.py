@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orpheus_server.errors import StartError
-from orpheus_server.server.api_keys import KeyRing, parse_api_keys
+from orpheus_server.server.api_keys import ApiKeys, parse_api_keys
 
 
-def names(ring: KeyRing) -> list[str]:
+def names(ring: ApiKeys) -> list[str]:
     return [name for name, _ in ring.entries]
 
 
@@ -60,7 +60,7 @@ class TestParse:
     def test_a_ring_holds_no_key(self) -> None:
         ring = parse_api_keys("anna:SECRET-1")
         assert ring.entries == (("anna", hashlib.sha256(b"SECRET-1").digest()),)
-        assert repr(ring) == "KeyRing()"
+        assert repr(ring) == "ApiKeys()"
 
 
 class TestNameOf:

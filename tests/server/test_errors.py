@@ -11,41 +11,41 @@ from starlette.testclient import TestClient
 from orpheus_server import errors
 from orpheus_server.errors import OrpheusError, Overloaded, RequestError
 from orpheus_server.server.errors import (
-    Answer,
-    answer_for,
+    ErrorSpec,
     error_body,
     error_response,
     install_error_handlers,
     internal_error,
+    spec_for,
 )
 
 NO_RETRY = {"x-should-retry": "false"}
 UNAVAILABLE = "service_unavailable_error"
 CLOSE = {"connection": "close"}
 TABLE = {
-    "OrpheusError": Answer(500, "server_error", "internal_error", {}),
-    "StartError": Answer(500, "server_error", "internal_error", {}),
-    "RequestError": Answer(400, "invalid_request_error", "invalid_value", {}),
-    "UnknownModel": Answer(404, "invalid_request_error", "model_not_found", {}),
-    "AccessDenied": Answer(403, "permission_error", "access_denied", CLOSE),
-    "KeyRefused": Answer(
+    "OrpheusError": ErrorSpec(500, "server_error", "internal_error", {}),
+    "StartError": ErrorSpec(500, "server_error", "internal_error", {}),
+    "RequestError": ErrorSpec(400, "invalid_request_error", "invalid_value", {}),
+    "UnknownModel": ErrorSpec(404, "invalid_request_error", "model_not_found", {}),
+    "AccessDenied": ErrorSpec(403, "permission_error", "access_denied", CLOSE),
+    "InvalidApiKey": ErrorSpec(
         401, "invalid_request_error", "invalid_api_key", {"www-authenticate": "Bearer", **CLOSE}
     ),
-    "HostRefused": Answer(403, "permission_error", "host_not_allowed", CLOSE),
-    "OriginRefused": Answer(403, "permission_error", "origin_not_allowed", CLOSE),
-    "RateLimited": Answer(429, "rate_limit_error", "rate_limit_exceeded", {}),
-    "RequestTimedOut": Answer(504, "server_error", "timeout", NO_RETRY),
-    "GenerationFailed": Answer(500, "server_error", "generation_failed", {}),
-    "ChunkFailed": Answer(500, "server_error", "generation_failed", NO_RETRY),
-    "EngineUnavailable": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
-    "EngineNotReady": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
-    "EngineDead": Answer(503, UNAVAILABLE, "engine_unavailable", {}),
-    "Overloaded": Answer(503, UNAVAILABLE, "server_is_overloaded", {}),
-    "ShuttingDown": Answer(503, UNAVAILABLE, "shutting_down", CLOSE),
-    "ChatModelAway": Answer(503, UNAVAILABLE, "llm_unavailable", {}),
-    "ChatModelFailed": Answer(502, "server_error", "llm_failed", {}),
-    "ChatModelTimedOut": Answer(504, "server_error", "timeout", NO_RETRY),
-    "ChatNotConfigured": Answer(503, UNAVAILABLE, "llm_not_configured", NO_RETRY),
+    "HostNotAllowed": ErrorSpec(403, "permission_error", "host_not_allowed", CLOSE),
+    "OriginNotAllowed": ErrorSpec(403, "permission_error", "origin_not_allowed", CLOSE),
+    "RateLimited": ErrorSpec(429, "rate_limit_error", "rate_limit_exceeded", {}),
+    "RequestTimedOut": ErrorSpec(504, "server_error", "timeout", NO_RETRY),
+    "GenerationFailed": ErrorSpec(500, "server_error", "generation_failed", {}),
+    "ChunkFailed": ErrorSpec(500, "server_error", "generation_failed", NO_RETRY),
+    "EngineUnavailable": ErrorSpec(503, UNAVAILABLE, "engine_unavailable", {}),
+    "EngineNotReady": ErrorSpec(503, UNAVAILABLE, "engine_unavailable", {}),
+    "EngineDead": ErrorSpec(503, UNAVAILABLE, "engine_unavailable", {}),
+    "Overloaded": ErrorSpec(503, UNAVAILABLE, "server_is_overloaded", {}),
+    "ShuttingDown": ErrorSpec(503, UNAVAILABLE, "shutting_down", CLOSE),
+    "ChatModelUnavailable": ErrorSpec(503, UNAVAILABLE, "llm_unavailable", {}),
+    "ChatModelFailed": ErrorSpec(502, "server_error", "llm_failed", {}),
+    "ChatModelTimedOut": ErrorSpec(504, "server_error", "timeout", NO_RETRY),
+    "ChatNotConfigured": ErrorSpec(503, UNAVAILABLE, "llm_not_configured", NO_RETRY),
 }
 RETRY_AFTER = {
     "RateLimited": "5",
@@ -54,7 +54,7 @@ RETRY_AFTER = {
     "EngineDead": "30",
     "Overloaded": "7",
     "ShuttingDown": "10",
-    "ChatModelAway": "10",
+    "ChatModelUnavailable": "10",
 }
 
 
@@ -116,7 +116,7 @@ def test_every_class_is_in_this_table() -> None:
 def test_answer(client: TestClient, name: str) -> None:
     """The SDK repeats a 5xx twice unless told not to: two generations for nothing."""
     expected = TABLE[name]
-    assert answer_for(make(name)) == expected
+    assert spec_for(make(name)) == expected
     response = client.get(f"/raise/{name}")
     assert response.status_code == expected.status
     is_request = isinstance(make(name), RequestError)
@@ -139,7 +139,7 @@ def test_a_new_class_answers_as_its_base() -> None:
     class Later(errors.EngineDead):
         """A kind of failure that nobody thought of here."""
 
-    assert answer_for(Later()) == TABLE["EngineDead"]
+    assert spec_for(Later()) == TABLE["EngineDead"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from orpheus_server.server.logs import JsonFormatter, NoAddresses, configure_logging
+from orpheus_server.server.logs import HideUrls, JsonFormatter, configure_logging
 from orpheus_server.settings import Settings, load_settings
 
 
@@ -67,13 +67,13 @@ def test_what_a_caller_asks_for_is_not_logged() -> None:
         ("1.2.3.4:5", secret),
         None,
     )
-    assert not NoAddresses().filter(session)
+    assert not HideUrls().filter(session)
     request = logging.LogRecord(
         *("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d'),
         ("1.2.3.4:5", "GET", secret, "1.1", 200),
         None,
     )
-    assert NoAddresses().filter(request)
+    assert HideUrls().filter(request)
     assert request.getMessage() == '1.2.3.4:5 - "GET /v1/audio/stream HTTP/1.1" 200'
 
 
@@ -82,4 +82,4 @@ def test_the_lines_of_uvicorn_are_filtered_once() -> None:
         configure_logging(Settings())
     for name in ("uvicorn.error", "uvicorn.access"):
         kinds = [type(each) for each in logging.getLogger(name).filters]
-        assert kinds.count(NoAddresses) == 1
+        assert kinds.count(HideUrls) == 1

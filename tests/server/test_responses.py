@@ -9,7 +9,12 @@ from starlette.responses import Response
 from starlette.types import Message, Scope
 
 from orpheus_server.errors import EngineDead
-from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
+from orpheus_server.server.responses import (
+    BufferedResponse,
+    Outcome,
+    StreamedResponse,
+    until_disconnect,
+)
 from tests.support.app import wait_for
 
 pytestmark = pytest.mark.anyio
@@ -131,7 +136,7 @@ class Exchange:
     reads: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        self.response = LiveResponse(
+        self.response = StreamedResponse(
             b"first",
             self.source.run(),
             media_type="audio/pcm",
@@ -265,7 +270,7 @@ async def send_whole(size: int, *, leaves: bool = False) -> tuple[list[Message],
     sent: list[Message] = []
     outcomes: list[Outcome] = []
     messages: asyncio.Queue[Message] = asyncio.Queue()
-    response = WholeResponse(
+    response = BufferedResponse(
         bytes(size), media_type="audio/wav", headers={"x-own": "1"}, on_end=outcomes.append
     )
 
@@ -304,11 +309,11 @@ async def test_a_caller_who_is_cut_off_has_not_got_all_of_it(is_whole: bool) -> 
     source.gate.set()
     response: Response
     if is_whole:
-        response = WholeResponse(
+        response = BufferedResponse(
             bytes(4_000_000), media_type="audio/wav", headers={}, on_end=outcomes.append
         )
     else:
-        response = LiveResponse(
+        response = StreamedResponse(
             b"first", source.run(), media_type="text/plain", headers={}, on_end=outcomes.append
         )
 

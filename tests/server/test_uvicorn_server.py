@@ -14,7 +14,7 @@ import pytest
 
 from orpheus_server.fakes import Script
 from orpheus_server.server.uvicorn_config import server_config
-from orpheus_server.server.uvicorn_server import DrainingServer, run_until_stopped
+from orpheus_server.server.uvicorn_server import GracefulServer, run_until_stopped
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, held_script, speech_ids
 from tests.support.served import UvicornThread, wait_until
@@ -27,7 +27,7 @@ class Draining(UvicornThread):
     def __init__(self, drain_sec: float = WAIT_LIMIT_SEC) -> None:
         self.fakes = FakeServer(settings=Settings(tts_drain_sec=drain_sec))
         config = server_config(self.fakes.build_app(), self.fakes.settings, port=0)
-        self.server = DrainingServer(
+        self.server = GracefulServer(
             config, begin_drain=lambda: self.fakes.runtime.begin_drain(), drain_sec=drain_sec
         )
         super().__init__(self.server)
@@ -149,7 +149,7 @@ def test_sigterm_is_an_end_like_any_other(monkeypatch: pytest.MonkeyPatch) -> No
     """uvicorn raises it once more, and a supervisor read a failure from the status 143."""
     fakes = FakeServer()
     config = server_config(fakes.build_app(), fakes.settings, port=0)
-    server = DrainingServer(config, begin_drain=lambda: None, drain_sec=0.1)
+    server = GracefulServer(config, begin_drain=lambda: None, drain_sec=0.1)
     before = signal.getsignal(signal.SIGTERM)
 
     def run(sockets: list[socket.socket] | None = None) -> None:
@@ -164,7 +164,7 @@ def test_sigterm_is_an_end_like_any_other(monkeypatch: pytest.MonkeyPatch) -> No
 def test_ctrl_c_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes = FakeServer()
     config = server_config(fakes.build_app(), fakes.settings, port=0)
-    server = DrainingServer(config, begin_drain=lambda: None, drain_sec=0.1)
+    server = GracefulServer(config, begin_drain=lambda: None, drain_sec=0.1)
 
     def run(sockets: list[socket.socket] | None = None) -> None:
         raise KeyboardInterrupt

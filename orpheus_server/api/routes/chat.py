@@ -11,7 +11,12 @@ from orpheus_server.api.requests.speech import param_named
 from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.audio.encoders import FORMATS
-from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
+from orpheus_server.server.responses import (
+    BufferedResponse,
+    Outcome,
+    StreamedResponse,
+    until_disconnect,
+)
 
 router = APIRouter(tags=["chat"])
 
@@ -52,7 +57,7 @@ async def chat(
         if data is None:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
         headers = answer.headers()
-        return WholeResponse(
+        return BufferedResponse(
             data, media_type=media_type, headers=headers, on_end=_is_told_by_the_talk
         )
     parts = answer.text() if body.stream_text else answer.sound()
@@ -62,7 +67,7 @@ async def chat(
     if first is None:
         await parts.aclose()
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    return LiveResponse(
+    return StreamedResponse(
         first,
         parts,
         media_type=media_type,

@@ -11,7 +11,12 @@ from orpheus_server.api.requests.completion import read_request
 from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.api.schemas.completion_request import CompletionRequest
 from orpheus_server.api.schemas.completion_response import Completion
-from orpheus_server.server.responses import LiveResponse, Outcome, WholeResponse, until_disconnect
+from orpheus_server.server.responses import (
+    BufferedResponse,
+    Outcome,
+    StreamedResponse,
+    until_disconnect,
+)
 
 router = APIRouter(tags=["chat"])
 
@@ -73,8 +78,10 @@ async def create_chat_completion(
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     headers = answer.headers()
     if not asked.is_streamed:
-        return WholeResponse(data, media_type="application/json", headers=headers, on_end=end)
-    return LiveResponse(data, events, media_type="text/event-stream", headers=headers, on_end=end)
+        return BufferedResponse(data, media_type="application/json", headers=headers, on_end=end)
+    return StreamedResponse(
+        data, events, media_type="text/event-stream", headers=headers, on_end=end
+    )
 
 
 async def _next(events: AsyncGenerator[bytes, None]) -> bytes:

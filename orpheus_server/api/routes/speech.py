@@ -17,7 +17,7 @@ from orpheus_server.api.requests.speech import (
 from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.api.schemas.speech import SpeechRequest
 from orpheus_server.audio.encoders import FORMATS
-from orpheus_server.server.responses import LiveResponse, WholeResponse, until_disconnect
+from orpheus_server.server.responses import BufferedResponse, StreamedResponse, until_disconnect
 from orpheus_server.synthesis.fair_queue import Lane
 
 router = APIRouter(tags=["speech"])
@@ -69,7 +69,7 @@ async def create_speech(
         if data is None:
             answer.end("caller left")
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
-        return WholeResponse(
+        return BufferedResponse(
             data,
             media_type=FORMATS[job.response_format].media_type,
             headers=_ignored_fields(body) | answer.headers(plan),
@@ -82,7 +82,7 @@ async def create_speech(
     if first is None:
         answer.end("caller left")
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    return LiveResponse(
+    return StreamedResponse(
         first,
         pieces,
         media_type="text/event-stream" if is_sse else FORMATS[job.response_format].media_type,

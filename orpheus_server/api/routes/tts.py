@@ -9,7 +9,7 @@ from orpheus_server.api.requests.speech import ignored_fields, param_named
 from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.api.routes.speech import create_speech
 from orpheus_server.api.schemas.speech import PromptRequest, SpeechRequest
-from orpheus_server.errors import OriginRefused
+from orpheus_server.errors import OriginNotAllowed
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.origins import normal_origin, parse_origins
 
@@ -51,7 +51,7 @@ async def speak_prompt_of_query(
 
 
 def check_page(request: Request, runtime: Runtime) -> None:
-    """Raises `OriginRefused` for a page that was not allowed.
+    """Raises `OriginNotAllowed` for a page that was not allowed.
 
     Any page can have a browser fetch an address, as a picture say, without asking anybody first;
     browsers tell where it comes from (https://www.w3.org/TR/fetch-metadata/). Without TLS they tell
@@ -63,7 +63,7 @@ def check_page(request: Request, runtime: Runtime) -> None:
     listed = runtime.settings.cors_origins
     origin = normal_origin(request.headers.get("origin", ""))
     if listed is None or origin is None or origin not in parse_origins(listed):
-        raise OriginRefused(
+        raise OriginNotAllowed(
             "This page may not use this server: its origin is not one of CORS_ORIGINS."
         )
 

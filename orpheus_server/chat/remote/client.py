@@ -11,7 +11,7 @@ import openai
 from orpheus_server import __version__
 from orpheus_server.chat.remote.answer_stream import DONE, MAX_EVENT_BYTES, EventLines, refusal_in
 from orpheus_server.chat.remote.failures import Refusal, error_for
-from orpheus_server.errors import ChatModelAway, ChatModelFailed, OrpheusError, StartError
+from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, OrpheusError, StartError
 
 _NO_KEY = "none"
 
@@ -166,7 +166,7 @@ def translate(error: Exception) -> OrpheusError:
     if isinstance(error, openai.APIStatusError):
         return error_for(refusal_of(error))
     if isinstance(error, openai.APIConnectionError):
-        return ChatModelAway("The language model's server does not answer.")
+        return ChatModelUnavailable("The language model's server does not answer.")
     if isinstance(error, _TRANSPORT_ERRORS):
         return ChatModelFailed("The language model broke off in the middle of its answer.")
     return ChatModelFailed("The language model's server could not be asked.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from orpheus_server.errors import ChatModelAway, ChatModelFailed, OrpheusError, RequestError
+from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, OrpheusError, RequestError
 
 # Full, being loaded, or a proxy that does not find it: worth another try.
 _AWAY = {429, 502, 503, 504}
@@ -71,7 +71,7 @@ def error_for(refusal: Refusal, *, now: datetime | None = None) -> OrpheusError:
         named = f": {refusal.named}" if refusal.named else ""
         return ChatModelFailed(f"The language model broke off with an error{named}.")
     if refusal.status in _AWAY:
-        return ChatModelAway(
+        return ChatModelUnavailable(
             f"The language model's server is full or away: {refusal.named}.",
             retry_after_sec=retry_after_sec(refusal.retry_after, now or datetime.now(UTC)),
         )

@@ -17,8 +17,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orpheus_server.errors import AccessDenied, HostRefused, KeyRefused, OriginRefused
-from orpheus_server.server.api_keys import KeyRing
+from orpheus_server.errors import AccessDenied, HostNotAllowed, InvalidApiKey, OriginNotAllowed
+from orpheus_server.server.api_keys import ApiKeys
 from orpheus_server.server.errors import orpheus_error_response
 from orpheus_server.server.origins import is_local_host, is_same_origin, normal_origin
 
@@ -39,7 +39,7 @@ _PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
 _SEND = "send 'Authorization: Bearer ' and one of its keys"
 
 
-class Access:
+class AccessMiddleware:
     """With keys: who has one. Without: this machine only, or everybody if `is_open`.
 
     The name of the caller is left in the scope for `caller_of`.
@@ -49,7 +49,7 @@ class Access:
         self,
         app: ASGIApp,
         *,
-        keys: KeyRing | None,
+        keys: ApiKeys | None,
         is_open: bool,
         origins: Collection[str],
     ) -> None:
@@ -69,8 +69,8 @@ class Access:
         except AccessDenied as error:
             # Answered without reading: the connection closes and a body is never received.
             response = orpheus_error_response(error)
-            answer = deny_handshake if is_socket else _answer
-            await answer(response, scope, receive, send)
+            respond = deny_handshake if is_socket else _respond
+            await respond(response, scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
@@ -99,7 +99,7 @@ class Access:
             is_listed = normal_origin(origin) in self._origins
             is_own = len(hosts) == 1 and is_same_origin(origin, hosts[0], is_secure=is_secure)
             if not (is_listed or is_own):
-                raise OriginRefused(
+                raise OriginNotAllowed(
                     "This page may not use this server: its origin is not one of CORS_ORIGINS."
                 )
 
@@ -117,7 +117,7 @@ async def deny_handshake(response: Response, scope: Scope, receive: Receive, sen
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
 
-async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+async def _respond(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
@@ -149,39 +149,39 @@ def _peer_of(scope: Scope) -> str:
 
 def _check_local(peer: str, headers: Headers) -> None:
     if peer == _UNKNOWN or (peer != _LOCAL and not ipaddress.ip_address(peer).is_loopback):
-        raise KeyRefused(
+        raise InvalidApiKey(
             "This server has no keys and serves its own machine only. Set API_KEYS to give keys "
             "to callers, or ALLOW_UNAUTHENTICATED=true to serve everybody."
         )
     if any(name in headers for name in _PROXY_HEADERS):
         # Whoever it is for, it came through a proxy, and the address may be what its caller wrote.
-        raise KeyRefused(
+        raise InvalidApiKey(
             "This server has no keys and serves its own machine only, not what comes through a "
             "proxy. Set API_KEYS, or ALLOW_UNAUTHENTICATED=true to serve everybody."
         )
     # A page from anywhere can have its own name point at 127.0.0.1; its browser then sends that
     # name. One who sends no name is no browser.
     if not all(map(is_local_host, headers.getlist("host"))):
-        raise HostRefused(
+        raise HostNotAllowed(
             "Without API_KEYS this server answers to localhost and to IP addresses only, not to "
             "other names."
         )
 
 
-def _holder(keys: KeyRing, token: str | None) -> str:
+def _holder(keys: ApiKeys, token: str | None) -> str:
     if token is None:
-        raise KeyRefused(f"This server needs a key: {_SEND}.")
+        raise InvalidApiKey(f"This server needs a key: {_SEND}.")
     name = keys.name_of(token)
     if name is None:
-        raise KeyRefused(f"That is not a key of this server: {_SEND}.")
+        raise InvalidApiKey(f"That is not a key of this server: {_SEND}.")
     return name
 
 
 def _token_of(scope: Scope, headers: Headers, *, is_socket: bool) -> str | None:
     """What was shown, None if it is not exactly one thing."""
-    given = headers.getlist("authorization")
-    if given or not is_socket:
-        found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    values = headers.getlist("authorization")
+    if values or not is_socket:
+        found = _BEARER.fullmatch(values[0]) if len(values) == 1 else None
         return found[1] if found else None
     tokens = [token for each in scope.get("subprotocols", ()) if (token := _offered(each))]
     return tokens[0] if len(tokens) == 1 else None

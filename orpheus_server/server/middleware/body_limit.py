@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orpheus_server.server.errors import error_response
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """Refuses bodies over a limit, declared or counted, late ones, and those in an encoding."""
 
     def __init__(

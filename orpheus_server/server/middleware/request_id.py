@@ -23,7 +23,7 @@ def new_request_id() -> str:
 _STARTS = {"http.response.start", "websocket.http.response.start"}
 
 
-class RequestScope:
+class RequestIdMiddleware:
     """Gives each request an id (`x-request-id`), and an answer if nothing else does.
 
     A WebSocket's handshake is one too, of which only a refusal is an answer. `count` is told the

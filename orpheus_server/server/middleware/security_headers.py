@@ -19,7 +19,7 @@ PAGE_POLICY = "; ".join(
 _STARTS = {"http.response.start", "websocket.http.response.start"}
 
 
-class SecurityHeaders:
+class SecurityHeadersMiddleware:
     """Adds them to every answer, a refused handshake's included; an answer's own ones stay.
 
     `is_shared`: pages of other origins may read answers, if CORS lets them.

@@ -9,12 +9,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from orpheus_server.server.protocols.limits import WriteStall, limits_of
-from orpheus_server.server.protocols.raw_response import refusal
-from orpheus_server.server.protocols.transport import PeerTransport
+from orpheus_server.server.protocols.limits import WriteTimeout, limits_of
+from orpheus_server.server.protocols.raw_response import raw_error_response
+from orpheus_server.server.protocols.transport import LingeringTransport
 
 
-class HeadLimit(h11.Connection):
+class HeaderSizeLimit(h11.Connection):
     """A server's side that takes no head above a size.
 
     h11 looks at the size of what it cannot read yet: a head that comes in one piece may be larger.
@@ -38,7 +38,8 @@ class HttpProtocol(H11Protocol):
     """Bounds the time in which a head must come, and the time in which nothing is taken.
 
     The bounds are those that the app's lifespan yields. A body that does not come is the
-    application's to answer (`BodyLimit`); the rest of one that it does not want is bounded here.
+    application's to answer (`BodyLimitMiddleware`); the rest of one that it does not want is
+    bounded here.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class HttpProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = HeadLimit(config.h11_max_incomplete_event_size or _H11_MAX_HEAD_BYTES)
+        self.conn = HeaderSizeLimit(config.h11_max_incomplete_event_size or _H11_MAX_HEAD_BYTES)
         self._limits = limits_of(app_state)
         self._arrival_timer: asyncio.TimerHandle | None = None
         self._is_refused = False
@@ -58,13 +59,13 @@ class HttpProtocol(H11Protocol):
         self, transport: asyncio.Transport
     ) -> None:
         """The time for the first head begins."""
-        self._peer = PeerTransport(
+        self._peer = LingeringTransport(
             transport,
             self,
             has_input_left=self._has_input_left,
             linger_sec=self._limits.receive_timeout_sec,
         )
-        self._stall = WriteStall(self._peer, stall_sec=self._limits.client_stall_sec)
+        self._stall = WriteTimeout(self._peer, stall_sec=self._limits.client_stall_sec)
         super().connection_made(cast(asyncio.Transport, self._peer))
         self._watch_arrival()
 
@@ -112,8 +113,10 @@ class HttpProtocol(H11Protocol):
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             is_head = cycle is not None and cycle.scope["method"] == "HEAD"
             headers = self.server_state.default_headers
-            answer = refusal(status, message, code=code, headers=headers, has_body=not is_head)
-            self._peer.write(answer)
+            data = raw_error_response(
+                status, message, code=code, headers=headers, has_body=not is_head
+            )
+            self._peer.write(data)
         self._peer.close()
         if cycle is not None:
             # The connection lingers; whoever waits for the rest of the body must not.

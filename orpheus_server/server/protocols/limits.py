@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orpheus_server.server.protocols.transport import PeerTransport
+from orpheus_server.server.protocols.transport import LingeringTransport
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def limits_of(app_state: Mapping[str, Any]) -> ConnectionLimits:
     return limits if isinstance(limits, ConnectionLimits) else ConnectionLimits()
 
 
-class WriteStall:
+class WriteTimeout:
     """Aborts a transport that has bytes to send and of which not one was taken for `stall_sec`.
 
     Looks all the time, not only while the protocol is told to pause: a connection that closes with
@@ -40,7 +40,7 @@ class WriteStall:
     full nothing moves above it. Bytes that the system holds alone hold up nothing here.
     """
 
-    def __init__(self, transport: PeerTransport, *, stall_sec: float) -> None:
+    def __init__(self, transport: LingeringTransport, *, stall_sec: float) -> None:
         self._transport = transport
         self._stall_sec = stall_sec
         self._loop = asyncio.get_running_loop()

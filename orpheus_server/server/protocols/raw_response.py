@@ -7,7 +7,7 @@ from orpheus_server.server.errors import error_response
 from orpheus_server.server.middleware.request_id import new_request_id
 
 
-def refusal(
+def raw_error_response(
     status: int,
     message: str,
     *,

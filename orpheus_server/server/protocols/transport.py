@@ -11,7 +11,7 @@ MAX_LEFTOVER_BYTES = 64 << 20
 """Of what a peer still sends when it was answered early; twenty of the largest bodies."""
 
 
-class PeerTransport:
+class LingeringTransport:
     """Stands for `inner` towards a protocol: counts what is written, and lingers when it closes.
 
     A socket that is closed with unread input is reset, and the reset takes with it the answer that
@@ -49,10 +49,10 @@ class PeerTransport:
     def _num_queued_bytes(self) -> int:
         try:
             number = self.inner.get_extra_info("socket").fileno()
-            answer = fcntl.ioctl(number, termios.TIOCOUTQ, bytes(struct.calcsize("i")))
+            packed = fcntl.ioctl(number, termios.TIOCOUTQ, bytes(struct.calcsize("i")))
         except (AttributeError, OSError, ValueError):
             return 0
-        num_bytes: int = struct.unpack("i", answer)[0]
+        num_bytes: int = struct.unpack("i", packed)[0]
         return num_bytes
 
     def write(self, data: bytes) -> None:
@@ -73,13 +73,13 @@ class PeerTransport:
             self.inner.close()
             return
         self._is_lingering = True
-        self.inner.set_protocol(Leftovers(self.inner, self._owner, self._linger_sec))
+        self.inner.set_protocol(DiscardProtocol(self.inner, self._owner, self._linger_sec))
         if not self.inner.is_reading():
             self.inner.resume_reading()
         self.inner.write_eof()
 
 
-class Leftovers(asyncio.Protocol):
+class DiscardProtocol(asyncio.Protocol):
     """Throws away what still comes on a connection whose `owner` has nothing more to say."""
 
     def __init__(

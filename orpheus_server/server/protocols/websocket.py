@@ -10,9 +10,9 @@ from websockets.exceptions import SecurityError
 from websockets.frames import Frame
 from websockets.http11 import Request
 
-from orpheus_server.server.protocols.limits import WriteStall, limits_of
-from orpheus_server.server.protocols.raw_response import refusal
-from orpheus_server.server.protocols.transport import PeerTransport
+from orpheus_server.server.protocols.limits import WriteTimeout, limits_of
+from orpheus_server.server.protocols.raw_response import raw_error_response
+from orpheus_server.server.protocols.transport import LingeringTransport
 
 # RFC 6455, section 7.4.1
 _INVALID_DATA, _TOO_BIG = 1007, 1009
@@ -44,13 +44,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The handshake's head is complete, and follows."""
-        self._peer = PeerTransport(
+        self._peer = LingeringTransport(
             cast(asyncio.Transport, transport),
             self,
             has_input_left=lambda: self._is_refused,
             linger_sec=self._limits.receive_timeout_sec,
         )
-        self._stall = WriteStall(self._peer, stall_sec=self._limits.client_stall_sec)
+        self._stall = WriteTimeout(self._peer, stall_sec=self._limits.client_stall_sec)
         super().connection_made(cast(asyncio.Transport, self._peer))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,7 +70,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             status, code = 400, "invalid_request"
         message = f"This is no WebSocket handshake: {error}."
-        self._peer.write(refusal(status, message, code=code, headers=self.default_headers))
+        self._peer.write(
+            raw_error_response(status, message, code=code, headers=self.default_headers)
+        )
         self._peer.close()
 
     def handle_connect(self, event: Request) -> None:
@@ -83,7 +85,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
         message = "This is no WebSocket handshake of RFC 6455 (its version, key or subprotocols)."
         self._peer.write(
-            refusal(400, message, code="invalid_request", headers=self.default_headers)
+            raw_error_response(400, message, code="invalid_request", headers=self.default_headers)
         )
         self._peer.close()
 

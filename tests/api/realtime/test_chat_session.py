@@ -9,8 +9,8 @@ import pytest
 
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.errors import (
-    ChatModelAway,
     ChatModelFailed,
+    ChatModelUnavailable,
     EngineDead,
     GenerationFailed,
     RequestError,
@@ -402,7 +402,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("error", "code"),
         [
-            (ChatModelAway("nobody there"), "llm_unavailable"),
+            (ChatModelUnavailable("nobody there"), "llm_unavailable"),
             (EngineDead("the model is gone"), "engine_unavailable"),
         ],
     )

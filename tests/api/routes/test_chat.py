@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from orpheus_server.chat.echo import EchoModel
 from orpheus_server.chat.system_prompt import voice_prompt
-from orpheus_server.errors import ChatModelAway, ChatModelFailed, EngineDead, RequestError
+from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, EngineDead, RequestError
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage
 from orpheus_server.settings import Settings
@@ -361,7 +361,7 @@ class TestFailures:
         ("error", "status", "code"),
         [
             (ChatModelFailed("no"), 502, "llm_failed"),
-            (ChatModelAway("away"), 503, "llm_unavailable"),
+            (ChatModelUnavailable("away"), 503, "llm_unavailable"),
             (EngineDead("gone"), 503, "engine_unavailable"),
         ],
     )

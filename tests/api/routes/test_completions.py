@@ -13,8 +13,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from orpheus_server.chat.system_prompt import voice_prompt
 from orpheus_server.errors import (
-    ChatModelAway,
     ChatModelFailed,
+    ChatModelUnavailable,
     EngineDead,
     OrpheusError,
     RequestError,
@@ -337,7 +337,7 @@ class TestFailures:
         ("error", "status", "code", "headers"),
         [
             (ChatModelFailed("it broke"), 502, "llm_failed", {}),
-            (ChatModelAway("it is away"), 503, "llm_unavailable", {"retry-after": "10"}),
+            (ChatModelUnavailable("it is away"), 503, "llm_unavailable", {"retry-after": "10"}),
             (EngineDead("it died"), 503, "engine_unavailable", {"retry-after": "30"}),
             (
                 RequestError("too long", param="messages", code="context_length_exceeded"),

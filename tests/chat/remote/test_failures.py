@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orpheus_server.chat.remote.failures import Refusal, error_for, retry_after_sec
-from orpheus_server.errors import ChatModelAway, ChatModelFailed, RequestError
+from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, RequestError
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -83,13 +83,13 @@ def test_a_limit_that_is_too_large(refusal: Refusal, is_too_large: bool) -> None
 
 def test_what_callers_are_told() -> None:
     away = error_for(Refusal(429, "insufficient_quota", retry_after="20"))
-    assert isinstance(away, ChatModelAway)
+    assert isinstance(away, ChatModelUnavailable)
     assert away.retry_after_sec == 20
     assert str(away) == (
         "The language model's server is full or away: status 429, code insufficient_quota."
     )
     dated = error_for(Refusal(503, retry_after="Thu, 01 Jan 2026 12:00:20 GMT"), now=NOW)
-    assert isinstance(dated, ChatModelAway)
+    assert isinstance(dated, ChatModelUnavailable)
     assert dated.retry_after_sec == 20
     assert type(error_for(Refusal(500))) is ChatModelFailed
     assert type(error_for(Refusal(418))) is ChatModelFailed

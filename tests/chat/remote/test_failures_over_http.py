@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from orpheus_server.chat.remote.model import MAX_ANSWERS
-from orpheus_server.errors import ChatModelAway, ChatModelFailed, Overloaded, RequestError
+from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, Overloaded, RequestError
 from tests.chat.remote.remote_model import (
     KEY,
     PROMPT,
@@ -84,7 +84,7 @@ class TestRefusals:
     ) -> None:
         headers = {} if header is None else {"retry-after": header}
         error = await failure(refuses(status, headers=headers), stub)
-        assert isinstance(error, ChatModelAway)
+        assert isinstance(error, ChatModelUnavailable)
         assert str(error) == f"{AWAY}{status}."
         assert error.retry_after_sec == retry_after_sec
         assert len(stub.asked) == 1
@@ -116,7 +116,7 @@ class TestRefusals:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             async with open_model(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as model:
-                with pytest.raises(ChatModelAway) as caught:
+                with pytest.raises(ChatModelUnavailable) as caught:
                     await take(model)
         assert str(caught.value) == "The language model's server does not answer."
         assert caught.value.retry_after_sec == 10
@@ -130,7 +130,7 @@ class TestRefusals:
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
         async with open_model("http://nowhere.example/v1") as model:
-            with pytest.raises(ChatModelAway, match="does not answer"):
+            with pytest.raises(ChatModelUnavailable, match="does not answer"):
                 await take(model)
 
     async def test_a_connection_that_does_not_come_about(self) -> None:
@@ -143,7 +143,7 @@ class TestRefusals:
                 other.connect_ex(full.getsockname())
             url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
             async with open_model(url, connect_timeout_sec=SHORT_SEC) as model:
-                with pytest.raises(ChatModelAway, match="does not answer"):
+                with pytest.raises(ChatModelUnavailable, match="does not answer"):
                     await take(model)
 
     async def test_too_many_at_once(self, stub: StubLlm) -> None:
@@ -244,7 +244,7 @@ class TestBrokenOff:
     async def test_a_server_that_drops_every_connection(self, stub: StubLlm) -> None:
         stub.plays.append(cuts())
         error = await failure(cuts(), stub)
-        assert isinstance(error, ChatModelAway)
+        assert isinstance(error, ChatModelUnavailable)
         assert len(stub.asked) == 2
 
     async def test_nothing_foreign_gets_out(self, stub: StubLlm) -> None:

@@ -11,9 +11,9 @@ from orpheus_server.chat.reply import open_reply
 from orpheus_server.chat.selection import choose_chat
 from orpheus_server.engine.group import EngineGroup
 from orpheus_server.errors import (
-    ChatModelAway,
     ChatModelFailed,
     ChatModelTimedOut,
+    ChatModelUnavailable,
     OrpheusError,
     RequestError,
     StartError,
@@ -467,7 +467,7 @@ class TestReply:
     async def test_refused(self, stub: StubLlm) -> None:
         async with replying(stub, refuses(429, headers={"retry-after": "3"})) as (texts, ended):
             error = ended()
-            assert isinstance(error, ChatModelAway)
+            assert isinstance(error, ChatModelUnavailable)
             assert (texts, error.retry_after_sec) == ([], 3)
 
     async def test_a_stop_string_ends_the_model_too(self, stub: StubLlm) -> None:

@@ -25,7 +25,7 @@ from orpheus_server.chat.echo import EchoModel
 from orpheus_server.errors import StartError
 from orpheus_server.server.api_keys import parse_api_keys
 from orpheus_server.server.logs import configure_logging
-from orpheus_server.server.middleware.access import FREE_PATHS, Access, caller_of
+from orpheus_server.server.middleware.access import FREE_PATHS, AccessMiddleware, caller_of
 from orpheus_server.settings import Settings
 from tests.support.app import ANY_BODY, WAIT_LIMIT_SEC, FakeServer, call_by_hand
 from tests.support.served import ServedFakes
@@ -555,7 +555,7 @@ async def test_the_callers_name(
         names.append(caller_of(scope))
 
     ring = parse_api_keys(keys) if keys else None
-    access = Access(app, keys=ring, is_open=True, origins=())
+    access = AccessMiddleware(app, keys=ring, is_open=True, origins=())
     for path in ("/v1/models", STREAM):
         await call_by_hand(
             access,

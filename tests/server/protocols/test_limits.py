@@ -15,7 +15,7 @@ from orpheus_server.server.protocols.http import HttpProtocol
 from orpheus_server.server.protocols.limits import (
     LIMITS_STATE_KEY,
     ConnectionLimits,
-    WriteStall,
+    WriteTimeout,
     limits_of,
 )
 from orpheus_server.server.protocols.websocket import WebSocketProtocol
@@ -56,7 +56,7 @@ async def outlast(sec: float) -> None:
 async def open_watched() -> AsyncIterator[tuple[Peer, socket.socket]]:
     """`open_peer` under a short limit."""
     async with open_peer() as (peer, other):
-        stall = WriteStall(peer.transport, stall_sec=STALL_SEC)
+        stall = WriteTimeout(peer.transport, stall_sec=STALL_SEC)
         try:
             yield peer, other
         finally:

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from orpheus_server.server.protocols.raw_response import refusal
+from orpheus_server.server.protocols.raw_response import raw_error_response
 
 
 @pytest.mark.parametrize("has_body", [True, False])
 def test_every_byte(has_body: bool) -> None:
-    data = refusal(
+    data = raw_error_response(
         431, "Too large.", code="too_large", headers=[(b"server", b"x")], has_body=has_body
     )
     head, _, body = data.partition(b"\r\n\r\n")

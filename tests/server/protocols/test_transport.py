@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from orpheus_server.server.protocols.transport import MAX_LEFTOVER_BYTES, PeerTransport
+from orpheus_server.server.protocols.transport import MAX_LEFTOVER_BYTES, LingeringTransport
 from tests.support.app import WAIT_LIMIT_SEC, settle, wait_for
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ class Peer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self.transport = PeerTransport(
+        self.transport = LingeringTransport(
             transport,
             self,
             has_input_left=lambda: self._has_input_left,
