@@ -439,7 +439,7 @@ class TestLeaks:
         for _ in range(10):
             assert len(speak(client, "No!")) > 10_000
         assert server.engine.num_active == 0
-        assert threading.active_count() <= before + server.runtime.choice.max_workers + 4
+        assert threading.active_count() <= before + server.runtime.config.max_workers + 4
 
 
 def test_answer_is_a_file_that_players_read(client: OpenAI) -> None:

@@ -12,36 +12,36 @@ from orpheus_server.errors import StartError
 from orpheus_server.interfaces import ChatModelInfo
 from orpheus_server.settings import Settings
 
-Place = Literal["here", "remote", "echo"]
+Backend = Literal["local", "remote", "echo"]
 
 AUTO = "auto"
-HERE = "orpheus-server"
+LOCAL_PROVIDER = "orpheus-server"
 
 # What a header and the first line of a request may hold.
 _VISIBLE = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
-class ChatChoice:
+class ChatModelConfig:
     """`source` is a folder or hub id where it runs here, else the name that its server knows.
 
     `provider` is the host of that server.
     """
 
-    place: Place
+    backend: Backend
     source: str
-    provider: str = HERE
+    provider: str = LOCAL_PROVIDER
 
     @property
     def info(self) -> ChatModelInfo:
         """What is known before it is loaded."""
         # Where a folder lies is this machine's business.
-        is_folder = self.place == "here" and not is_hub_id(self.source)
+        is_folder = self.backend == "local" and not is_hub_id(self.source)
         name = Path(self.source).name if is_folder else self.source
         return known_chat_model(name, provider=self.provider)
 
 
-def choose_chat(settings: Settings, *, has_cuda: bool) -> ChatChoice | None:
+def resolve_chat_config(settings: Settings, *, has_cuda: bool) -> ChatModelConfig | None:
     """None where there is to be no chat. Raises `StartError` for settings that contradict."""
     name = settings.llm_model_name
     if settings.llm_base_url is not None:
@@ -51,14 +51,14 @@ def choose_chat(settings: Settings, *, has_cuda: bool) -> ChatChoice | None:
                 "knows its model by."
             )
         _check_key(settings)
-        return ChatChoice("remote", name, provider=_host_of(settings.llm_base_url))
+        return ChatModelConfig("remote", name, provider=_host_of(settings.llm_base_url))
     if name is None:
         return None
     if name == ECHO:
-        return ChatChoice("echo", name)
+        return ChatModelConfig("echo", name)
     if name != AUTO:
-        return ChatChoice("here", name)
-    return ChatChoice("here", DEFAULT_CHAT_MODEL) if has_cuda else None
+        return ChatModelConfig("local", name)
+    return ChatModelConfig("local", DEFAULT_CHAT_MODEL) if has_cuda else None
 
 
 def _host_of(url: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from orpheus_server.chat.echo import EchoModel
 from orpheus_server.chat.local.config import MIN_MODEL_LEN, read_chat_config
 from orpheus_server.chat.model_info import describe_model
-from orpheus_server.chat.selection import ChatChoice
+from orpheus_server.chat.selection import ChatModelConfig
 from orpheus_server.checkpoints.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.engine.group import EngineGroup
@@ -72,8 +72,8 @@ class _Loaded:
     build_engine: Callable[[], TokenEngine]
 
 
-async def open_local_chat(
-    choice: ChatChoice,
+async def _open_local_model(
+    config: ChatModelConfig,
     settings: Settings,
     stack: AsyncExitStack,
     *,
@@ -85,7 +85,7 @@ async def open_local_chat(
     from orpheus_server.chat.local.model import LocalChatModel
 
     started = time.monotonic()
-    loaded = await asyncio.to_thread(_load, choice, settings, is_cuda=is_cuda)
+    loaded = await asyncio.to_thread(_load, config, settings, is_cuda=is_cuda)
     pool = WorkerPool(NUM_WORKERS)
     stack.push_async_callback(pool.close)
     build = group.alone(loaded.build_engine)
@@ -138,7 +138,7 @@ async def open_local_chat(
     return model
 
 
-def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
+def _load(config: ChatModelConfig, settings: Settings, *, is_cuda: bool) -> _Loaded:
     """All that blocks but the engine, which must be built alone. Raises `StartError`."""
     # Imported here because they take seconds: the port answers meanwhile.
     from orpheus_server.chat.local.tokenizer import load_chat_tokenizer
@@ -146,11 +146,11 @@ def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
     from orpheus_server.engine.vllm_loader import VllmOptions
 
     folder = find_files(
-        choice.source, patterns=CHAT_FILES, token=settings.hub_token, gate_hint=CHAT_GATE_HINT
+        config.source, patterns=CHAT_FILES, token=settings.hub_token, gate_hint=CHAT_GATE_HINT
     )
-    config = read_chat_config(folder)
+    model_config = read_chat_config(folder)
     tokenizer = load_chat_tokenizer(
-        folder, source=choice.source, stop_token_ids=config.stop_token_ids
+        folder, source=config.source, stop_token_ids=model_config.stop_token_ids
     )
     max_num_seqs = CUDA_MAX_NUM_SEQS if is_cuda else MAX_NUM_SEQS
     options = VllmOptions(
@@ -163,14 +163,14 @@ def _load(choice: ChatChoice, settings: Settings, *, is_cuda: bool) -> _Loaded:
     )
     return _Loaded(
         tokenizer,
-        config.sampling,
-        describe_model(choice.info, folder, num_parameters=weigh(folder).num_parameters),
+        model_config.sampling,
+        describe_model(config.info, folder, num_parameters=weigh(folder).num_parameters),
         max_num_seqs,
         partial(
             build_chat_engine,
             tokenizer.stop_token_ids,
             options,
-            own_max_len=config.max_model_len or settings.llm_max_model_len,
+            own_max_len=model_config.max_model_len or settings.llm_max_model_len,
             min_model_len=MIN_MODEL_LEN,
         ),
     )
@@ -193,7 +193,7 @@ async def _warm_up(model: ChatModel) -> None:
 
 
 async def open_chat_model(
-    choice: ChatChoice,
+    config: ChatModelConfig,
     settings: Settings,
     stack: AsyncExitStack,
     *,
@@ -205,20 +205,20 @@ async def open_chat_model(
 
     Its engine is one of `group`'s; `on_give_up` is called when it was lost too often.
     """
-    if choice.place == "echo":
+    if config.backend == "echo":
         return EchoModel()
-    if choice.place == "remote":
-        remote = await asyncio.to_thread(_build_remote, choice, settings)
+    if config.backend == "remote":
+        remote = await asyncio.to_thread(_build_remote, config, settings)
         stack.push_async_callback(remote.close)
         await remote.look()
         return remote
-    return await open_local_chat(
-        choice, settings, stack, is_cuda=is_cuda, group=group, on_give_up=on_give_up
+    return await _open_local_model(
+        config, settings, stack, is_cuda=is_cuda, group=group, on_give_up=on_give_up
     )
 
 
-def _build_remote(choice: ChatChoice, settings: Settings) -> "RemoteChatModel":
+def _build_remote(config: ChatModelConfig, settings: Settings) -> "RemoteChatModel":
     # Not at the top: the SDK takes a second to import, and only this place needs it.
     from orpheus_server.chat.remote.model import RemoteChatModel
 
-    return RemoteChatModel(choice.info, settings)
+    return RemoteChatModel(config.info, settings)

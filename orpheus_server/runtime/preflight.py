@@ -8,7 +8,7 @@ import psutil
 
 from orpheus_server.chat.local.config import check_chat_files
 from orpheus_server.chat.model_info import ECHO
-from orpheus_server.chat.selection import AUTO, choose_chat
+from orpheus_server.chat.selection import AUTO, resolve_chat_config
 from orpheus_server.checkpoints.checkpoint import is_hub_id
 from orpheus_server.checkpoints.weights import (
     CHAT_FILES,
@@ -21,7 +21,7 @@ from orpheus_server.engine.memory import MemoryNeed, check_gpu, check_ram, check
 from orpheus_server.errors import StartError
 from orpheus_server.runtime.serving_config import (
     SHARE_BESIDE_CHAT,
-    Choice,
+    ServingConfig,
     find_checkpoint,
     num_cuda_devices,
 )
@@ -31,15 +31,15 @@ CHAT_FLOAT_BYTES = 2
 """A language model is loaded in bfloat16."""
 
 
-def check_memory(choice: Choice, settings: Settings) -> None:
+def check_memory(config: ServingConfig, settings: Settings) -> None:
     """Nothing where no language model runs here. Blocking: fetches what is not on this machine.
 
     Raises `StartError`.
     """
-    chat = choice.chat
-    if chat is None or chat.place != "here":
+    chat = config.chat
+    if chat is None or chat.backend != "local":
         return
-    check_shares(tts_share=choice.gpu_share, llm_share=settings.llm_gpu_memory_utilization)
+    check_shares(tts_share=config.gpu_share, llm_share=settings.llm_gpu_memory_utilization)
     token = settings.hub_token
     chat_folder = find_files(
         chat.source, patterns=CHAT_FILES, token=token, gate_hint=CHAT_GATE_HINT
@@ -48,13 +48,13 @@ def check_memory(choice: Choice, settings: Settings) -> None:
     if chat_size.num_parameters == 0:
         raise StartError(f"LLM_MODEL_NAME={chat.source!r} has no weights (model*.safetensors).")
     check_chat_files(chat_folder, source=chat.source)
-    voice_folder = find_files(choice.checkpoint.source, patterns=MODEL_FILES, token=token)
-    voice_bytes = weigh(voice_folder).loaded_bytes(4 if choice.dtype == "float32" else 2)
+    voice_folder = find_files(config.checkpoint.source, patterns=MODEL_FILES, token=token)
+    voice_bytes = weigh(voice_folder).loaded_bytes(4 if config.dtype == "float32" else 2)
     needs = (
         MemoryNeed(
             label="voice",
             weight_bytes=voice_bytes // settings.tts_tensor_parallel_size,
-            gpu_share=choice.gpu_share,
+            gpu_share=config.gpu_share,
             model_setting="TTS_MODEL_NAME",
             share_setting="TTS_GPU_MEMORY_UTILIZATION",
         ),
@@ -66,7 +66,7 @@ def check_memory(choice: Choice, settings: Settings) -> None:
             share_setting="LLM_GPU_MEMORY_UTILIZATION",
         ),
     )
-    if choice.is_cuda:
+    if config.is_cuda:
         import torch  # not at the top: seconds to import, while the port is to answer
 
         free_bytes, total_bytes = torch.cuda.mem_get_info(0)
@@ -95,8 +95,8 @@ def check_chat(settings: Settings) -> None:
 
     Of `auto` as if there were a GPU: what is set must not depend on where it is tried first.
     """
-    chat = choose_chat(settings, has_cuda=True)
-    if chat is None or chat.place != "here":
+    chat = resolve_chat_config(settings, has_cuda=True)
+    if chat is None or chat.backend != "local":
         return
     check_shares(
         tts_share=settings.tts_gpu_memory_utilization or SHARE_BESIDE_CHAT,

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orpheus_server.chat.selection import ChatChoice, choose_chat
+from orpheus_server.chat.selection import ChatModelConfig, resolve_chat_config
 from orpheus_server.checkpoints.checkpoint import Checkpoint, is_hub_id
 from orpheus_server.checkpoints.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.checkpoints.speech_json import load_speech_json
@@ -23,7 +23,7 @@ SHARE_ALONE, SHARE_BESIDE_CHAT = 0.9, 0.35
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ServingConfig:
     """What is served; `why` is half a sentence for the log and `/health`."""
 
     checkpoint: Checkpoint
@@ -35,7 +35,7 @@ class Choice:
     max_workers: int
     why: str
     gpu_share: float = SHARE_ALONE
-    chat: ChatChoice | None = None
+    chat: ChatModelConfig | None = None
 
     def describe(self) -> str:
         """The one line of the start: model, engine, device, reason."""
@@ -44,7 +44,7 @@ class Choice:
         return f"model {name}, engine vLLM, device {device}, {self.dtype}: {self.why}"
 
 
-def choose(settings: Settings, *, has_cuda: bool) -> Choice:
+def resolve_config(settings: Settings, *, has_cuda: bool) -> ServingConfig:
     """Settings first, then what the machine has.
 
     Raises `StartError` for an unknown model.
@@ -56,9 +56,9 @@ def choose(settings: Settings, *, has_cuda: bool) -> Choice:
     else:
         checkpoint = load_speech_json(POCKET_FOLDER)
         why = "there is no CUDA GPU and TTS_MODEL_NAME is not set, so the bundled voice"
-    chat = choose_chat(settings, has_cuda=has_cuda)
-    is_shared = chat is not None and chat.place == "here"
-    return Choice(
+    chat = resolve_chat_config(settings, has_cuda=has_cuda)
+    is_shared = chat is not None and chat.backend == "local"
+    return ServingConfig(
         checkpoint=checkpoint,
         is_cuda=has_cuda,
         dtype=settings.tts_dtype or ("bfloat16" if has_cuda else checkpoint.cpu_dtype),

@@ -1,4 +1,4 @@
-"""The parts of a loaded server: the only place that names concrete adapters.
+"""Engine, codec, prompts and threads of the voice: the only place that names their adapters.
 
 Heavy libraries are imported inside functions, which run in a thread: the port answers while torch,
 vLLM and the weights load.
@@ -17,7 +17,7 @@ from orpheus_server.engine.group import EngineGroup
 from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
-from orpheus_server.runtime.serving_config import Choice
+from orpheus_server.runtime.serving_config import ServingConfig
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.attempt import MAX_TOKENS_CAP, AttemptRunner
 from orpheus_server.synthesis.capacity import Capacity
@@ -30,7 +30,7 @@ from orpheus_server.text.phonemes import build_phonemizer
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SpeechStack:
     """Everything that a loaded server speaks with."""
 
     prompts: PromptBuilder
@@ -42,19 +42,19 @@ class Parts:
 
 
 def supervise_engine(
-    parts: Parts,
+    speech: SpeechStack,
     checkpoint: Checkpoint,
     settings: Settings,
     *,
     group: EngineGroup,
     on_give_up: Callable[[], None],
 ) -> EngineSupervisor:
-    """The engine of these parts, to be started again whenever it is lost."""
+    """The engine of the stack under a supervisor, which starts it again whenever it is lost."""
     numbers = count()
 
     async def probe() -> TokenRequest:
         voice = checkpoint.default_voice
-        prompt = await parts.pool.run(parts.prompts.build, "Hello.", voice)
+        prompt = await speech.pool.run(speech.prompts.build, "Hello.", voice)
         return TokenRequest(
             request_id=f"probe-{next(numbers)}",
             prompt_token_ids=prompt.token_ids,
@@ -64,8 +64,8 @@ def supervise_engine(
         )
 
     supervisor = EngineSupervisor(
-        parts.engine,
-        group.alone(parts.build_engine),
+        speech.engine,
+        group.alone(speech.build_engine),
         probe=probe,
         stall_sec=settings.tts_engine_stall_sec,
         max_restarts=settings.tts_max_restarts,
@@ -93,10 +93,10 @@ def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
 
 
-def build_parts(choice: Choice, settings: Settings) -> Parts:
+def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack:
     """Loads everything; tens of seconds, so call it from a thread. Raises `StartError`."""
     _prepare_vllm(
-        is_batch_invariant=settings.tts_deterministic and choice.is_cuda,
+        is_batch_invariant=settings.tts_deterministic and config.is_cuda,
         stall_sec=settings.tts_engine_stall_sec,
     )
     # Imported here because they take ten seconds: the port answers meanwhile.
@@ -114,7 +114,7 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
         ) from error
     from orpheus_server.checkpoints.weights import CODEC_FILES, MODEL_FILES, find_files
 
-    checkpoint = choice.checkpoint
+    checkpoint = config.checkpoint
     token = settings.hub_token
     folder = find_files(checkpoint.source, patterns=MODEL_FILES, token=token)
     codec_source = checkpoint.codec
@@ -124,8 +124,8 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
     name = checkpoint.text_frontend
     phonemizer = None if name == "none" else build_phonemizer(name)
     prompts = PromptBuilder(checkpoint, load_tokenizer(folder), phonemizer)
-    pool = WorkerPool(choice.max_workers, initializer=use_one_thread)
-    device = torch.device(choice.codec_device)
+    pool = WorkerPool(config.max_workers, initializer=use_one_thread)
+    device = torch.device(config.codec_device)
     decoder = SnacDecoder(
         load_codec(codec_folder),
         checkpoint.layout,
@@ -141,32 +141,32 @@ def build_parts(choice: Choice, settings: Settings) -> Parts:
         )
     options = VllmOptions(
         folder=folder,
-        is_cuda=choice.is_cuda,
-        dtype=choice.dtype,
-        max_model_len=choice.max_model_len,
-        max_num_seqs=choice.max_num_seqs,
-        gpu_memory_utilization=choice.gpu_share,
+        is_cuda=config.is_cuda,
+        dtype=config.dtype,
+        max_model_len=config.max_model_len,
+        max_num_seqs=config.max_num_seqs,
+        gpu_memory_utilization=config.gpu_share,
         tensor_parallel_size=settings.tts_tensor_parallel_size,
     )
     build_engine = partial(build_speech_engine, checkpoint, options)
-    return Parts(prompts, build_engine(), decoder, pool, build_engine)
+    return SpeechStack(prompts, build_engine(), decoder, pool, build_engine)
 
 
 def build_synthesizer(
-    parts: Parts, choice: Choice, settings: Settings, *, capacity: Capacity
+    speech: SpeechStack, config: ServingConfig, settings: Settings, *, capacity: Capacity
 ) -> tuple[ChunkSynthesizer, Synthesizer]:
-    """The synthesizer of these parts, and what speaks its chunks, which counts attempts."""
-    checkpoint, decoder = choice.checkpoint, parts.decoder
+    """The synthesizer, and its chunk synthesizer, which counts attempts."""
+    checkpoint, decoder = config.checkpoint, speech.decoder
     max_tokens = settings.tts_max_tokens or MAX_TOKENS_CAP
     runner = AttemptRunner(
         checkpoint.layout,
-        parts.prompts,
-        parts.engine,
+        speech.prompts,
+        speech.engine,
         decoder,
-        parts.pool,
+        speech.pool,
         max_tokens,
         # CUDA has kernels that do not care; on the CPU only being alone helps.
-        one_at_a_time=settings.tts_deterministic and not choice.is_cuda,
+        one_at_a_time=settings.tts_deterministic and not config.is_cuda,
     )
     retries = RetryPolicy(
         max_attempts=settings.tts_max_attempts,
@@ -178,14 +178,14 @@ def build_synthesizer(
         checkpoint,
         frame_sec=decoder.samples_per_frame / decoder.sample_rate,
         chunk_max_chars=settings.tts_chunk_max_chars,
-        max_model_len=parts.engine.max_model_len,
+        max_model_len=speech.engine.max_model_len,
         max_tokens=max_tokens,
     )
     return chunk_synthesizer, Synthesizer(
         chunk_synthesizer,
-        parts.pool,
+        speech.pool,
         sample_rate=decoder.sample_rate,
         limits=limits,
-        expected_sec=parts.prompts.expected_sec,
+        expected_sec=speech.prompts.expected_sec,
         capacity=capacity,
     )

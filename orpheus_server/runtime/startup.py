@@ -1,4 +1,4 @@
-"""Composition root: has the parts built, hands them over, closes them in reverse."""
+"""Composition root: builds what is served, hands it over, closes it in reverse."""
 
 import asyncio
 import gc
@@ -14,8 +14,8 @@ from orpheus_server.engine.reaper import OrphanReaper
 from orpheus_server.errors import OrpheusError, StartError
 from orpheus_server.runtime.chat_stack import open_chat_model
 from orpheus_server.runtime.preflight import check_memory
-from orpheus_server.runtime.serving_config import choose, has_cuda
-from orpheus_server.runtime.speech_stack import build_parts, supervise_engine
+from orpheus_server.runtime.serving_config import has_cuda, resolve_config
+from orpheus_server.runtime.speech_stack import build_speech_stack, supervise_engine
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.runtime.warm_up import measure_capacity, warm_up
 from orpheus_server.settings import Settings
@@ -40,9 +40,9 @@ async def open_runtime(
     A failure to load is kept in `start_error`, logged, and `on_start_failure` is called.
     """
     is_cuda = await asyncio.to_thread(has_cuda)
-    runtime = Runtime(settings, choose(settings, has_cuda=is_cuda))
-    logger.info("serving %s", runtime.choice.describe())
-    if settings.llm_model_name == AUTO and runtime.choice.chat is None:
+    runtime = Runtime(settings, resolve_config(settings, has_cuda=is_cuda))
+    logger.info("serving %s", runtime.config.describe())
+    if settings.llm_model_name == AUTO and runtime.config.chat is None:
         logger.info("no chat: LLM_MODEL_NAME=auto wants a CUDA GPU, and there is none")
     async with AsyncExitStack() as stack:
         loading = asyncio.create_task(_load(runtime, stack, on_start_failure))
@@ -72,20 +72,20 @@ async def _load(
     try:
         reaper = await asyncio.to_thread(OrphanReaper)
         stack.push_async_callback(asyncio.to_thread, reaper.close)
-        await asyncio.to_thread(check_memory, runtime.choice, runtime.settings)
-        parts = await asyncio.to_thread(build_parts, runtime.choice, runtime.settings)
-        stack.push_async_callback(parts.pool.close)
-        stack.push_async_callback(parts.decoder.close)
+        await asyncio.to_thread(check_memory, runtime.config, runtime.settings)
+        speech = await asyncio.to_thread(build_speech_stack, runtime.config, runtime.settings)
+        stack.push_async_callback(speech.pool.close)
+        stack.push_async_callback(speech.decoder.close)
         supervisor = supervise_engine(
-            parts,
+            speech,
             runtime.checkpoint,
             runtime.settings,
             group=runtime.engine_group,
             on_give_up=partial(give_up, "speech engine"),
         )
-        parts, runtime.supervisor = replace(parts, engine=supervisor), supervisor
+        speech, runtime.supervisor = replace(speech, engine=supervisor), supervisor
         stack.push_async_callback(supervisor.close)
-        synthesizer = runtime.assemble(parts)
+        synthesizer = runtime.assemble(speech)
         if runtime.is_closing:
             return
         runtime.preparing = asyncio.create_task(_prepare(runtime, synthesizer))
@@ -93,14 +93,14 @@ async def _load(
         # A first generation may compile for as long as a frozen engine is given.
         supervisor.open()
         runtime.open_for_requests(supervisor, synthesizer)
-        if runtime.choice.chat is not None:
+        if runtime.config.chat is not None:
             # Only now: two engines that load at once each measure the memory of both.
             logger.info("the voice is ready after %.1f s", time.monotonic() - started)
             chat = await open_chat_model(
-                runtime.choice.chat,
+                runtime.config.chat,
                 runtime.settings,
                 stack,
-                is_cuda=runtime.choice.is_cuda,
+                is_cuda=runtime.config.is_cuda,
                 group=runtime.engine_group,
                 on_give_up=partial(give_up, "language model"),
             )
@@ -133,14 +133,14 @@ async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
         ) from None
     if runtime.settings.tts_max_streams is not None:
         return
-    choice = runtime.choice
-    num_at_once = CUDA_PROBE_STREAMS if choice.is_cuda else PROBE_STREAMS
+    config = runtime.config
+    num_at_once = CUDA_PROBE_STREAMS if config.is_cuda else PROBE_STREAMS
     await measure_capacity(
         synthesizer,
         runtime.capacity,
         voice,
         sampling,
-        num_at_once=min(num_at_once, choice.max_num_seqs),
+        num_at_once=min(num_at_once, config.max_num_seqs),
     )
 
 

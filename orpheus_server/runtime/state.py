@@ -26,8 +26,8 @@ from orpheus_server.errors import (
 from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions, TokenEngine
 from orpheus_server.runtime.caller_slots import CallerSlots
 from orpheus_server.runtime.metrics import ChatState, Metrics, Snapshot, gpu_memory
-from orpheus_server.runtime.serving_config import Choice
-from orpheus_server.runtime.speech_stack import Parts, build_synthesizer
+from orpheus_server.runtime.serving_config import ServingConfig
+from orpheus_server.runtime.speech_stack import SpeechStack, build_synthesizer
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.admission import Admission
 from orpheus_server.synthesis.capacity import Capacity
@@ -45,21 +45,21 @@ MAX_REPLIES = 256
 class Runtime:
     """What the routes see: the settings, the checkpoint at once, the synthesizer once loaded."""
 
-    def __init__(self, settings: Settings, choice: Choice) -> None:
+    def __init__(self, settings: Settings, config: ServingConfig) -> None:
         self.settings = settings
-        self.choice = choice
+        self.config = config
         self.started_at = time.time()
         self.start_error: StartError | None = None
         self.is_closing = False
         self.preparing: asyncio.Task[None] | None = None
         self.draining = asyncio.Event()
-        self.capacity = Capacity(ceiling=settings.tts_max_streams or choice.max_num_seqs)
+        self.capacity = Capacity(ceiling=settings.tts_max_streams or config.max_num_seqs)
         self.admission = Admission(
             lambda: self.capacity.num_streams,
             max_wait_sec=settings.tts_queue_wait_sec,
             max_per_caller=settings.tts_max_requests_per_key,
         )
-        self.metrics = Metrics(self, has_chat=choice.chat is not None)
+        self.metrics = Metrics(self, has_chat=config.chat is not None)
         self.session_slots = CallerSlots(
             settings.tts_max_sessions_per_key, label="WebSocket sessions"
         )
@@ -77,7 +77,7 @@ class Runtime:
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that is, or will be, served."""
-        return self.choice.checkpoint
+        return self.config.checkpoint
 
     @property
     def default_sampling(self) -> SamplingOptions:
@@ -106,7 +106,7 @@ class Runtime:
         """Raises `ChatNotConfigured`, `EngineNotReady` while it loads, `EngineDead` when it is
         lost, `ShuttingDown`.
         """
-        if self.choice.chat is None:
+        if self.config.chat is None:
             raise ChatNotConfigured(
                 "This server has no language model. Set LLM_MODEL_NAME: echo to try it, auto for "
                 "Gemma on a CUDA GPU, a folder or hub id, or with LLM_BASE_URL a name that the "
@@ -125,7 +125,7 @@ class Runtime:
         """What is known of the language model; None where there is none."""
         if self._chat is not None:
             return self._chat.info
-        return None if self.choice.chat is None else self.choice.chat.info
+        return None if self.config.chat is None else self.config.chat.info
 
     @property
     def is_chat_ready(self) -> bool:
@@ -135,7 +135,7 @@ class Runtime:
     def check_ready(self) -> None:
         """Raises what a caller who came now would be told."""
         _ = self.synthesizer
-        if self.choice.chat is not None:
+        if self.config.chat is not None:
             _ = self.chat_model
         if not self.admission.is_open:
             raise Overloaded("More speech is asked for than can be made.", retry_after_sec=5)
@@ -186,12 +186,12 @@ class Runtime:
             rollbacks={str(fault): count for fault, count in counts.rollbacks.items()},
             num_chunks=counts.num_chunks,
             num_degraded_chunks=counts.num_degraded_chunks,
-            gpu_memory=gpu_memory(self.choice.codec_device) if self._engine else (),
+            gpu_memory=gpu_memory(self.config.codec_device) if self._engine else (),
             chat=self._chat_state(),
         )
 
     def _chat_state(self) -> ChatState | None:
-        if self.choice.chat is None:
+        if self.config.chat is None:
             return None
         model, local = self._chat, self.engine_group.language_model
         return ChatState(
@@ -200,10 +200,10 @@ class Runtime:
             num_restarts=local.num_restarts if local else 0,
         )
 
-    def assemble(self, parts: Parts) -> Synthesizer:
-        """The synthesizer of these parts; requests do not see it before `open_for_requests`."""
+    def assemble(self, speech: SpeechStack) -> Synthesizer:
+        """The synthesizer of this stack; requests do not see it before `open_for_requests`."""
         self._chunk_synthesizer, synthesizer = build_synthesizer(
-            parts, self.choice, self.settings, capacity=self.capacity
+            speech, self.config, self.settings, capacity=self.capacity
         )
         return synthesizer
 

@@ -4,33 +4,33 @@ import pytest
 from pydantic import SecretStr
 
 from orpheus_server.chat.model_info import DEFAULT_CHAT_MODEL
-from orpheus_server.chat.selection import ChatChoice, choose_chat
+from orpheus_server.chat.selection import ChatModelConfig, resolve_chat_config
 from orpheus_server.errors import StartError
 from orpheus_server.settings import Settings
 
 
-def chosen(*, has_cuda: bool = False, **changes: object) -> ChatChoice | None:
-    return choose_chat(Settings.model_validate(changes), has_cuda=has_cuda)
+def chosen(*, has_cuda: bool = False, **changes: object) -> ChatModelConfig | None:
+    return resolve_chat_config(Settings.model_validate(changes), has_cuda=has_cuda)
 
 
 @pytest.mark.parametrize(
-    ("name", "has_cuda", "choice"),
+    ("name", "has_cuda", "config"),
     [
         (None, False, None),
         (None, True, None),
         ("auto", False, None),
-        ("auto", True, ChatChoice("here", DEFAULT_CHAT_MODEL)),
-        ("echo", False, ChatChoice("echo", "echo")),
-        ("google/gemma-2-2b-it", False, ChatChoice("here", "google/gemma-2-2b-it")),
-        ("/models/own", True, ChatChoice("here", "/models/own")),
+        ("auto", True, ChatModelConfig("local", DEFAULT_CHAT_MODEL)),
+        ("echo", False, ChatModelConfig("echo", "echo")),
+        ("google/gemma-2-2b-it", False, ChatModelConfig("local", "google/gemma-2-2b-it")),
+        ("/models/own", True, ChatModelConfig("local", "/models/own")),
     ],
 )
-def test_in_this_process(name: str | None, has_cuda: bool, choice: ChatChoice | None) -> None:
-    assert chosen(has_cuda=has_cuda, llm_model_name=name) == choice
-    if choice is not None:
+def test_in_this_process(name: str | None, has_cuda: bool, config: ChatModelConfig | None) -> None:
+    assert chosen(has_cuda=has_cuda, llm_model_name=name) == config
+    if config is not None:
         # Where a folder lies is this machine's business.
-        assert choice.info.name == choice.source.removeprefix("/models/")
-        assert choice.info.provider == "orpheus-server"
+        assert config.info.name == config.source.removeprefix("/models/")
+        assert config.info.provider == "orpheus-server"
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_in_this_process(name: str | None, has_cuda: bool, choice: ChatChoice | 
     ],
 )
 def test_on_another_server(url: str, host: str) -> None:
-    choice = chosen(llm_base_url=url, llm_model_name="m", llm_api_key="sk-1")
-    assert choice == ChatChoice("remote", "m", provider=host)
-    assert choice.info.provider == host
+    config = chosen(llm_base_url=url, llm_model_name="m", llm_api_key="sk-1")
+    assert config == ChatModelConfig("remote", "m", provider=host)
+    assert config.info.provider == host
 
 
 def test_another_server_needs_a_name() -> None:

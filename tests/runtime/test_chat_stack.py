@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orpheus_server.chat.local.model import LocalChatModel
-from orpheus_server.chat.selection import ChatChoice
+from orpheus_server.chat.selection import ChatModelConfig
 from orpheus_server.engine.group import EngineGroup
 from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import StartError
@@ -63,7 +63,7 @@ async def open_it(
 ) -> ChatModel:
     settings = load_settings(llm_model_name=source, llm_gpu_memory_utilization=0.3)
     return await open_chat_model(
-        ChatChoice("here", source),
+        ChatModelConfig("local", source),
         settings,
         stack,
         is_cuda=is_cuda,

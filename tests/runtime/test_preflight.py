@@ -19,7 +19,7 @@ from orpheus_server.runtime.preflight import (
     check_start,
     check_torchvision,
 )
-from orpheus_server.runtime.serving_config import choose
+from orpheus_server.runtime.serving_config import resolve_config
 from orpheus_server.runtime.startup import open_runtime
 from orpheus_server.settings import load_settings
 from tests.support.app import wait_for
@@ -36,7 +36,7 @@ def set_available(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 def check(**settings: Any) -> None:
     loaded = load_settings(**settings)
-    check_memory(choose(loaded, has_cuda=False), loaded)
+    check_memory(resolve_config(loaded, has_cuda=False), loaded)
 
 
 def test_both_are_counted(set_available: Callable[[int], None], tiny_gemma: Path) -> None:
@@ -74,9 +74,9 @@ def test_on_a_gpu_the_device_is_asked(monkeypatch: pytest.MonkeyPatch, tiny_gemm
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, 24 * GIB))
     settings = load_settings(llm_model_name=str(tiny_gemma))
-    choice = replace(choose(settings, has_cuda=False), is_cuda=True, gpu_share=0.5)
+    config = replace(resolve_config(settings, has_cuda=False), is_cuda=True, gpu_share=0.5)
     with pytest.raises(StartError, match=r"want 18\.0 GiB of the GPU, where only 1\.0 GiB of 24"):
-        check_memory(choice, settings)
+        check_memory(config, settings)
 
 
 @pytest.mark.anyio
@@ -86,7 +86,9 @@ async def test_the_start_fails_before_the_voice_is_loaded(
     """It was told after minutes of loading, by a core that was killed for its memory."""
     set_available(GIB)
     failures: list[str] = []
-    monkeypatch.setattr(startup, "build_parts", lambda choice, settings: failures.append("loaded"))
+    monkeypatch.setattr(
+        startup, "build_speech_stack", lambda config, settings: failures.append("loaded")
+    )
     settings = load_settings(llm_model_name=str(tiny_gemma), tts_model_name="pocket")
     async with open_runtime(settings, on_start_failure=lambda: failures.append("failed")) as opened:
         await wait_for(lambda: failures != [])

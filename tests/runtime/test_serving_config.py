@@ -14,43 +14,43 @@ from orpheus_server.checkpoints.weights import find_files
 from orpheus_server.errors import StartError
 from orpheus_server.runtime.serving_config import (
     POCKET_FOLDER,
-    Choice,
-    choose,
+    ServingConfig,
     find_checkpoint,
     has_cuda,
+    resolve_config,
 )
 from orpheus_server.settings import load_settings
 from tests.support.hub import StubHub
 
 
-def choice_of(*, has_cuda: bool, **settings: Any) -> Choice:
-    return choose(load_settings(**settings), has_cuda=has_cuda)
+def choice_of(*, has_cuda: bool, **settings: Any) -> ServingConfig:
+    return resolve_config(load_settings(**settings), has_cuda=has_cuda)
 
 
 def test_without_a_gpu_the_bundled_voice() -> None:
-    choice = choice_of(has_cuda=False)
-    assert choice.checkpoint.name == "pocket"
-    assert (choice.dtype, choice.codec_device) == ("float32", "cpu")
-    assert (choice.max_model_len, choice.max_num_seqs) == (2048, 32)
-    assert choice.max_workers == os.cpu_count()
-    assert choice.describe() == (
+    config = choice_of(has_cuda=False)
+    assert config.checkpoint.name == "pocket"
+    assert (config.dtype, config.codec_device) == ("float32", "cpu")
+    assert (config.max_model_len, config.max_num_seqs) == (2048, 32)
+    assert config.max_workers == os.cpu_count()
+    assert config.describe() == (
         "model pocket, engine vLLM, device CPU, float32: there is no CUDA GPU and TTS_MODEL_NAME "
         "is not set, so the bundled voice"
     )
 
 
 def test_with_a_gpu_english() -> None:
-    choice = choice_of(has_cuda=True)
-    assert (choice.dtype, choice.codec_device) == ("bfloat16", "cuda")
-    assert (choice.max_model_len, choice.max_num_seqs, choice.max_workers) == (8192, 256, 16)
-    assert choice.describe() == (
+    config = choice_of(has_cuda=True)
+    assert (config.dtype, config.codec_device) == ("bfloat16", "cuda")
+    assert (config.max_model_len, config.max_num_seqs, config.max_workers) == (8192, 256, 16)
+    assert config.describe() == (
         "model canopylabs/orpheus-3b-0.1-ft, engine vLLM, device CUDA, bfloat16: there is a CUDA "
         "GPU and TTS_MODEL_NAME is not set"
     )
 
 
 def test_settings_go_first() -> None:
-    choice = choice_of(
+    config = choice_of(
         has_cuda=True,
         tts_model_name="unsloth/orpheus-3b-0.1-ft",
         tts_dtype="float16",
@@ -59,10 +59,10 @@ def test_settings_go_first() -> None:
         tts_max_num_seqs=3,
         tts_max_workers=2,
     )
-    assert choice.checkpoint.source == "unsloth/orpheus-3b-0.1-ft"
-    assert (choice.dtype, choice.codec_device) == ("float16", "cpu")
-    assert (choice.max_model_len, choice.max_num_seqs, choice.max_workers) == (4096, 3, 2)
-    assert choice.why == "TTS_MODEL_NAME is set"
+    assert config.checkpoint.source == "unsloth/orpheus-3b-0.1-ft"
+    assert (config.dtype, config.codec_device) == ("float16", "cpu")
+    assert (config.max_model_len, config.max_num_seqs, config.max_workers) == (4096, 3, 2)
+    assert config.why == "TTS_MODEL_NAME is set"
 
 
 def test_the_cpu_engine_beside_a_gpu_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import ChunkFailed, EngineDead, EngineNotReady, StartError
 from orpheus_server.fakes import ScriptedEngine, ToneDecoder
 from orpheus_server.runtime import startup
-from orpheus_server.runtime.serving_config import Choice, choose
-from orpheus_server.runtime.speech_stack import Parts
+from orpheus_server.runtime.serving_config import ServingConfig, resolve_config
+from orpheus_server.runtime.speech_stack import SpeechStack
 from orpheus_server.runtime.startup import open_runtime
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings, load_settings
@@ -42,15 +42,15 @@ class Loader:
         self.may_go_on = threading.Event()
         self.num_failures = 0
         self._error = error
-        monkeypatch.setattr(startup, "build_parts", self._build)
+        monkeypatch.setattr(startup, "build_speech_stack", self._build)
         monkeypatch.setattr(startup, "has_cuda", lambda: False)
 
-    def _build(self, choice: Choice, settings: Settings) -> Parts:
+    def _build(self, config: ServingConfig, settings: Settings) -> SpeechStack:
         self.may_go_on.wait(10)
         if self._error is not None:
             raise self._error
         prompts = build_prompts(POCKET)
-        return Parts(prompts, self.engine, ToneDecoder(), WorkerPool(1), lambda: self.engine)
+        return SpeechStack(prompts, self.engine, ToneDecoder(), WorkerPool(1), lambda: self.engine)
 
     def on_start_failure(self) -> None:
         self.num_failures += 1
@@ -148,12 +148,12 @@ async def test_parts_are_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> N
             closed.append("pool")
             await super().close()
 
-    def build(choice: Choice, settings: Settings) -> Parts:
+    def build(config: ServingConfig, settings: Settings) -> SpeechStack:
         engine = Engine(fitting_speech(POCKET))
-        return Parts(build_prompts(POCKET), engine, Decoder(), Pool(1), lambda: engine)
+        return SpeechStack(build_prompts(POCKET), engine, Decoder(), Pool(1), lambda: engine)
 
     loader = Loader(monkeypatch)
-    monkeypatch.setattr(startup, "build_parts", build)
+    monkeypatch.setattr(startup, "build_speech_stack", build)
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
         await wait_for(lambda: status_of(runtime) == "healthy")
         assert closed == []
@@ -183,11 +183,11 @@ class Assembled:
 
 @asynccontextmanager
 async def assemble(settings: Settings, *, is_cuda: bool = False) -> AsyncIterator[Assembled]:
-    choice = replace(choose(settings, has_cuda=False), is_cuda=is_cuda)
+    config = replace(resolve_config(settings, has_cuda=False), is_cuda=is_cuda)
     engine, pool = ScriptedEngine(fitting_speech(POCKET)), WorkerPool(2)
-    runtime = Runtime(settings, choice)
-    parts = Parts(build_prompts(POCKET), engine, ToneDecoder(), pool, lambda: engine)
-    synthesizer = runtime.assemble(parts)
+    runtime = Runtime(settings, config)
+    speech = SpeechStack(build_prompts(POCKET), engine, ToneDecoder(), pool, lambda: engine)
+    synthesizer = runtime.assemble(speech)
     yield Assembled(runtime, engine, synthesizer)
     await pool.close()
 
@@ -266,6 +266,6 @@ async def test_auto_without_a_gpu_is_no_chat(
     loader.may_go_on.set()
     settings = load_settings(llm_model_name=name)
     async with open_runtime(settings, on_start_failure=loader.on_start_failure) as runtime:
-        assert (runtime.choice.chat is None) == (name != "echo")
+        assert (runtime.config.chat is None) == (name != "echo")
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("no chat")]
     assert lines == ["no chat: LLM_MODEL_NAME=auto wants a CUDA GPU, and there is none"] * num_lines

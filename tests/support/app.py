@@ -18,14 +18,14 @@ from orpheus_server.app import create_app
 from orpheus_server.audio.samples import empty
 from orpheus_server.audio.tempo import TempoFilter
 from orpheus_server.audio.trimming import EdgeTrimmer
-from orpheus_server.chat.selection import ChatChoice
+from orpheus_server.chat.selection import ChatModelConfig
 from orpheus_server.checkpoints.checkpoint import Checkpoint, TokenLayout
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
 from orpheus_server.interfaces import ChatModel, Samples, TokenRequest
-from orpheus_server.runtime.serving_config import POCKET_FOLDER, Choice
-from orpheus_server.runtime.speech_stack import Parts
+from orpheus_server.runtime.serving_config import POCKET_FOLDER, ServingConfig
+from orpheus_server.runtime.speech_stack import SpeechStack
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.attempt import AttemptRunner
@@ -342,7 +342,7 @@ class FakeServer:
     @asynccontextmanager
     async def open_runtime(self, settings: Settings) -> AsyncIterator[Runtime]:
         """For `create_app`."""
-        choice = Choice(
+        config = ServingConfig(
             checkpoint=self.checkpoint,
             is_cuda=False,
             dtype="float32",
@@ -351,13 +351,13 @@ class FakeServer:
             max_num_seqs=32,
             max_workers=2,
             why="a test asked for it",
-            chat=None if self.chat is None else ChatChoice("echo", self.chat.info.name),
+            chat=None if self.chat is None else ChatModelConfig("echo", self.chat.info.name),
         )
-        self.runtime = runtime = Runtime(settings, choice)
-        pool = WorkerPool(choice.max_workers)
+        self.runtime = runtime = Runtime(settings, config)
+        pool = WorkerPool(config.max_workers)
         prompts = build_prompts(self.checkpoint)
-        parts = Parts(prompts, self.engine, self.decoder, pool, lambda: self.engine)
-        synthesizer = runtime.assemble(parts)
+        speech = SpeechStack(prompts, self.engine, self.decoder, pool, lambda: self.engine)
+        synthesizer = runtime.assemble(speech)
         if self.is_loaded:
             runtime.open_for_requests(self.engine, synthesizer)
             if self.chat is not None:

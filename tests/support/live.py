@@ -36,7 +36,7 @@ class LiveServer(UvicornThread):
 
     def _is_settled(self) -> bool:
         runtime = self.runtime
-        is_chat_settled = runtime.choice.chat is None or runtime.is_chat_ready
+        is_chat_settled = runtime.config.chat is None or runtime.is_chat_ready
         is_ready = runtime.status == "healthy" and is_chat_settled
         return is_ready or runtime.start_error is not None
 

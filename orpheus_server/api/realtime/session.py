@@ -173,7 +173,7 @@ class StreamSession:
         )
 
     def _of_no_use(self, options: SessionStart) -> list[str]:
-        if self._runtime.choice.chat is not None:
+        if self._runtime.config.chat is not None:
             return []
         given = {"history": options.history, "system_prompt": options.system_prompt}
         return [name for name, value in given.items() if value is not None]

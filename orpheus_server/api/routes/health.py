@@ -23,10 +23,10 @@ async def get_health(runtime: CurrentRuntime) -> Health:
         models=LoadedModels(tts=is_loaded, llm=runtime.is_chat_ready),
         features=Features(
             text_to_speech=True,
-            conversational_ai=runtime.choice.chat is not None,
+            conversational_ai=runtime.config.chat is not None,
             streaming=True,
         ),
-        model=runtime.choice.describe(),
+        model=runtime.config.describe(),
         active_generations=runtime.num_active_generations,
     )
 

@@ -15,7 +15,7 @@ router = APIRouter()
 async def get_server_info(runtime: CurrentRuntime) -> ServerInfo:
     """Name, version and endpoints."""
     # Those that a setting can take away.
-    has_chat = runtime.choice.chat is not None
+    has_chat = runtime.config.chat is not None
     optional = {
         "POST /v1/chat": has_chat,
         "POST /v1/chat/completions": has_chat,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from orpheus_server.chat.remote.model import RemoteChatModel
-from orpheus_server.chat.selection import choose_chat
+from orpheus_server.chat.selection import resolve_chat_config
 from orpheus_server.errors import OrpheusError
 from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
 from orpheus_server.settings import Settings
@@ -34,10 +34,10 @@ async def open_model(
     **changes: object,
 ) -> AsyncIterator[RemoteChatModel]:
     settings = settings_for(url, **changes)
-    choice = choose_chat(settings, has_cuda=False)
-    assert choice is not None
+    config = resolve_chat_config(settings, has_cuda=False)
+    assert config is not None
     model = RemoteChatModel(
-        choice.info,
+        config.info,
         settings,
         connect_timeout_sec=connect_timeout_sec,
         look_timeout_sec=look_timeout_sec,

@@ -8,7 +8,7 @@ import pytest
 
 from orpheus_server.chat.remote.model import RemoteChatModel
 from orpheus_server.chat.reply import open_reply
-from orpheus_server.chat.selection import choose_chat
+from orpheus_server.chat.selection import resolve_chat_config
 from orpheus_server.engine.group import EngineGroup
 from orpheus_server.errors import (
     ChatModelFailed,
@@ -390,11 +390,11 @@ class TestLook:
     async def test_opened_with_the_server(self, stub: StubLlm) -> None:
         settings = settings_for(stub.url, llm_model_name="gemma2:2b")
         stub.model_names = ["gemma2:2b"]
-        choice = choose_chat(settings, has_cuda=False)
-        assert choice is not None
+        config = resolve_chat_config(settings, has_cuda=False)
+        assert config is not None
         async with AsyncExitStack() as stack:
             model = await open_chat_model(
-                choice, settings, stack, is_cuda=False, group=EngineGroup(), on_give_up=pytest.fail
+                config, settings, stack, is_cuda=False, group=EngineGroup(), on_give_up=pytest.fail
             )
             assert len(stub.looks) == 1
             assert model.is_alive
