@@ -61,20 +61,23 @@ def fold_system(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
 
 
 def trim(
-    messages: Sequence[ChatMessage], *, num_tokens: Callable[[ChatMessage], int], room_tokens: int
+    messages: Sequence[ChatMessage],
+    *,
+    num_tokens: Callable[[ChatMessage], int],
+    available_tokens: int,
 ) -> tuple[ChatMessage, ...]:
-    """The newest messages that fit into the room, and always the system's.
+    """The newest messages that fit into the available tokens, and always the system's.
 
     The oldest go first, and with a question its answer: what is left begins with the user. Raises
     `RequestError` if not even the last one fits.
     """
     system = tuple(message for message in messages[:1] if message.role == "system")
     turns = list(messages[len(system) :])
-    left = room_tokens - sum(map(num_tokens, system)) - num_tokens(turns[-1])
+    left = available_tokens - sum(map(num_tokens, system)) - num_tokens(turns[-1])
     if left < 0:
         raise RequestError(
-            f"The message and the system prompt are longer than the {room_tokens} tokens that the "
-            "language model has room for.",
+            "The message and the system prompt are longer than the "
+            f"{available_tokens} tokens that the language model has room for.",
             param="messages",
             code="context_length_exceeded",
         )
@@ -108,7 +111,7 @@ def estimate_tokens(message: ChatMessage) -> int:
     return -(-num_bytes // _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE
 
 
-def make_room(
+def fit_to_context(
     messages: Sequence[ChatMessage], *, max_model_len: int, max_tokens: int | None
 ) -> tuple[tuple[ChatMessage, ...], int]:
     """The newest messages that fit beside an answer, and the most tokens that it may have.
@@ -116,8 +119,10 @@ def make_room(
     At most half of the room is kept free for the answer: many callers always ask for the longest
     one. Raises `RequestError` if not even the last message fits.
     """
-    asked = ANSWER_TOKENS if max_tokens is None else max_tokens
-    kept_free = min(asked, max_model_len // 2)
-    kept = trim(messages, num_tokens=estimate_tokens, room_tokens=max_model_len - kept_free)
+    wanted_tokens = ANSWER_TOKENS if max_tokens is None else max_tokens
+    reserved_tokens = min(wanted_tokens, max_model_len // 2)
+    kept = trim(
+        messages, num_tokens=estimate_tokens, available_tokens=max_model_len - reserved_tokens
+    )
     left = max_model_len - sum(map(estimate_tokens, kept))
     return kept, min(left, MAX_ANSWER_TOKENS if max_tokens is None else max_tokens)

@@ -1,7 +1,7 @@
 """What is left out of an answer that comes in pieces: thoughts, and all from a stop string on."""
 
 
-class StopFilter:
+class StopStringFilter:
     """Lets text through up to the stop string that is complete first, as a model that stops there.
 
     Of two that end at the same place the longer one counts. The end of what came may be held back.

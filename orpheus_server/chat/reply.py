@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from orpheus_server.chat.filters import StopFilter
+from orpheus_server.chat.filters import StopStringFilter
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut
 from orpheus_server.interfaces import ChatModel, FinishReason, ReplyDelta, ReplyRequest
@@ -57,22 +57,22 @@ class _Feed:
         self.queue.put_nowait(None)
 
 
-class SpeechText:
+class SpokenTextChunker:
     """What of an answer is spoken: markup left out, then cut into chunks, off the event loop."""
 
     def __init__(self, stream: ChunkStream, run: RunText, *, tags: frozenset[str]) -> None:
         self.stream = stream
         self.run = run
-        self.speakable = MarkdownToSpeech(tags=tags)
+        self.markdown = MarkdownToSpeech(tags=tags)
 
     def feed(self, text: str) -> list[str]:
         """The chunks that are certain now."""
-        speakable = self.speakable.feed(text)
-        return self.stream.feed(speakable) if speakable else []
+        markdown = self.markdown.feed(text)
+        return self.stream.feed(markdown) if markdown else []
 
     def flush(self) -> list[str]:
         """Everything left."""
-        return [*self.stream.feed(self.speakable.flush()), *self.stream.flush()]
+        return [*self.stream.feed(self.markdown.flush()), *self.stream.flush()]
 
 
 class Reply:
@@ -83,13 +83,13 @@ class Reply:
     """
 
     def __init__(
-        self, speech: SpeechText | None, *, clock: Callable[[], float] = time.monotonic
+        self, chunker: SpokenTextChunker | None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stats = ReplyStats()
         self.started_at = clock()
         self.text = ""
         self.has_ended = False
-        self._speech = speech
+        self._chunker = chunker
         self._clock = clock
         self._deltas, self._chunks = _Feed(), _Feed()
         self._error: Exception | None = None
@@ -116,7 +116,7 @@ class Reply:
         if self._error is not None:
             raise self._error
 
-    async def write(self, deltas: AsyncGenerator[ReplyDelta, None], stop: StopFilter) -> None:
+    async def write(self, deltas: AsyncGenerator[ReplyDelta, None], stop: StopStringFilter) -> None:
         """Takes the model's text until it ends."""
         is_cut = False
         try:
@@ -124,9 +124,9 @@ class Reply:
                 async for delta in deltas:
                     self._count(delta)
                     text = stop.feed(delta.text)
-                    room_chars = MAX_REPLY_CHARS - len(self.text)
-                    is_cut = len(text) > room_chars
-                    await self._take(text[:room_chars])
+                    num_left_chars = MAX_REPLY_CHARS - len(self.text)
+                    is_cut = len(text) > num_left_chars
+                    await self._take(text[:num_left_chars])
                     if is_cut:
                         self.stats.finish_reason = "length"
                     elif stop.is_stopped:
@@ -137,8 +137,8 @@ class Reply:
                 raise ChatModelFailed("The language model broke off in the middle of its answer.")
             if not is_cut:
                 await self._take(stop.flush())
-            if self._speech is not None:
-                self._put_chunks(await self._speech.run(self._speech.flush))
+            if self._chunker is not None:
+                self._put_chunks(await self._chunker.run(self._chunker.flush))
         except Exception as error:  # a task's edge: whoever takes the text raises it
             self._error = error
         finally:
@@ -162,8 +162,8 @@ class Reply:
             return
         self.text += text
         self._deltas.put(text)
-        if self._speech is not None:
-            self._put_chunks(await self._speech.run(partial(self._speech.feed, text)))
+        if self._chunker is not None:
+            self._put_chunks(await self._chunker.run(partial(self._chunker.feed, text)))
 
     def _put_chunks(self, chunks: list[str]) -> None:
         if chunks and self.stats.first_chunk_sec is None:
@@ -178,14 +178,14 @@ async def open_reply(
     model: ChatModel,
     request: ReplyRequest,
     *,
-    speech: SpeechText | None,
+    chunker: SpokenTextChunker | None,
     timeout_sec: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Reply]:
-    """An answer that is being written; leaving stops the model. `speech` None: nobody speaks it."""
-    reply = Reply(speech, clock=clock)
+    """An answer that is being written; leaving stops the model. `chunker` None: not spoken."""
+    reply = Reply(chunker, clock=clock)
     deltas = _in_time(model.reply(request), timeout_sec)
-    writing = asyncio.create_task(reply.write(deltas, StopFilter(request.options.stop)))
+    writing = asyncio.create_task(reply.write(deltas, StopStringFilter(request.options.stop)))
     try:
         yield reply
     finally:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class ChatFigures:
-    """Times are from the request on; None is what did not come to pass.
+class ReplyTimings:
+    """Times are from the request on; None if it never happened.
 
     `chunk_secs` are the times in which the parts of the text were spoken, each a sentence or some
     short ones; they overlap.

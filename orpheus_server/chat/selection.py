@@ -77,9 +77,9 @@ def _host_of(url: str) -> str:
     is_plain = _VISIBLE.fullmatch(url) is not None and not parts.query and not parts.fragment
     if parts.scheme not in ("http", "https") or not host or not is_plain:
         # Some put a key behind the question mark.
-        given = "(hidden)" if "@" in url or "?" in url else repr(url)
+        shown = "(hidden)" if "@" in url or "?" in url else repr(url)
         raise StartError(
-            f"LLM_BASE_URL={given}: allowed is an address that begins with http:// or https://, "
+            f"LLM_BASE_URL={shown}: allowed is an address that begins with http:// or https://, "
             "without spaces, ? and #, such as http://127.0.0.1:11434/v1."
         )
     return host

@@ -16,7 +16,7 @@ class _Transcript:
     expires_at: int
 
 
-class Transcripts:
+class TranscriptStore:
     """Each belongs to the caller who was answered. Beyond the bounds the oldest are forgotten."""
 
     def __init__(
@@ -45,16 +45,16 @@ class Transcripts:
         expires_at = int(self._clock()) + self._lifetime_sec
         self._kept[caller, audio_id] = _Transcript(text, expires_at)
         self.num_chars += len(text)
-        self._make_room()
+        self._evict()
         return expires_at
 
     def find(self, caller: str, audio_id: str) -> str | None:
         """The text; None if it is unknown to this caller, or has expired."""
-        self._make_room()
+        self._evict()
         found = self._kept.get((caller, audio_id))
         return None if found is None else found.text
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         now_sec = self._clock()
         while self._kept:
             key, oldest = next(iter(self._kept.items()))

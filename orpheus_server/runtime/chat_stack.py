@@ -95,7 +95,7 @@ async def _open_local_model(
         return TokenRequest(
             request_id=f"chat-probe-{next(numbers)}",
             prompt_token_ids=await pool.run(
-                loaded.tokenizer.prompt_ids, (_HELLO,), room_tokens=MAX_PROBE_TOKENS
+                loaded.tokenizer.prompt_ids, (_HELLO,), available_tokens=MAX_PROBE_TOKENS
             ),
             sampling=loaded.sampling,
             max_tokens=1,

@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from orpheus_server.chat.reply_timings import ChatFigures
+from orpheus_server.chat.reply_timings import ReplyTimings
 
 _ANSWER_BUCKETS_SEC = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
 """Around the second within which somebody who talks expects to hear something."""
@@ -114,10 +114,10 @@ class Metrics:
         """A caller left before its answer was whole."""
         self._disconnects.labels(route).inc()
 
-    def observe_chat(self, figures: ChatFigures) -> None:
+    def observe_chat(self, timings: ReplyTimings) -> None:
         """An answer of the language model ended, in whichever way."""
         assert self._chat is not None
-        self._chat.observe(figures)
+        self._chat.observe(timings)
 
     def render(self) -> bytes:
         """The text format, version 0.0.4."""
@@ -156,24 +156,24 @@ class _ChatMetrics:
         self._voice_tokens = counter("voice_tokens", "Of the voice.")
         self._audio = counter("audio_seconds", "Of speech.")
 
-    def observe(self, figures: ChatFigures) -> None:
+    def observe(self, timings: ReplyTimings) -> None:
         for histogram, value in (
-            (self._first_token, figures.first_token_sec),
-            (self._first_audio, figures.first_audio_sec),
-            (self._answer, figures.total_sec),
-            (self._token_rate, figures.tokens_per_sec or None),
-            (self._voice_rate, figures.voice_tokens_per_sec or None),
-            *((self._sentence, sec) for sec in figures.chunk_secs),
+            (self._first_token, timings.first_token_sec),
+            (self._first_audio, timings.first_audio_sec),
+            (self._answer, timings.total_sec),
+            (self._token_rate, timings.tokens_per_sec or None),
+            (self._voice_rate, timings.voice_tokens_per_sec or None),
+            *((self._sentence, sec) for sec in timings.chunk_secs),
         ):
             if value is not None:
                 histogram.observe(value)
         for counter, number in (
-            (self._prompt_tokens, figures.num_prompt_tokens),
-            (self._tokens, figures.num_tokens),
-            (self._sentences, figures.num_sentences),
-            (self._chunks, len(figures.chunk_secs)),
-            (self._voice_tokens, figures.num_voice_tokens),
-            (self._audio, figures.audio_sec),
+            (self._prompt_tokens, timings.num_prompt_tokens),
+            (self._tokens, timings.num_tokens),
+            (self._sentences, timings.num_sentences),
+            (self._chunks, len(timings.chunk_secs)),
+            (self._voice_tokens, timings.num_voice_tokens),
+            (self._audio, timings.audio_sec),
         ):
             counter.inc(number)
 

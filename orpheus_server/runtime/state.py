@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import Literal
 
-from orpheus_server.chat.transcripts import Transcripts
+from orpheus_server.chat.transcripts import TranscriptStore
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.engine.group import EngineGroup
 from orpheus_server.engine.supervisor import (
@@ -66,7 +66,7 @@ class Runtime:
         self.reply_slots = CallerSlots(
             settings.tts_max_requests_per_key or MAX_REPLIES, label="answers"
         )
-        self.transcripts = Transcripts()
+        self.transcripts = TranscriptStore()
         self._engine: TokenEngine | None = None
         self.supervisor: EngineSupervisor | None = None
         self.engine_group = EngineGroup()

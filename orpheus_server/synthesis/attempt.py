@@ -157,8 +157,8 @@ class AttemptRunner:
         frames = attempt.frames
         kept_ids = to_token_ids(frames, self._layout)
         own_limit = job.sampling.max_tokens
-        room = self._engine.max_model_len - len(prompt.token_ids)
-        max_tokens = min(room, own_limit or self._token_budget(limits))
+        available_tokens = self._engine.max_model_len - len(prompt.token_ids)
+        max_tokens = min(available_tokens, own_limit or self._token_budget(limits))
         request = TokenRequest(
             request_id=job.request_id,
             prompt_token_ids=(*prompt.token_ids, *kept_ids),

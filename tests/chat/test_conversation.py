@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.chat.conversation import arrange, estimate_tokens, fold_system, make_room, trim
+from orpheus_server.chat.conversation import (
+    arrange,
+    estimate_tokens,
+    fit_to_context,
+    fold_system,
+    trim,
+)
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import ChatMessage, Role
 
@@ -37,7 +43,7 @@ def test_estimate(content: str, num_tokens: int) -> None:
 )
 def test_tokens_of_the_answer(max_model_len: int, asked: int | None, max_tokens: int) -> None:
     messages = (user("abc"),)
-    found = make_room(messages, max_model_len=max_model_len, max_tokens=asked)
+    found = fit_to_context(messages, max_model_len=max_model_len, max_tokens=asked)
     assert found == (messages, max_tokens)
 
 
@@ -47,16 +53,16 @@ def test_tokens_of_the_answer(max_model_len: int, asked: int | None, max_tokens:
 def test_what_is_kept_free(asked: int | None, num_kept: int) -> None:
     """Three messages of 400 tokens in 2024: an answer of 824 fits beside them."""
     messages = (user("a" * 1182), ChatMessage("assistant", "b" * 1182), user("c" * 1182))
-    kept, max_tokens = make_room(messages, max_model_len=2024, max_tokens=asked)
+    kept, max_tokens = fit_to_context(messages, max_model_len=2024, max_tokens=asked)
     assert kept == messages[-num_kept:]
     assert max_tokens == min(asked or 4096, 2024 - 400 * num_kept)
 
 
 def test_at_most_half_is_kept_free() -> None:
-    kept, max_tokens = make_room((user("a" * 3054),), max_model_len=2048, max_tokens=2000)
+    kept, max_tokens = fit_to_context((user("a" * 3054),), max_model_len=2048, max_tokens=2000)
     assert (len(kept), max_tokens) == (1, 1024)
     with pytest.raises(RequestError, match="longer than the 1024 tokens") as caught:
-        make_room((user("a" * 3055),), max_model_len=2048, max_tokens=2000)
+        fit_to_context((user("a" * 3055),), max_model_len=2048, max_tokens=2000)
     assert caught.value.code == "context_length_exceeded"
 
 
@@ -64,7 +70,7 @@ def test_ten_thousand_turns() -> None:
     """Only those that are kept are looked at."""
     roles = ("user", "assistant")
     messages = [ChatMessage(roles[index % 2], str(index)) for index in range(9_999)]  # type: ignore[arg-type]
-    kept, max_tokens = make_room(messages, max_model_len=2048, max_tokens=None)
+    kept, max_tokens = fit_to_context(messages, max_model_len=2048, max_tokens=None)
     assert len(kept) == 191
     assert kept == tuple(messages[-191:])
     assert max_tokens == 2048 - 191 * 8
@@ -78,7 +84,7 @@ def test_ten_thousand_turns() -> None:
 def test_it_fits(sizes: list[int], max_model_len: int, max_tokens: int | None) -> None:
     messages = [user("a" * size) for size in sizes]
     try:
-        kept, limit = make_room(messages, max_model_len=max_model_len, max_tokens=max_tokens)
+        kept, limit = fit_to_context(messages, max_model_len=max_model_len, max_tokens=max_tokens)
     except RequestError:
         assert estimate_tokens(messages[-1]) > max_model_len // 2
         return
@@ -190,21 +196,21 @@ class TestTrim:
         ],
     )
     def test_the_oldest_go_first(self, room: int, kept: str) -> None:
-        trimmed = trim(TALK, num_tokens=num_letters, room_tokens=room)
+        trimmed = trim(TALK, num_tokens=num_letters, available_tokens=room)
         assert " ".join(message.content for message in trimmed) == kept
 
     def test_the_last_one_has_no_room(self) -> None:
         with pytest.raises(RequestError, match="longer than the 4 tokens") as caught:
-            trim(TALK, num_tokens=num_letters, room_tokens=4)
+            trim(TALK, num_tokens=num_letters, available_tokens=4)
         assert (caught.value.param, caught.value.code) == ("messages", "context_length_exceeded")
 
     def test_without_a_system_prompt(self) -> None:
-        assert trim(TALK[1:], num_tokens=num_letters, room_tokens=9) == TALK[3:]
+        assert trim(TALK[1:], num_tokens=num_letters, available_tokens=9) == TALK[3:]
 
     def test_a_greeting_stays_while_it_fits(self) -> None:
         greeted = said(("assistant", "hey"), ("user", "aaa"))
-        assert trim(greeted, num_tokens=num_letters, room_tokens=6) == greeted
-        assert trim(greeted, num_tokens=num_letters, room_tokens=5) == greeted[1:]
+        assert trim(greeted, num_tokens=num_letters, available_tokens=6) == greeted
+        assert trim(greeted, num_tokens=num_letters, available_tokens=5) == greeted[1:]
 
     def test_only_what_is_kept_is_counted(self) -> None:
         """Counting ten thousand turns of which ten fit would take as long as the answer."""
@@ -215,7 +221,7 @@ class TestTrim:
             return 1
 
         turns = said(*((("user", "a"), ("assistant", "b")) * 5000), ("user", "c"))
-        assert len(trim(turns, num_tokens=count, room_tokens=9)) == 9
+        assert len(trim(turns, num_tokens=count, available_tokens=9)) == 9
         assert len(counted) == 10
 
     @given(
@@ -237,9 +243,9 @@ class TestTrim:
         needed = sum(map(num_letters, [*messages[: len(own)], messages[-1]]))
         if needed > room:
             with pytest.raises(RequestError):
-                trim(messages, num_tokens=num_letters, room_tokens=room)
+                trim(messages, num_tokens=num_letters, available_tokens=room)
             return
-        trimmed = trim(messages, num_tokens=num_letters, room_tokens=room)
+        trimmed = trim(messages, num_tokens=num_letters, available_tokens=room)
         assert sum(map(num_letters, trimmed)) <= room
         assert trimmed[: len(own)] == messages[: len(own)]
         kept = trimmed[len(own) :]

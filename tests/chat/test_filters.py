@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.chat.filters import StopFilter, ThinkingFilter
+from orpheus_server.chat.filters import StopStringFilter, ThinkingFilter
 
 
 def without_thoughts(*pieces: str) -> str:
@@ -59,7 +59,7 @@ def test_an_answer_is_not_held_up() -> None:
 
 
 def stopped(stops: tuple[str, ...], *pieces: str) -> tuple[str, bool]:
-    stop = StopFilter(stops)
+    stop = StopStringFilter(stops)
     text = "".join(stop.feed(piece) for piece in pieces)
     return text + stop.flush(), stop.is_stopped
 
@@ -110,7 +110,7 @@ def test_no_stop_string_gets_through(stops: tuple[str, ...], text: str) -> None:
 
 
 def test_only_what_may_become_a_stop_is_held_back() -> None:
-    stop = StopFilter(("END",))
+    stop = StopStringFilter(("END",))
     assert stop.feed("one EN") == "one "
     assert stop.feed("d E") == "ENd "
     assert stop.feed("ND two") == ""

@@ -8,8 +8,14 @@ from contextlib import aclosing
 
 import pytest
 
-from orpheus_server.chat.filters import StopFilter
-from orpheus_server.chat.reply import MAX_REPLY_CHARS, Reply, ReplyStats, SpeechText, open_reply
+from orpheus_server.chat.filters import StopStringFilter
+from orpheus_server.chat.reply import (
+    MAX_REPLY_CHARS,
+    Reply,
+    ReplyStats,
+    SpokenTextChunker,
+    open_reply,
+)
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut, EngineDead
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
@@ -26,11 +32,11 @@ async def run_text(function: Callable[[], list[str]]) -> list[str]:
     return function()
 
 
-def speech() -> SpeechText:
+def chunker() -> SpokenTextChunker:
     stream = ChunkStream(
         tags=frozenset({"laugh"}), limits=LIMITS, expected_sec=lambda text: len(text) / 15
     )
-    return SpeechText(stream, run_text, tags=frozenset({"laugh"}))
+    return SpokenTextChunker(stream, run_text, tags=frozenset({"laugh"}))
 
 
 def request_of(*stop: str) -> ReplyRequest:
@@ -59,7 +65,7 @@ ANSWER = ("Well, that is", " a good question. ", "Dr. Smith says", " **yes**. ",
 class TestText:
     async def test_deltas_are_the_text_as_written(self) -> None:
         async with open_reply(
-            model_of(*ANSWER), request_of(), speech=None, timeout_sec=9.0
+            model_of(*ANSWER), request_of(), chunker=None, timeout_sec=9.0
         ) as reply:
             assert await rest_of(reply.deltas()) == (list(ANSWER), None)
             assert reply.text == "".join(ANSWER)
@@ -69,7 +75,7 @@ class TestText:
     async def test_a_stop_string_ends_it_wherever_it_was_cut(self) -> None:
         model = model_of("One tw", "o", " thr", "ee four")
         async with open_reply(
-            model, request_of("three", "nine"), speech=None, timeout_sec=9.0
+            model, request_of("three", "nine"), chunker=None, timeout_sec=9.0
         ) as reply:
             assert await rest_of(reply.deltas()) == (["One tw", "o", " "], None)
             assert reply.stats.finish_reason == "stop"
@@ -78,13 +84,13 @@ class TestText:
 
     async def test_what_looked_like_a_stop_string_is_told_at_the_end(self) -> None:
         async with open_reply(
-            model_of("One thr"), request_of("three"), speech=None, timeout_sec=9.0
+            model_of("One thr"), request_of("three"), chunker=None, timeout_sec=9.0
         ) as reply:
             assert await rest_of(reply.deltas()) == (["One ", "thr"], None)
 
     async def test_an_endless_one_is_cut(self) -> None:
         model = model_of(*["x" * 10_000] * 50)
-        async with open_reply(model, request_of(), speech=None, timeout_sec=9.0) as reply:
+        async with open_reply(model, request_of(), chunker=None, timeout_sec=9.0) as reply:
             deltas, error = await rest_of(reply.deltas())
             assert sum(map(len, deltas)) == MAX_REPLY_CHARS
             assert (error, reply.stats.finish_reason) == (None, "length")
@@ -96,13 +102,15 @@ class TestText:
         model = model_of(text)
         options = ReplyOptions(stop=("d a!",))
         request = ReplyRequest("r", (), options)
-        async with open_reply(model, request, speech=None, timeout_sec=9.0) as reply:
+        async with open_reply(model, request, chunker=None, timeout_sec=9.0) as reply:
             deltas, error = await rest_of(reply.deltas())
             assert "".join(deltas) == text[:MAX_REPLY_CHARS]
             assert (error, reply.stats.finish_reason) == (None, "length")
 
     async def test_nothing_at_all(self) -> None:
-        async with open_reply(model_of(), request_of(), speech=speech(), timeout_sec=9.0) as reply:
+        async with open_reply(
+            model_of(), request_of(), chunker=chunker(), timeout_sec=9.0
+        ) as reply:
             assert await rest_of(reply.deltas()) == ([], None)
             assert await rest_of(reply.chunks()) == ([], None)
             assert reply.stats.first_token_sec is None
@@ -115,7 +123,7 @@ class TestChunks:
         model = model_of(*ANSWER, gate=gate, gate_at=3)
         async with (
             asyncio.timeout(WAIT_LIMIT_SEC),
-            open_reply(model, request_of(), speech=speech(), timeout_sec=9.0) as reply,
+            open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply,
         ):
             chunks = reply.chunks()
             assert await anext(chunks) == "Well, that is a good question."
@@ -127,7 +135,7 @@ class TestChunks:
 
     async def test_markup_is_not_spoken_and_tags_are(self) -> None:
         model = model_of("- **One** and <laugh> `two`\n", "```\ncode\n```\n", "😀 Three.")
-        async with open_reply(model, request_of(), speech=speech(), timeout_sec=9.0) as reply:
+        async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply:
             chunks, error = await rest_of(reply.chunks())
             assert error is None
             assert " ".join(chunks) == "One and <laugh> two. Three."
@@ -138,14 +146,14 @@ class TestFailures:
     @pytest.mark.parametrize("error", [ChatModelFailed("no"), EngineDead("gone")])
     async def test_what_was_said_before_it_is_spoken(self, error: Exception) -> None:
         model = model_of("This is a whole sentence. ", "And this is ha", error=error)
-        async with open_reply(model, request_of(), speech=speech(), timeout_sec=9.0) as reply:
+        async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply:
             assert await rest_of(reply.chunks()) == (["This is a whole sentence."], error)
             deltas, raised = await rest_of(reply.deltas())
             assert (deltas, raised) == (["This is a whole sentence. ", "And this is ha"], error)
 
     async def test_one_that_breaks_off_is_not_taken_for_whole(self) -> None:
         model = model_of("This is a whole sentence. ", "And", finish_reason=None)
-        async with open_reply(model, request_of(), speech=speech(), timeout_sec=9.0) as reply:
+        async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply:
             chunks, error = await rest_of(reply.chunks())
             assert chunks == ["This is a whole sentence."]
             assert isinstance(error, ChatModelFailed)
@@ -153,7 +161,7 @@ class TestFailures:
     @pytest.mark.parametrize("gate_at", [0, 1])
     async def test_silence_is_told_after_its_limit(self, gate_at: int) -> None:
         model = model_of("A", "B", gate=asyncio.Event(), gate_at=gate_at)
-        async with open_reply(model, request_of(), speech=None, timeout_sec=0.01) as reply:
+        async with open_reply(model, request_of(), chunker=None, timeout_sec=0.01) as reply:
             deltas, error = await rest_of(reply.deltas())
             assert deltas == ["A"][:gate_at]
             assert isinstance(error, ChatModelTimedOut)
@@ -164,7 +172,7 @@ class TestFailures:
 
     async def test_a_timeout_of_the_model_itself_is_not_ours(self) -> None:
         model = model_of("A", error=TimeoutError("its own"))
-        async with open_reply(model, request_of(), speech=None, timeout_sec=9.0) as reply:
+        async with open_reply(model, request_of(), chunker=None, timeout_sec=9.0) as reply:
             _, error = await rest_of(reply.deltas())
             assert repr(error) == "TimeoutError('its own')"
 
@@ -175,7 +183,7 @@ class TestFailures:
         error = EngineDead("gone")
         held = weakref.ref(error)
         model = model_of("A", error=error)
-        async with open_reply(model, request_of(), speech=None, timeout_sec=9.0) as reply:
+        async with open_reply(model, request_of(), chunker=None, timeout_sec=9.0) as reply:
             with pytest.raises(EngineDead):
                 async for _ in reply.deltas():
                     pass
@@ -190,7 +198,7 @@ class TestLeaving:
     async def test_the_model_is_stopped(self, gate_at: int) -> None:
         before = other_tasks()
         model = model_of(*ANSWER, gate=asyncio.Event(), gate_at=gate_at)
-        async with open_reply(model, request_of(), speech=speech(), timeout_sec=9.0):
+        async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0):
             await settle()
             assert model.num_active == 1
         assert (model.num_active, model.num_aborted) == (0, 1)
@@ -214,7 +222,7 @@ class TestStats:
             yield ReplyDelta("", 0, "length")
 
         reply = Reply(None, clock=clock)
-        await reply.write(deltas(), StopFilter(()))
+        await reply.write(deltas(), StopStringFilter(()))
         assert reply.stats == ReplyStats(
             num_prompt_tokens=7,
             num_tokens=4,

@@ -1,8 +1,8 @@
 """The one line of an answer."""
 
-from orpheus_server.chat.reply_timings import ChatFigures
+from orpheus_server.chat.reply_timings import ReplyTimings
 
-FIGURES = ChatFigures(
+FIGURES = ReplyTimings(
     num_prompt_tokens=12,
     num_tokens=30,
     tokens_per_sec=41.26,
@@ -28,7 +28,7 @@ def test_line() -> None:
 
 
 def test_what_did_not_come_to_pass() -> None:
-    nothing = ChatFigures(
+    nothing = ReplyTimings(
         num_prompt_tokens=0,
         num_tokens=0,
         tokens_per_sec=0.0,

@@ -1,11 +1,11 @@
 """Texts of what was said aloud: whose, for how long, how many."""
 
-from orpheus_server.chat.transcripts import Transcripts
+from orpheus_server.chat.transcripts import TranscriptStore
 from tests.support.app import VirtualClock
 
 
 def test_it_is_found_by_its_id_again_and_again() -> None:
-    transcripts = Transcripts(clock=VirtualClock())
+    transcripts = TranscriptStore(clock=VirtualClock())
     assert transcripts.keep("anna", "audio_1", "Hello you.") == 100 + 3600
     assert [transcripts.find("anna", "audio_1") for _ in range(2)] == ["Hello you."] * 2
     assert transcripts.find("anna", "audio_2") is None
@@ -13,7 +13,7 @@ def test_it_is_found_by_its_id_again_and_again() -> None:
 
 def test_another_caller_does_not_know_it() -> None:
     """An id that was seen in somebody's log would tell what was said to them."""
-    transcripts = Transcripts(clock=VirtualClock())
+    transcripts = TranscriptStore(clock=VirtualClock())
     transcripts.keep("anna", "audio_1", "A secret.")
     assert transcripts.find("ben", "audio_1") is None
     transcripts.keep("ben", "audio_1", "Another.")
@@ -22,7 +22,7 @@ def test_another_caller_does_not_know_it() -> None:
 
 def test_it_expires_when_it_was_told_to() -> None:
     clock = VirtualClock()
-    transcripts = Transcripts(lifetime_sec=10, clock=clock)
+    transcripts = TranscriptStore(lifetime_sec=10, clock=clock)
     expires_at = transcripts.keep("anna", "audio_1", "Hello.")
     clock.now_sec = 105.5
     transcripts.keep("anna", "audio_2", "You.")
@@ -35,7 +35,7 @@ def test_it_expires_when_it_was_told_to() -> None:
 
 
 def test_the_oldest_make_room_for_more() -> None:
-    transcripts = Transcripts(max_transcripts=2, clock=VirtualClock())
+    transcripts = TranscriptStore(max_transcripts=2, clock=VirtualClock())
     for index in range(4):
         transcripts.keep(f"caller {index}", "audio", str(index))
     found = [transcripts.find(f"caller {index}", "audio") for index in range(4)]
@@ -43,7 +43,7 @@ def test_the_oldest_make_room_for_more() -> None:
 
 
 def test_the_oldest_make_room_for_longer_ones() -> None:
-    transcripts = Transcripts(max_chars=10, clock=VirtualClock())
+    transcripts = TranscriptStore(max_chars=10, clock=VirtualClock())
     for name in ("one", "two", "three"):
         transcripts.keep("anna", name, name)
     assert [transcripts.find("anna", name) for name in ("one", "two", "three")] == [
@@ -56,7 +56,7 @@ def test_the_oldest_make_room_for_longer_ones() -> None:
 
 def test_kept_again_it_is_new() -> None:
     clock = VirtualClock()
-    transcripts = Transcripts(lifetime_sec=10, max_transcripts=2, clock=clock)
+    transcripts = TranscriptStore(lifetime_sec=10, max_transcripts=2, clock=clock)
     transcripts.keep("anna", "first", "a")
     transcripts.keep("anna", "second", "b")
     clock.now_sec += 5

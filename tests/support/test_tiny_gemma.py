@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def test_it_writes_sentences_that_differ(tiny_gemma: Path) -> None:
     tokenizer = load_chat_tokenizer(tiny_gemma, source="tiny")
-    prompt = tokenizer.prompt_ids([ChatMessage("user", "Hello.")], room_tokens=100)
+    prompt = tokenizer.prompt_ids([ChatMessage("user", "Hello.")], available_tokens=100)
     model = Gemma2ForCausalLM.from_pretrained(tiny_gemma)
     torch.manual_seed(1)
     written = model.generate(

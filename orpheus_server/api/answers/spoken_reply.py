@@ -7,8 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 
 from orpheus_server.api.requests.speech import HowToSpeak
 from orpheus_server.chat.conversation import arrange
-from orpheus_server.chat.reply import Reply, SpeechText, open_reply
-from orpheus_server.chat.reply_timings import ChatFigures
+from orpheus_server.chat.reply import Reply, SpokenTextChunker, open_reply
+from orpheus_server.chat.reply_timings import ReplyTimings
 from orpheus_server.chat.system_prompt import voice_prompt
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
@@ -99,8 +99,8 @@ class Talk:
         metrics.count_utterance(self._route, outcome)
         if outcome == "caller left":
             metrics.count_disconnect(self._route)
-        figures = self.figures()
-        metrics.observe_chat(figures)
+        timings = self.timings()
+        metrics.observe_chat(timings)
         info, how, slot = self._runtime.chat_info, self._how, self._slot
         logger.info(
             "request=%s caller=%s outcome=%s llm=%s voice=%s format=%s attempts=%d degraded=%d "
@@ -114,15 +114,15 @@ class Talk:
             self.stats.num_attempts,
             len(self.stats.degraded_chunks),
             slot.waited_sec if slot else 0.0,
-            figures.line(),
+            timings.line(),
         )
 
-    def figures(self) -> ChatFigures:
+    def timings(self) -> ReplyTimings:
         """What it took so far."""
         model, speech = self.reply.stats, self.stats
         total_sec = time.monotonic() - self.reply.started_at
         speaking_sec = total_sec - (model.first_chunk_sec or 0.0)
-        return ChatFigures(
+        return ReplyTimings(
             num_prompt_tokens=model.num_prompt_tokens,
             num_tokens=model.num_tokens,
             tokens_per_sec=model.tokens_per_sec,
@@ -159,19 +159,19 @@ async def open_talk(
     `synthesizer` of the runtime raise.
     """
     model = runtime.chat_model
-    speech = None
+    chunker = None
     voice = how.voice if how else voice or runtime.checkpoint.default_voice
     tags = runtime.checkpoint.tags_of(voice)
     if how is not None:
         synthesizer = runtime.synthesizer
-        speech = SpeechText(
+        chunker = SpokenTextChunker(
             synthesizer.open_chunk_stream(tags=tags), synthesizer.run_text, tags=tags
         )
     own = runtime.settings.llm_system_prompt or voice_prompt(language=voice.language, tags=tags)
     arranged = arrange(messages, default_system=own if has_voice_prompt else None)
     request = ReplyRequest(request_id, arranged, options)
     timeout_sec = runtime.settings.llm_timeout_sec
-    async with open_reply(model, request, speech=speech, timeout_sec=timeout_sec) as reply:
+    async with open_reply(model, request, chunker=chunker, timeout_sec=timeout_sec) as reply:
         talk = Talk(request_id, reply, runtime, how, slot, route=route, caller=caller)
         outcome = "caller left"
         try:

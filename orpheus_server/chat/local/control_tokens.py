@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 
-class ControlText:
+class ControlTokenFilter:
     """The texts that only a prompt format and the model itself may write."""
 
     def __init__(self, tokens: Iterable[str]) -> None:

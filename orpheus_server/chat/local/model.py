@@ -59,10 +59,10 @@ class LocalChatModel:
             )
         self.num_active += 1
         try:
-            asked = await self.token_request(request)
+            token_request = await self.token_request(request)
             text, thinking = self._tokenizer.open_text(), ThinkingFilter()
-            num_prompt_tokens = len(asked.prompt_token_ids)
-            async with aclosing(self.engine.generate(asked)) as deltas:
+            num_prompt_tokens = len(token_request.prompt_token_ids)
+            async with aclosing(self.engine.generate(token_request)) as deltas:
                 async for delta in deltas:
                     written = thinking.feed(text.feed(delta.token_ids))
                     if delta.finish_reason is not None:
@@ -79,16 +79,16 @@ class LocalChatModel:
         """What the engine is asked; raises `RequestError`."""
         options, context = request.options, self.engine.max_model_len
         # Who asks for more than half of the context is still given room for a question.
-        kept_free = min(options.max_tokens or DEFAULT_ANSWER_TOKENS, context // 2)
+        reserved_tokens = min(options.max_tokens or DEFAULT_ANSWER_TOKENS, context // 2)
         prompt = await self._pool.run(
-            self._tokenizer.prompt_ids, request.messages, room_tokens=context - kept_free
+            self._tokenizer.prompt_ids, request.messages, available_tokens=context - reserved_tokens
         )
-        room = context - len(prompt)
+        left_tokens = context - len(prompt)
         return TokenRequest(
             request_id=request.request_id,
             prompt_token_ids=prompt,
             sampling=_sampling(self._sampling, options),
-            max_tokens=min(options.max_tokens or room, room),
+            max_tokens=min(options.max_tokens or left_tokens, left_tokens),
             seed=options.seed,
             presence_penalty=options.presence_penalty,
             frequency_penalty=options.frequency_penalty,

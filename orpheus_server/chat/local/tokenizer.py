@@ -11,14 +11,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from orpheus_server.chat.conversation import fold_system, trim
 from orpheus_server.chat.local.config import NO_TEMPLATE
-from orpheus_server.chat.local.control_tokens import ControlText
+from orpheus_server.chat.local.control_tokens import ControlTokenFilter
 from orpheus_server.errors import RequestError, StartError
 from orpheus_server.interfaces import ChatMessage, Role
 
 _WORD = "word"
-_ASKED = ChatMessage("user", _WORD)
-_ANSWERED = ChatMessage("assistant", _WORD)
-_TOLD = ChatMessage("system", "order")
+_QUESTION = ChatMessage("user", _WORD)
+_ANSWER = ChatMessage("assistant", _WORD)
+_INSTRUCTION = ChatMessage("system", "order")
 
 TURN_ENDS = ("<end_of_turn>", "<|im_end|>", "<|eot_id|>", "<|end|>")
 """With what the assistant's turn ends in common formats, where `eos_token_id` leaves it out."""
@@ -51,7 +51,7 @@ class ChatTokenizer:
         self._tokenizer = tokenizer
         self._has_system = True
         try:
-            written = self._render((_ASKED, _ANSWERED, _ASKED))
+            written = self._render((_QUESTION, _ANSWER, _QUESTION))
         except TemplateError as error:
             raise StartError(f"the chat template of {source} fails: {error}") from error
         self.stop_token_ids = stop_token_ids | _own_stops(tokenizer, backend)
@@ -61,7 +61,7 @@ class ChatTokenizer:
             for token_id, token in added.items()
             if token.special or token_id in self.stop_token_ids or token.content in written
         }
-        self._control_text = ControlText(control.values())
+        self._control_text = ControlTokenFilter(control.values())
         self.control_ids = frozenset(
             token_id for token_id, text in control.items() if text in self._control_text.tokens
         )
@@ -69,7 +69,7 @@ class ChatTokenizer:
         self._longest_token = max(map(len, backend.get_vocab()))
         # What the format adds: a question and its answer together, and once for all.
         num_word = len(self.encode(_WORD))
-        num_one = len(self.encode(self._render((_ASKED,)))) - num_word
+        num_one = len(self.encode(self._render((_QUESTION,)))) - num_word
         num_pair = len(self.encode(written)) - 2 * num_word - num_word - num_one
         user = num_pair // 2
         self._role_tokens: dict[Role, int] = {
@@ -83,7 +83,9 @@ class ChatTokenizer:
         """Ids of a text; nothing is put before it, because templates write their own beginning."""
         return self.backend.encode(text, add_special_tokens=False).ids
 
-    def prompt_ids(self, messages: Sequence[ChatMessage], *, room_tokens: int) -> tuple[int, ...]:
+    def prompt_ids(
+        self, messages: Sequence[ChatMessage], *, available_tokens: int
+    ) -> tuple[int, ...]:
         """The prompt of as many of the newest messages as fit; the system's is always in it.
 
         Raises `RequestError` if not even the last one fits, or for a conversation that the
@@ -98,19 +100,19 @@ class ChatTokenizer:
             return known
 
         def num_tokens(message: ChatMessage) -> int:
-            if len(message.content) > room_tokens * self._longest_token:
+            if len(message.content) > available_tokens * self._longest_token:
                 # So long a text need not be read to know that it does not fit.
-                return room_tokens + 1
+                return available_tokens + 1
             return clean(message)[1] + self._role_tokens[message.role]
 
-        room_left = room_tokens - self._base_tokens
+        tokens_left = available_tokens - self._base_tokens
         while True:
-            kept = trim(messages, num_tokens=num_tokens, room_tokens=room_left)
+            kept = trim(messages, num_tokens=num_tokens, available_tokens=tokens_left)
             ids = self._encode_messages([clean(message)[0] for message in kept])
-            if len(ids) <= room_tokens:
+            if len(ids) <= available_tokens:
                 return tuple(ids)
             # What the format writes between messages is estimated, and only now known.
-            room_left -= len(ids) - room_tokens
+            tokens_left -= len(ids) - available_tokens
 
     def _encode_messages(self, messages: Sequence[ChatMessage]) -> list[int]:
         try:
@@ -141,7 +143,7 @@ class ChatTokenizer:
 
     def _knows_system(self) -> bool:
         try:
-            return _TOLD.content in self._render((_TOLD, _ASKED))
+            return _INSTRUCTION.content in self._render((_INSTRUCTION, _QUESTION))
         except TemplateError:
             return False
 

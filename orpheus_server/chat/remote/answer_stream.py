@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from orpheus_server.chat.filters import ThinkingFilter
-from orpheus_server.chat.remote.failures import Refusal, error_for
+from orpheus_server.chat.remote.failures import RemoteError, error_for
 from orpheus_server.errors import ChatModelFailed, OrpheusError
 from orpheus_server.interfaces import FinishReason, ReplyDelta
 
@@ -14,7 +14,7 @@ DONE = "[DONE]"
 _NO_ANSWER = "The language model's server sent something that is no chat completion."
 
 
-class StreamedAnswer:
+class AnswerStream:
     """Takes events; `last` is the end, once there are no more of them.
 
     What a model thinks before it answers becomes deltas without text: it writes, and nobody is to
@@ -94,15 +94,15 @@ def _chunk_in(event: str) -> dict[str, Any]:
     if not isinstance(chunk, dict):
         raise ChatModelFailed(_NO_ANSWER)
     if chunk.get("error"):
-        raise error_for(refusal_in(chunk["error"]))
+        raise error_for(remote_error_in(chunk["error"]))
     return chunk
 
 
-def refusal_in(error: object, *, status: int = 0) -> Refusal:
+def remote_error_in(error: object, *, status: int = 0) -> RemoteError:
     """The `error` of a body or a chunk, whatever shape it has."""
     fields = error if isinstance(error, dict) else {}
     code, param = fields.get("code"), fields.get("param")
-    return Refusal(
+    return RemoteError(
         status=status,
         code=None if code is None else str(code),
         param=None if param is None else str(param),
@@ -127,7 +127,7 @@ MAX_EVENT_BYTES = 1 << 20
 """A server that never ends a line must not fill the memory; a whole answer is shorter."""
 
 
-class EventLines:
+class EventStreamParser:
     """Takes bytes cut anywhere; each `data:` line is an event of its own.
 
     Everything else (comments that keep a connection alive, names, blank lines) is left out. Raises

@@ -9,8 +9,13 @@ import httpx2
 import openai
 
 from orpheus_server import __version__
-from orpheus_server.chat.remote.answer_stream import DONE, MAX_EVENT_BYTES, EventLines, refusal_in
-from orpheus_server.chat.remote.failures import Refusal, error_for
+from orpheus_server.chat.remote.answer_stream import (
+    DONE,
+    MAX_EVENT_BYTES,
+    EventStreamParser,
+    remote_error_in,
+)
+from orpheus_server.chat.remote.failures import RemoteError, error_for
 from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, OrpheusError, StartError
 
 _NO_KEY = "none"
@@ -99,21 +104,21 @@ class RemoteClient:
         return cast(httpx2.Response, response)
 
     async def models(self) -> dict[str, int | None]:
-        """The names that it lists, with the room of the model in tokens where it is told, as vLLM
-        does. Raises what `translate` takes, or `ValueError`.
+        """The names that it lists, with the context of each in tokens where the server names it, as
+        vLLM does. Raises what `translate` takes, or `ValueError`.
         """
         listed = await self._sdk.get("/models", cast_to=object)
         entries = listed.get("data") if isinstance(listed, dict) else None
         if not isinstance(entries, list):
             raise ValueError("no list of models")
-        rooms = {
+        contexts = {
             str(entry["id"]): entry.get("max_model_len")
             for entry in entries
             if isinstance(entry, dict) and "id" in entry
         }
         return {
-            name: room if isinstance(room, int) and room > 0 else None
-            for name, room in rooms.items()
+            name: context_tokens if isinstance(context_tokens, int) and context_tokens > 0 else None
+            for name, context_tokens in contexts.items()
         }
 
     async def close(self) -> None:
@@ -135,7 +140,7 @@ async def events_of(response: httpx2.Response) -> AsyncGenerator[str, None]:
                 yield body.decode("utf-8")
                 yield DONE
                 return
-            lines = EventLines()
+            lines = EventStreamParser()
             async for chunk in chunks:
                 for event in lines.feed(chunk):
                     yield event
@@ -147,16 +152,16 @@ async def events_of(response: httpx2.Response) -> AsyncGenerator[str, None]:
             ) from error
 
 
-def refusal_of(error: openai.APIStatusError) -> Refusal:
+def remote_error_of(error: openai.APIStatusError) -> RemoteError:
     """What the server said with a status that is no success."""
     body = error.body
     inner = body.get("error", body) if isinstance(body, dict) else body
-    refusal = refusal_in(inner, status=error.status_code)
-    return Refusal(
-        status=refusal.status,
-        code=refusal.code,
-        param=refusal.param,
-        text=refusal.text,
+    remote_error = remote_error_in(inner, status=error.status_code)
+    return RemoteError(
+        status=remote_error.status,
+        code=remote_error.code,
+        param=remote_error.param,
+        text=remote_error.text,
         retry_after=error.response.headers.get("retry-after"),
     )
 
@@ -164,7 +169,7 @@ def refusal_of(error: openai.APIStatusError) -> Refusal:
 def translate(error: Exception) -> OrpheusError:
     """What one of `REMOTE_ERRORS` means for our caller."""
     if isinstance(error, openai.APIStatusError):
-        return error_for(refusal_of(error))
+        return error_for(remote_error_of(error))
     if isinstance(error, openai.APIConnectionError):
         return ChatModelUnavailable("The language model's server does not answer.")
     if isinstance(error, _TRANSPORT_ERRORS):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from orpheus_server.chat.remote.failures import Refusal
+from orpheus_server.chat.remote.failures import RemoteError
 
 _MAY_FIT = {400, 422}
 
@@ -15,7 +15,7 @@ class Dialect:
     Templates like Gemma's, behind vLLM or llama.cpp, know no system role.
     """
 
-    tells_usage: bool = True
+    reports_usage: bool = True
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     has_system_role: bool = True
 
@@ -23,33 +23,34 @@ class Dialect:
         """What is known of a server by both."""
         is_plain = self.token_limit == other.token_limit == "max_tokens"
         return Dialect(
-            tells_usage=self.tells_usage and other.tells_usage,
+            reports_usage=self.reports_usage and other.reports_usage,
             token_limit="max_tokens" if is_plain else "max_completion_tokens",
             has_system_role=self.has_system_role and other.has_system_role,
         )
 
 
-def fitted(dialect: Dialect, refusal: Refusal) -> Dialect | None:
+def fitted(dialect: Dialect, remote_error: RemoteError) -> Dialect | None:
     """The dialect that avoids what was refused; None if nothing of it was. Each step is one way."""
-    text, can_fit = refusal.text, refusal.status in _MAY_FIT
-    if refusal.is_too_long:
+    text, can_fit = remote_error.text, remote_error.status in _MAY_FIT
+    if remote_error.is_too_long:
         return None
     names_usage = "stream_options" in text or "include_usage" in text
-    if dialect.tells_usage and can_fit and names_usage:
-        return replace(dialect, tells_usage=False)
-    if dialect.token_limit == "max_tokens" and can_fit and _refuses_max_tokens(refusal):
+    if dialect.reports_usage and can_fit and names_usage:
+        return replace(dialect, reports_usage=False)
+    if dialect.token_limit == "max_tokens" and can_fit and _refuses_max_tokens(remote_error):
         return replace(dialect, token_limit="max_completion_tokens")
     # An error in a template is a 500 for some of them.
     names_roles = "role" in text and ("system" in text or "alternate" in text)
-    if dialect.has_system_role and (can_fit or refusal.status == 500) and names_roles:
+    if dialect.has_system_role and (can_fit or remote_error.status == 500) and names_roles:
         return replace(dialect, has_system_role=False)
     return None
 
 
-def _refuses_max_tokens(refusal: Refusal) -> bool:
+def _refuses_max_tokens(remote_error: RemoteError) -> bool:
     """True for the name, and not for a number that is too large."""
-    if "max_tokens" not in (refusal.param or refusal.text):
+    if "max_tokens" not in (remote_error.param or remote_error.text):
         return False
-    return refusal.code == "unsupported_parameter" or any(
-        words in refusal.text for words in ("not supported", "unsupported", "use 'max_completion")
+    return remote_error.code == "unsupported_parameter" or any(
+        words in remote_error.text
+        for words in ("not supported", "unsupported", "use 'max_completion")
     )

@@ -24,7 +24,7 @@ _TOO_MANY = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RemoteError:
     """Status, code and parameter as the server named them; 0 within a stream.
 
     `text` is all that it said, in lower case. It may quote the prompt or the key: it is looked at,
@@ -59,24 +59,24 @@ class Refusal:
         return ", ".join(parts)
 
 
-def error_for(refusal: Refusal, *, now: datetime | None = None) -> OrpheusError:
+def error_for(remote_error: RemoteError, *, now: datetime | None = None) -> OrpheusError:
     """What our caller is told."""
-    if refusal.is_too_long:
+    if remote_error.is_too_long:
         return RequestError(
             "The conversation is longer than the language model has room for.",
             param="messages",
             code="context_length_exceeded",
         )
-    if refusal.status == 0:
-        named = f": {refusal.named}" if refusal.named else ""
+    if remote_error.status == 0:
+        named = f": {remote_error.named}" if remote_error.named else ""
         return ChatModelFailed(f"The language model broke off with an error{named}.")
-    if refusal.status in _AWAY:
+    if remote_error.status in _AWAY:
         return ChatModelUnavailable(
-            f"The language model's server is full or away: {refusal.named}.",
-            retry_after_sec=retry_after_sec(refusal.retry_after, now or datetime.now(UTC)),
+            f"The language model's server is full or away: {remote_error.named}.",
+            retry_after_sec=retry_after_sec(remote_error.retry_after, now or datetime.now(UTC)),
         )
-    verb = "failed" if refusal.status >= 500 else "refused the request"
-    return ChatModelFailed(f"The language model's server {verb}: {refusal.named}.")
+    verb = "failed" if remote_error.status >= 500 else "refused the request"
+    return ChatModelFailed(f"The language model's server {verb}: {remote_error.named}.")
 
 
 def retry_after_sec(header: str | None, now: datetime) -> int:

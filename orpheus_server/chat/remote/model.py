@@ -9,14 +9,14 @@ from contextlib import aclosing
 import httpx2
 import openai
 
-from orpheus_server.chat.conversation import fold_system, make_room
-from orpheus_server.chat.remote.answer_stream import StreamedAnswer
+from orpheus_server.chat.conversation import fit_to_context, fold_system
+from orpheus_server.chat.remote.answer_stream import AnswerStream
 from orpheus_server.chat.remote.client import (
     REMOTE_ERRORS,
     RemoteClient,
     cause_of,
     events_of,
-    refusal_of,
+    remote_error_of,
     translate,
 )
 from orpheus_server.chat.remote.dialect import Dialect, fitted
@@ -112,7 +112,7 @@ class RemoteChatModel:
         self.num_active += 1
         try:
             messages, max_tokens = await asyncio.to_thread(
-                make_room,
+                fit_to_context,
                 request.messages,
                 max_model_len=self._max_model_len,
                 max_tokens=request.options.max_tokens,
@@ -149,7 +149,7 @@ class RemoteChatModel:
     ) -> AsyncGenerator[ReplyDelta, None]:
         response = await self._ask(request, messages, max_tokens)
         try:
-            answer = StreamedAnswer()
+            answer = AnswerStream()
             async with aclosing(events_of(response)) as events:
                 while (event := await self._next(events, answer)) is not None:
                     delta = answer.take(event)
@@ -159,7 +159,7 @@ class RemoteChatModel:
         finally:
             await response.aclose()
 
-    async def _next(self, events: AsyncGenerator[str, None], answer: StreamedAnswer) -> str | None:
+    async def _next(self, events: AsyncGenerator[str, None], answer: AnswerStream) -> str | None:
         """The next event, None for the end. Once all was said, nothing that goes wrong counts."""
         if answer.is_done:
             patience_sec: float | None = DRAIN_SEC
@@ -189,11 +189,11 @@ class RemoteChatModel:
             try:
                 response = await self._client.complete(body)
             except openai.APIStatusError as error:
-                refusal = refusal_of(error)
-                if limit is not None and refusal.is_limit_too_large:
+                remote_error = remote_error_of(error)
+                if limit is not None and remote_error.is_limit_too_large:
                     limit = None
                     continue
-                other = fitted(dialect, refusal)
+                other = fitted(dialect, remote_error)
                 if other is None:
                     raise
                 dialect = other
@@ -213,7 +213,7 @@ def _body(
     max_tokens: int | None,
     dialect: Dialect,
 ) -> bytes:
-    given = messages if dialect.has_system_role else fold_system(messages)
+    sent = messages if dialect.has_system_role else fold_system(messages)
     wanted = {
         dialect.token_limit: max_tokens,
         "temperature": options.temperature,
@@ -222,11 +222,11 @@ def _body(
         "presence_penalty": options.presence_penalty or None,
         "frequency_penalty": options.frequency_penalty or None,
         "stop": list(options.stop[:MAX_STOPS]) or None,
-        "stream_options": {"include_usage": True} if dialect.tells_usage else None,
+        "stream_options": {"include_usage": True} if dialect.reports_usage else None,
     }
     payload = {
         "model": model,
-        "messages": [{"role": each.role, "content": each.content} for each in given],
+        "messages": [{"role": each.role, "content": each.content} for each in sent],
         "stream": True,
         **{name: value for name, value in wanted.items() if value is not None},
     }

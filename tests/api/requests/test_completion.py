@@ -6,7 +6,7 @@ import pytest
 from httpx2 import Response
 from pydantic import SecretStr
 
-from orpheus_server.chat.transcripts import Transcripts
+from orpheus_server.chat.transcripts import TranscriptStore
 from orpheus_server.interfaces import ChatMessage
 from orpheus_server.settings import Settings
 from tests.support.app import FakeServer, VirtualClock
@@ -209,7 +209,7 @@ class TestFollowUps:
 
     def test_it_expires(self, talker: Talker) -> None:
         clock = VirtualClock()
-        talker.server.runtime.transcripts = Transcripts(clock=clock)
+        talker.server.runtime.transcripts = TranscriptStore(clock=clock)
         audio = audio_of(talker.spoken())
         said = {"role": "assistant", "audio": {"id": audio["id"]}}
         assert audio["expires_at"] == 3700

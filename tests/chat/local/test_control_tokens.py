@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from orpheus_server.chat.local.control_tokens import ControlText
+from orpheus_server.chat.local.control_tokens import ControlTokenFilter
 
-TURN = ControlText(["<start_of_turn>", "<end_of_turn>", "<eos>", "  ", ""])
+TURN = ControlTokenFilter(["<start_of_turn>", "<end_of_turn>", "<eos>", "  ", ""])
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ def test_what_is_left(text: str, left: str) -> None:
 
 
 def test_nothing_is_removed_where_there_are_no_tokens() -> None:
-    assert ControlText([]).remove("<eos>") == "<eos>"
+    assert ControlTokenFilter([]).remove("<eos>") == "<eos>"
 
 
 def test_of_two_that_end_alike_the_longer_is_taken() -> None:
-    assert ControlText(["s>", "<eos>"]).remove("a<eos>b") == "ab"
+    assert ControlTokenFilter(["s>", "<eos>"]).remove("a<eos>b") == "ab"
 
 
 def test_whatever_is_written_none_is_left() -> None:

@@ -76,7 +76,7 @@ async def chat(tiny_gemma: Path) -> AsyncIterator[Chat]:
 
 async def test_an_answer(chat: Chat) -> None:
     deltas = await chat.ask()
-    num_prompt_tokens = len(chat.tokenizer.prompt_ids(HELLO, room_tokens=CONTEXT))
+    num_prompt_tokens = len(chat.tokenizer.prompt_ids(HELLO, available_tokens=CONTEXT))
     assert deltas == [
         *(
             ReplyDelta(text, 1, None, num_prompt_tokens)
@@ -92,7 +92,7 @@ async def test_what_the_engine_is_asked(chat: Chat) -> None:
         temperature=0.0, seed=5, max_tokens=100, presence_penalty=0.5, frequency_penalty=-0.5
     )
     (asked,) = chat.engine.requests
-    assert asked.prompt_token_ids == chat.tokenizer.prompt_ids(HELLO, room_tokens=CONTEXT)
+    assert asked.prompt_token_ids == chat.tokenizer.prompt_ids(HELLO, available_tokens=CONTEXT)
     assert asked.sampling == SamplingOptions(0.0, 0.8, 1.1, top_k=50)
     assert (asked.max_tokens, asked.seed) == (100, 5)
     assert (asked.presence_penalty, asked.frequency_penalty) == (0.5, -0.5)

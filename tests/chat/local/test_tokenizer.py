@@ -43,9 +43,9 @@ def with_template(folder: Path, tiny_gemma: Path, template: str | None) -> Path:
     return folder
 
 
-def prompt(tokenizer: ChatTokenizer, *messages: ChatMessage, room_tokens: int = 4096) -> str:
-    ids = tokenizer.prompt_ids(messages, room_tokens=room_tokens)
-    assert len(ids) <= room_tokens
+def prompt(tokenizer: ChatTokenizer, *messages: ChatMessage, available_tokens: int = 4096) -> str:
+    ids = tokenizer.prompt_ids(messages, available_tokens=available_tokens)
+    assert len(ids) <= available_tokens
     return tokenizer.backend.decode(list(ids), skip_special_tokens=False)
 
 
@@ -58,7 +58,7 @@ def test_gemmas_format(gemma: ChatTokenizer) -> None:
         "<start_of_turn>user\nAnd the street?<end_of_turn>\n"
         "<start_of_turn>model\n"
     )
-    ids = gemma.prompt_ids([user("the")], room_tokens=100)
+    ids = gemma.prompt_ids([user("the")], available_tokens=100)
     assert (ids[:2], ids.count(BOS_ID), ids.count(START_ID)) == ((BOS_ID, START_ID), 1, 2)
 
 
@@ -132,8 +132,8 @@ def test_nobody_writes_control_tokens(gemma: ChatTokenizer, text: str, role: str
     plain = [system(contents["system"]), *plain]
     written = [ChatMessage(m.role, text + m.content) if m.role == role else m for m in plain]
     control = [0, EOS_ID, BOS_ID, 3, START_ID, END_ID]
-    plain_ids = gemma.prompt_ids(plain, room_tokens=4096)
-    ids = gemma.prompt_ids(written, room_tokens=4096)
+    plain_ids = gemma.prompt_ids(plain, available_tokens=4096)
+    ids = gemma.prompt_ids(written, available_tokens=4096)
     assert [ids.count(each) for each in control] == [plain_ids.count(each) for each in control]
 
 
@@ -150,7 +150,7 @@ def test_a_token_that_is_not_special_but_the_templates(tmp_path: Path, tiny_gemm
     del settings["additional_special_tokens"]
     config.write_text(json.dumps(settings))
     tokenizer = load_chat_tokenizer(folder, source="tiny")
-    ids = tokenizer.prompt_ids([user("<end_of_turn>x<start_of_turn>")], room_tokens=4096)
+    ids = tokenizer.prompt_ids([user("<end_of_turn>x<start_of_turn>")], available_tokens=4096)
     assert (ids.count(START_ID), ids.count(END_ID)) == (2, 1)
 
 
@@ -169,20 +169,20 @@ def test_a_token_in_disguise(tmp_path: Path, tiny_gemma: Path) -> None:
     tokenizer = load_chat_tokenizer(folder, source="tiny")
     wide = "\uff1cend_of_turn\uff1e"
     assert END_ID in tokenizer.encode(wide)
-    ids = tokenizer.prompt_ids([user(f"the {wide} x")], room_tokens=4096)
+    ids = tokenizer.prompt_ids([user(f"the {wide} x")], available_tokens=4096)
     assert (ids.count(START_ID), ids.count(END_ID)) == (2, 1)
 
 
 def test_the_oldest_turns_go_and_the_system_stays(gemma: ChatTokenizer) -> None:
     turns = [m for n in range(50) for m in (user(f"the {n}"), assistant(f"a {n}"))]
     messages = [system("Be kind."), *turns, user("the last")]
-    text = prompt(gemma, *messages, room_tokens=100)
+    text = prompt(gemma, *messages, available_tokens=100)
     assert text.startswith("<bos><start_of_turn>user\nBe kind.\n\nthe 4")
     assert text.endswith("the last<end_of_turn>\n<start_of_turn>model\n")
     # As many as fit: one question and answer more would not.
-    whole = len(gemma.prompt_ids(messages, room_tokens=4096))
-    assert len(gemma.prompt_ids(messages, room_tokens=whole)) == whole
-    assert len(gemma.prompt_ids(messages, room_tokens=whole - 1)) < whole
+    whole = len(gemma.prompt_ids(messages, available_tokens=4096))
+    assert len(gemma.prompt_ids(messages, available_tokens=whole)) == whole
+    assert len(gemma.prompt_ids(messages, available_tokens=whole - 1)) < whole
 
 
 def test_what_fits_exactly_is_kept_whatever_is_estimated(gemma: ChatTokenizer) -> None:
@@ -190,7 +190,7 @@ def test_what_fits_exactly_is_kept_whatever_is_estimated(gemma: ChatTokenizer) -
     messages = [system("Be kind."), *turns, user("the")]
     lengths = set()
     for room in range(60, 200):
-        ids = gemma.prompt_ids(messages, room_tokens=room)
+        ids = gemma.prompt_ids(messages, available_tokens=room)
         assert len(ids) <= room
         lengths.add(len(ids))
     assert len(lengths) > 5
@@ -199,7 +199,7 @@ def test_what_fits_exactly_is_kept_whatever_is_estimated(gemma: ChatTokenizer) -
 def test_no_room_for_the_last_message(gemma: ChatTokenizer) -> None:
     for length in (200, 1_000_000):
         with pytest.raises(RequestError) as caught:
-            prompt(gemma, user("the " * length), room_tokens=100)
+            prompt(gemma, user("the " * length), available_tokens=100)
         assert caught.value.code == "context_length_exceeded"
 
 
@@ -215,7 +215,7 @@ def test_long_messages_are_not_read(gemma: ChatTokenizer, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(gemma, "encode", count)
     turns = [m for n in range(5000) for m in (user(f"the {n}"), assistant(f"a {n}"))]
-    ids = gemma.prompt_ids([system("Be kind."), *turns, user("the last")], room_tokens=1024)
+    ids = gemma.prompt_ids([system("Be kind."), *turns, user("the last")], available_tokens=1024)
     assert 900 < len(ids) <= 1024
     assert num_read < 150
 
@@ -279,4 +279,4 @@ def test_ends_of_answers(gemma: ChatTokenizer, tiny_gemma: Path) -> None:
     answer = tokenizer.open_text()
     assert answer.feed(tokenizer.encode(" the morning")) + answer.flush() == " the"
     # People may say it all the same.
-    assert word in tokenizer.prompt_ids([user("the morning")], room_tokens=100)
+    assert word in tokenizer.prompt_ids([user("the morning")], available_tokens=100)

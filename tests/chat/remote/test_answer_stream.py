@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from orpheus_server.chat.remote.answer_stream import (
     DONE,
     MAX_EVENT_BYTES,
-    EventLines,
-    StreamedAnswer,
-    refusal_in,
+    AnswerStream,
+    EventStreamParser,
+    remote_error_in,
 )
-from orpheus_server.chat.remote.failures import Refusal
+from orpheus_server.chat.remote.failures import RemoteError
 from orpheus_server.errors import ChatModelFailed, RequestError
 from orpheus_server.interfaces import ReplyDelta
 from tests.support.stub_llm import chunk, usage
@@ -26,7 +26,7 @@ EVENTS = ['{"a": 1}', '{"b": "\u2028\x85"}', "[DONE]"]
 
 
 def events_of(pieces: list[bytes]) -> list[str]:
-    lines = EventLines()
+    lines = EventStreamParser()
     found = [event for piece in pieces for event in lines.feed(piece)]
     return [*found, *lines.flush()]
 
@@ -53,14 +53,14 @@ def test_cut_anywhere(cuts: list[int]) -> None:
 
 def test_an_event_is_told_with_its_line() -> None:
     """Not with the blank line behind it, which some servers send with the next event."""
-    lines = EventLines()
+    lines = EventStreamParser()
     assert lines.feed(b"data: a\nda") == ["a"]
     assert lines.feed(b"ta: b\n") == ["b"]
     assert lines.flush() == []
 
 
 def test_a_line_without_end() -> None:
-    lines = EventLines()
+    lines = EventStreamParser()
     assert lines.feed(b"x" * MAX_EVENT_BYTES) == []
     with pytest.raises(ValueError, match="too long"):
         lines.feed(b"x")
@@ -68,10 +68,10 @@ def test_a_line_without_end() -> None:
 
 def test_no_text() -> None:
     with pytest.raises(ValueError, match="utf-8"):
-        EventLines().feed(b"data: \xff\n")
+        EventStreamParser().feed(b"data: \xff\n")
 
 
-def taken(answer: StreamedAnswer, *events: object) -> list[ReplyDelta]:
+def taken(answer: AnswerStream, *events: object) -> list[ReplyDelta]:
     """What they add, and the end."""
     texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
     deltas = [delta for text in texts if (delta := answer.take(text)) is not None]
@@ -88,7 +88,7 @@ def taken(answer: StreamedAnswer, *events: object) -> list[ReplyDelta]:
 )
 def test_content_of_any_shape(content: object, text: str) -> None:
     event = {"choices": [{"delta": {"content": content}}]}
-    assert taken(StreamedAnswer(), event, DONE) == [
+    assert taken(AnswerStream(), event, DONE) == [
         ReplyDelta(text, 1),
         ReplyDelta("", 0, "stop"),
     ]
@@ -97,7 +97,7 @@ def test_content_of_any_shape(content: object, text: str) -> None:
 @pytest.mark.parametrize("content", [None, "", 7, {}, [], [{}]])
 def test_no_content(content: object) -> None:
     event = {"choices": [{"delta": {"content": content}}]}
-    assert taken(StreamedAnswer(), event, DONE) == [ReplyDelta("", 0, "stop")]
+    assert taken(AnswerStream(), event, DONE) == [ReplyDelta("", 0, "stop")]
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_no_content(content: object) -> None:
 )
 def test_counts(counts: object, last: ReplyDelta) -> None:
     events = chunk("Hi"), chunk(finish="stop"), {"choices": [], "usage": counts}
-    assert taken(StreamedAnswer(), *events)[-1] == last
+    assert taken(AnswerStream(), *events)[-1] == last
 
 
 def test_counts_of_every_chunk() -> None:
     """Some servers tell them all along: the last ones count."""
     first = {**chunk("Hi"), "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
-    answer = StreamedAnswer()
+    answer = AnswerStream()
     assert taken(answer, first, usage(3, 9), DONE) == [
         ReplyDelta("Hi", 1),
         ReplyDelta("", 8, "stop", 3),
@@ -126,7 +126,7 @@ def test_counts_of_every_chunk() -> None:
 
 
 def test_text_that_was_held_back_is_not_lost() -> None:
-    assert taken(StreamedAnswer(), chunk("<thi"), DONE) == [
+    assert taken(AnswerStream(), chunk("<thi"), DONE) == [
         ReplyDelta("", 1),
         ReplyDelta("<thi", 0, "stop"),
     ]
@@ -134,25 +134,25 @@ def test_text_that_was_held_back_is_not_lost() -> None:
 
 def test_not_a_word() -> None:
     with pytest.raises(ChatModelFailed, match="no chat completion"):
-        taken(StreamedAnswer(), DONE)
+        taken(AnswerStream(), DONE)
 
 
 def test_an_error_that_says_what_it_is() -> None:
     with pytest.raises(RequestError):
-        StreamedAnswer().take('{"error": {"code": "context_length_exceeded"}}')
+        AnswerStream().take('{"error": {"code": "context_length_exceeded"}}')
 
 
 @pytest.mark.parametrize(
     ("error", "refusal"),
     [
-        ("Busy", Refusal(0, text="busy")),
-        (None, Refusal(0, text="none")),
-        ({"code": 500, "param": "x"}, Refusal(0, "500", "x", "{'code': 500, 'param': 'x'}")),
+        ("Busy", RemoteError(0, text="busy")),
+        (None, RemoteError(0, text="none")),
+        ({"code": 500, "param": "x"}, RemoteError(0, "500", "x", "{'code': 500, 'param': 'x'}")),
     ],
 )
-def test_errors_of_any_shape(error: object, refusal: Refusal) -> None:
-    assert refusal_in(error) == refusal
+def test_errors_of_any_shape(error: object, refusal: RemoteError) -> None:
+    assert remote_error_in(error) == refusal
 
 
 def test_a_long_error_is_not_read_to_its_end() -> None:
-    assert len(refusal_in("x" * 100_000).text) == 4000
+    assert len(remote_error_in("x" * 100_000).text) == 4000

@@ -28,7 +28,7 @@ class TestDialects:
     @pytest.mark.parametrize(
         ("refusal", "dialect"),
         [
-            (NO_USAGE, Dialect(tells_usage=False)),
+            (NO_USAGE, Dialect(reports_usage=False)),
             (NO_MAX_TOKENS, Dialect(token_limit="max_completion_tokens")),
             (NO_SYSTEM, Dialect(has_system_role=False)),
         ],
@@ -47,7 +47,7 @@ class TestDialects:
         first["stream_options"] = {"include_usage": True}
         second = {"model": "m", "stream": True, dialect.token_limit: 9}
         second["messages"] = system if dialect.has_system_role else folded
-        if dialect.tells_usage:
+        if dialect.reports_usage:
             second["stream_options"] = {"include_usage": True}
         assert stub.bodies == [first, second, second]
         assert warnings_in(caplog) == []

@@ -424,7 +424,7 @@ async def replying(
     ended: list[OrpheusError | None] = []
     async with open_model(stub.url) as model:
         request = asks(stop=stop)
-        async with open_reply(model, request, speech=None, timeout_sec=timeout_sec) as reply:
+        async with open_reply(model, request, chunker=None, timeout_sec=timeout_sec) as reply:
             try:
                 async for text in reply.deltas():
                     texts.append(text)
@@ -481,7 +481,7 @@ class TestReply:
     async def test_whoever_leaves_stops_the_model(self, stub: StubLlm) -> None:
         stub.plays.append(waits(asyncio.Event(), [chunk("Hi")]))
         async with open_model(stub.url) as model:
-            async with open_reply(model, asks(), speech=None, timeout_sec=5.0) as reply:
+            async with open_reply(model, asks(), chunker=None, timeout_sec=5.0) as reply:
                 deltas = reply.deltas()
                 assert await anext(deltas) == "Hi"
                 await deltas.aclose()
