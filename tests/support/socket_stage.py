@@ -76,7 +76,7 @@ class Caller:
             if isinstance(message, dict) and message["type"] in types:
                 return received
 
-    async def sound(self, num_bytes: int) -> int:
+    async def audio(self, num_bytes: int) -> int:
         """Takes messages until there are so many bytes of sound, or more: how many."""
         num_taken = 0
         while num_taken < num_bytes:

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from orpheus_server.api.answers.spoken_reply import Talk, open_talk
-from orpheus_server.api.requests.completion import Asked
+from orpheus_server.api.answers.spoken_reply import SpokenReply, open_spoken_reply
+from orpheus_server.api.requests.completion import CompletionParams
 from orpheus_server.api.schemas.completion_response import (
     ChunkChoice,
     Completion,
@@ -39,31 +39,36 @@ class CompletionAnswer:
     """An answer while it is made."""
 
     def __init__(
-        self, asked: Asked, runtime: Runtime, request_id: str, caller: str, slot: EngineSlot | None
+        self,
+        params: CompletionParams,
+        runtime: Runtime,
+        request_id: str,
+        caller: str,
+        slot: EngineSlot | None,
     ) -> None:
         key = request_id.removeprefix("req_")
         self._id, self._audio_id = f"chatcmpl-{key}", f"audio_{key}"
         self._created = int(time.time())
-        self._asked = asked
+        self._params = params
         self._runtime = runtime
         self._request_id = request_id
         self._caller = caller
         self._slot = slot
-        self._talk: Talk | None = None
+        self._spoken: SpokenReply | None = None
         info = runtime.chat_info
         assert info is not None
         self._model = info.name
 
     async def whole(self) -> bytes:
         """All of it as JSON."""
-        async with self._open_talk() as talk:
-            if self._asked.how is None:
-                await within(self._limit_sec, _read(talk.reply))
-                return self._completion(talk, None).model_dump_json().encode()
-            sound = await talk.whole()
-            expires_at = self._keep(talk.reply.text)
+        async with self._open_spoken_reply() as spoken:
+            if self._params.speech is None:
+                await within(self._limit_sec, _read(spoken.reply))
+                return self._completion(spoken, None).model_dump_json().encode()
+            data = await spoken.whole()
+            expires_at = self._keep(spoken.reply.text)
             # Megabytes, if the answer is long.
-            return await asyncio.to_thread(self._render, talk, sound, expires_at)
+            return await asyncio.to_thread(self._render, spoken, data, expires_at)
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The same while it is made; a failure after the first event is an event too."""
@@ -82,22 +87,22 @@ class CompletionAnswer:
 
     def headers(self) -> dict[str, str]:
         """What is known by now: all of it for an answer in one piece."""
-        told: dict[str, object] = {
-            "x-orpheus-ignored-fields": ", ".join(self._asked.ignored_fields)
+        headers: dict[str, object] = {
+            "x-orpheus-ignored-fields": ", ".join(self._params.ignored_fields)
         }
-        if self._slot is not None and self._talk is not None and not self._asked.is_streamed:
-            stats = self._talk.stats
-            told |= {
+        if self._slot is not None and self._spoken is not None and not self._params.is_streamed:
+            stats = self._spoken.stats
+            headers |= {
                 "x-orpheus-queue-ms": str(round(self._slot.waited_sec * 1000)),
                 "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
                 "x-orpheus-dropped-symbols": stats.num_dropped_symbols,
-                "x-orpheus-nothing-to-speak": "true" if self._talk.is_silent else "",
+                "x-orpheus-nothing-to-speak": "true" if self._spoken.is_silent else "",
             }
-        return {name: str(value) for name, value in told.items() if value}
+        return {name: str(value) for name, value in headers.items() if value}
 
     def end(self, outcome: Outcome) -> None:
         """Counts who left before an answer in one piece was sent; a stream counts by itself."""
-        if outcome == "caller left" and not self._asked.is_streamed:
+        if outcome == "caller left" and not self._params.is_streamed:
             self._runtime.metrics.count_disconnect(_ROUTE)
 
     @property
@@ -105,77 +110,77 @@ class CompletionAnswer:
         return self._runtime.settings.tts_request_timeout_sec
 
     @asynccontextmanager
-    async def _open_talk(self) -> AsyncIterator[Talk]:
-        asked = self._asked
-        async with open_talk(
+    async def _open_spoken_reply(self) -> AsyncIterator[SpokenReply]:
+        params = self._params
+        async with open_spoken_reply(
             self._runtime,
             self._request_id,
-            asked.messages,
-            asked.options,
-            how=asked.how,
+            params.messages,
+            params.options,
+            params=params.speech,
             slot=self._slot,
             route=_ROUTE,
             caller=self._caller,
-            has_voice_prompt=asked.how is not None,
-        ) as talk:
-            self._talk = talk
-            yield talk
+            has_voice_prompt=params.speech is not None,
+        ) as spoken:
+            self._spoken = spoken
+            yield spoken
 
     def _keep(self, text: str) -> int:
         return self._runtime.transcripts.keep(self._caller, self._audio_id, text)
 
-    def _render(self, talk: Talk, sound: bytes, expires_at: int) -> bytes:
+    def _render(self, spoken: SpokenReply, data: bytes, expires_at: int) -> bytes:
         audio = CompletionAudio(
             id=self._audio_id,
-            data=base64.b64encode(sound).decode(),
+            data=base64.b64encode(data).decode(),
             expires_at=expires_at,
-            transcript=talk.reply.text,
+            transcript=spoken.reply.text,
         )
-        return self._completion(talk, audio).model_dump_json().encode()
+        return self._completion(spoken, audio).model_dump_json().encode()
 
-    def _completion(self, talk: Talk, audio: CompletionAudio | None) -> Completion:
-        content = talk.reply.text if audio is None else None
+    def _completion(self, spoken: SpokenReply, audio: CompletionAudio | None) -> Completion:
+        content = spoken.reply.text if audio is None else None
         choice = CompletionChoice(
             message=CompletionMessage(content=content, audio=audio),
-            finish_reason=_finish_reason(talk.reply),
+            finish_reason=_finish_reason(spoken.reply),
         )
         return Completion(
             id=self._id,
             created=self._created,
             model=self._model,
             choices=[choice],
-            usage=usage_of(talk.reply.stats, talk.stats),
+            usage=usage_of(spoken.reply.stats, spoken.stats),
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Events; the first one goes with the first text or sound."""
-        async with self._open_talk() as talk:
-            is_spoken = self._asked.how is not None
+        async with self._open_spoken_reply() as spoken:
+            is_spoken = self._params.speech is not None
             begun = self._begin()
-            deltas = self._spoken_deltas(talk) if is_spoken else self._written_deltas(talk)
+            deltas = self._spoken_deltas(spoken) if is_spoken else self._written_deltas(spoken)
             async with aclosing(deltas):
                 async for delta in deltas:
                     yield begun + self._chunk(delta)
                     begun = b""
-            yield begun + self._chunk(Delta(), _finish_reason(talk.reply))
-            if self._asked.has_usage:
-                yield self._event(choices=[], usage=usage_of(talk.reply.stats, talk.stats))
+            yield begun + self._chunk(Delta(), _finish_reason(spoken.reply))
+            if self._params.has_usage:
+                yield self._event(choices=[], usage=usage_of(spoken.reply.stats, spoken.stats))
 
     def _begin(self) -> bytes:
-        if self._asked.how is None:
+        if self._params.speech is None:
             return self._chunk(Delta(role="assistant", content="", refusal=None))
         audio = DeltaAudio(id=self._audio_id, transcript="")
         return self._chunk(Delta(role="assistant", content=None, refusal=None, audio=audio))
 
-    async def _written_deltas(self, talk: Talk) -> AsyncGenerator[Delta, None]:
-        async with aclosing(pieces_within(self._limit_sec, talk.reply.deltas())) as texts:
+    async def _written_deltas(self, spoken: SpokenReply) -> AsyncGenerator[Delta, None]:
+        async with aclosing(pieces_within(self._limit_sec, spoken.reply.deltas())) as texts:
             async for text in texts:
                 yield Delta(content=text)
 
-    async def _spoken_deltas(self, talk: Talk) -> AsyncGenerator[Delta, None]:
+    async def _spoken_deltas(self, spoken: SpokenReply) -> AsyncGenerator[Delta, None]:
         heard: dict[int, str] = {}
         both: AsyncGenerator[str | AudioPiece, None]
-        both = merged(_transcript(talk.reply), talk.pieces())
+        both = merged(_transcript(spoken.reply), spoken.pieces())
         try:
             async with aclosing(both) as parts:
                 async for part in parts:
@@ -190,21 +195,21 @@ class CompletionAnswer:
                 # The next turn may refer to what there was of it.
                 self._keep(" ".join(heard.values()))
             raise
-        yield Delta(audio=DeltaAudio(expires_at=self._keep(talk.reply.text)))
+        yield Delta(audio=DeltaAudio(expires_at=self._keep(spoken.reply.text)))
 
     def _chunk(self, delta: Delta, finish_reason: FinishReason | None = None) -> bytes:
         choice = ChunkChoice(index=0, delta=delta, logprobs=None, finish_reason=finish_reason)
         return self._event(choices=[choice], usage=None)
 
     def _event(self, *, choices: list[ChunkChoice], usage: CompletionUsage | None) -> bytes:
-        told: dict[str, Any] = {"usage": usage} if self._asked.has_usage else {}
+        fields: dict[str, Any] = {"usage": usage} if self._params.has_usage else {}
         chunk = CompletionChunk(
             id=self._id,
             object="chat.completion.chunk",
             created=self._created,
             model=self._model,
             choices=choices,
-            **told,
+            **fields,
         )
         return _event(chunk.model_dump_json(exclude_unset=True))
 

@@ -24,7 +24,7 @@ _ROUTE = "/v1/audio/speech"
 
 
 @dataclass(slots=True)
-class _Answer:
+class SpeechAnswer:
     """An answer while it is made, and the one line that the log tells of it."""
 
     job: SpeechJob
@@ -104,8 +104,8 @@ class _Answer:
             "x-orpheus-dropped-symbols": stats.num_dropped_symbols + plan.num_dropped_symbols,
             "x-orpheus-dropped-tags": plan.num_dropped_tags,
         }
-        told = {name: str(count) for name, count in counts.items() if count}
-        return {"x-orpheus-queue-ms": str(round(self._queue_sec * 1000)), **told}
+        headers = {name: str(count) for name, count in counts.items() if count}
+        return {"x-orpheus-queue-ms": str(round(self._queue_sec * 1000)), **headers}
 
     def end(self, outcome: Outcome) -> None:
         """Logs the line; a failure has done so by itself."""
@@ -141,8 +141,8 @@ class _Answer:
 
     def _fail(self, error: OrpheusError) -> None:
         # Nothing is wrong with a server that is full.
-        is_refusal = isinstance(error, EngineUnavailable | RateLimited)
-        level = logging.INFO if is_refusal else logging.WARNING
+        is_rejection = isinstance(error, EngineUnavailable | RateLimited)
+        level = logging.INFO if is_rejection else logging.WARNING
         logger.log(level, "request=%s failed: %s", self.job.request_id, error)
         self.end("failed")
 

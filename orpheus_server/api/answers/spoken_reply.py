@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from orpheus_server.api.requests.speech import HowToSpeak
+from orpheus_server.api.requests.speech import SpeechParams
 from orpheus_server.chat.conversation import arrange
 from orpheus_server.chat.reply import Reply, SpokenTextChunker, open_reply
 from orpheus_server.chat.reply_timings import ReplyTimings
@@ -21,7 +21,7 @@ from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
 logger = logging.getLogger(__name__)
 
 
-class Talk:
+class SpokenReply:
     """An answer that is being written, and spoken if `pieces` is asked for."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Talk:
         request_id: str,
         reply: Reply,
         runtime: Runtime,
-        how: HowToSpeak | None,
+        params: SpeechParams | None,
         slot: EngineSlot | None,
         *,
         route: str,
@@ -40,7 +40,7 @@ class Talk:
         self.first_audio_sec: float | None = None
         self._request_id = request_id
         self._runtime = runtime
-        self._how = how
+        self._params = params
         self._slot = slot
         self._route = route
         self._caller = caller
@@ -77,16 +77,16 @@ class Talk:
         return data
 
     def _job(self) -> SpeechJob:
-        assert self._how is not None
-        how = self._how
+        assert self._params is not None
+        params = self._params
         return SpeechJob(
             request_id=self._request_id,
             texts=self.reply.chunks(),
-            voice=how.voice,
-            sampling=how.sampling,
-            seed=how.seed,
-            speed=how.speed,
-            response_format=how.response_format,
+            voice=params.voice,
+            sampling=params.sampling,
+            seed=params.seed,
+            speed=params.speed,
+            response_format=params.response_format,
             may_be_silent=True,
         )
 
@@ -101,7 +101,7 @@ class Talk:
             metrics.count_disconnect(self._route)
         timings = self.timings()
         metrics.observe_chat(timings)
-        info, how, slot = self._runtime.chat_info, self._how, self._slot
+        info, params, slot = self._runtime.chat_info, self._params, self._slot
         logger.info(
             "request=%s caller=%s outcome=%s llm=%s voice=%s format=%s attempts=%d degraded=%d "
             "queue_sec=%.3f %s",
@@ -109,8 +109,8 @@ class Talk:
             self._caller,
             outcome.replace(" ", "_"),
             info.name if info else "-",
-            how.voice.name if how else "-",
-            how.response_format if how else "text",
+            params.voice.name if params else "-",
+            params.response_format if params else "text",
             self.stats.num_attempts,
             len(self.stats.degraded_chunks),
             slot.waited_sec if slot else 0.0,
@@ -139,30 +139,30 @@ class Talk:
 
 
 @asynccontextmanager
-async def open_talk(
+async def open_spoken_reply(
     runtime: Runtime,
     request_id: str,
     messages: Sequence[ChatMessage],
     options: ReplyOptions,
     *,
-    how: HowToSpeak | None,
+    params: SpeechParams | None,
     slot: EngineSlot | None,
     route: str,
     caller: str,
     voice: Voice | None = None,
     has_voice_prompt: bool = True,
-) -> AsyncIterator[Talk]:
-    """An answer to these messages; `how` None is one to be read, as `voice` would say it. Leaving
-    stops both models.
+) -> AsyncIterator[SpokenReply]:
+    """An answer to these messages; `params` None is one to be read, as `voice` would say it.
+    Leaving stops both models.
 
     Raises `RequestError` for messages that no model could answer, and what `chat_model` and
     `synthesizer` of the runtime raise.
     """
     model = runtime.chat_model
     chunker = None
-    voice = how.voice if how else voice or runtime.checkpoint.default_voice
+    voice = params.voice if params else voice or runtime.checkpoint.default_voice
     tags = runtime.checkpoint.tags_of(voice)
-    if how is not None:
+    if params is not None:
         synthesizer = runtime.synthesizer
         chunker = SpokenTextChunker(
             synthesizer.open_chunk_stream(tags=tags), synthesizer.run_text, tags=tags
@@ -172,20 +172,20 @@ async def open_talk(
     request = ReplyRequest(request_id, arranged, options)
     timeout_sec = runtime.settings.llm_timeout_sec
     async with open_reply(model, request, chunker=chunker, timeout_sec=timeout_sec) as reply:
-        talk = Talk(request_id, reply, runtime, how, slot, route=route, caller=caller)
+        spoken = SpokenReply(request_id, reply, runtime, params, slot, route=route, caller=caller)
         outcome = "caller left"
         try:
-            yield talk
+            yield spoken
             outcome = "done"
         except OrpheusError as error:
             outcome = "failed"
             # Nothing is wrong with a server that is full.
-            is_refusal = isinstance(error, EngineUnavailable | RateLimited | RequestError)
-            level = logging.INFO if is_refusal else logging.WARNING
+            is_rejection = isinstance(error, EngineUnavailable | RateLimited | RequestError)
+            level = logging.INFO if is_rejection else logging.WARNING
             logger.log(level, "request=%s failed: %s", request_id, error)
             raise
         except Exception:
             outcome = "failed"
             raise
         finally:
-            talk.report(outcome)
+            spoken.report(outcome)

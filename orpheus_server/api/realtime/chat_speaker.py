@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from starlette.websockets import WebSocketDisconnect
 
-from orpheus_server.api.answers.spoken_reply import open_talk
+from orpheus_server.api.answers.spoken_reply import open_spoken_reply
 from orpheus_server.api.realtime.dialogue import Dialogue
 from orpheus_server.api.realtime.events import (
     STREAM_ROUTE,
@@ -14,15 +14,15 @@ from orpheus_server.api.realtime.events import (
     chat_usage_of,
 )
 from orpheus_server.api.realtime.sender import EventSender
-from orpheus_server.api.realtime.sent_audio import SentSound
-from orpheus_server.api.realtime.utterances import Answer
+from orpheus_server.api.realtime.sent_audio import SentAudio
+from orpheus_server.api.realtime.utterances import ChatUtterance
 from orpheus_server.chat.reply import Reply
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
 from orpheus_server.runtime.state import Runtime
 
 
-class AnswerSpeaker:
+class ChatSpeaker:
     """Asks the model and sends what it says, as text and as sound."""
 
     def __init__(
@@ -33,38 +33,38 @@ class AnswerSpeaker:
         self._dialogue = dialogue
         self._caller = caller
 
-    async def speak(self, answer: Answer, request_id: str, sound: SentSound) -> None:
+    async def speak(self, utterance: ChatUtterance, request_id: str, audio: SentAudio) -> None:
         """The whole answer; being cancelled stops both models.
 
         Raises what either of them does, behind the sound of all that was written before.
         """
-        messages = self._dialogue.messages_for(answer)
+        messages = self._dialogue.messages_for(utterance)
         with self._runtime.admission.reserve(self._caller, "interactive") as slot:
-            talking = open_talk(
+            talking = open_spoken_reply(
                 self._runtime,
                 request_id,
                 messages,
-                answer.options,
-                how=answer.how,
+                utterance.options,
+                params=utterance.params,
                 slot=slot,
                 route=STREAM_ROUTE,
                 caller=self._caller,
             )
-            async with talking as talk:
-                answer.begin(talk, sound)
-                self._dialogue.begin(answer)
-                telling = asyncio.create_task(self._tell(answer.index, talk.reply))
+            async with talking as spoken:
+                utterance.begin(spoken, audio)
+                self._dialogue.begin(utterance)
+                telling = asyncio.create_task(self._tell(utterance.index, spoken.reply))
                 try:
-                    async with aclosing(talk.pieces()) as pieces:
-                        await sound.send_all(pieces, talk.stats)
+                    async with aclosing(spoken.pieces()) as pieces:
+                        await audio.send_all(pieces, spoken.stats)
                     await telling
                 except OrpheusError:
-                    if talk.reply.has_ended:
+                    if spoken.reply.has_ended:
                         # A caller who reads slowly is still told all that was written.
                         await asyncio.wait({telling})
                     raise
                 except WebSocketDisconnect:
-                    talk.report("caller left")
+                    spoken.report("caller left")
                     raise
                 finally:
                     await cancel_all([telling])

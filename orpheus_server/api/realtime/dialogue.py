@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orpheus_server.api.realtime.utterances import Answer
+from orpheus_server.api.realtime.utterances import ChatUtterance
 from orpheus_server.interfaces import ChatMessage
 
 MAX_HISTORY_CHARS = 100_000
@@ -89,65 +89,65 @@ class Dialogue:
 
     def __init__(self) -> None:
         self.history = History()
-        self._latest: Answer | None = None
+        self._latest: ChatUtterance | None = None
 
-    def messages_for(self, answer: Answer) -> tuple[ChatMessage, ...]:
+    def messages_for(self, utterance: ChatUtterance) -> tuple[ChatMessage, ...]:
         """What the model is asked."""
-        return (*self.history.messages, ChatMessage("user", answer.question))
+        return (*self.history.messages, ChatMessage("user", utterance.question))
 
     def restart(self, messages: list[ChatMessage]) -> None:
         """Another conversation."""
         self._latest = None
         self.history.restart(messages)
 
-    def begin(self, answer: Answer) -> None:
+    def begin(self, utterance: ChatUtterance) -> None:
         """The user has said it."""
-        self.history.ask(answer.question)
-        self._latest = answer
+        self.history.ask(utterance.question)
+        self._latest = utterance
 
-    def finish(self, answer: Answer) -> None:
+    def finish(self, utterance: ChatUtterance) -> None:
         """All of it was sent; it is recorded as the model wrote it."""
-        answer.recorded = answer.text
-        self.history.answer(answer.text)
+        utterance.recorded = utterance.text
+        self.history.answer(utterance.text)
 
-    def fail(self, answer: Answer) -> Truncation | None:
+    def fail(self, utterance: ChatUtterance) -> Truncation | None:
         """What was sent of it will be played, and no more.
 
         Where nothing was written, nothing was said: a message that the model does not take must not
         come before it again with the next one.
         """
-        if answer is not self._latest:
+        if utterance is not self._latest:
             return None
-        if not answer.text:
+        if not utterance.text:
             self._latest = None
             self.history.forget_question()
             return None
-        num_sent = answer.sound.num_sent if answer.sound else 0
-        return self._record(answer, answer.heard(num_sent))
+        num_sent = utterance.audio.num_sent if utterance.audio else 0
+        return self._record(utterance, utterance.heard(num_sent))
 
-    def interrupt(self, played_ms: float | None, *, sounding: int | None) -> Truncation | None:
-        """The player stops, at this place of the utterance `sounding`, or where the clock says.
+    def interrupt(self, played_ms: float | None, *, playing: int | None) -> Truncation | None:
+        """The player stops, at this place of the utterance `playing`, or where the clock says.
 
         None if that changes nothing.
         """
-        answer, self._latest = self._latest, None
-        if answer is None:
+        utterance, self._latest = self._latest, None
+        if utterance is None:
             return None
         num_played = 0
-        if answer.sound is not None:
-            known_ms = played_ms if sounding == answer.index else None
-            num_played = answer.sound.num_played(known_ms)
-        text = answer.heard(num_played)
-        if answer.recorded is None:
-            return self._record(answer, text)
-        was_all_sent = answer.sound is None or text == answer.heard(answer.sound.num_sent)
-        if was_all_sent or text == answer.recorded:
+        if utterance.audio is not None:
+            known_ms = played_ms if playing == utterance.index else None
+            num_played = utterance.audio.num_played(known_ms)
+        text = utterance.heard(num_played)
+        if utterance.recorded is None:
+            return self._record(utterance, text)
+        was_all_sent = utterance.audio is None or text == utterance.heard(utterance.audio.num_sent)
+        if was_all_sent or text == utterance.recorded:
             return None
         self.history.correct_answer(text)
-        answer.recorded = text
-        return Truncation(answer.index, text)
+        utterance.recorded = text
+        return Truncation(utterance.index, text)
 
-    def _record(self, answer: Answer, text: str) -> Truncation:
-        answer.recorded = text
+    def _record(self, utterance: ChatUtterance, text: str) -> Truncation:
+        utterance.recorded = text
         self.history.answer(text)
-        return Truncation(answer.index, text)
+        return Truncation(utterance.index, text)

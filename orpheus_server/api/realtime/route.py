@@ -4,7 +4,7 @@ import logging
 
 from fastapi import APIRouter, WebSocket
 
-from orpheus_server.api.realtime.session import StreamSession
+from orpheus_server.api.realtime.session import RealtimeSession
 from orpheus_server.errors import OrpheusError
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.errors import error_response, orpheus_error_response
@@ -25,7 +25,7 @@ async def stream_speech(socket: WebSocket) -> None:
     caller = caller_of(socket.scope)
     session_id: str = socket.scope["state"]["request_id"]
     try:
-        session = StreamSession(socket, runtime, session_id, caller)
+        session = RealtimeSession(socket, runtime, session_id, caller)
         runtime.session_slots.check(caller)
     except OrpheusError as error:
         response = orpheus_error_response(error)

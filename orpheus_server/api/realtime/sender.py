@@ -27,7 +27,7 @@ class EventSender:
             self._check_connected()
             await self._socket.send_text(event.model_dump_json())
 
-    async def send_sound(self, data: bytes) -> None:
+    async def send_audio(self, data: bytes) -> None:
         """Bytes of an utterance, as they are."""
         async with self._sending:
             self._check_connected()

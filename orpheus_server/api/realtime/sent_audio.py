@@ -70,7 +70,7 @@ def _ends_word(text: str, end: int) -> bool:
     return is_cjk(text[end - 1]) or is_cjk(text[end])
 
 
-class SentSound:
+class SentAudio:
     """Sends pieces no sooner than they are due, with the events between them.
 
     `num_sent` samples have left. A player that says nothing of itself has no buffer, and plays from
@@ -101,7 +101,7 @@ class SentSound:
             if piece.chunk is not None and piece.text is not None and piece.chunk != self._chunk:
                 await self._begin_chunk(piece.chunk, piece.text, piece.start_sample)
             if piece.data and self.has_begun:
-                await self._sender.send_sound(piece.data)
+                await self._sender.send_audio(piece.data)
             self.num_sent = stats.num_samples
 
     async def _begin_chunk(self, chunk: int, text: str, start_sample: int) -> None:

@@ -21,11 +21,11 @@ from orpheus_server.api.realtime.events import (
 )
 from orpheus_server.api.realtime.parsing import out_of_order, parse_event
 from orpheus_server.api.realtime.sender import EventSender
-from orpheus_server.api.realtime.speaker import End, StreamSpeaker
 from orpheus_server.api.realtime.text_intake import TextIntake
-from orpheus_server.api.realtime.utterances import Answer, Utterance
+from orpheus_server.api.realtime.utterance_queue import SessionEnd, UtteranceQueue
+from orpheus_server.api.realtime.utterances import ChatUtterance, TextUtterance
 from orpheus_server.api.requests.speech import (
-    HowToSpeak,
+    SpeechParams,
     check_options,
     ignored_fields,
     resolve_sampling,
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 _NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001
 
 
-class StreamSession:
+class RealtimeSession:
     """Reads events, has them spoken one utterance after the other, and answers mistakes.
 
     After `tts_max_session_sec`, and when the server stops, the utterance that is being spoken gets
@@ -60,14 +60,14 @@ class StreamSession:
         self._id = session_id
         self._sender = EventSender(socket)
         self._dialogue = Dialogue()
-        self._speaker = StreamSpeaker(runtime, self._sender, self._dialogue, session_id, caller)
-        self._text = TextIntake(runtime, self._speaker)
-        self._how: HowToSpeak | None = None
-        self._end: End | None = None
+        self._utterances = UtteranceQueue(runtime, self._sender, self._dialogue, session_id, caller)
+        self._text = TextIntake(runtime, self._utterances)
+        self._params: SpeechParams | None = None
+        self._end: SessionEnd | None = None
 
     async def run(self) -> None:
         """Until the caller leaves; afterwards nothing of it is left in the engines."""
-        self._speaker.start()
+        self._utterances.start()
         ending = asyncio.create_task(self._wait_for_end())
         try:
             while True:
@@ -75,29 +75,31 @@ class StreamSession:
                 if message is None:
                     await self._begin_end(ending.result())
                     continue
-                if message["type"] == "websocket.disconnect" or self._speaker.is_over:
+                if message["type"] == "websocket.disconnect" or self._utterances.is_over:
                     return
                 await self._answer(message.get("text"))
         except WebSocketDisconnect:
             pass  # found out by sending
         except Exception:  # the session's edge: the log has its id, the caller a reason
-            await self._speaker.stop()
-            await self._speaker.break_off()
+            await self._utterances.stop()
+            await self._utterances.break_off()
         finally:
-            await self._speaker.leave()
+            await self._utterances.leave()
             await cancel_all([ending])
-            logger.info("session=%s ended utterances=%d", self._id, self._speaker.num_utterances)
+            logger.info("session=%s ended utterances=%d", self._id, self._utterances.num_utterances)
 
-    async def _wait_for_end(self) -> End:
+    async def _wait_for_end(self) -> SessionEnd:
         limit_sec = self._runtime.settings.tts_max_session_sec
         try:
             async with asyncio.timeout(limit_sec):
                 await self._runtime.draining.wait()
         except TimeoutError:
-            return End(_session_expired(limit_sec), _NORMAL_CLOSURE)
-        return End(ShuttingDown("The server is stopping; open another session."), _GOING_AWAY)
+            return SessionEnd(_session_expired(limit_sec), _NORMAL_CLOSURE)
+        return SessionEnd(
+            ShuttingDown("The server is stopping; open another session."), _GOING_AWAY
+        )
 
-    async def _receive(self, ending: "asyncio.Task[End]") -> Message | None:
+    async def _receive(self, ending: "asyncio.Task[SessionEnd]") -> Message | None:
         """The next message, or None once, when the session has to end."""
         if self._end is not None:
             return await self._socket.receive()
@@ -111,12 +113,12 @@ class StreamSession:
         finally:
             await cancel_all([receiving])
 
-    async def _begin_end(self, end: End) -> None:
+    async def _begin_end(self, end: SessionEnd) -> None:
         self._end = end
-        current = self._speaker.end_after_current(end)
-        if isinstance(current, Utterance) and not current.has_all_text:
+        current = self._utterances.end_after_current(end)
+        if isinstance(current, TextUtterance) and not current.has_all_text:
             await self._text.end(current)
-        self._speaker.wake()
+        self._utterances.wake()
 
     async def _answer(self, text: str | None) -> None:
         try:
@@ -145,20 +147,20 @@ class StreamSession:
                 await self._text.done()
 
     async def _start(self, options: SessionStart) -> None:
-        if self._speaker.num_pending:
+        if self._utterances.num_pending:
             raise out_of_order("session.start", "an utterance is being spoken; 'cancel' ends it")
         voice = check_options(options, self._runtime)
         history = [ChatMessage(each.role, each.content) for each in options.history or ()]
         self._check_length(sum(len(each.content) for each in history), param="history")
         self._check_length(len(options.system_prompt or ""), param="system_prompt")
-        self._how = HowToSpeak(
+        self._params = SpeechParams(
             voice=voice,
             sampling=resolve_sampling(options, self._runtime.default_sampling),
             response_format=options.response_format or "pcm",
             speed=1.0 if options.speed is None else options.speed,
             seed=options.seed,
         )
-        self._text.speak_as(self._how)
+        self._text.speak_as(self._params)
         self._dialogue.history.system_prompt = options.system_prompt
         if options.history is not None:
             self._dialogue.restart(history)
@@ -166,7 +168,7 @@ class StreamSession:
             SessionStarted(
                 session_id=self._id,
                 voice=voice.name,
-                response_format=self._how.response_format,
+                response_format=self._params.response_format,
                 sample_rate=self._runtime.checkpoint.sample_rate,
                 ignored_fields=[*ignored_fields(options), *self._of_no_use(options)],
             )
@@ -175,11 +177,11 @@ class StreamSession:
     def _of_no_use(self, options: SessionStart) -> list[str]:
         if self._runtime.config.chat is not None:
             return []
-        given = {"history": options.history, "system_prompt": options.system_prompt}
-        return [name for name, value in given.items() if value is not None]
+        fields = {"history": options.history, "system_prompt": options.system_prompt}
+        return [name for name, value in fields.items() if value is not None]
 
     async def _ask(self, message: UserMessage) -> None:
-        if self._how is None:
+        if self._params is None:
             raise out_of_order("chat.message", "'session.start' comes first")
         _ = self._runtime.chat_model  # raises if nobody would answer
         if not message.text.strip():
@@ -194,12 +196,12 @@ class StreamSession:
             max_tokens=message.max_tokens,
             seed=message.seed,
         )
-        index = self._speaker.num_utterances
-        self._speaker.add(Answer(index, message.text, options, self._how))
+        index = self._utterances.num_utterances
+        self._utterances.add(ChatUtterance(index, message.text, options, self._params))
 
     async def _interrupt(self, played_ms: float | None) -> None:
         self._text.forget()
-        await self._speaker.cancel(played_ms)
+        await self._utterances.cancel(played_ms)
 
     def _check_length(self, num_chars: int, *, param: str) -> None:
         if num_chars > self._text.max_chars:

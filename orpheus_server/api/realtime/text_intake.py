@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 from orpheus_server.api.realtime.parsing import out_of_order
-from orpheus_server.api.realtime.speaker import StreamSpeaker
-from orpheus_server.api.realtime.utterances import Utterance
-from orpheus_server.api.requests.speech import HowToSpeak, too_long
+from orpheus_server.api.realtime.utterance_queue import UtteranceQueue
+from orpheus_server.api.realtime.utterances import TextUtterance
+from orpheus_server.api.requests.speech import SpeechParams, too_long
 from orpheus_server.errors import RequestError
 from orpheus_server.runtime.state import Runtime
 
@@ -27,13 +27,13 @@ class TextIntake:
     a hole, or for an utterance of its own. `max_chars` is for every text that a client sends.
     """
 
-    def __init__(self, runtime: Runtime, speaker: StreamSpeaker) -> None:
+    def __init__(self, runtime: Runtime, utterances: UtteranceQueue) -> None:
         # Text is cut even when the engine is lost, so that each utterance comes to its end.
         self._synthesizer = runtime.synthesizer
         self._checkpoint = runtime.checkpoint
-        self._speaker = speaker
-        self._how: HowToSpeak | None = None
-        self._latest: Utterance | None = None
+        self._utterances = utterances
+        self._params: SpeechParams | None = None
+        self._latest: TextUtterance | None = None
         self._is_dropping = False
         self.max_chars = runtime.settings.tts_max_input_chars or _MAX_UNLIMITED_CHARS
 
@@ -42,9 +42,9 @@ class TextIntake:
         """True until the end of a text whose rest nobody wants."""
         return self._is_dropping or (self._latest is not None and self._latest.has_failed_early)
 
-    def speak_as(self, how: HowToSpeak) -> None:
+    def speak_as(self, params: SpeechParams) -> None:
         """From the next utterance on."""
-        self._how = how
+        self._params = params
         self.forget()
 
     def forget(self) -> None:
@@ -53,7 +53,7 @@ class TextIntake:
 
     async def take(self, text: str) -> None:
         """More text of the utterance, or the first of one."""
-        if self._how is None:
+        if self._params is None:
             raise out_of_order("text.delta", "'session.start' comes first")
         utterance = self._unfinished
         num_chars = len(text) + (utterance.stream.num_chars if utterance else 0)
@@ -62,7 +62,7 @@ class TextIntake:
             if utterance is not None:
                 await self.end(utterance)
             raise too_long(num_chars, self.max_chars, param="text")
-        utterance = utterance or self._open(self._how)
+        utterance = utterance or self._open(self._params)
         for start in range(0, len(text), _SLICE_CHARS):
             part = text[start : start + _SLICE_CHARS]
             utterance.put(await self._run(partial(utterance.stream.feed, part)))
@@ -76,7 +76,7 @@ class TextIntake:
         """The utterance has no more text."""
         await self.end(self._expect("text.done"))
 
-    async def end(self, utterance: Utterance) -> None:
+    async def end(self, utterance: TextUtterance) -> None:
         """The utterance is what has come of it."""
         # First, because the utterance may fail meanwhile: no more of its text is to be dropped.
         utterance.has_all_text = True
@@ -84,16 +84,16 @@ class TextIntake:
         utterance.end()
 
     @property
-    def _unfinished(self) -> Utterance | None:
+    def _unfinished(self) -> TextUtterance | None:
         return None if self._latest is None or self._latest.has_all_text else self._latest
 
-    def _expect(self, event: str) -> Utterance:
+    def _expect(self, event: str) -> TextUtterance:
         if self._unfinished is None:
             raise out_of_order(event, "there is no text before it")
         return self._unfinished
 
-    def _open(self, how: HowToSpeak) -> Utterance:
-        if self._speaker.num_pending > MAX_WAITING_UTTERANCES:
+    def _open(self, params: SpeechParams) -> TextUtterance:
+        if self._utterances.num_pending > MAX_WAITING_UTTERANCES:
             # The rest of its text must not become an utterance once there is room again.
             self._is_dropping = True
             raise RequestError(
@@ -102,9 +102,9 @@ class TextIntake:
                 param="type",
                 code="too_many_utterances",
             )
-        stream = self._synthesizer.open_chunk_stream(tags=self._checkpoint.tags_of(how.voice))
-        self._latest = Utterance(self._speaker.num_utterances, stream, how)
-        self._speaker.add(self._latest)
+        stream = self._synthesizer.open_chunk_stream(tags=self._checkpoint.tags_of(params.voice))
+        self._latest = TextUtterance(self._utterances.num_utterances, stream, params)
+        self._utterances.add(self._latest)
         return self._latest
 
     async def _run(self, function: Callable[[], list[str]]) -> list[str]:

@@ -4,8 +4,8 @@ import logging
 from contextlib import aclosing
 
 from orpheus_server.api.realtime.events import STREAM_ROUTE
-from orpheus_server.api.realtime.sent_audio import SentSound
-from orpheus_server.api.realtime.utterances import Utterance
+from orpheus_server.api.realtime.sent_audio import SentAudio
+from orpheus_server.api.realtime.utterances import TextUtterance
 from orpheus_server.concurrency import pieces_within
 from orpheus_server.errors import OrpheusError
 from orpheus_server.runtime.state import Runtime
@@ -21,21 +21,21 @@ class TextSpeaker:
         self._runtime = runtime
         self._caller = caller
 
-    async def speak(self, utterance: Utterance, request_id: str, sound: SentSound) -> None:
+    async def speak(self, utterance: TextUtterance, request_id: str, audio: SentAudio) -> None:
         """To the end of its text."""
-        how = utterance.how
+        params = utterance.params
         job = SpeechJob(
             request_id=request_id,
             texts=utterance.texts(),
-            voice=how.voice,
-            sampling=how.sampling,
-            seed=how.seed,
-            speed=how.speed,
-            response_format=how.response_format,
+            voice=params.voice,
+            sampling=params.sampling,
+            seed=params.seed,
+            speed=params.speed,
+            response_format=params.response_format,
         )
         outcome = "cancelled"
         try:
-            await self._play(utterance, job, sound)
+            await self._play(utterance, job, audio)
             outcome = "done"
         except OrpheusError:
             outcome = "failed"
@@ -47,8 +47,8 @@ class TextSpeaker:
             "request=%s outcome=done voice=%s format=%s chunks=%d attempts=%d degraded=%d "
             "tokens=%d samples=%d",
             request_id,
-            how.voice.name,
-            how.response_format,
+            params.voice.name,
+            params.response_format,
             stats.num_chunks,
             stats.num_attempts,
             len(stats.degraded_chunks),
@@ -56,11 +56,11 @@ class TextSpeaker:
             stats.num_samples,
         )
 
-    async def _play(self, utterance: Utterance, job: SpeechJob, sound: SentSound) -> None:
+    async def _play(self, utterance: TextUtterance, job: SpeechJob, audio: SentAudio) -> None:
         limit_sec = self._runtime.settings.tts_request_timeout_sec
         with self._runtime.admission.reserve(self._caller, "interactive") as slot:
             made = self._runtime.synthesizer.stream(job, utterance.stats, slot)
             # Time that the server waits for text is its writer's.
             pieces = pieces_within(limit_sec, made, counts=lambda: utterance.has_all_text)
             async with aclosing(pieces):
-                await sound.send_all(pieces, utterance.stats)
+                await audio.send_all(pieces, utterance.stats)

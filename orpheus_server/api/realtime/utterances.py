@@ -3,21 +3,21 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from orpheus_server.api.answers.spoken_reply import Talk
-from orpheus_server.api.realtime.sent_audio import SentSound
-from orpheus_server.api.requests.speech import HowToSpeak
+from orpheus_server.api.answers.spoken_reply import SpokenReply
+from orpheus_server.api.realtime.sent_audio import SentAudio
+from orpheus_server.api.requests.speech import SpeechParams
 from orpheus_server.interfaces import ReplyOptions
 from orpheus_server.synthesis.job import SpeechStats
 from orpheus_server.text.chunk_stream import ChunkStream
 
 
-class Utterance:
+class TextUtterance:
     """Takes its chunks as they become certain, and gives them to whoever speaks."""
 
-    def __init__(self, index: int, stream: ChunkStream, how: HowToSpeak) -> None:
+    def __init__(self, index: int, stream: ChunkStream, params: SpeechParams) -> None:
         self.index = index
         self.stream = stream
-        self.how = how
+        self.params = params
         self.has_all_text = False
         self.has_failed_early = False
         self.stats = SpeechStats()
@@ -43,35 +43,37 @@ class Utterance:
             yield chunk
 
 
-class Answer:
-    """What is known of it; `talk` and `sound` are there once it has begun.
+class ChatUtterance:
+    """What is known of it; `spoken` and `audio` are there once it has begun.
 
     `recorded` is what the session's history holds of it, None while it is being spoken.
     """
 
-    def __init__(self, index: int, question: str, options: ReplyOptions, how: HowToSpeak) -> None:
+    def __init__(
+        self, index: int, question: str, options: ReplyOptions, params: SpeechParams
+    ) -> None:
         self.index = index
         self.question = question
         self.options = options
-        self.how = how
-        self.talk: Talk | None = None
-        self.sound: SentSound | None = None
+        self.params = params
+        self.spoken: SpokenReply | None = None
+        self.audio: SentAudio | None = None
         self.recorded: str | None = None
 
     @property
     def stats(self) -> SpeechStats:
         """Of its sound."""
-        return self.talk.stats if self.talk else SpeechStats()
+        return self.spoken.stats if self.spoken else SpeechStats()
 
     @property
     def text(self) -> str:
         """What the model has written so far."""
-        return self.talk.reply.text if self.talk else ""
+        return self.spoken.reply.text if self.spoken else ""
 
     def heard(self, num_played: int) -> str:
         """The words behind so many samples."""
-        return self.sound.heard(num_played) if self.sound else ""
+        return self.audio.heard(num_played) if self.audio else ""
 
-    def begin(self, talk: Talk, sound: SentSound) -> None:
+    def begin(self, spoken: SpokenReply, audio: SentAudio) -> None:
         """It is being written from now on."""
-        self.talk, self.sound = talk, sound
+        self.spoken, self.audio = spoken, audio

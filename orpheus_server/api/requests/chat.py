@@ -1,13 +1,13 @@
 """A request of `POST /v1/chat`, checked."""
 
 from orpheus_server.api.requests.model_names import check_chat_model
-from orpheus_server.api.requests.speech import HowToSpeak, check_format, resolve_voice, too_long
+from orpheus_server.api.requests.speech import SpeechParams, check_format, resolve_voice, too_long
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.errors import RequestError
 from orpheus_server.runtime.state import Runtime
 
 
-def check_request(body: ChatRequest, runtime: Runtime) -> HowToSpeak:
+def check_request(body: ChatRequest, runtime: Runtime) -> SpeechParams:
     """How the answer is spoken. Raises what can be told without the language model."""
     _ = runtime.chat_model
     if body.model is not None:
@@ -19,7 +19,7 @@ def check_request(body: ChatRequest, runtime: Runtime) -> HowToSpeak:
     limit = runtime.settings.tts_max_input_chars
     if limit and len(body.message) > limit:
         raise too_long(len(body.message), limit, param="message")
-    return HowToSpeak(
+    return SpeechParams(
         voice=voice,
         sampling=runtime.default_sampling,
         response_format=body.response_format or "wav",

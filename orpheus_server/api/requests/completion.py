@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orpheus_server.api.requests.model_names import check_chat_model
-from orpheus_server.api.requests.speech import HowToSpeak, ignored_fields, resolve_voice
+from orpheus_server.api.requests.speech import SpeechParams, ignored_fields, resolve_voice
 from orpheus_server.api.schemas.completion_request import CompletionRequest, RequestMessage
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.errors import RequestError
@@ -29,36 +29,38 @@ _MAX_TRANSCRIPT_CHARS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that can be tried; `how` None is an answer to be read."""
+class CompletionParams:
+    """A request that can be tried; `speech` None is an answer to be read."""
 
     messages: list[ChatMessage]
     options: ReplyOptions
-    how: HowToSpeak | None
+    speech: SpeechParams | None
     is_streamed: bool
     has_usage: bool
     ignored_fields: tuple[str, ...]
 
 
-def read_request(body: CompletionRequest, runtime: Runtime, caller: str) -> Asked:
+def parse_completion_request(
+    body: CompletionRequest, runtime: Runtime, caller: str
+) -> CompletionParams:
     """Raises `RequestError` for all that can be told without a model."""
     if body.model is not None:
         check_chat_model(body.model, runtime)
     _check_supported(body)
     is_streamed = bool(body.stream)
-    how = _how_to_speak(body, runtime) if _is_spoken(body.modalities) else None
+    speech = _speech_params(body, runtime) if _is_spoken(body.modalities) else None
     options = body.stream_options
     has_both_limits = body.max_tokens is not None and body.max_completion_tokens is not None
     without_effect = {
-        "audio": body.audio is not None and how is None,
+        "audio": body.audio is not None and speech is None,
         "stream_options": options is not None and not is_streamed,
         "max_tokens": has_both_limits,
     }
     names = [name for name, is_so in without_effect.items() if is_so]
-    return Asked(
+    return CompletionParams(
         messages=_Reader(runtime, caller).read(body.messages),
         options=_reply_options(body),
-        how=how,
+        speech=speech,
         is_streamed=is_streamed,
         has_usage=is_streamed and options is not None and bool(options.include_usage),
         ignored_fields=(*names, *ignored_fields(body)),
@@ -66,29 +68,29 @@ def read_request(body: CompletionRequest, runtime: Runtime, caller: str) -> Aske
 
 
 def _check_supported(body: CompletionRequest) -> None:
-    asked = {
+    requested = {
         "n": body.n not in (None, 1),
         "logprobs": body.logprobs,
         "tools": body.tools,
         "functions": body.functions,
         "response_format": body.response_format and body.response_format.type != "text",
     }
-    for param, is_asked in asked.items():
-        if is_asked:
+    for param, is_requested in requested.items():
+        if is_requested:
             raise _unsupported(f"{param!r} is not supported here: leave it out.", param)
 
 
 def _is_spoken(modalities: list[str] | None) -> bool:
-    asked = {"text"} if modalities is None else set(modalities)
-    if asked not in ({"text"}, {"text", "audio"}):
+    requested = {"text"} if modalities is None else set(modalities)
+    if requested not in ({"text"}, {"text", "audio"}):
         raise _unsupported(
             'The modalities may be ["text"] or ["text", "audio"]; sound has always its text.',
             "modalities",
         )
-    return "audio" in asked
+    return "audio" in requested
 
 
-def _how_to_speak(body: CompletionRequest, runtime: Runtime) -> HowToSpeak:
+def _speech_params(body: CompletionRequest, runtime: Runtime) -> SpeechParams:
     audio = body.audio
     if audio is None or audio.voice is None or audio.format is None:
         raise RequestError(
@@ -107,7 +109,7 @@ def _how_to_speak(body: CompletionRequest, runtime: Runtime) -> HowToSpeak:
         raise _unsupported(
             f"With stream=true the only format is {STREAMED_FORMAT}, not {audio.format}.", "audio"
         )
-    return HowToSpeak(
+    return SpeechParams(
         voice=voice,
         sampling=runtime.default_sampling,
         response_format=_FORMATS[audio.format],

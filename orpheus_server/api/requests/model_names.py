@@ -27,7 +27,7 @@ def model_ids(checkpoint: Checkpoint) -> list[str]:
 
 def check_model(name: str, checkpoint: Checkpoint) -> None:
     """Raises `UnknownModel` unless the served checkpoint goes by that name."""
-    _check_name(name, model_ids(checkpoint))
+    check_name(name, model_ids(checkpoint))
 
 
 def chat_model_ids(runtime: Runtime) -> list[str]:
@@ -38,10 +38,10 @@ def chat_model_ids(runtime: Runtime) -> list[str]:
 
 def check_chat_model(name: str, runtime: Runtime) -> None:
     """Raises `UnknownModel` unless the language model goes by that name."""
-    _check_name(name, chat_model_ids(runtime))
+    check_name(name, chat_model_ids(runtime))
 
 
-def _check_name(name: str, known: list[str]) -> None:
+def check_name(name: str, known: list[str]) -> None:
     if name not in known:
         raise UnknownModel(
             f"The model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",

@@ -42,8 +42,10 @@ def check_format(name: str | None) -> None:
 def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> SamplingOptions:
     """The default with what was asked for over it."""
     names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
-    asked = {name: getattr(options, name) for name in names}
-    return replace(default, **{name: value for name, value in asked.items() if value is not None})
+    requested = {name: getattr(options, name) for name in names}
+    return replace(
+        default, **{name: value for name, value in requested.items() if value is not None}
+    )
 
 
 def ignored_fields(options: BaseModel) -> list[str]:
@@ -62,12 +64,12 @@ def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:
 
 
 def resolve_voice(
-    asked: str | VoiceReference | None, checkpoint: Checkpoint, *, param: str = "voice"
+    requested: str | VoiceReference | None, checkpoint: Checkpoint, *, param: str = "voice"
 ) -> Voice:
     """The default for None; raises `RequestError` for one that the checkpoint does not have."""
-    if asked is None:
+    if requested is None:
         return checkpoint.default_voice
-    name = asked if isinstance(asked, str) else asked.id
+    name = requested if isinstance(requested, str) else requested.id
     voice = checkpoint.find_voice(name)
     if voice is None:
         known = ", ".join(voice.name for voice in checkpoint.voices if voice.is_listed)
@@ -121,7 +123,7 @@ def _response_format(body: SpeechRequest, runtime: Runtime) -> str:
     return body.response_format or runtime.settings.tts_default_response_format
 
 
-def _is_streamed(body: SpeechRequest, runtime: Runtime) -> bool:
+def wants_stream(body: SpeechRequest, runtime: Runtime) -> bool:
     if body.stream_format == "sse":
         if body.stream is False:
             raise RequestError(
@@ -135,14 +137,14 @@ def _is_streamed(body: SpeechRequest, runtime: Runtime) -> bool:
     return default if body.stream is None else body.stream
 
 
-def _ignored_fields(body: SpeechRequest) -> dict[str, str]:
+def ignored_fields_header(body: SpeechRequest) -> dict[str, str]:
     names = ["instructions"] if body.instructions else []
     names += ignored_fields(body)
     return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}
 
 
 @dataclass(frozen=True, slots=True)
-class HowToSpeak:
+class SpeechParams:
     """With which voice, pace and format an answer is spoken."""
 
     voice: Voice

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter, Request, Response
 
-from orpheus_server.api.answers.chat import _Answer
+from orpheus_server.api.answers.chat import ChatAnswer
 from orpheus_server.api.openapi import CHAT_HEADERS, CHAT_RESPONSES, HEADERS
 from orpheus_server.api.requests.chat import check_request
 from orpheus_server.api.requests.speech import param_named
@@ -47,8 +47,8 @@ async def chat(
     caller: Caller,
 ) -> Response:
     """Answers the message, out loud, while the answer is being written."""
-    answer = _Answer(body, check_request(body, runtime), runtime, request_id, caller)
-    form = FORMATS[answer.how.response_format]
+    answer = ChatAnswer(body, check_request(body, runtime), runtime, request_id, caller)
+    form = FORMATS[answer.params.response_format]
     media_type = _TEXT if body.stream_text else form.media_type
     if request.scope["http_version"] == "1.0":
         # It cannot tell the end of a body from a connection that was cut.
@@ -58,9 +58,9 @@ async def chat(
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
         headers = answer.headers()
         return BufferedResponse(
-            data, media_type=media_type, headers=headers, on_end=_is_told_by_the_talk
+            data, media_type=media_type, headers=headers, on_end=_logged_by_the_reply
         )
-    parts = answer.text() if body.stream_text else answer.sound()
+    parts = answer.text() if body.stream_text else answer.audio()
     # Until the first bytes are there a failure has a status of its own.
     with param_named("message", instead_of="messages"):
         first = await until_disconnect(request.receive, _next(parts))
@@ -72,7 +72,7 @@ async def chat(
         parts,
         media_type=media_type,
         headers=answer.headers(),
-        on_end=_is_told_by_the_talk,
+        on_end=_logged_by_the_reply,
     )
 
 
@@ -80,5 +80,5 @@ async def _next(parts: AsyncGenerator[bytes, None]) -> bytes:
     return await anext(parts, b"")
 
 
-def _is_told_by_the_talk(outcome: Outcome) -> None:
-    """The talk has its own line in the log, whichever way it ends."""
+def _logged_by_the_reply(outcome: Outcome) -> None:
+    """The spoken reply has its own line in the log, whichever way it ends."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from orpheus_server.api.answers.completion import CompletionAnswer
 from orpheus_server.api.openapi import CHAT_RESPONSES, HEADERS, SPOKEN_REPLY_HEADERS
-from orpheus_server.api.requests.completion import read_request
+from orpheus_server.api.requests.completion import parse_completion_request
 from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.api.schemas.completion_request import CompletionRequest
 from orpheus_server.api.schemas.completion_response import Completion
@@ -48,23 +48,23 @@ async def create_chat_completion(
     if runtime.chat_info is None:
         # Before names of models are looked at: there are none.
         _ = runtime.chat_model
-    asked = read_request(body, runtime, caller)
+    params = parse_completion_request(body, runtime, caller)
     opened = ExitStack()
     slot = None
     # Before the model is asked: a caller who must come back later learns it at once.
-    if asked.how is None:
+    if params.speech is None:
         opened.enter_context(runtime.reply_slots.taken(caller))
     else:
         admission = runtime.admission
         slot = opened.enter_context(admission.reserve(caller, "interactive", is_coming=True))
-    answer = CompletionAnswer(asked, runtime, request_id, caller, slot)
+    answer = CompletionAnswer(params, runtime, request_id, caller, slot)
 
     def end(outcome: Outcome) -> None:
         opened.close()
         answer.end(outcome)
 
     try:
-        if not asked.is_streamed:
+        if not params.is_streamed:
             data = await until_disconnect(request.receive, answer.whole())
         else:
             events = answer.events()
@@ -77,7 +77,7 @@ async def create_chat_completion(
         opened.close()
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     headers = answer.headers()
-    if not asked.is_streamed:
+    if not params.is_streamed:
         return BufferedResponse(data, media_type="application/json", headers=headers, on_end=end)
     return StreamedResponse(
         data, events, media_type="text/event-stream", headers=headers, on_end=end

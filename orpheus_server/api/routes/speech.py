@@ -6,13 +6,13 @@ from contextlib import ExitStack
 
 from fastapi import APIRouter, Request, Response
 
-from orpheus_server.api.answers.speech import _Answer
+from orpheus_server.api.answers.speech import SpeechAnswer
 from orpheus_server.api.openapi import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.api.requests.speech import (
-    _ignored_fields,
-    _is_streamed,
     check_request,
+    ignored_fields_header,
     plan_job,
+    wants_stream,
 )
 from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
 from orpheus_server.api.schemas.speech import SpeechRequest
@@ -52,7 +52,7 @@ async def create_speech(
     started = time.perf_counter()
     is_sse = body.stream_format == "sse"
     # HTTP/1.0 cannot tell the end of a body from a connection that was cut; events tell it.
-    is_streamed = _is_streamed(body, runtime) and (is_sse or request.scope["http_version"] != "1.0")
+    is_streamed = wants_stream(body, runtime) and (is_sse or request.scope["http_version"] != "1.0")
     lane: Lane = "interactive" if is_streamed else "bulk"
     voice = check_request(body, runtime)
     opened = ExitStack()
@@ -63,7 +63,7 @@ async def create_speech(
     except BaseException:
         opened.close()
         raise
-    answer = _Answer(job, runtime, caller, slot, opened, started)
+    answer = SpeechAnswer(job, runtime, caller, slot, opened, started)
     if not is_streamed:
         data = await until_disconnect(request.receive, answer.whole())
         if data is None:
@@ -72,7 +72,7 @@ async def create_speech(
         return BufferedResponse(
             data,
             media_type=FORMATS[job.response_format].media_type,
-            headers=_ignored_fields(body) | answer.headers(plan),
+            headers=ignored_fields_header(body) | answer.headers(plan),
             on_end=answer.end,
         )
 
@@ -86,7 +86,7 @@ async def create_speech(
         first,
         pieces,
         media_type="text/event-stream" if is_sse else FORMATS[job.response_format].media_type,
-        headers=_ignored_fields(body) | answer.headers(plan),
+        headers=ignored_fields_header(body) | answer.headers(plan),
         on_end=answer.end,
     )
 

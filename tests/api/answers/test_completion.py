@@ -180,7 +180,7 @@ class TestWhileItIsMade:
             assert outcomes(caplog) == ["caller_left"]
 
     async def test_leaving_while_an_answer_in_one_piece_is_sent(self) -> None:
-        """Its talk was over and done, and nobody counted it."""
+        """Its reply was over and done, and nobody counted it."""
         async with open_stage() as stage:
             call, task = stage.begin(**SPOKEN)
             call.reads.clear()

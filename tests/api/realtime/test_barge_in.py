@@ -67,9 +67,9 @@ async def check_answered(stage: SocketStage, by: By, *before: tuple[str, str]) -
     assert isinstance(last, dict)
     assert (first["type"], last["is_cancelled"]) == ("transcript.delta", False)
     assert {each["utterance"] for each in events_of(received, "")} == {first["utterance"]}
-    kinds = ["sound" if isinstance(each, bytes) else each["type"] for each in received]
-    assert kinds.index("audio.start") < kinds.index("chunk.start") < kinds.index("sound")
-    assert kinds.count("sound") == 1
+    kinds = ["audio" if isinstance(each, bytes) else each["type"] for each in received]
+    assert kinds.index("audio.start") < kinds.index("chunk.start") < kinds.index("audio")
+    assert kinds.count("audio") == 1
     assert stage.asked() == [*before, ("user", "Stop.")]
     assert stage.num_active == 0
 
@@ -79,7 +79,7 @@ async def hear_half(stage: SocketStage) -> int:
     stage.engine.enqueue(held_script(short_script(30), asyncio.Event(), num_free_frames=10))
     stage.caller.ask("Hello?")
     await stage.caller.until("chunk.start")
-    num_samples = await stage.caller.sound(9 * FRAME_BYTES) // 2
+    num_samples = await stage.caller.audio(9 * FRAME_BYTES) // 2
     await wait_for(lambda: stage.num_active == 2)
     return num_samples
 
@@ -88,7 +88,7 @@ async def hear_all(stage: SocketStage) -> None:
     """A sentence, and the model goes on."""
     stage.caller.ask("Hello?")
     await stage.caller.until("chunk.start")
-    assert await stage.caller.sound(2 * SAMPLES) == 2 * SAMPLES
+    assert await stage.caller.audio(2 * SAMPLES) == 2 * SAMPLES
 
 
 @both_ways

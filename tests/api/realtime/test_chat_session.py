@@ -110,7 +110,7 @@ class TestSequence:
                 {"type": "audio.start", "utterance": 0},
                 chunk(0, 0, SENTENCE, 0),
             ]
-            assert await stage.caller.sound(2 * SAMPLES) == 2 * SAMPLES
+            assert await stage.caller.audio(2 * SAMPLES) == 2 * SAMPLES
             assert (stage.chat.num_active, stage.engine.num_active) == (1, 0)
             gate.set()
             received = await stage.caller.until("audio.done", "error")

@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import connect
 
-from orpheus_server.api.realtime.session import StreamSession
+from orpheus_server.api.realtime.session import RealtimeSession
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, held_script, short_script
 from tests.support.realtime import (
@@ -40,21 +40,21 @@ class Clock:
         self._is_stopping = is_stopping
         self._is_over = asyncio.Event()
         self._has_begun = threading.Event()
-        wait_for_end, begin_end = StreamSession._wait_for_end, StreamSession._begin_end
+        wait_for_end, begin_end = RealtimeSession._wait_for_end, RealtimeSession._begin_end
 
-        async def wait(session: StreamSession) -> Any:
+        async def wait(session: RealtimeSession) -> Any:
             if not is_stopping:
                 await self._is_over.wait()
                 limited = session._runtime.settings.model_copy(update={"tts_max_session_sec": 0.0})
                 session._runtime.settings = limited
             return await wait_for_end(session)
 
-        async def begin_and_tell(session: StreamSession, end: Any) -> None:
+        async def begin_and_tell(session: RealtimeSession, end: Any) -> None:
             await begin_end(session, end)
             self._has_begun.set()
 
-        monkeypatch.setattr(StreamSession, "_wait_for_end", wait)
-        monkeypatch.setattr(StreamSession, "_begin_end", begin_and_tell)
+        monkeypatch.setattr(RealtimeSession, "_wait_for_end", wait)
+        monkeypatch.setattr(RealtimeSession, "_begin_end", begin_and_tell)
 
     def run_out(self, session: Session) -> None:
         """Returns when the end has begun, and what is spoken has all of its text."""

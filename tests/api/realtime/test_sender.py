@@ -49,9 +49,9 @@ async def test_a_message_is_whole_before_the_next() -> None:
     peer = Peer()
     sender = await peer.open()
     sending = [
-        asyncio.create_task(sender.send_sound(b"ab")),
+        asyncio.create_task(sender.send_audio(b"ab")),
         asyncio.create_task(sender.send(AudioStart(utterance=1))),
-        asyncio.create_task(sender.send_sound(b"cd")),
+        asyncio.create_task(sender.send_audio(b"cd")),
     ]
     await settle()
     assert peer.steps == ["begin b'ab'"]
@@ -65,7 +65,7 @@ async def test_a_message_is_whole_before_the_next() -> None:
 async def test_who_is_cancelled_in_the_middle_lets_others_send() -> None:
     peer = Peer()
     sender = await peer.open()
-    sending = asyncio.create_task(sender.send_sound(b"ab"))
+    sending = asyncio.create_task(sender.send_audio(b"ab"))
     await settle()
     sending.cancel()
     await asyncio.wait([sending])
@@ -78,7 +78,7 @@ async def test_closing_waits_for_nobody() -> None:
     """A caller who takes nothing would never be told."""
     peer = Peer()
     sender = await peer.open()
-    sending = asyncio.create_task(sender.send_sound(b"ab"))
+    sending = asyncio.create_task(sender.send_audio(b"ab"))
     await settle()
     closing = asyncio.create_task(sender.close(1011))
     await settle()
@@ -93,5 +93,5 @@ async def test_everybody_is_told_that_the_caller_is_gone() -> None:
     peer.is_gone = True
     for _ in range(2):
         with pytest.raises(WebSocketDisconnect) as left:
-            await sender.send_sound(b"ab")
+            await sender.send_audio(b"ab")
         assert left.value.code == 1006

@@ -1,4 +1,4 @@
-"""Speaks the utterances of one session, one after the other."""
+"""The utterances of one session, spoken one after the other."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.websockets import WebSocketDisconnect
 
-from orpheus_server.api.realtime.chat_speaker import AnswerSpeaker
+from orpheus_server.api.realtime.chat_speaker import ChatSpeaker
 from orpheus_server.api.realtime.dialogue import Dialogue, Truncation
 from orpheus_server.api.realtime.events import (
     STREAM_ROUTE,
@@ -16,9 +16,9 @@ from orpheus_server.api.realtime.events import (
     TranscriptTruncated,
 )
 from orpheus_server.api.realtime.sender import EventSender
-from orpheus_server.api.realtime.sent_audio import SentSound
+from orpheus_server.api.realtime.sent_audio import SentAudio
 from orpheus_server.api.realtime.text_speaker import TextSpeaker
-from orpheus_server.api.realtime.utterances import Answer, Utterance
+from orpheus_server.api.realtime.utterances import ChatUtterance, TextUtterance
 from orpheus_server.api.schemas.speech_events import usage_of
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
@@ -32,14 +32,14 @@ _INTERNAL_ERROR = 1011
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class SessionEnd:
     """Why a session has to end, and the code that it is closed with."""
 
     error: OrpheusError
     code: int
 
 
-class StreamSpeaker:
+class UtteranceQueue:
     """Takes utterances, speaks them in order, and tells how each one ended."""
 
     def __init__(
@@ -53,14 +53,14 @@ class StreamSpeaker:
         self._runtime = runtime
         self._sender = sender
         self._dialogue = dialogue
-        self._answers = AnswerSpeaker(runtime, sender, dialogue, caller)
-        self._texts = TextSpeaker(runtime, caller)
+        self._chat_speaker = ChatSpeaker(runtime, sender, dialogue, caller)
+        self._text_speaker = TextSpeaker(runtime, caller)
         self._id = session_id
         self._sample_rate = runtime.synthesizer.sample_rate
-        self._pending: list[Utterance | Answer] = []
-        self._sounds: list[SentSound] = []
+        self._pending: list[TextUtterance | ChatUtterance] = []
+        self._sent: list[SentAudio] = []
         self._has_work = asyncio.Event()
-        self._end: End | None = None
+        self._end: SessionEnd | None = None
         self._task: asyncio.Task[None] | None = None
         self.num_utterances = 0
 
@@ -78,13 +78,13 @@ class StreamSpeaker:
         """In a task of its own, until `leave`."""
         self._task = asyncio.create_task(self._speak_all())
 
-    def add(self, utterance: Utterance | Answer) -> None:
+    def add(self, utterance: TextUtterance | ChatUtterance) -> None:
         """Its turn is behind all others."""
         self._pending.append(utterance)
         self.num_utterances += 1
         self._has_work.set()
 
-    def end_after_current(self, end: End) -> Utterance | Answer | None:
+    def end_after_current(self, end: SessionEnd) -> TextUtterance | ChatUtterance | None:
         """What is being spoken is the last one: it, if there is one. `wake` comes after this."""
         self._end = end
         del self._pending[1:]
@@ -102,8 +102,8 @@ class StreamSpeaker:
         if self._end is not None and not self._pending:
             return
         for utterance in self._pending:
-            if isinstance(utterance, Answer) and utterance.talk is not None:
-                utterance.talk.report("cancelled")
+            if isinstance(utterance, ChatUtterance) and utterance.spoken is not None:
+                utterance.spoken.report("cancelled")
         await self.stop()
         pending, self._pending = self._pending, []
         self._has_work.clear()
@@ -120,7 +120,9 @@ class StreamSpeaker:
         """The caller is gone, or the session is closed: nothing of it is left in the engines."""
         first = self._pending[0] if self._pending else None
         # The report of an answer that is left counts it.
-        if first is not None and not (isinstance(first, Answer) and first.talk is not None):
+        if first is not None and not (
+            isinstance(first, ChatUtterance) and first.spoken is not None
+        ):
             self._runtime.metrics.count_disconnect(STREAM_ROUTE)
         await self.stop()
 
@@ -137,14 +139,14 @@ class StreamSpeaker:
             await self._sender.close(_INTERNAL_ERROR)
 
     def _cut_off(
-        self, pending: list[Utterance | Answer], played_ms: float | None
+        self, pending: list[TextUtterance | ChatUtterance], played_ms: float | None
     ) -> list[Truncation]:
-        sounding = max((sound.index for sound in self._sounds if sound.has_begun), default=None)
+        playing = max((audio.index for audio in self._sent if audio.has_begun), default=None)
         for utterance in pending:
-            if isinstance(utterance, Answer) and utterance.talk is None:
+            if isinstance(utterance, ChatUtterance) and utterance.spoken is None:
                 # Whether its turn had come yet, nobody who interrupts it can know.
                 self._dialogue.begin(utterance)
-        truncation = self._dialogue.interrupt(played_ms, sounding=sounding)
+        truncation = self._dialogue.interrupt(played_ms, playing=playing)
         return [] if truncation is None else [truncation]
 
     async def _speak_all(self) -> None:
@@ -163,46 +165,46 @@ class StreamSpeaker:
         except Exception:  # a task's edge: a bug of ours must not leave a session without sound
             await self.break_off()
 
-    async def _close(self, end: End) -> None:
+    async def _close(self, end: SessionEnd) -> None:
         await self._sender.send(ErrorEvent(error=error_body(end.error)))
         await self._sender.close(end.code)
 
-    async def _speak(self, utterance: Utterance | Answer) -> None:
+    async def _speak(self, utterance: TextUtterance | ChatUtterance) -> None:
         request_id = f"{self._id}-{utterance.index}"
-        sound = self._open_sound(utterance)
+        audio = self._open_audio(utterance)
         try:
-            if isinstance(utterance, Answer):
-                await self._answers.speak(utterance, request_id, sound)
+            if isinstance(utterance, ChatUtterance):
+                await self._chat_speaker.speak(utterance, request_id, audio)
                 self._dialogue.finish(utterance)
             else:
-                await self._texts.speak(utterance, request_id, sound)
+                await self._text_speaker.speak(utterance, request_id, audio)
         except OrpheusError as error:
-            if isinstance(utterance, Utterance) or utterance.talk is None:
-                # A talk tells by itself.
+            if isinstance(utterance, TextUtterance) or utterance.spoken is None:
+                # A spoken reply has its own line.
                 logger.warning("request=%s failed: %s", request_id, error)
-            if isinstance(utterance, Answer):
-                await self._fail_answer(utterance)
+            if isinstance(utterance, ChatUtterance):
+                await self._fail_chat(utterance)
             else:
                 utterance.fail()
             await self._sender.send(ErrorEvent(utterance=utterance.index, error=error_body(error)))
             return
         await self._sender.send(_done(utterance, is_cancelled=False))
 
-    def _open_sound(self, utterance: Utterance | Answer) -> SentSound:
-        sound = SentSound(
+    def _open_audio(self, utterance: TextUtterance | ChatUtterance) -> SentAudio:
+        audio = SentAudio(
             utterance.index,
             self._sender,
             sample_rate=self._sample_rate,
-            speed=utterance.how.speed,
+            speed=utterance.params.speed,
         )
         # The last one that was heard is asked for until this one is.
-        self._sounds = [*[each for each in self._sounds if each.has_begun][-1:], sound]
-        return sound
+        self._sent = [*[each for each in self._sent if each.has_begun][-1:], audio]
+        return audio
 
-    async def _fail_answer(self, answer: Answer) -> None:
-        if answer.talk is None:
+    async def _fail_chat(self, utterance: ChatUtterance) -> None:
+        if utterance.spoken is None:
             self._runtime.metrics.count_utterance(STREAM_ROUTE, "failed")
-        truncation = self._dialogue.fail(answer)
+        truncation = self._dialogue.fail(utterance)
         if truncation is not None:
             await self._tell(truncation)
 
@@ -212,7 +214,7 @@ class StreamSpeaker:
         )
 
 
-def _done(utterance: Utterance | Answer, *, is_cancelled: bool) -> AudioDone:
+def _done(utterance: TextUtterance | ChatUtterance, *, is_cancelled: bool) -> AudioDone:
     stats = utterance.stats
     return AudioDone(
         utterance=utterance.index,
