@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orpheus_server.synthesis.fair_queue import BULK_EVERY, FairQueue, Lane, Waiter
@@ -75,8 +75,10 @@ def test_how_many_are_before() -> None:
 
 
 @given(
-    st.lists(st.sampled_from(["a", "b", "c", "A", "B", "C"]), max_size=30), st.sampled_from("abd")
+    names=st.lists(st.sampled_from(["a", "b", "c", "A", "B", "C"]), max_size=30),
+    caller=st.sampled_from("abd"),
 )
+@example(names=["a", "a", "b", "b", "b", "b", "c", "c", "A"], caller="a")
 def test_num_before_is_what_happens(names: list[str], caller: str) -> None:
     """With nobody in hand at the start, for a newcomer of either lane."""
     for own in (caller, caller.upper()):
@@ -85,9 +87,12 @@ def test_num_before_is_what_happens(names: list[str], caller: str) -> None:
         expected = queue.num_before(caller, lane)
         queue.push(Waiter(caller, lane, "newcomer"))
         if lane == "interactive":
-            # Now and then it is a file's turn.
+            # Now and then it is a file's turn, and one of the caller's own counts for it: the
+            # bound that lacked this failed about once in a hundred runs.
             num_files = sum(name.isupper() for name in names)
-            assert drain(queue).index("newcomer") <= expected + num_files
+            num_others = len({name.lower() for name in names} - {caller})
+            num_passed = num_files + names.count(caller.upper()) * num_others
+            assert drain(queue).index("newcomer") <= expected + num_passed
         else:
             # Streams that were served count for their callers when it is the files' turn.
             assert drain(queue).index("newcomer") <= len(names)
