@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if parsed.command == "bench":
         return bench_command.run(parsed)
-    given = {"host": parsed.host, "port": parsed.port}
+    overrides = {"host": parsed.host, "port": parsed.port}
     try:
-        settings = load_settings(**{key: value for key, value in given.items() if value})
+        settings = load_settings(**{key: value for key, value in overrides.items() if value})
         configure_logging(settings, warnings=warnings_for(settings))
         return serve(settings)
     except StartError as error:

@@ -214,8 +214,8 @@ def load_settings(**overrides: Any) -> Settings:
         lines = []
         for problem in error.errors():
             name = str(problem["loc"][0]).upper()
-            given = "(hidden)" if name in _SECRETS else repr(problem["input"])
-            lines.append(f"{name}={given}: {_allowed(problem['msg'])}")
+            shown = "(hidden)" if name in _SECRETS else repr(problem["input"])
+            lines.append(f"{name}={shown}: {_allowed(problem['msg'])}")
         raise StartError("Bad settings:\n  " + "\n  ".join(lines)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"{ENV_FILE} cannot be read: {error}") from error

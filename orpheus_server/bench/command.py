@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Measures a running server (URL), or a part of this one by itself (--codec, --frontend). "
         "The last line of stdout is one JSON document."
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("url", nargs="?", type=_url, metavar="URL", help="such as http://host:8880")
-    what.add_argument("--codec", action="store_true", help="the codec alone; needs no server")
-    what.add_argument(
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("url", nargs="?", type=_url, metavar="URL", help="such as http://host:8880")
+    target.add_argument("--codec", action="store_true", help="the codec alone; needs no server")
+    target.add_argument(
         "--frontend", action="store_true", help="all but engine and codec; needs no server"
     )
     parser.add_argument(

@@ -178,14 +178,14 @@ class Admission:
         lane: Lane = "resumed" if slot.has_begun else slot.lane
         self._note_arrival(slot)
         self._call_next()
-        asked = self._clock()
+        requested_at = self._clock()
         if lane != "resumed" and self._is_closed:
             raise self._reject("shutting_down")
         if self._must_wait(lane):
             waiter = await self._wait(slot.caller, lane)
             self._settle(waiter)
         if not slot.has_begun:
-            slot.waited_sec = self._clock() - asked
+            slot.waited_sec = self._clock() - requested_at
         slot.has_begun = True
         slot.held_since = self._clock()
         self._running[slot] = None

@@ -28,7 +28,7 @@ def test_estimate(content: str, num_tokens: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_model_len", "asked", "max_tokens"),
+    ("max_model_len", "requested", "max_tokens"),
     [
         # 7 tokens are the message.
         (2048, None, 2041),
@@ -41,21 +41,21 @@ def test_estimate(content: str, num_tokens: int) -> None:
         (512, None, 505),
     ],
 )
-def test_tokens_of_the_answer(max_model_len: int, asked: int | None, max_tokens: int) -> None:
+def test_tokens_of_the_answer(max_model_len: int, requested: int | None, max_tokens: int) -> None:
     messages = (user("abc"),)
-    found = fit_to_context(messages, max_model_len=max_model_len, max_tokens=asked)
+    found = fit_to_context(messages, max_model_len=max_model_len, max_tokens=requested)
     assert found == (messages, max_tokens)
 
 
 @pytest.mark.parametrize(
-    ("asked", "num_kept"), [(None, 3), (512, 3), (100, 3), (824, 3), (825, 1), (5000, 1)]
+    ("requested", "num_kept"), [(None, 3), (512, 3), (100, 3), (824, 3), (825, 1), (5000, 1)]
 )
-def test_what_is_kept_free(asked: int | None, num_kept: int) -> None:
+def test_what_is_kept_free(requested: int | None, num_kept: int) -> None:
     """Three messages of 400 tokens in 2024: an answer of 824 fits beside them."""
     messages = (user("a" * 1182), ChatMessage("assistant", "b" * 1182), user("c" * 1182))
-    kept, max_tokens = fit_to_context(messages, max_model_len=2024, max_tokens=asked)
+    kept, max_tokens = fit_to_context(messages, max_model_len=2024, max_tokens=requested)
     assert kept == messages[-num_kept:]
-    assert max_tokens == min(asked or 4096, 2024 - 400 * num_kept)
+    assert max_tokens == min(requested or 4096, 2024 - 400 * num_kept)
 
 
 def test_at_most_half_is_kept_free() -> None:
@@ -184,7 +184,7 @@ TALK = said(
 
 class TestTrim:
     @pytest.mark.parametrize(
-        ("room", "kept"),
+        ("tokens_left", "kept"),
         [
             (17, "SS aaa bbb ccc ddd eee"),
             (16, "SS ccc ddd eee"),
@@ -195,8 +195,8 @@ class TestTrim:
             (5, "SS eee"),
         ],
     )
-    def test_the_oldest_go_first(self, room: int, kept: str) -> None:
-        trimmed = trim(TALK, num_tokens=num_letters, available_tokens=room)
+    def test_the_oldest_go_first(self, tokens_left: int, kept: str) -> None:
+        trimmed = trim(TALK, num_tokens=num_letters, available_tokens=tokens_left)
         assert " ".join(message.content for message in trimmed) == kept
 
     def test_the_last_one_has_no_room(self) -> None:
@@ -231,7 +231,7 @@ class TestTrim:
         st.integers(0, 60),
     )
     def test_what_always_holds(
-        self, has_system: bool, is_greeted: bool, contents: list[str], room: int
+        self, has_system: bool, is_greeted: bool, contents: list[str], tokens_left: int
     ) -> None:
         own: list[tuple[Role, str]] = [("system", "SSS")] if has_system else []
         greeting: list[tuple[Role, str]] = [("assistant", "hey")] if is_greeted else []
@@ -241,12 +241,12 @@ class TestTrim:
         ]
         messages = said(*own, *greeting, *turns)
         needed = sum(map(num_letters, [*messages[: len(own)], messages[-1]]))
-        if needed > room:
+        if needed > tokens_left:
             with pytest.raises(RequestError):
-                trim(messages, num_tokens=num_letters, available_tokens=room)
+                trim(messages, num_tokens=num_letters, available_tokens=tokens_left)
             return
-        trimmed = trim(messages, num_tokens=num_letters, available_tokens=room)
-        assert sum(map(num_letters, trimmed)) <= room
+        trimmed = trim(messages, num_tokens=num_letters, available_tokens=tokens_left)
+        assert sum(map(num_letters, trimmed)) <= tokens_left
         assert trimmed[: len(own)] == messages[: len(own)]
         kept = trimmed[len(own) :]
         assert kept == messages[-len(kept) :]

@@ -68,8 +68,10 @@ def test_optimizer_shards_are_never_asked_for(hub: StubHub) -> None:
     }
     assert names_in(folder) == wanted
     assert (folder / "model-00002-of-00002.safetensors").read_bytes() == b"two"
-    asked = {path.partition(f"/resolve/{COMMIT}/")[2] for path in hub.asked if "/resolve/" in path}
-    assert asked == wanted
+    requested = {
+        path.partition(f"/resolve/{COMMIT}/")[2] for path in hub.requested if "/resolve/" in path
+    }
+    assert requested == wanted
 
 
 def test_codec_files(hub: StubHub) -> None:
@@ -161,7 +163,7 @@ def test_without_a_hub_what_was_fetched_before_serves(hub: StubHub) -> None:
 
 def test_a_folder_is_used_as_it_is(hub: StubHub, tmp_path: Path) -> None:
     assert fetch(hub, str(tmp_path)) == tmp_path
-    assert hub.asked == []
+    assert hub.requested == []
 
 
 @pytest.mark.parametrize(
@@ -170,14 +172,14 @@ def test_a_folder_is_used_as_it_is(hub: StubHub, tmp_path: Path) -> None:
 def test_neither_folder_nor_id(hub: StubHub, source: str) -> None:
     with pytest.raises(StartError, match="is neither a folder nor a hub id like 'owner/name'"):
         fetch(hub, source)
-    assert hub.asked == []
+    assert hub.requested == []
 
 
 def test_an_impossible_id(hub: StubHub) -> None:
     """The library's own ValueError passed through as a bug of ours."""
     with pytest.raises(StartError, match="could not be fetched from the hub: Repo id must"):
         fetch(hub, "own er/na--me")
-    assert hub.asked == []
+    assert hub.requested == []
 
 
 def write_weights(path: Path, **tensors: tuple[str, list[int], int]) -> None:

@@ -48,10 +48,11 @@ class Pair:
 
     async def ask(self, text: str, **options: Any) -> list[ReplyDelta]:
         """All deltas of an answer of at most 60 tokens."""
-        asked = ReplyOptions(**({"max_tokens": 60} | options))
+        requested = ReplyOptions(**({"max_tokens": 60} | options))
         messages = (ChatMessage("system", "Be kind."), ChatMessage("user", text))
         return [
-            delta async for delta in self.chat.reply(ReplyRequest(f"reply-{text}", messages, asked))
+            delta
+            async for delta in self.chat.reply(ReplyRequest(f"reply-{text}", messages, requested))
         ]
 
     async def speak(self, number: int) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ class Case:
 
     def saw(self, answer: Answer | str) -> None:
         """An answer, or a word for one."""
-        self._seen[answer if isinstance(answer, str) else answer.told] += 1
+        self._seen[answer if isinstance(answer, str) else answer.reported] += 1
 
     def note(self, text: str) -> None:
         """What was measured."""
@@ -84,7 +84,7 @@ class Case:
             verdict = f"FELL SHORT: {first_line(problem)}"
             raise
         finally:
-            seen = ", ".join(f"{num} x {what}" for what, num in sorted(self._seen.items()))
+            seen = ", ".join(f"{num} x {label}" for label, num in sorted(self._seen.items()))
             self._rows.append(
                 Row(
                     self._number,
@@ -127,8 +127,10 @@ class Case:
     def _check_answer(self) -> None:
         answer = self._server.ask_patiently(limit_sec=20, **self._after)
         samples = pcm(answer.body)
-        self._answer = f"{answer.told}, {samples.size / 24_000:.1f} s in {answer.total_sec:.1f} s"
-        assert (answer.status, answer.is_whole) == (200, True), answer.told
+        self._answer = (
+            f"{answer.reported}, {samples.size / 24_000:.1f} s in {answer.total_sec:.1f} s"
+        )
+        assert (answer.status, answer.is_whole) == (200, True), answer.reported
         least_sec = 0.3 if self._after else 1.5
         assert is_speech(samples, least_sec, 6.0), "the audio afterwards is not what it should be"
 

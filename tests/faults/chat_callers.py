@@ -54,10 +54,10 @@ def local_model(folder: Path) -> dict[str, Any]:
 def body_of(way: str, text: str = QUESTION, **fields: Any) -> tuple[str, dict[str, Any]]:
     """Path and body of a question."""
     path, own = WAYS[way]
-    asked: dict[str, Any] = {"message": text}
+    requested: dict[str, Any] = {"message": text}
     if path == COMPLETIONS:
-        asked = {"messages": [{"role": "user", "content": text}]}
-    return path, {**asked, **own, **fields}
+        requested = {"messages": [{"role": "user", "content": text}]}
+    return path, {**requested, **own, **fields}
 
 
 class ChatServer(FaultServer):
@@ -67,7 +67,7 @@ class ChatServer(FaultServer):
         """To the end of the answer."""
         return exchange(self.port, self.request("POST", path, body), method="POST")
 
-    def talk(self, way: str, text: str = QUESTION, **fields: Any) -> Answer:
+    def reply(self, way: str, text: str = QUESTION, **fields: Any) -> Answer:
         """A question in one of `WAYS`."""
         return self.post(*body_of(way, text, **fields))
 
@@ -112,8 +112,8 @@ class ChatCase(Case):
         super()._check_answer()
         assert isinstance(self._server, ChatServer)
         for way in WAYS:
-            answer = self._server.talk(way, max_tokens=12, seed=4)
-            assert is_well(way, answer), f"{way} afterwards: {told(answer)}"
+            answer = self._server.reply(way, max_tokens=12, seed=4)
+            assert is_well(way, answer), f"{way} afterwards: {reported(answer)}"
         self._answer += f"; {len(WAYS)} chats 200"
 
     def _log(self) -> str:
@@ -122,11 +122,11 @@ class ChatCase(Case):
         return "\n".join(line for line in lines if "[async_llm.py:" not in line)
 
 
-def told(answer: Answer) -> str:
+def reported(answer: Answer) -> str:
     """Status, and of events that ended with an error its code."""
     if answer.status == 200 and (error := error_event(answer)):
         return f"200, event {error['code']}"
-    return answer.told
+    return answer.reported
 
 
 def events(answer: Answer) -> list[dict[str, Any]]:

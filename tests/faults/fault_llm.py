@@ -28,7 +28,7 @@ WORDS = "The fox runs over the hill. It sleeps under an old tree, and in the mor
 SLOW_SEC = 0.05
 
 
-async def _writes_slowly(asked: Asked, wire: Wire) -> None:
+async def _writes_slowly(requested: Asked, wire: Wire) -> None:
     wire.head()
     for word in (WORDS * 4).split(" "):
         wire.event(chunk(f"{word} "))
@@ -39,7 +39,7 @@ async def _writes_slowly(asked: Asked, wire: Wire) -> None:
     wire.end()
 
 
-async def _is_cut(asked: Asked, wire: Wire) -> None:
+async def _is_cut(requested: Asked, wire: Wire) -> None:
     wire.head()
     wire.event(chunk(WORDS + "And then"))
     wire.close()
@@ -102,8 +102,8 @@ class _Server(StubLlm):
         self.default = self._choose
         self._plays = plays()
 
-    async def _choose(self, asked: Asked, wire: Wire) -> None:
-        await self._plays[asked.body["messages"][-1]["content"].split()[-1]](asked, wire)
+    async def _choose(self, requested: Asked, wire: Wire) -> None:
+        await self._plays[requested.body["messages"][-1]["content"].split()[-1]](requested, wire)
 
 
 async def serve(port: int) -> None:

@@ -35,8 +35,8 @@ from tests.faults.chat_callers import (
     hear,
     is_well,
     local_model,
+    reported,
     seconds_until_rest,
-    told,
 )
 from tests.faults.conftest import warm
 from tests.faults.fault_server import PAGE
@@ -63,9 +63,9 @@ def warm_chat(server: ChatServer) -> None:
     warm(server, num_requests=14)
     with ThreadPoolExecutor(NUM_AT_ONCE) as callers:
         ways = [*WAYS] * 3
-        asked = [callers.submit(server.talk, way, **SHORT) for way in ways]
-        assert {each.result().status for each in asked} == {200}
-    assert server.talk("chat text", **LONG).status == 200
+        requested = [callers.submit(server.reply, way, **SHORT) for way in ways]
+        assert {each.result().status for each in requested} == {200}
+    assert server.reply("chat text", **LONG).status == 200
     with session(server) as socket:
         converse(socket, **SHORT)
     server.base = server.held()
@@ -122,13 +122,13 @@ def test_bad_input(talker: ChatServer, rows: list[Row]) -> None:
             assert found == (status, code), (path, str(body)[:80], answer.error)
         many = turns(MANY_TURNS)
         last = {"role": "user", "content": QUESTION}
-        asked: list[tuple[str, dict[str, Any]]] = [
+        requested: list[tuple[str, dict[str, Any]]] = [
             ("chat text", {"history": many}),
             ("completion", {"messages": [*many, last]}),
         ]
-        for way, fields in asked:
-            answer = talker.talk(way, **fields, **SHORT)
-            case.note(f"{way}, {MANY_TURNS} turns: {answer.told} in {answer.total_sec:.2f} s")
+        for way, fields in requested:
+            answer = talker.reply(way, **fields, **SHORT)
+            case.note(f"{way}, {MANY_TURNS} turns: {answer.reported} in {answer.total_sec:.2f} s")
             assert is_well(way, answer)
 
 
@@ -176,14 +176,14 @@ def test_who_leaves(talker: ChatServer, rows: list[Row]) -> None:
 def test_in_a_row_and_at_once(talker: ChatServer, rows: list[Row]) -> None:
     def ask(number: int) -> tuple[str, Answer]:
         way = [*WAYS][number % len(WAYS)]
-        return way, talker.talk(way, f"{QUESTION} {number}", max_tokens=8, seed=number)
+        return way, talker.reply(way, f"{QUESTION} {number}", max_tokens=8, seed=number)
 
-    def spread(asked: list[tuple[str, Answer]]) -> str:
-        for _way, answer in asked:
+    def spread(requested: list[tuple[str, Answer]]) -> str:
+        for _way, answer in requested:
             case.saw(answer)
-            assert (answer.status, answer.is_whole) == (200, True), told(answer)
-            assert not told(answer).startswith("200,")
-        took_sec = [answer.total_sec for _, answer in asked]
+            assert (answer.status, answer.is_whole) == (200, True), reported(answer)
+            assert not reported(answer).startswith("200,")
+        took_sec = [answer.total_sec for _, answer in requested]
         return f"{statistics.median(took_sec):.2f} s (median), {max(took_sec):.2f} s (most)"
 
     done = f"{NUM_IN_A_ROW} chats in a row, {NUM_CHATS - NUM_IN_A_ROW} with {NUM_AT_ONCE} at once"
@@ -215,18 +215,18 @@ def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> N
     assert (gauges["chat_up"], gauges["engine_up"]) == ((0.0, 1.0) if is_chat else (1.0, 0.0))
     num_served = 0
     while server.status("/ready")[0] != 200:
-        chat = server.talk("chat text", **SHORT)
+        chat = server.reply("chat text", **SHORT)
         speech = server.ask()
         if server.status("/ready")[0] == 200:
             break
         lost, other = (chat, speech) if is_chat else (speech, chat)
         assert (lost.status, lost.error["code"]) == (503, "engine_unavailable")
-        assert (other.status, other.is_whole) == (200, True), other.told
+        assert (other.status, other.is_whole) == (200, True), other.reported
         num_served += 1
         assert time.monotonic() < lost_at + 120
     assert num_served > 3
-    what = "speech" if is_chat else "text chats"
-    case.note(f"{num_served} {what} served meanwhile, the lost one 503 engine_unavailable")
+    label = "speech" if is_chat else "text chats"
+    case.note(f"{num_served} {label} served meanwhile, the lost one 503 engine_unavailable")
     case.note(f"ready again after {time.monotonic() - lost_at:.0f} s")
     assert server.gauges()["chat_up"] == 1
     server.take_as_base()
@@ -248,13 +248,13 @@ def test_the_language_model_is_killed(talker: ChatServer, rows: list[Row]) -> No
         for listener in listeners.values():
             assert listener.take(600) == 600
         model.suspend()
-        held = {way: callers.submit(talker.talk, way) for way in waiting}
+        held = {way: callers.submit(talker.reply, way) for way in waiting}
         wait_until(lambda: talker.num_replies() == NUM_AT_ONCE, limit_sec=TIMEOUT_SEC)
         killed_at = time.monotonic()
         model.kill()
         for way, future in held.items():
             answer = future.result()
-            case.saw(f"before: {told(answer)}")
+            case.saw(f"before: {reported(answer)}")
             assert (answer.status, answer.error["code"]) == (503, "engine_unavailable"), way
             assert answer.headers["retry-after"] == "30"
         before_sec = time.monotonic() - killed_at
@@ -285,13 +285,13 @@ def test_the_language_model_is_stopped(talker: ChatServer, rows: list[Row]) -> N
         begun = stack.enter_context(talker.listen_to("completion events", **LONG))
         assert begun.take(600) == 600
         model.suspend()
-        held = {way: callers.submit(talker.talk, way) for way in WAYS}
+        held = {way: callers.submit(talker.reply, way) for way in WAYS}
         spoken = talker.ask()
         assert (spoken.status, spoken.is_whole) == (200, True)
         took_sec = []
         for way, future in held.items():
             answer = future.result()
-            case.saw(told(answer))
+            case.saw(reported(answer))
             assert (answer.status, answer.error["code"]) == (504, "timeout"), way
             took_sec.append(answer.total_sec)
         assert b'"code":"timeout"' in begun.rest_of_bytes()
@@ -310,15 +310,15 @@ def test_the_voice_is_killed(talker: ChatServer, rows: list[Row]) -> None:
         case = stack.enter_context(ChatCase(rows, talker, "31", done))
         callers = stack.enter_context(ThreadPoolExecutor(NUM_AT_ONCE))
         held: dict[str, Future[Answer]] = {
-            way: callers.submit(talker.talk, way, **LONG) for way in WAYS
+            way: callers.submit(talker.reply, way, **LONG) for way in WAYS
         }
         wait_until(lambda: talker.num_active() >= 3, limit_sec=20, pause_sec=0.005)
         voice.kill()
         for way, future in held.items():
             answer = future.result()
-            case.saw(f"{way}: {told(answer)}")
+            case.saw(f"{way}: {reported(answer)}")
             if way == "chat text" or way.startswith("completion"):
-                assert is_well(way, answer), told(answer)
+                assert is_well(way, answer), reported(answer)
             elif answer.status == 200:
                 code = error_event(answer).get("code")
                 assert code == "engine_unavailable" or not answer.is_whole

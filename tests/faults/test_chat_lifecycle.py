@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.faults.callers import is_speech, pcm
-from tests.faults.chat_callers import LONG, QUESTION, WAYS, ChatServer, is_well, local_model, told
+from tests.faults.chat_callers import (
+    LONG,
+    QUESTION,
+    WAYS,
+    ChatServer,
+    is_well,
+    local_model,
+    reported,
+)
 from tests.faults.rows import Row
 from tests.faults.test_lifecycle import UnreadyServer, of_session, rest_of
 from tests.faults.test_sockets import session
@@ -39,11 +47,11 @@ def end_of(server: ChatServer) -> str:
 def test_from_its_start_to_its_drain(tmp_path: Path, tiny_gemma: Path, rows: list[Row]) -> None:
     with UnreadyChatServer(tmp_path, **local_model(tiny_gemma)) as server:
         server.wait_for_voice()
-        spoken, asked = server.ask(), server.talk("chat text")
-        assert spoken.told == "200"
-        assert (asked.status, asked.error["code"]) == (503, "engine_unavailable")
+        spoken, requested = server.ask(), server.reply("chat text")
+        assert spoken.reported == "200"
+        assert (requested.status, requested.error["code"]) == (503, "engine_unavailable")
         assert server.status("/ready")[0] == 503
-        seen = f"speech {spoken.told}, chat {asked.told}, /ready 503"
+        seen = f"speech {spoken.reported}, chat {requested.reported}, /ready 503"
         rows.append(Row("33 load", "requests while the language model loads", seen))
         ServerProcess.wait_ready(server)
         drain(server, rows)
@@ -52,24 +60,24 @@ def test_from_its_start_to_its_drain(tmp_path: Path, tiny_gemma: Path, rows: lis
 def drain(server: ChatServer, rows: list[Row]) -> None:
     """SIGTERM with chats in flight: they come whole."""
     with ThreadPoolExecutor(len(WAYS)) as callers, session(server) as socket:
-        held = {way: callers.submit(server.talk, way, max_tokens=40, **LONG) for way in WAYS}
+        held = {way: callers.submit(server.reply, way, max_tokens=40, **LONG) for way in WAYS}
         ask = {"type": "chat.message", "text": QUESTION, "max_tokens": 40, **LONG}
         socket.send(json.dumps(ask))
         while not isinstance(socket.recv(timeout=30), bytes):
             pass
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=5)
-        refused = server.talk("chat text")
+        refused = server.reply("chat text")
         assert (refused.status, refused.error["code"]) == (503, "shutting_down")
         found, sound, code = rest_of(socket)
         answers = {way: future.result() for way, future in held.items()}
         ended = end_of(server)
     kinds = [event["type"] for event in found if event["type"] != "chunk.start"]
-    seen = f"{len(answers)} whole; a new one {refused.told}; "
+    seen = f"{len(answers)} whole; a new one {refused.reported}; "
     seen += f"WebSocket {kinds[-2:]}, closed with {code}; {ended}"
     rows.append(Row("33 drain", "SIGTERM with seven chats in flight", seen))
     for way, answer in answers.items():
-        assert is_well(way, answer), (way, told(answer))
+        assert is_well(way, answer), (way, reported(answer))
     assert is_speech(pcm(sound), 2, 60)
     assert (kinds[-2:], code) == (["audio.done", "error"], 1001)
 

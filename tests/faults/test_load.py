@@ -29,7 +29,7 @@ def is_well(answer: Answer) -> bool:
 
 def check_refusal(answer: Answer, status: int) -> None:
     """JSON, and a time after which the SDK tries again."""
-    assert answer.status == status, answer.told
+    assert answer.status == status, answer.reported
     assert 1 <= int(answer.headers["retry-after"]) <= 120
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"].startswith("req_")
@@ -109,12 +109,12 @@ Asked = list[tuple[float, int, Answer]]
 
 def each_second(server: FaultServer, key: str) -> Asked:
     """One request a second, whether or not the one before has ended."""
-    asked: list[Future[tuple[float, int, Answer]]] = []
+    requested: list[Future[tuple[float, int, Answer]]] = []
     with ThreadPoolExecutor(FLOOD_SEC) as callers:
         for _ in range(FLOOD_SEC):
-            asked.append(callers.submit(ask_to_the_end, server, key))
+            requested.append(callers.submit(ask_to_the_end, server, key))
             time.sleep(1)
-        return [each.result() for each in asked]
+        return [each.result() for each in requested]
 
 
 def flooded(server: FaultServer, num_callers: int) -> tuple[Asked, list[Answer]]:
@@ -145,9 +145,9 @@ def compare(
         alone = [first_sec for first_sec, _, _ in each_second(server, BEN)]
         bens, annas = flooded(server, num_callers)
         for answer in annas:
-            case.saw(f"anna {answer.told}")
+            case.saw(f"anna {answer.reported}")
         for _, _, answer in bens:
-            case.saw(f"ben {answer.told}")
+            case.saw(f"ben {answer.reported}")
         assert all(is_well(answer) for _, _, answer in bens)
         beside = [first_sec for first_sec, _, _ in bens]
         case.note(f"ben was told to come back {sum(num for _, num, _ in bens)} times")

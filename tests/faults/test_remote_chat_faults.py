@@ -17,7 +17,7 @@ from tests.faults.chat_callers import (
     converse,
     error_event,
     is_well,
-    told,
+    reported,
 )
 from tests.faults.conftest import warm
 from tests.faults.fault_llm import LlmProcess
@@ -36,9 +36,9 @@ def to(play: str) -> str:
 class RemoteServer(ChatServer):
     """Asked without a word, its model answers as it should."""
 
-    def talk(self, way: str, text: str = to("soundly"), **fields: Any) -> Any:
+    def reply(self, way: str, text: str = to("soundly"), **fields: Any) -> Any:
         """A question in one of `WAYS`."""
-        return super().talk(way, text, **fields)
+        return super().reply(way, text, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory, llm: LlmProcess) -> Iterato
         warm(server, num_requests=14)
         with ThreadPoolExecutor(8) as callers:
             for way in [*WAYS] * 2:
-                callers.submit(server.talk, way)
+                callers.submit(server.reply, way)
         with session(server) as socket:
             converse(socket, to("soundly"))
         server.base = server.held()
@@ -77,10 +77,10 @@ BROKEN_OFF = {"halfway": "timeout", "cut": "llm_failed", "error": "llm_failed"}
 def check_broken_off(server: RemoteServer, case: ChatCase, play: str, code: str) -> None:
     """Whole sentences are spoken; then the caller learns that it was not all."""
     with ThreadPoolExecutor(len(WAYS)) as callers:
-        held = {way: callers.submit(server.talk, way, to(play)) for way in WAYS}
+        held = {way: callers.submit(server.reply, way, to(play)) for way in WAYS}
         for way, future in held.items():
             answer = future.result()
-            case.saw(f"{play}: {told(answer)}")
+            case.saw(f"{play}: {reported(answer)}")
             if "events" in way:
                 assert error_event(answer)["code"] == code, (play, way)
             elif "completion" in way:
@@ -99,20 +99,20 @@ def check_broken_off(server: RemoteServer, case: ChatCase, play: str, code: str)
 def test_a_remote_model_that_breaks(remote: RemoteServer, rows: list[Row]) -> None:
     done = f"a remote model in {len(REFUSED) + len(BROKEN_OFF) + 2} ways, {len(WAYS)} ways of chat"
     with ChatCase(rows, remote, "34", done) as case:
-        slow = remote.talk("chat", to("slowly"))
+        slow = remote.reply("chat", to("slowly"))
         case.note(f"slow: first sound {slow.first_sec:.2f} s, whole {slow.total_sec:.2f} s")
         assert is_well("chat", slow)
         assert slow.first_sec < slow.total_sec / 2
-        silent = remote.talk("chat", to("silence"))
-        case.saw(f"silence: {silent.told}")
+        silent = remote.reply("chat", to("silence"))
+        case.saw(f"silence: {silent.reported}")
         assert (silent.status, silent.body) == (200, b"")
         assert silent.headers["x-orpheus-nothing-to-speak"] == "true"
         for play, (status, code) in REFUSED.items():
             with ThreadPoolExecutor(len(WAYS)) as callers:
-                held = {way: callers.submit(remote.talk, way, to(play)) for way in WAYS}
+                held = {way: callers.submit(remote.reply, way, to(play)) for way in WAYS}
             for way, future in held.items():
                 answer = future.result()
-                case.saw(f"{play}: {told(answer)}")
+                case.saw(f"{play}: {reported(answer)}")
                 assert (answer.status, answer.error["code"]) == (status, code), (play, way)
                 assert answer.total_sec < TIMEOUT_SEC + 2
                 if play == "full":
@@ -126,7 +126,7 @@ def test_a_remote_model_that_is_killed(
 ) -> None:
     done = "kill -9 of the remote model's server, 6 chats in flight, then none there, then again"
     with ChatCase(rows, remote, "35", done) as case, ThreadPoolExecutor(len(WAYS)) as callers:
-        held = {way: callers.submit(remote.talk, way, to("slowly")) for way in WAYS}
+        held = {way: callers.submit(remote.reply, way, to("slowly")) for way in WAYS}
         with remote.listen_to("chat text", to("slowly")) as listener:
             assert listener.take(400) == 400
             llm.kill()
@@ -134,17 +134,17 @@ def test_a_remote_model_that_is_killed(
             assert not listener.rest_of_bytes().endswith(b"0\r\n\r\n")
         for way, future in held.items():
             answer = future.result()
-            case.saw(told(answer))
+            case.saw(reported(answer))
             assert not is_well(way, answer), way
         case.note(f"all ended {time.monotonic() - killed_at:.2f} s after it")
         for way in WAYS:
-            answer = remote.talk(way)
-            case.saw(f"gone: {told(answer)}")
+            answer = remote.reply(way)
+            case.saw(f"gone: {reported(answer)}")
             assert (answer.status, answer.error["code"]) == (503, "llm_unavailable")
             assert int(answer.headers["retry-after"]) >= 1
-        assert remote.ask().told == "200"
+        assert remote.ask().reported == "200"
         case.note(f"gone: speech 200, /ready {remote.status('/ready')[0]}")
         llm.start()
         for way in WAYS:
-            assert is_well(way, remote.talk(way))
+            assert is_well(way, remote.reply(way))
         case.note(f"again: {len(WAYS)} x 200")

@@ -152,8 +152,8 @@ class House:
         refused = sum(guest.end == "refused" for guest in self.guests)
         num_gone = sum(guest.end == "gone" for guest in self.guests)
         # Who hangs up in the moment of its refusal is both.
-        num_told = admission.rejections.total() - self.num_checked_away
-        assert refused <= num_told <= refused + num_gone
+        num_reported = admission.rejections.total() - self.num_checked_away
+        assert refused <= num_reported <= refused + num_gone
 
     async def empty(self) -> None:
         """Everybody is served or told, without anybody hanging up."""

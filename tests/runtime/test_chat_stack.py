@@ -28,7 +28,7 @@ class Engines:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.built: list[ScriptedEngine] = []
-        self.asked: list[tuple[set[int], dict[str, Any], int]] = []
+        self.requested: list[tuple[set[int], dict[str, Any], int]] = []
         self.error: Exception | None = None
         start, chat = ModuleType("vllm_start"), ModuleType("chat_engine")
         start.VllmOptions = dict  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ class Engines:
         self, stops: set[int], options: dict[str, Any], *, own_max_len: int, min_model_len: int
     ) -> Any:
         assert min_model_len == 512
-        self.asked.append((stops, options, own_max_len))
+        self.requested.append((stops, options, own_max_len))
         engine = ScriptedEngine(lambda request: self._script(), max_model_len=2048)
         self.built.append(engine)
         return engine
@@ -87,7 +87,7 @@ async def test_it_is_loaded_warm_and_watched(
         assert isinstance(model.engine, EngineSupervisor)
         assert (model.engine.state, model.is_alive) == ("serving", True)
         (engine,) = engines.built
-        stops, options, own_max_len = engines.asked[0]
+        stops, options, own_max_len = engines.requested[0]
         assert (stops, own_max_len) == ({1, 5}, 4096)
         assert options == {
             "folder": tiny_gemma,
@@ -97,7 +97,7 @@ async def test_it_is_loaded_warm_and_watched(
             "max_num_seqs": max_num_seqs,
             "gpu_memory_utilization": 0.3,
         }
-        assert [asked.request_id for asked in engine.requests] == ["chat-warm-up"]
+        assert [requested.request_id for requested in engine.requests] == ["chat-warm-up"]
         info = model.info
         assert (info.name, info.parameters) == ("gemma", "112.1K")
         assert info.license == "Gemma Terms of Use"

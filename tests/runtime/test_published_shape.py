@@ -77,7 +77,7 @@ def speak(base_url: str, **fields: object) -> httpx2.Response:
 
 def test_only_what_speaking_needs_is_fetched(hub: StubHub, base_url: str) -> None:
     """The published repository holds about 100 GB of optimizer state beside 6 GB of weights."""
-    names = {path.split("/")[-1] for path in hub.asked}
+    names = {path.split("/")[-1] for path in hub.requested}
     assert {"model.safetensors", "tokenizer.json", "pytorch_model.bin"} <= names
     assert not {"optimizer.bin", "pytorch_model_fsdp.bin", "scheduler.pt"} & names
 

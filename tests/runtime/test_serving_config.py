@@ -119,6 +119,6 @@ def test_a_description_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         checkpoint = found("owner/voice")
         with pytest.raises(StartError, match=r"has no speech\.json"):
             found("owner/bare")
-        assert not [path for path in hub.asked if path.endswith("model.bin")]
+        assert not [path for path in hub.requested if path.endswith("model.bin")]
     assert (checkpoint.source, checkpoint.hub_id) == ("owner/voice", "owner/voice")
     assert checkpoint.name == "pocket"

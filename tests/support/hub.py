@@ -23,7 +23,7 @@ class StubHub(ThreadingHTTPServer):
     """`with StubHub({"owner/name": files}) as hub` serves at `hub.endpoint`.
 
     `refusal` is the status and error code that every file (and list, if `refuses_lists`) gets;
-    `asked` and `tokens` are what callers sent.
+    `requested` and `tokens` are what callers sent.
     """
 
     daemon_threads = True
@@ -33,7 +33,7 @@ class StubHub(ThreadingHTTPServer):
         self.repos = dict(repos)
         self.refusal: tuple[int, str] | None = None
         self.refuses_lists = True
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.tokens: set[str | None] = set()
 
     @property
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, has_body: bool) -> None:
         hub, path = self.server, unquote(self.path.partition("?")[0])
-        hub.asked.append(path)
+        hub.requested.append(path)
         hub.tokens.add(self.headers["authorization"])
         name = "/".join(path.removeprefix("/api/models").split("/")[1:3])
         files = hub.repos.get(name, {})

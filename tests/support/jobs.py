@@ -13,7 +13,7 @@ class Jobs:
 
     def __init__(self, count: int) -> None:
         self.gates = [asyncio.Event() for _ in range(count)]
-        self.asked: list[int] = []
+        self.requested: list[int] = []
         self.started: list[int] = []
         self.cancelled: list[int] = []
         self.ended: list[int] = []
@@ -38,7 +38,7 @@ class Jobs:
         """An item for each job."""
         try:
             for number in range(len(self.gates)):
-                self.asked.append(number)
+                self.requested.append(number)
                 yield f"item {number}"
         finally:
             self.is_closed = True

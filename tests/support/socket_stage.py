@@ -109,7 +109,7 @@ class SocketStage:
         """In both engines."""
         return self.engine.num_active + self.chat.num_active
 
-    def asked(self, index: int = -1) -> list[tuple[str, str]]:
+    def requested(self, index: int = -1) -> list[tuple[str, str]]:
         """What the model was asked, but for the built-in system prompt."""
         return said_in(self.chat.requests[index])[1:]
 

@@ -105,7 +105,7 @@ def usage(num_prompt_tokens: int, num_tokens: int) -> dict[str, Any]:
 def events(*data: object, is_chunked: bool = True) -> Play:
     """An answer of these events, which then ends."""
 
-    async def play(asked: Asked, wire: Wire) -> None:
+    async def play(requested: Asked, wire: Wire) -> None:
         wire.head(is_chunked=is_chunked)
         for each in data:
             wire.event(each)
@@ -131,7 +131,7 @@ def refuses(
 ) -> Play:
     """An error in OpenAI's envelope."""
 
-    async def play(asked: Asked, wire: Wire) -> None:
+    async def play(requested: Asked, wire: Wire) -> None:
         wire.json(status, {"error": {"message": message, **fields}}, headers)
 
     return play
@@ -140,7 +140,7 @@ def refuses(
 def waits(gate: asyncio.Event, before: Sequence[object], after: Sequence[object] = ()) -> Play:
     """An answer that stops at the gate: before its head where there is nothing `before`."""
 
-    async def play(asked: Asked, wire: Wire) -> None:
+    async def play(requested: Asked, wire: Wire) -> None:
         if before:
             wire.head()
         for each in before:
@@ -160,7 +160,7 @@ def cuts(*data: object, gate: asyncio.Event | None = None) -> Play:
     away what the caller has not read.
     """
 
-    async def play(asked: Asked, wire: Wire) -> None:
+    async def play(requested: Asked, wire: Wire) -> None:
         if data:
             wire.head()
         for each in data:
@@ -174,7 +174,7 @@ def cuts(*data: object, gate: asyncio.Event | None = None) -> Play:
     return play
 
 
-async def hangs(asked: Asked, wire: Wire) -> None:
+async def hangs(requested: Asked, wire: Wire) -> None:
     """Never answers; ends when the caller has left."""
     await wire.gone.wait()
 
@@ -234,7 +234,7 @@ class StubLlm:
         self.models: Play = self._list_models
         self.model_names = ["m"]
         self.max_model_len: int | None = None
-        self.asked: list[Asked] = []
+        self.requested: list[Asked] = []
         self.looks: list[Asked] = []
         self.num_left = 0
         self.num_connections = 0
@@ -244,31 +244,31 @@ class StubLlm:
     @property
     def bodies(self) -> list[dict[str, Any]]:
         """Those of the completions."""
-        return [asked.body for asked in self.asked]
+        return [requested.body for requested in self.requested]
 
     @property
     def num_running(self) -> int:
         """Answers that have not ended."""
         return len(self._running)
 
-    async def _list_models(self, asked: Asked, wire: Wire) -> None:
-        room = {} if self.max_model_len is None else {"max_model_len": self.max_model_len}
-        wire.json(200, {"data": [{"id": name, **room} for name in self.model_names]})
+    async def _list_models(self, requested: Asked, wire: Wire) -> None:
+        tokens_left = {} if self.max_model_len is None else {"max_model_len": self.max_model_len}
+        wire.json(200, {"data": [{"id": name, **tokens_left} for name in self.model_names]})
 
-    def answer(self, asked: Asked, wire: Wire) -> None:
+    def answer(self, requested: Asked, wire: Wire) -> None:
         """Plays what is next."""
-        if asked.path == "/v1/models":
-            self.looks.append(asked)
+        if requested.path == "/v1/models":
+            self.looks.append(requested)
             play = self.models
         else:
-            self.asked.append(asked)
+            self.requested.append(requested)
             play = self.plays.popleft() if self.plays else self.default
-        task = asyncio.create_task(self._play(play, asked, wire))
+        task = asyncio.create_task(self._play(play, requested, wire))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _play(self, play: Play, asked: Asked, wire: Wire) -> None:
-        await play(asked, wire)
+    async def _play(self, play: Play, requested: Asked, wire: Wire) -> None:
+        await play(requested, wire)
         self.num_left += wire.gone.is_set()
 
     async def __aenter__(self) -> Self:

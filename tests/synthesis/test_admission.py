@@ -347,7 +347,7 @@ async def test_asking_whether_it_is_open_rejects_nobody() -> None:
 async def test_a_crowd_that_comes_at_once_is_told_at_once() -> None:
     """All of it was planned first, which took the loop and the pool for seconds."""
     them = Admission(lambda: 2, max_wait_sec=2)
-    told = 0
+    reported = 0
     with ExitStack() as stack:
         turns = []
         for _ in range(20):
@@ -355,9 +355,9 @@ async def test_a_crowd_that_comes_at_once_is_told_at_once() -> None:
                 slot = them.reserve("a", "interactive", is_coming=True)
                 turns.append(stack.enter_context(slot))
             except Overloaded:
-                told += 1
+                reported += 1
         # Two have room, and a third would wait for three seconds.
-        assert (len(turns), told) == (2, 18)
+        assert (len(turns), reported) == (2, 18)
         for each in turns:
             await each.wait()
         assert them.num_running == 2

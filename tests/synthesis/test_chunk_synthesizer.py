@@ -76,9 +76,9 @@ class Spoken:
     samples: Samples
 
 
-async def speak(speaker: ChunkSynthesizer, job: ChunkJob = JOB) -> Spoken:
+async def speak(chunk_synthesizer: ChunkSynthesizer, job: ChunkJob = JOB) -> Spoken:
     buffer = ChunkBuffer()
-    report = await speaker.speak(job, buffer)
+    report = await chunk_synthesizer.speak(job, buffer)
     buffer.close(report)
     return Spoken(report, await Listener(buffer).listen())
 
@@ -87,7 +87,7 @@ async def speak(speaker: ChunkSynthesizer, job: ChunkJob = JOB) -> Spoken:
 class Live:
     """A chunk that is heard while it is made."""
 
-    speaker: ChunkSynthesizer
+    chunk_synthesizer: ChunkSynthesizer
     job: ChunkJob = JOB
     buffer: ChunkBuffer = field(default_factory=ChunkBuffer)
     listener: Listener = field(init=False)
@@ -104,7 +104,7 @@ class Live:
 
     async def _speak(self) -> None:
         try:
-            self.buffer.close(await self.speaker.speak(self.job, self.buffer))
+            self.buffer.close(await self.chunk_synthesizer.speak(self.job, self.buffer))
         except Exception as error:
             self.buffer.fail(error)
 
@@ -140,17 +140,20 @@ class TestLadder:
             bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
         else:
             bench.decoder.results.append(BAD_RESULTS[fault])
-        speaker = build_speaker(bench)
-        spoken = await speak(speaker)
+        chunk_synthesizer = build_speaker(bench)
+        spoken = await speak(chunk_synthesizer)
         assert (spoken.report.num_attempts, spoken.report.verdict, spoken.samples.size) == (
             2,
             None,
             30 * 2048,
         )
         assert [request.request_id for request in bench.engine.requests] == ["r-3-1", "r-3-2"]
-        assert speaker.counts.faults == Counter({fault: 1})
-        assert (speaker.counts.num_chunks, speaker.counts.num_attempts) == (1, 2)
-        assert speaker.counts.num_degraded_chunks == 0
+        assert chunk_synthesizer.counts.faults == Counter({fault: 1})
+        assert (chunk_synthesizer.counts.num_chunks, chunk_synthesizer.counts.num_attempts) == (
+            1,
+            2,
+        )
+        assert chunk_synthesizer.counts.num_degraded_chunks == 0
 
     async def test_every_rung_has_its_seed_its_sampling_and_its_split(self, bench: Bench) -> None:
         """The earlier servers multiplied temperature and penalty: the voice changed its pace."""
@@ -247,14 +250,14 @@ class TestBestCandidate:
                 "r-3-5-1": loop_script(2),  # 16 and 2: 0.51
             }
         )
-        speaker = build_speaker(bench)
-        spoken = await speak(speaker)
+        chunk_synthesizer = build_speaker(bench)
+        spoken = await speak(chunk_synthesizer)
         assert spoken.report.verdict is not None
         assert spoken.report.verdict.fault == fault
         assert (spoken.report.num_attempts, spoken.samples.size) == (5, num_frames * 2048)
         assert bench.decoder.calls[-1] == (num_frames, NOISE_SEED)
-        assert speaker.counts.num_degraded_chunks == 1
-        assert speaker.counts.faults.total() == 5
+        assert chunk_synthesizer.counts.num_degraded_chunks == 1
+        assert chunk_synthesizer.counts.faults.total() == 5
 
     async def test_good_frames_of_a_split_attempt(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
@@ -290,15 +293,15 @@ class TestBestCandidate:
 class TestAllFailed:
     async def test_no_frame_worth_hearing(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
-        speaker = build_speaker(bench)
+        chunk_synthesizer = build_speaker(bench)
         with pytest.raises(ChunkFailed) as failed:
-            await speak(speaker)
+            await speak(chunk_synthesizer)
         assert str(failed.value) == (
             "part 4 of the text could not be spoken in 5 attempts "
             "(last cause: too_short: half of the text: 0 frames for an expected 15)"
         )
-        assert speaker.counts.faults == Counter({Fault.TOO_SHORT: 5})
-        assert speaker.counts.num_degraded_chunks == 0
+        assert chunk_synthesizer.counts.faults == Counter({Fault.TOO_SHORT: 5})
+        assert chunk_synthesizer.counts.num_degraded_chunks == 0
 
     async def test_none_that_can_be_heard(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(20))
@@ -366,8 +369,8 @@ class TestLive:
         self, bench: Bench, fault: Fault, num_good_frames: int, num_heard_frames: int
     ) -> None:
         script = bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
-        speaker = build_speaker(bench)
-        live = Live(speaker)
+        chunk_synthesizer = build_speaker(bench)
+        live = Live(chunk_synthesizer)
         heard = await live.run()
         expected = await heard_of(script, num_frames=num_heard_frames)
         np.testing.assert_array_equal(heard, expected)
@@ -375,22 +378,22 @@ class TestLive:
         assert verdict is not None
         assert (verdict.fault, verdict.num_good_frames) == (fault, num_good_frames)
         assert live.buffer.report.num_attempts == len(bench.engine.requests) == 1
-        assert speaker.counts.num_degraded_chunks == 1
-        assert speaker.counts.faults == Counter({fault: 1})
-        assert speaker.counts.rollbacks == Counter()
+        assert chunk_synthesizer.counts.num_degraded_chunks == 1
+        assert chunk_synthesizer.counts.faults == Counter({fault: 1})
+        assert chunk_synthesizer.counts.rollbacks == Counter()
 
     @pytest.mark.parametrize("fault", [Fault.LOOP, Fault.TOKEN_LIMIT])
     async def test_a_server_that_wants_no_second_best(self, bench: Bench, fault: Fault) -> None:
         """The listener is told, and hears nothing more of it."""
         script = bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
-        speaker = build_speaker(bench, may_be_degraded=False)
-        live = Live(speaker)
+        chunk_synthesizer = build_speaker(bench, may_be_degraded=False)
+        live = Live(chunk_synthesizer)
         with pytest.raises(ChunkFailed, match="could not be spoken in 1 attempts"):
             await live.run()
         heard = await heard_of(script)
         np.testing.assert_array_equal(live.listener.samples, heard[: live.buffer.num_taken])
         assert live.buffer.num_taken > 0
-        assert speaker.counts.num_degraded_chunks == 0
+        assert chunk_synthesizer.counts.num_degraded_chunks == 0
 
     async def test_engine_death_is_told_after_what_was_made(self, bench: Bench) -> None:
         error = EngineDead("core is gone")
@@ -470,8 +473,8 @@ class TestRollback:
         """It ended there, and the rest of its text was missing."""
         bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
         bench.scripts["r-3-2"] = speech_from(num_kept, 29)
-        speaker = build_speaker(bench)
-        listener = SlowListener(speaker)
+        chunk_synthesizer = build_speaker(bench)
+        listener = SlowListener(chunk_synthesizer)
         heard = await listener.run()
         np.testing.assert_array_equal(heard, await heard_of(short_script(29)))
         report = listener.buffer.report
@@ -484,8 +487,15 @@ class TestRollback:
             max_tokens=first.max_tokens - 7 * num_kept,
             seed=derive_seed(7, 3, 2),
         )
-        assert speaker.counts.rollbacks == speaker.counts.faults == Counter({fault: 1})
-        assert (speaker.counts.num_attempts, speaker.counts.num_degraded_chunks) == (2, 0)
+        assert (
+            chunk_synthesizer.counts.rollbacks
+            == chunk_synthesizer.counts.faults
+            == Counter({fault: 1})
+        )
+        assert (
+            chunk_synthesizer.counts.num_attempts,
+            chunk_synthesizer.counts.num_degraded_chunks,
+        ) == (2, 0)
         num_tokens = report.num_output_tokens - (29 - num_kept) * 7 - 1
         assert num_tokens == 7 * {Fault.LOOP: 20, Fault.STALL: 23, Fault.RUNAWAY: 108}.get(
             fault, 10
@@ -504,12 +514,12 @@ class TestRollback:
         async with open_bench(decoder=BreakingDecoder(num_frames=6)) as bench:
             bench.scripts["r-3-1"] = short_script(29)
             bench.scripts["r-3-2"] = speech_from(3, 29)
-            speaker = build_speaker(bench)
-            listener = SlowListener(speaker)
+            chunk_synthesizer = build_speaker(bench)
+            listener = SlowListener(chunk_synthesizer)
             np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(29)))
             assert listener.buffer.report.verdict is None
             assert kept_ids_of(bench.engine.requests[1]) == speech_ids(3)
-            assert speaker.counts.rollbacks == Counter({Fault.DECODE_ERROR: 1})
+            assert chunk_synthesizer.counts.rollbacks == Counter({Fault.DECODE_ERROR: 1})
 
     async def test_without_a_seed_it_draws_anew(self, bench: Bench) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
@@ -527,8 +537,8 @@ class TestRollback:
         bench.scripts["r-3-3"] = loop_from(16, 17)
         bench.scripts["r-3-4"] = loop_from(5, 12)
         bench.scripts["r-3-5"] = speech_from(3, 29)
-        speaker = build_speaker(bench)
-        listener = SlowListener(speaker)
+        chunk_synthesizer = build_speaker(bench)
+        listener = SlowListener(chunk_synthesizer)
         np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(29)))
         requests = bench.engine.requests
         kept = [len(kept_ids_of(request)) // 7 for request in requests]
@@ -538,14 +548,14 @@ class TestRollback:
         assert [request.request_id for request in requests][-1] == "r-3-5"
         assert listener.buffer.report.num_attempts == 5
         assert listener.buffer.report.verdict is None
-        assert speaker.counts.rollbacks == Counter({Fault.LOOP: 4})
+        assert chunk_synthesizer.counts.rollbacks == Counter({Fault.LOOP: 4})
 
     async def test_a_loop_that_was_heard_is_marked(self, bench: Bench) -> None:
         """The good frames tell the model where it is, and new speech follows the loop."""
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = speech_from(9, 29)
-        speaker = build_speaker(bench)
-        listener = SlowListener(speaker, num_pieces=12)
+        chunk_synthesizer = build_speaker(bench)
+        listener = SlowListener(chunk_synthesizer, num_pieces=12)
         heard = await listener.run()
         num_taken = 12 * FRAME - FADE
         loop = await heard_of(loop_script(9))
@@ -556,8 +566,8 @@ class TestRollback:
         verdict = Verdict(Fault.LOOP, 9, "period 1 frames, 12 times")
         assert listener.buffer.report.verdict == verdict
         assert kept_ids_of(bench.engine.requests[1]) == speech_ids(9)
-        assert speaker.counts.num_degraded_chunks == 1
-        assert speaker.counts.rollbacks == Counter({Fault.LOOP: 1})
+        assert chunk_synthesizer.counts.num_degraded_chunks == 1
+        assert chunk_synthesizer.counts.rollbacks == Counter({Fault.LOOP: 1})
 
     async def test_a_second_fault_after_a_loop_that_was_heard(self, bench: Bench) -> None:
         """What was heard of the loop is no part of the speech that the frames are counted in."""
@@ -582,13 +592,13 @@ class TestRollback:
         """The good frames of the last are played to their end; of its loop nothing is."""
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = loop_from(9, 15)
-        speaker = build_speaker(bench, max_attempts=2)
-        listener = SlowListener(speaker)
+        chunk_synthesizer = build_speaker(bench, max_attempts=2)
+        listener = SlowListener(chunk_synthesizer)
         np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(15)))
         verdict = Verdict(Fault.LOOP, 15, "period 1 frames, 12 times")
         assert listener.buffer.report.verdict == verdict
-        assert speaker.counts.num_degraded_chunks == 1
-        assert speaker.counts.rollbacks == Counter({Fault.LOOP: 1})
+        assert chunk_synthesizer.counts.num_degraded_chunks == 1
+        assert chunk_synthesizer.counts.rollbacks == Counter({Fault.LOOP: 1})
 
     async def test_all_attempts_failed_and_no_second_best_is_wanted(self, bench: Bench) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
@@ -639,11 +649,11 @@ class TestEngineDeath:
     async def test_it_ends_the_ladder_at_once(self, bench: Bench) -> None:
         """Retrying on a dead engine only delays the 503 that tells the caller to go elsewhere."""
         bench.scripts["r-3-1"] = Script((), error=EngineDead("core is gone"))
-        speaker = build_speaker(bench)
+        chunk_synthesizer = build_speaker(bench)
         with pytest.raises(EngineDead, match="core is gone"):
-            await speak(speaker)
+            await speak(chunk_synthesizer)
         assert len(bench.engine.requests) == 1
-        assert speaker.counts.faults == Counter()
+        assert chunk_synthesizer.counts.faults == Counter()
 
     async def test_it_takes_the_other_half_along(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))

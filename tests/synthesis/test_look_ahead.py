@@ -25,7 +25,7 @@ class TestAhead:
                 await settle()
                 # Those taken before, and as many as may be filled or wait, the one in hand too.
                 assert len(jobs.started) == min(5, len(taken) - 1 + look_ahead)
-                assert jobs.asked == jobs.started
+                assert jobs.requested == jobs.started
         assert taken == [(index, f"item {index}", [f"{index}: item {index}"]) for index in range(5)]
         assert jobs.is_closed
 
@@ -35,14 +35,14 @@ class TestAhead:
         async with aclosing(jobs.ahead(look_ahead=2)) as boxes:
             assert await anext(boxes) == (0, "item 0", [])
             await settle()
-            assert (jobs.started, jobs.asked) == ([0, 1], [0, 1])
+            assert (jobs.started, jobs.requested) == ([0, 1], [0, 1])
             # The second has ended, but its box still waits to be taken.
             jobs.gates[1].set()
             await settle()
-            assert (jobs.started, jobs.asked) == ([0, 1], [0, 1])
+            assert (jobs.started, jobs.requested) == ([0, 1], [0, 1])
             assert await anext(boxes) == (1, "item 1", ["1: item 1"])
             await settle()
-            assert (jobs.started, jobs.asked) == ([0, 1, 2], [0, 1, 2])
+            assert (jobs.started, jobs.requested) == ([0, 1, 2], [0, 1, 2])
 
     async def test_a_box_is_there_before_it_is_full(self) -> None:
         jobs = Jobs(1)
@@ -156,4 +156,4 @@ class TestAhead:
         jobs = Jobs(3)
         before = other_tasks()
         await jobs.ahead(look_ahead=3).aclose()
-        assert (jobs.asked, other_tasks()) == ([], before)
+        assert (jobs.requested, other_tasks()) == ([], before)

@@ -52,7 +52,7 @@ class Stage:
 
     engine: ScriptedEngine
     decoder: SnacDecoder
-    speaker: ChunkSynthesizer
+    chunk_synthesizer: ChunkSynthesizer
 
     async def sound_of(self, script: Script) -> Samples:
         """What these frames sound like, decoded in one piece."""
@@ -67,7 +67,7 @@ class Stage:
         self.engine.enqueue(*scripts)
         buffer = ChunkBuffer()
         heard: list[Samples] = []
-        speaking = asyncio.create_task(self.speaker.speak(JOB, buffer))
+        speaking = asyncio.create_task(self.chunk_synthesizer.speak(JOB, buffer))
         async with aclosing(buffer.take(whole=False)) as pieces:
             for _ in range(num_pieces):
                 heard.append(await anext(pieces))

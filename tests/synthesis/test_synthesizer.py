@@ -56,9 +56,9 @@ def build(
     clock: VirtualClock | None = None,
 ) -> Synthesizer:
     retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
-    speaker = ChunkSynthesizer(bench.runner, retries, may_be_degraded=may_be_degraded)
+    chunk_synthesizer = ChunkSynthesizer(bench.runner, retries, may_be_degraded=may_be_degraded)
     return Synthesizer(
-        speaker,
+        chunk_synthesizer,
         bench.pool,
         sample_rate=RATE,
         limits=LIMITS,
@@ -325,18 +325,18 @@ class TestLateText:
         assert stats.num_chunks == 1
 
     async def test_it_is_not_asked_for_before_there_is_room(self, bench: Bench) -> None:
-        asked: list[int] = []
+        requested: list[int] = []
 
         async def texts() -> AsyncGenerator[str, None]:
             for index in range(9):
-                asked.append(index)
+                requested.append(index)
                 yield CHUNK
 
         async with aclosing(build(bench).stream(job_of(texts()), SpeechStats())) as pieces:
             await anext(pieces)
-            await wait_for(lambda: len(asked) >= LIVE_LOOK_AHEAD)
+            await wait_for(lambda: len(requested) >= LIVE_LOOK_AHEAD)
             await bench.settle()
-            assert asked == [0, 1, 2]
+            assert requested == [0, 1, 2]
 
     async def test_its_failure_comes_after_what_was_spoken(self, bench: Bench) -> None:
         async def texts() -> AsyncGenerator[str, None]:

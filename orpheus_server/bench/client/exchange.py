@@ -155,8 +155,8 @@ class HttpCaller:
             broken = None if is_cut else "timeout"
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             # Chunked or counted, a body that stops before its end is an error of the protocol.
-            what = "no answer" if received.status is None else "broken body"
-            broken = f"{what}: {type(error).__name__}"
+            problem = "no answer" if received.status is None else "broken body"
+            broken = f"{problem}: {type(error).__name__}"
         return Exchange(
             started_sec=received.started_sec,
             total_sec=self._clock() - received.started_sec,

@@ -7,7 +7,7 @@ from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece, largest_gap
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SpeechResponse:
     """What the client saw of one request; times are since it was sent, except `started_sec`."""
 
     started_sec: float
@@ -48,14 +48,14 @@ class RequestResult:
     failure: str | None
 
 
-def measure(answer: Answer) -> RequestResult:
+def measure(answer: SpeechResponse) -> RequestResult:
     """The result of a request; a whole answer without sound is a failure too."""
     failure = answer.failure or _defect(answer)
     heard = None if failure else _hear(answer)
     return RequestResult(answer.started_sec, answer.total_sec, heard, failure)
 
 
-def _defect(answer: Answer) -> str | None:
+def _defect(answer: SpeechResponse) -> str | None:
     num_bytes = sum(piece.num_bytes for piece in answer.pieces)
     if num_bytes == 0:
         return "empty body"
@@ -64,7 +64,7 @@ def _defect(answer: Answer) -> str | None:
     return "nothing audible" if answer.audible_byte is None else None
 
 
-def _hear(answer: Answer) -> Heard:
+def _hear(answer: SpeechResponse) -> Heard:
     assert answer.audible_byte is not None
     pieces = answer.pieces
     playback = play(pieces)

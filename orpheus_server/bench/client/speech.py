@@ -11,7 +11,7 @@ import httpx2
 
 from orpheus_server.bench.client.audible import AudibleFinder
 from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece
-from orpheus_server.bench.client.request_result import Answer
+from orpheus_server.bench.client.request_result import SpeechResponse
 from orpheus_server.bench.machine_card import ServerFacts
 
 Clock = Callable[[], float]
@@ -90,7 +90,7 @@ class SpeechClient:
     async def __aexit__(self, *_: object) -> None:
         await self._http.__aexit__()
 
-    async def speak(self, text: str, *, seed: int) -> Answer:
+    async def speak(self, text: str, *, seed: int) -> SpeechResponse:
         """Asks for the text and reads the answer to its end; never raises for what went wrong."""
         target = self._target
         body: dict[str, object] = {
@@ -119,12 +119,12 @@ class SpeechClient:
             failure = "timeout"
         except httpx2.HTTPError as error:
             # Chunked or counted, a body that stops before its end is an error of the protocol.
-            what = "broken body" if received.pieces else "no answer"
-            failure = f"{what}: {type(error).__name__}"
+            problem = "broken body" if received.pieces else "no answer"
+            failure = f"{problem}: {type(error).__name__}"
         total_sec = self._clock() - received.started_sec
         if target.reads_in_real_time and failure is None:
             await self._listen(received, ahead_sec=0.0)
-        return Answer(
+        return SpeechResponse(
             started_sec=received.started_sec,
             total_sec=total_sec,
             pieces=tuple(received.pieces),

@@ -44,12 +44,12 @@ def judge_leaks(
     `memory` is of the time between them: minutes and resident bytes.
     """
     leaks = [f"{count} requests are still {state}" for state, count in end.active.items() if count]
-    for count, what in ((end.num_sessions, "sessions"), (end.num_generations, "generations")):
+    for count, label in ((end.num_sessions, "sessions"), (end.num_generations, "generations")):
         if count:
-            leaks.append(f"{count} {what} are still active")
+            leaks.append(f"{count} {label} are still active")
     leaks += [
-        f"{after} {what}, {after - before} more than at first"
-        for before, after, what in _pairs(baseline, end)
+        f"{after} {label}, {after - before} more than at first"
+        for before, after, label in _pairs(baseline, end)
         if after > before + MOST_MORE
     ]
     growth_share = end.resident_bytes / baseline.resident_bytes - 1

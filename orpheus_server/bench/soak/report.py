@@ -58,7 +58,7 @@ def totals_text(totals: SoakTotals) -> str:
     ):
         if tail is not None:
             lines.append(f"{name}: {_tail_text(tail)}")
-    lines += [f"  {count} x {what}" for what, count in totals.failures.items()]
+    lines += [f"  {count} x {failure}" for failure, count in totals.failures.items()]
     return "\n".join(lines)
 
 

@@ -90,7 +90,7 @@ class SoakRun:
                     await self._sleep(pause_sec)
 
         async def watch() -> None:
-            num_told = 0
+            num_reported = 0
             for number in itertools.count(1):
                 mark_sec = min(start_sec + number * timing.minute_sec, end_sec)
                 await self._sleep(max(0.0, mark_sec - self._clock()))
@@ -101,7 +101,7 @@ class SoakRun:
                 if mark_sec >= end_sec:
                     # What ends later belongs to the last minute.
                     await all_done.wait()
-                minute_results, num_told = results[num_told:], len(results)
+                minute_results, num_reported = results[num_reported:], len(results)
                 minutes.append(
                     minute_stats(number, minute_results, health_sec=probe.take(), metrics=metrics)
                 )

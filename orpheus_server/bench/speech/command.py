@@ -200,8 +200,8 @@ async def _sweep(options: Options, client: SpeechClient) -> tuple[LevelReport, .
             for users in rotated(options.concurrency, number):
                 stats = level_stats(await _level(options, client, texts, users))
                 rounds[texts, users].append(stats)
-                place = f"round {number + 1}/{options.rounds}, {texts}, {users} users"
-                _tell(f"{place}: {progress_line(stats)}")
+                label = f"round {number + 1}/{options.rounds}, {texts}, {users} users"
+                _tell(f"{label}: {progress_line(stats)}")
     return tuple(LevelReport(*key, rounds=tuple(stats)) for key, stats in rounds.items())
 
 
@@ -235,8 +235,8 @@ async def _bursts(
         load = Load(num_users, num_requests=num_users, first_index=number * num_users)
         results = await run_load(load, speak)
         bursts.append(results)
-        place = f"burst {number + 1}/{options.num_bursts}"
-        _tell(f"{place}: {progress_line(level_stats(results))}")
+        label = f"burst {number + 1}/{options.num_bursts}"
+        _tell(f"{label}: {progress_line(level_stats(results))}")
     return bursts
 
 

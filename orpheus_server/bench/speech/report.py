@@ -47,7 +47,7 @@ def progress_line(stats: LevelStats) -> str:
         f"{stats.num_requests} requests in {stats.wall_sec:.1f} s, {first_text}, "
         f"{stats.audio_sec_per_sec:.1f} audio s/s"
     )
-    return line + "".join(f", {count} x {what}" for what, count in stats.failures.items())
+    return line + "".join(f", {count} x {failure}" for failure, count in stats.failures.items())
 
 
 def table(levels: Sequence[LevelReport]) -> str:
@@ -108,7 +108,7 @@ def burst_text(stats: BurstStats, *, num_users: int, num_sentences: int, num_bur
             )
     lines.append(f"  no underrun: {stats.share_without_underrun:.1%}")
     lines.append(f"  failed: {stats.num_failed}/{stats.num_requests}")
-    lines.extend(f"    {count} x {what}" for what, count in stats.failures.items())
+    lines.extend(f"    {count} x {failure}" for failure, count in stats.failures.items())
     return "\n".join(lines)
 
 

@@ -70,7 +70,7 @@ async def check_answered(stage: SocketStage, by: By, *before: tuple[str, str]) -
     kinds = ["audio" if isinstance(each, bytes) else each["type"] for each in received]
     assert kinds.index("audio.start") < kinds.index("chunk.start") < kinds.index("audio")
     assert kinds.count("audio") == 1
-    assert stage.asked() == [*before, ("user", "Stop.")]
+    assert stage.requested() == [*before, ("user", "Stop.")]
     assert stage.num_active == 0
 
 
@@ -104,7 +104,7 @@ class TestBeforeTheFirstSound:
                 stage.caller.ask("Stop.")
             await stage.caller.until("audio.done")
             # There was no answer, so the two are one turn.
-            assert stage.asked() == [("user", "Hello?\n\nStop.")]
+            assert stage.requested() == [("user", "Hello?\n\nStop.")]
 
     async def test_both_are_at_work(self, monkeypatch: Patch, by: By) -> None:
         """What was written and not heard is no part of the conversation."""
@@ -120,7 +120,7 @@ class TestBeforeTheFirstSound:
             if by == "cancel":
                 stage.caller.ask("Stop.")
             await stage.caller.until("audio.done")
-            assert stage.asked() == [("user", "Hello?\n\nStop.")]
+            assert stage.requested() == [("user", "Hello?\n\nStop.")]
 
 
 @both_ways
@@ -329,7 +329,7 @@ async def test_thirty_messages_in_a_row(monkeypatch: Patch) -> None:
         ]
         await stage.caller.until("chunk.start")
         said = "\n\n".join(f"Word {index}." for index in range(30))
-        assert stage.asked() == [("user", said)]
+        assert stage.requested() == [("user", said)]
         assert stage.chat.num_active == 1
         stage.caller.say("cancel")
         await stage.caller.until("audio.done")
@@ -343,7 +343,7 @@ async def test_thirty_answers_in_a_row(monkeypatch: Patch) -> None:
             received = await stage.caller.until("audio.done", "error")
             assert written(received) == "Yes."
             stage.clock.advance(1.0)
-        assert stage.asked() == [("user", "Well?"), ("assistant", "Yes.")] * 29 + [
+        assert stage.requested() == [("user", "Well?"), ("assistant", "Yes.")] * 29 + [
             ("user", "Well?")
         ]
         assert stage.chat.num_aborted == 0

@@ -81,7 +81,7 @@ class TestSequence:
         async with open_socket(monkeypatch, script) as stage:
             stage.caller.ask("Hello?")
             received = await stage.caller.until("audio.done", "error")
-            assert stage.asked() == [("user", "Hello?")]
+            assert stage.requested() == [("user", "Hello?")]
         assert events_of(received, "transcript") == [
             delta(0, SENTENCE[:9]),
             delta(0, SENTENCE[9:] + " Efg"),
@@ -152,7 +152,7 @@ class TestSequence:
             # One who says so need not be believed to have played it in real time.
             stage.caller.ask("And now?", played_ms=1e300)
             await stage.caller.until("audio.done", "error")
-            assert stage.asked() == [
+            assert stage.requested() == [
                 ("user", "Hello?"),
                 ("assistant", "Well, **no** 😀"),
                 ("user", "Sure?"),
@@ -186,14 +186,14 @@ class TestSequence:
             stage.caller.say("session.start", history=[])
             stage.caller.ask("Who am I?")
             await stage.caller.until("audio.done", "error")
-            assert stage.asked() == [("user", "Who am I?")]
+            assert stage.requested() == [("user", "Who am I?")]
 
     async def test_options_reach_both_models(self, monkeypatch: Patch) -> None:
-        asked: dict[str, Any] = {"max_tokens": 7, "temperature": 0.5, "top_p": 0.25, "seed": 3}
+        requested: dict[str, Any] = {"max_tokens": 7, "temperature": 0.5, "top_p": 0.25, "seed": 3}
         async with open_socket(monkeypatch, voice="slt", temperature=1.25, speed=2.0) as stage:
-            stage.caller.ask("Hello?", **asked)
+            stage.caller.ask("Hello?", **requested)
             *_, done = await stage.caller.until("audio.done", "error")
-            assert stage.chat.requests[0].options == ReplyOptions(**asked)
+            assert stage.chat.requests[0].options == ReplyOptions(**requested)
             request = stage.engine.requests[0]
             assert (request.prompt_token_ids[1], request.sampling.temperature) == (6, 1.25)
             # "Yes." is four phonemes, and five frames; half of them are heard.
@@ -347,7 +347,7 @@ class TestFailures:
             assert (error["utterance"], error["error"]["param"]) == (0, "messages")
             stage.caller.ask("Hello?")
             assert written(await stage.caller.until("audio.done", "error")) == "Yes."
-            assert stage.asked() == [("user", "Hello?")]
+            assert stage.requested() == [("user", "Hello?")]
 
     async def test_in_the_middle(self, monkeypatch: Patch) -> None:
         """Its whole sentences are spoken, and are what the conversation goes on with."""
@@ -374,7 +374,7 @@ class TestFailures:
             stage.clock.advance(60)
             stage.caller.ask("And?")
             await stage.caller.until("audio.done")
-            assert stage.asked()[:2] == [("user", "Hello?"), ("assistant", SENTENCE)]
+            assert stage.requested()[:2] == [("user", "Hello?"), ("assistant", SENTENCE)]
 
     async def test_it_is_told_once_in_the_log(
         self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
@@ -397,7 +397,7 @@ class TestFailures:
             assert isinstance(truncated, dict)
             assert truncated["text"] == "Abcdefg hijklmno"
             await stage.caller.until("audio.done")
-            assert stage.asked()[1] == ("assistant", "Abcdefg hijklmno")
+            assert stage.requested()[1] == ("assistant", "Abcdefg hijklmno")
 
     @pytest.mark.parametrize(
         ("error", "code"),
@@ -416,7 +416,7 @@ class TestFailures:
             assert failed["error"]["code"] == code
             stage.caller.ask("Hello?")
             await stage.caller.until("audio.done")
-            assert stage.asked() == [("user", "Hello?")]
+            assert stage.requested() == [("user", "Hello?")]
 
     async def test_the_voice_fails(self, monkeypatch: Patch) -> None:
         settings = Settings(tts_on_failure="error", tts_max_attempts=1)
@@ -433,7 +433,7 @@ class TestFailures:
             assert (stage.num_active, stage.chat.num_aborted) == (0, 1)
             stage.caller.ask("And?")
             await stage.caller.until("audio.done")
-            assert stage.asked() == [("user", "Hello?\n\nAnd?")]
+            assert stage.requested() == [("user", "Hello?\n\nAnd?")]
 
     async def test_a_bug_of_ours(
         self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
@@ -456,7 +456,7 @@ class TestFailures:
             assert failed["error"]["code"] == "rate_limit_exceeded"
             stage.caller.ask("Hi?")
             await stage.caller.until("audio.done")
-            assert stage.asked() == [("user", "Hi?")]
+            assert stage.requested() == [("user", "Hi?")]
 
     async def test_it_takes_too_long(self, monkeypatch: Patch) -> None:
         """The time that the model needs counts too; for a client's text its writer's does not."""

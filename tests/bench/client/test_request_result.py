@@ -3,12 +3,12 @@
 import pytest
 
 from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece
-from orpheus_server.bench.client.request_result import Answer, Heard, RequestResult, measure
+from orpheus_server.bench.client.request_result import Heard, RequestResult, SpeechResponse, measure
 
 
 def test_a_whole_answer() -> None:
     pieces = (Piece(0.25, 24_000), Piece(1.0, 48_000), Piece(1.25, 24_000))
-    answer = Answer(10.0, 1.5, pieces, audible_byte=36_000, failure=None)
+    answer = SpeechResponse(10.0, 1.5, pieces, audible_byte=36_000, failure=None)
     assert measure(answer) == RequestResult(
         started_sec=10.0,
         total_sec=1.5,
@@ -30,7 +30,7 @@ def test_a_whole_answer() -> None:
 def test_stalls_are_added() -> None:
     half = BYTES_PER_SEC // 2
     pieces = (Piece(0.0, half), Piece(0.75, half), Piece(1.75, half))
-    heard = measure(Answer(0.0, 2.0, pieces, audible_byte=0, failure=None)).heard
+    heard = measure(SpeechResponse(0.0, 2.0, pieces, audible_byte=0, failure=None)).heard
     assert heard is not None
     assert (heard.num_underruns, heard.stalled_sec, heard.largest_stall_sec) == (2, 0.75, 0.5)
 
@@ -47,5 +47,5 @@ def test_stalls_are_added() -> None:
 def test_failures(
     pieces: tuple[Piece, ...], audible_byte: int | None, failure: str | None, expected: str
 ) -> None:
-    result = measure(Answer(1.0, 2.0, pieces, audible_byte, failure))
+    result = measure(SpeechResponse(1.0, 2.0, pieces, audible_byte, failure))
     assert result == RequestResult(1.0, 2.0, heard=None, failure=expected)

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece
-from orpheus_server.bench.client.request_result import Answer, measure
+from orpheus_server.bench.client.request_result import SpeechResponse, measure
 from orpheus_server.bench.client.speech import SpeechClient, Target, Unreachable, describe
 from orpheus_server.bench.machine_card import ServerFacts
 from tests.bench.scripted_server import (
@@ -59,7 +59,7 @@ class TimedBody(httpx2.AsyncByteStream):
 
 async def speak_timed(
     time: VirtualTime, body: TimedBody, *, reads_in_real_time: bool = False
-) -> Answer:
+) -> SpeechResponse:
     """The answer to a request whose headers come after half a second."""
 
     def respond(request: httpx2.Request) -> httpx2.Response:
@@ -78,7 +78,7 @@ class TestTimes:
         """Headers do not count as audio, nor does an empty piece; the end is later still."""
         time = VirtualTime()
         pieces = [(0.25, SILENCE), (0.125, b""), (0.125, SOUND), (1.0, b"")]
-        assert await speak_timed(time, TimedBody(time, pieces)) == Answer(
+        assert await speak_timed(time, TimedBody(time, pieces)) == SpeechResponse(
             started_sec=100.0,
             total_sec=2.0,
             pieces=(Piece(0.75, 480), Piece(1.0, 480)),
@@ -120,7 +120,7 @@ class TestTimes:
 
 async def speak_to(
     script: Callable[[dict[str, Any]], Script], *, app: ScriptedApp | None = None, **target: Any
-) -> Answer:
+) -> SpeechResponse:
     """The answer to one request over a real connection."""
     app = app or ScriptedApp()
     app.script = script

@@ -65,13 +65,13 @@ class TestSweep:
         assert [each["summary"]["num_requests"] for each in document["levels"]] == [8] * 4
 
         # The warm-up, then each of four requests in both rounds of two levels.
-        asked = Counter((body["input"], body["seed"]) for body in app.bodies[1:])
+        requested = Counter((body["input"], body["seed"]) for body in app.bodies[1:])
         expected = {
             (text_for(texts, index), 100 + index)
             for texts in ("short", "long")
             for index in range(4)
         }
-        assert asked == dict.fromkeys(expected, 4)
+        assert requested == dict.fromkeys(expected, 4)
         assert app.bodies[0]["input"] == SHORT[0]
 
     def test_rounds_begin_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:

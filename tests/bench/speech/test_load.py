@@ -62,13 +62,13 @@ class TestRunLoad:
     async def test_a_duration(self) -> None:
         """What has begun in time is finished: the third second begins at 2.0, within 2.5."""
         now_sec = 0.0
-        both_asked = asyncio.Barrier(2)
+        both_requested = asyncio.Barrier(2)
 
         async def speak(index: int) -> RequestResult:
             nonlocal now_sec
             started_sec = now_sec
             # Two at a time take a second; the one that came last moves the clock.
-            if await both_asked.wait() == 1:
+            if await both_requested.wait() == 1:
                 now_sec += 1.0
             return spoken(started_sec=started_sec)
 

@@ -51,8 +51,8 @@ class Chat:
     async def ask(
         self, messages: tuple[ChatMessage, ...] = HELLO, **options: object
     ) -> list[ReplyDelta]:
-        asked = ReplyRequest("r", messages, ReplyOptions(**options))  # type: ignore[arg-type]
-        return [delta async for delta in self.model.reply(asked)]
+        requested = ReplyRequest("r", messages, ReplyOptions(**options))  # type: ignore[arg-type]
+        return [delta async for delta in self.model.reply(requested)]
 
 
 @asynccontextmanager
@@ -91,11 +91,11 @@ async def test_what_the_engine_is_asked(chat: Chat) -> None:
     await chat.ask(
         temperature=0.0, seed=5, max_tokens=100, presence_penalty=0.5, frequency_penalty=-0.5
     )
-    (asked,) = chat.engine.requests
-    assert asked.prompt_token_ids == chat.tokenizer.prompt_ids(HELLO, available_tokens=CONTEXT)
-    assert asked.sampling == SamplingOptions(0.0, 0.8, 1.1, top_k=50)
-    assert (asked.max_tokens, asked.seed) == (100, 5)
-    assert (asked.presence_penalty, asked.frequency_penalty) == (0.5, -0.5)
+    (requested,) = chat.engine.requests
+    assert requested.prompt_token_ids == chat.tokenizer.prompt_ids(HELLO, available_tokens=CONTEXT)
+    assert requested.sampling == SamplingOptions(0.0, 0.8, 1.1, top_k=50)
+    assert (requested.max_tokens, requested.seed) == (100, 5)
+    assert (requested.presence_penalty, requested.frequency_penalty) == (0.5, -0.5)
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ async def test_thoughts_are_no_part_of_the_answer(chat: Chat, written: str, said
     assert sum(delta.num_tokens for delta in deltas) == len(chat.tokenizer.encode(written)) + 1
 
 
-@pytest.mark.parametrize(("max_tokens", "num_asked"), [(None, None), (10_000, None), (7, 7)])
+@pytest.mark.parametrize(("max_tokens", "num_requested"), [(None, None), (10_000, None), (7, 7)])
 async def test_the_length_of_an_answer(
-    chat: Chat, max_tokens: int | None, num_asked: int | None
+    chat: Chat, max_tokens: int | None, num_requested: int | None
 ) -> None:
     """Without a limit, or with one beyond the context, it may take what the prompt leaves."""
     await chat.ask(max_tokens=max_tokens)
-    (asked,) = chat.engine.requests
-    assert asked.max_tokens == (num_asked or CONTEXT - len(asked.prompt_token_ids))
+    (requested,) = chat.engine.requests
+    assert requested.max_tokens == (num_requested or CONTEXT - len(requested.prompt_token_ids))
 
 
 async def test_characters_of_several_tokens_come_whole(tiny_gemma: Path) -> None:
@@ -156,12 +156,14 @@ async def test_a_long_conversation_is_trimmed_in_a_thread(
         for n in range(10_000)
     ]
     await chat.ask((ChatMessage("system", "Be kind."), *turns, ChatMessage("user", "the last")))
-    (asked,) = chat.engine.requests
-    text = chat.tokenizer.backend.decode(list(asked.prompt_token_ids), skip_special_tokens=False)
+    (requested,) = chat.engine.requests
+    text = chat.tokenizer.backend.decode(
+        list(requested.prompt_token_ids), skip_special_tokens=False
+    )
     assert text.startswith("<bos><start_of_turn>user\nBe kind.\n\nthe morning 9")
     assert text.endswith("the last<end_of_turn>\n<start_of_turn>model\n")
-    room = CONTEXT - DEFAULT_ANSWER_TOKENS
-    assert room - 50 < len(asked.prompt_token_ids) <= room
+    tokens_left = CONTEXT - DEFAULT_ANSWER_TOKENS
+    assert tokens_left - 50 < len(requested.prompt_token_ids) <= tokens_left
     assert len(threads) == 1
     assert threading.current_thread() not in threads
 

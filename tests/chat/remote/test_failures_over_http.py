@@ -73,7 +73,7 @@ class TestRefusals:
         assert warnings_in(caplog) == [
             f"request=req-1 llm=m host=127.0.0.1: {message} (status {status})"
         ]
-        assert len(stub.asked) == 1
+        assert len(stub.requested) == 1
 
     @pytest.mark.parametrize("status", [429, 502, 503, 504])
     @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ class TestRefusals:
         assert isinstance(error, ChatModelUnavailable)
         assert str(error) == f"{AWAY}{status}."
         assert error.retry_after_sec == retry_after_sec
-        assert len(stub.asked) == 1
+        assert len(stub.requested) == 1
 
     @pytest.mark.parametrize(
         "play",
@@ -107,7 +107,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("body", ["", "<html>", "[1]", "null", '{"error": "busy"}', "[" * 9999])
     async def test_bodies_of_any_shape(self, stub: StubLlm, body: str) -> None:
-        async def play(asked: Asked, wire: Wire) -> None:
+        async def play(requested: Asked, wire: Wire) -> None:
             wire.json(403, body)
 
         assert str(await failure(play, stub)) == f"{REFUSED}403."
@@ -150,7 +150,7 @@ class TestRefusals:
         stub.default = hangs
         async with open_model(stub.url) as model, AsyncExitStack() as stack:
             tasks = [asyncio.create_task(take(model)) for _ in range(MAX_ANSWERS)]
-            await wait_for(lambda: len(stub.asked) == MAX_ANSWERS)
+            await wait_for(lambda: len(stub.requested) == MAX_ANSWERS)
             assert model.num_active == MAX_ANSWERS
             with pytest.raises(Overloaded) as caught:
                 await take(model)
@@ -218,7 +218,7 @@ class TestBrokenOff:
         assert taken == ["Hel", "lo"]
 
     async def test_no_event_stream_and_no_completion(self, stub: StubLlm) -> None:
-        async def page(asked: Asked, wire: Wire) -> None:
+        async def page(requested: Asked, wire: Wire) -> None:
             wire.head(kind="text/html")
             wire.raw(b"<html>Welcome</html>")
             wire.end()
@@ -227,7 +227,7 @@ class TestBrokenOff:
 
     @pytest.mark.parametrize("body", ["{", "[]", '{"choices": []}', "\ud83d", "x" * (1 << 21)])
     async def test_no_completion(self, stub: StubLlm, body: str) -> None:
-        async def play(asked: Asked, wire: Wire) -> None:
+        async def play(requested: Asked, wire: Wire) -> None:
             wire.head(kind="application/json; charset=utf-8")
             wire.raw(body.encode("utf-8", "surrogatepass"))
             wire.end()
@@ -245,7 +245,7 @@ class TestBrokenOff:
         stub.plays.append(cuts())
         error = await failure(cuts(), stub)
         assert isinstance(error, ChatModelUnavailable)
-        assert len(stub.asked) == 2
+        assert len(stub.requested) == 2
 
     async def test_nothing_foreign_gets_out(self, stub: StubLlm) -> None:
         """Whatever is raised is of this server's tree, and tells where it came from."""
@@ -273,10 +273,10 @@ class TestSecrets:
         for name in ("openai", "httpx2", "httpcore2"):
             caplog.set_level(logging.DEBUG, logger=name)
         error = await failure(play, stub, llm_api_key=KEY)
-        told = "".join(traceback.format_exception(error)) + caplog.text
-        assert KEY not in told
-        assert PROMPT not in told
-        assert stub.asked[0].headers["authorization"] == f"Bearer {KEY}"
+        reported = "".join(traceback.format_exception(error)) + caplog.text
+        assert KEY not in reported
+        assert PROMPT not in reported
+        assert stub.requested[0].headers["authorization"] == f"Bearer {KEY}"
 
     async def test_not_in_its_looks(self, stub: StubLlm) -> None:
         async with open_model(stub.url, llm_api_key=KEY) as model:

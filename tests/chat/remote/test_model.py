@@ -148,7 +148,7 @@ class TestAnswer:
             "usage": {"prompt_tokens": 4, "completion_tokens": 2},
         }
 
-        async def play(asked: Asked, wire: Wire) -> None:
+        async def play(requested: Asked, wire: Wire) -> None:
             wire.json(200, whole)
 
         deltas = await answer(play, stub)
@@ -241,7 +241,7 @@ class TestWhatIsSent:
             with pytest.raises(RequestError) as caught:
                 await take(model, asks("a" * 3000))
         assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
-        assert stub.asked == []
+        assert stub.requested == []
         assert warnings_in(caplog) == []
 
     @pytest.mark.parametrize(("key", "shown"), [(KEY, f"Bearer {KEY}"), (None, "Bearer none")])
@@ -276,21 +276,21 @@ class TestWhatIsSent:
             "x-stainless-retry-count": "0",
         }
         assert dict(stub.looks[0].headers) == body
-        sent = dict(stub.asked[0].headers)
+        sent = dict(stub.requested[0].headers)
         del sent["content-length"]
         assert sent == {**body, "content-type": "application/json"}
-        assert stub.asked[0].path == "/v1/chat/completions"
+        assert stub.requested[0].path == "/v1/chat/completions"
 
     async def test_no_redirect_is_followed(self, stub: StubLlm) -> None:
         """The conversation would go to a server that nobody has named."""
 
-        async def play(asked: Asked, wire: Wire) -> None:
+        async def play(requested: Asked, wire: Wire) -> None:
             wire.json(307, {}, headers={"location": f"{stub.url}/elsewhere"})
 
         error = await failure(play, stub)
         assert isinstance(error, ChatModelFailed)
         assert str(error) == "The language model's server refused the request: status 307."
-        assert len(stub.asked) == 1
+        assert len(stub.requested) == 1
 
 
 class TestLeaving:
@@ -354,12 +354,14 @@ class TestLook:
             "LLM_MODEL_NAME"
         ]
 
-    @pytest.mark.parametrize(("room", "max_tokens"), [(1000, 987), (100_000, 2035), (None, 2035)])
+    @pytest.mark.parametrize(
+        ("tokens_left", "max_tokens"), [(1000, 987), (100_000, 2035), (None, 2035)]
+    )
     async def test_the_room_of_the_model(
-        self, stub: StubLlm, room: int | None, max_tokens: int
+        self, stub: StubLlm, tokens_left: int | None, max_tokens: int
     ) -> None:
         """LLM_MAX_MODEL_LEN is 2048, and the message takes 13."""
-        stub.max_model_len = room
+        stub.max_model_len = tokens_left
         async with open_model(stub.url) as model:
             await model.look()
             await take(model, asks("x" * 21))
@@ -457,7 +459,7 @@ class TestReply:
             )
             assert taken == texts
             # On a busy machine the time may be over before anything was asked.
-            await wait_for(lambda: stub.num_left == len(stub.asked))
+            await wait_for(lambda: stub.num_left == len(stub.requested))
 
     async def test_broken_off(self, stub: StubLlm) -> None:
         async with replying(stub, cuts(chunk("Hel"))) as (texts, ended):
