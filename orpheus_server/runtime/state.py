@@ -1,7 +1,6 @@
 """The state of a running server as the routes see it: settings, models, limits."""
 
 import asyncio
-import logging
 import time
 from dataclasses import replace
 from typing import Literal
@@ -33,8 +32,6 @@ from orpheus_server.synthesis.admission import Admission
 from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import AttemptCounts, ChunkSynthesizer
 from orpheus_server.synthesis.synthesizer import Synthesizer
-
-logger = logging.getLogger(__name__)
 
 Status = Literal["healthy", "starting", "degraded"]
 
