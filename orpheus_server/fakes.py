@@ -1,5 +1,6 @@
-"""Stand-ins for the seams: for unit tests, and for driving the front end at rates no engine here
-reaches. Never used by a running server."""
+"""Stand-ins for engine, codec and language model: for unit tests, and for driving the front end at
+rates no engine here reaches. Never used by a running server.
+"""
 
 import asyncio
 from collections import deque

@@ -1,8 +1,6 @@
-"""What holds for every route: ids, envelope, callers who leave, our own bugs."""
+"""What holds for every route: envelope, callers who leave, our own bugs."""
 
 import asyncio
-import json
-import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,20 +9,12 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from orpheus_server.app import create_app, max_body_bytes
+from orpheus_server.app import create_app
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.server.protocols.limits import ConnectionLimits, limits_of
 from orpheus_server.settings import Settings
-from tests.support.app import (
-    WAIT_LIMIT_SEC,
-    FakeServer,
-    call_by_hand,
-    held_script,
-    short_script,
-    speech_ids,
-    wait_for,
-)
+from tests.support.app import WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids, wait_for
 
 REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 
@@ -54,39 +44,6 @@ def test_no_handler_needs_a_thread(client: TestClient, monkeypatch: pytest.Monke
         assert client.get(path).status_code == 200
     assert client.post("/v1/audio/speech", json={"input": "Hi."}).status_code == 200
     assert used == []
-
-
-class TestRequestId:
-    @pytest.mark.parametrize(
-        ("method", "path"),
-        [
-            *(("GET", path) for path in ("/", "/v1/models", "/health", "/docs", "/nothing")),
-            *(("POST", path) for path in ("/v1/audio/speech", "/health")),
-            *(("HEAD", "/health"), ("OPTIONS", "/v1/audio/speech")),
-        ],
-    )
-    def test_every_answer_has_its_own(self, client: TestClient, method: str, path: str) -> None:
-        answers = [client.request(method, path) for _ in range(2)]
-        ids = {answer.headers["x-request-id"] for answer in answers}
-        assert len(ids) == 2
-        assert all(REQUEST_ID.fullmatch(each) for each in ids)
-        assert all(answer.headers["openai-processing-ms"].isdecimal() for answer in answers)
-
-    def test_it_is_the_one_of_the_log_and_of_the_engine(
-        self, server: FakeServer, client: TestClient, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with caplog.at_level(logging.INFO, logger="orpheus_server"):
-            answer = client.post("/v1/audio/speech", json={"input": "A secret text."})
-        request_id = answer.headers["x-request-id"]
-        assert server.engine.requests[0].request_id == f"{request_id}-0-1"
-        lines = [record.getMessage() for record in caplog.records]
-        assert sum(f"request={request_id} " in line for line in lines) == 1
-        assert "secret" not in caplog.text
-
-    def test_a_callers_own_id_is_not_taken_over(self, client: TestClient) -> None:
-        """It would let a caller write into the log, or share an id with another request."""
-        answer = client.get("/", headers={"x-request-id": "mine"})
-        assert REQUEST_ID.fullmatch(answer.headers["x-request-id"])
 
 
 class TestEnvelope:
@@ -195,72 +152,6 @@ class TestCallersWhoLeave:
                 await call
             assert (server.engine.num_active, server.engine.num_aborted) == (0, 1)
             assert asyncio.all_tasks() == before
-
-
-@pytest.mark.anyio
-class TestBodyLimit:
-    async def test_declared_is_refused_unread(self, server: FakeServer) -> None:
-        messages = asyncio.Queue[Message]()
-        app = server.build_app()
-        for length in (b"52428800", b"9" * 5000, b"0000052428800"):
-            headers = [(b"content-type", b"application/json"), (b"content-length", length)]
-            sent = await call_by_hand(app, messages, headers=headers)
-            check_too_large(sent)
-
-    async def test_counted_is_refused_at_the_limit(self, server: FakeServer) -> None:
-        """A chunked body has no length; elsewhere it is read to its end, and kept."""
-        limit = max_body_bytes(server.settings)
-        assert limit == (1 << 20) + 12 * 32_768
-        messages = asyncio.Queue[Message]()
-        chunk: Message = {"type": "http.request", "body": b" " * 65_536, "more_body": True}
-        for _ in range(800):
-            messages.put_nowait(chunk)
-        app = server.build_app()
-        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
-            check_too_large(await call_by_hand(app, messages))
-        assert 800 - messages.qsize() == limit // 65_536 + 1
-
-    async def test_a_late_one_is_refused(self) -> None:
-        """Neither uvicorn nor FastAPI ends the wait; a part of it is no reason to wait longer."""
-        server = FakeServer(settings=Settings(tts_receive_timeout_sec=0.1))
-        app = server.build_app()
-        for parts in ([], [b'{"input"', b': "Hello'], [b""] * 50):
-            messages = asyncio.Queue[Message]()
-            for part in parts:
-                messages.put_nowait({"type": "http.request", "body": part, "more_body": True})
-            async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
-                check_refused(await call_by_hand(app, messages), 408, "request_timeout")
-        assert server.engine.requests == []
-
-    async def test_a_whole_one_has_all_the_time(self) -> None:
-        """What is waited for then is the caller's leaving."""
-        server = FakeServer(settings=Settings(tts_receive_timeout_sec=0.1))
-        gate = asyncio.Event()
-        server.engine.enqueue(held_script(short_script(5), gate))
-        messages = asyncio.Queue[Message]()
-        body = b'{"input": "Hello.", "stream": false}'
-        messages.put_nowait({"type": "http.request", "body": body, "more_body": False})
-        app = server.build_app()
-        async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
-            asyncio.get_running_loop().call_later(0.3, gate.set)
-            sent = await call_by_hand(app, messages)
-        assert sent[0]["status"] == 200
-
-    async def test_no_limit_of_characters_is_still_one_of_bytes(self) -> None:
-        assert max_body_bytes(Settings(tts_max_input_chars=0)) == 64 << 20
-
-
-def check_too_large(sent: list[Message]) -> None:
-    check_refused(sent, 413, "request_too_large")
-
-
-def check_refused(sent: list[Message], status: int, code: str) -> None:
-    headers: dict[bytes, bytes] = dict(sent[0]["headers"])
-    assert sent[0]["status"] == status
-    assert headers[b"connection"] == b"close"
-    assert REQUEST_ID.fullmatch(headers[b"x-request-id"].decode())
-    error: dict[str, Any] = json.loads(sent[1]["body"])["error"]
-    assert error["code"] == code
 
 
 class TestStart:

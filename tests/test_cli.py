@@ -5,16 +5,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from orpheus_server import __version__
 from orpheus_server.cli import main
 from orpheus_server.runtime.serving_config import POCKET_FOLDER
-from orpheus_server.server.uvicorn_config import check_address
-from orpheus_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,18 +83,6 @@ class TestCli:
             "orpheus-server: API_KEYS=(hidden), entry 2: a key has at least 8 characters, this "
             "one 6.\n",
         )
-
-
-class TestAddress:
-    @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost", "LOCALHOST"])
-    def test_this_machine_needs_no_keys(self, host: str) -> None:
-        check_address(Settings(host=host))
-
-    @pytest.mark.parametrize(
-        "settings", [{"api_keys": SecretStr("abcdefgh")}, {"allow_unauthenticated": True}]
-    )
-    def test_a_public_one_with_keys_or_on_purpose(self, settings: dict[str, Any]) -> None:
-        check_address(Settings(host="0.0.0.0", **settings))
 
 
 class TestEntry:

@@ -46,7 +46,7 @@ class AttemptCounts:
 
 
 class ChunkSynthesizer:
-    """Climbs the ladder of attempts at a chunk."""
+    """Runs attempts at a chunk until one is good, as the retry policy plans them."""
 
     def __init__(
         self, runner: AttemptRunner, retries: RetryPolicy, *, may_be_degraded: bool

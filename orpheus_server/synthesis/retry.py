@@ -15,7 +15,7 @@ def derive_seed(seed: int, *path: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AttemptPlan:
-    """One rung of the ladder: what this attempt samples with, and whether the text is halved."""
+    """One attempt: what it samples with, and whether the text is halved."""
 
     number: int
     sampling: SamplingOptions
@@ -24,7 +24,7 @@ class AttemptPlan:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The ladder of attempts at one chunk.
+    """The attempts at one chunk, in order.
 
     Attempts 2 and 3 only take a new seed; from 4 on `top_p` is lowered too and the chunk is cut
     in two. Temperature and repetition penalty stay: both set the pace of the speech, and a chunk

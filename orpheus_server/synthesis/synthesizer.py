@@ -1,4 +1,4 @@
-"""The conductor: text to chunks, chunks ahead of each other, audio in order."""
+"""Jobs to samples: text to chunks, the next chunks ahead, audio in order."""
 
 import asyncio
 import time

@@ -190,14 +190,14 @@ class VirtualClock:
 
 @dataclass
 class Listener:
-    """Takes what an outlet has as it comes, in a task of its own."""
+    """Takes what a buffer has as it comes, in a task of its own."""
 
     buffer: ChunkBuffer
     whole: bool = False
     pieces: list[Samples] = field(default_factory=list)
 
     async def listen(self) -> Samples:
-        """To the end; raises what the outlet does."""
+        """To the end; raises what the buffer does."""
         async with aclosing(self.buffer.take(whole=self.whole)) as pieces:
             async for samples in pieces:
                 self.pieces.append(samples)

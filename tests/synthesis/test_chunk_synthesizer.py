@@ -1,4 +1,4 @@
-"""The ladder of attempts at one chunk, and what is used when it ends."""
+"""The attempts at one chunk, and what is used when all have failed."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The ladder of attempts, and seeds that follow from seeds."""
+"""The order of attempts, and seeds that follow from seeds."""
 
 from dataclasses import replace
 from typing import Any

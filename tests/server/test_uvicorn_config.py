@@ -1,0 +1,21 @@
+"""Addresses that a server without keys may listen on."""
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from orpheus_server.server.uvicorn_config import check_address
+from orpheus_server.settings import Settings
+
+
+class TestAddress:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost", "LOCALHOST"])
+    def test_this_machine_needs_no_keys(self, host: str) -> None:
+        check_address(Settings(host=host))
+
+    @pytest.mark.parametrize(
+        "settings", [{"api_keys": SecretStr("abcdefgh")}, {"allow_unauthenticated": True}]
+    )
+    def test_a_public_one_with_keys_or_on_purpose(self, settings: dict[str, Any]) -> None:
+        check_address(Settings(host="0.0.0.0", **settings))
