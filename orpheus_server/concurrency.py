@@ -1,4 +1,4 @@
-"""Tasks with an owner, streams merged into one, a bounded pool of threads, and limits in time."""
+"""Owned tasks, merged streams, a bounded thread pool, and time limits."""
 
 import asyncio
 import time

@@ -132,7 +132,7 @@ def names_in(node: ast.AST, *, into_functions: bool) -> Iterator[str]:
             assert child.level == 0, "imports inside the package are absolute"
             assert child.module is not None
             yield child.module
-            # `from orpheus_server.routes import speech` imports a module too.
+            # `from orpheus_server.api.routes import speech` imports a module too.
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
         elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue

@@ -143,7 +143,7 @@ def hear(body: bytes) -> npt.NDArray[np.int16]:
 
 class TestStreaming:
     def test_the_joined_stream_is_the_file(self, client: OpenAI) -> None:
-        """Joints between pieces, or frames lost at them, are what a rival's stream is made of."""
+        """Clicks between pieces, or frames lost at them, are what a rival's stream is made of."""
         whole = read_wav(speak(client, SENTENCES[0], seed=21))
         with client.audio.speech.with_streaming_response.create(
             model="tts-1",

@@ -59,20 +59,20 @@ def failure(description: str, **headers: Any) -> dict[str, Any]:
     return {"model": ErrorResponse, "description": description, "headers": {**HEADERS, **own}}
 
 
-def refusal(description: str) -> dict[str, Any]:
+def client_error(description: str) -> dict[str, Any]:
     """The caller's mistake, which stays one."""
     return failure(description, x_should_retry=_SHOULD_RETRY)
 
 
 COMMON_RESPONSES: Responses = {
     200: {"headers": HEADERS},
-    400: refusal("The caller's mistake"),
-    401: refusal("No key, or none of this server's"),
-    403: refusal("Not allowed from there"),
+    400: client_error("The caller's mistake"),
+    401: client_error("No key, or none of this server's"),
+    403: client_error("Not allowed from there"),
     408: failure("The request did not arrive in time"),
-    413: refusal("The body is too large"),
-    415: refusal("The body has an encoding, or is not JSON"),
-    431: refusal("The headers are too large"),
+    413: client_error("The body is too large"),
+    415: client_error("The body has an encoding, or is not JSON"),
+    431: client_error("The headers are too large"),
     500: failure("The request failed", x_should_retry=_SHOULD_RETRY),
     503: failure("Nobody can be served now", retry_after=_RETRY_AFTER),
     # With it, FastAPI does not document its own 422, which is never sent.
@@ -80,7 +80,7 @@ COMMON_RESPONSES: Responses = {
 }
 """Of every operation."""
 
-UNKNOWN_MODEL: Responses = {404: refusal("Unknown model")}
+UNKNOWN_MODEL: Responses = {404: client_error("Unknown model")}
 
 SPEECH_RESPONSES: Responses = {
     **UNKNOWN_MODEL,

@@ -1,4 +1,4 @@
-"""Messages between a user and a language model, and which of them a model has room for."""
+"""Messages for a language model: their order, their tokens, and which fit into its context."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -73,8 +73,8 @@ def trim(
     """
     system = tuple(message for message in messages[:1] if message.role == "system")
     turns = list(messages[len(system) :])
-    left = available_tokens - sum(map(num_tokens, system)) - num_tokens(turns[-1])
-    if left < 0:
+    tokens_left = available_tokens - sum(map(num_tokens, system)) - num_tokens(turns[-1])
+    if tokens_left < 0:
         raise RequestError(
             "The message and the system prompt are longer than the "
             f"{available_tokens} tokens that the language model has room for.",
@@ -83,8 +83,8 @@ def trim(
         )
     start = len(turns) - 1
     while start > 0:
-        left -= num_tokens(turns[start - 1])
-        if left < 0:
+        tokens_left -= num_tokens(turns[start - 1])
+        if tokens_left < 0:
             break
         start -= 1
     if start > 0 and turns[start].role != "user":
@@ -116,7 +116,7 @@ def fit_to_context(
 ) -> tuple[tuple[ChatMessage, ...], int]:
     """The newest messages that fit beside an answer, and the most tokens that it may have.
 
-    At most half of the room is kept free for the answer: many callers always ask for the longest
+    At most half of the context is reserved for the answer: many callers always ask for the longest
     one. Raises `RequestError` if not even the last message fits.
     """
     wanted_tokens = ANSWER_TOKENS if max_tokens is None else max_tokens
@@ -124,5 +124,5 @@ def fit_to_context(
     kept = trim(
         messages, num_tokens=estimate_tokens, available_tokens=max_model_len - reserved_tokens
     )
-    left = max_model_len - sum(map(estimate_tokens, kept))
-    return kept, min(left, MAX_ANSWER_TOKENS if max_tokens is None else max_tokens)
+    tokens_left = max_model_len - sum(map(estimate_tokens, kept))
+    return kept, min(tokens_left, MAX_ANSWER_TOKENS if max_tokens is None else max_tokens)

@@ -1,4 +1,4 @@
-"""Language models as data: licence and attribution of those that are known."""
+"""What is known of a language model: licence, attribution and size, by its name or its card."""
 
 from dataclasses import replace
 from pathlib import Path

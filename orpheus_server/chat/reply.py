@@ -63,16 +63,16 @@ class SpokenTextChunker:
     def __init__(self, stream: ChunkStream, run: RunText, *, tags: frozenset[str]) -> None:
         self.stream = stream
         self.run = run
-        self.markdown = MarkdownToSpeech(tags=tags)
+        self.to_speech = MarkdownToSpeech(tags=tags)
 
     def feed(self, text: str) -> list[str]:
         """The chunks that are certain now."""
-        markdown = self.markdown.feed(text)
-        return self.stream.feed(markdown) if markdown else []
+        spoken_text = self.to_speech.feed(text)
+        return self.stream.feed(spoken_text) if spoken_text else []
 
     def flush(self) -> list[str]:
         """Everything left."""
-        return [*self.stream.feed(self.markdown.flush()), *self.stream.flush()]
+        return [*self.stream.feed(self.to_speech.flush()), *self.stream.flush()]
 
 
 class Reply:
@@ -124,9 +124,9 @@ class Reply:
                 async for delta in deltas:
                     self._count(delta)
                     text = stop.feed(delta.text)
-                    num_left_chars = MAX_REPLY_CHARS - len(self.text)
-                    is_cut = len(text) > num_left_chars
-                    await self._take(text[:num_left_chars])
+                    num_chars_left = MAX_REPLY_CHARS - len(self.text)
+                    is_cut = len(text) > num_chars_left
+                    await self._take(text[:num_chars_left])
                     if is_cut:
                         self.stats.finish_reason = "length"
                     elif stop.is_stopped:

@@ -1,1 +1,1 @@
-"""Builds, warms up and describes what is served; the only place that names concrete parts."""
+"""Builds, warms up and describes what is served; the only place that names concrete adapters."""

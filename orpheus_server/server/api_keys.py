@@ -30,7 +30,7 @@ class ApiKeys:
 
 
 def parse_api_keys(text: str) -> ApiKeys:
-    """The ring of `key` or `name:key`, several separated by commas; without a name it is `key1`,
+    """The keys of `key` or `name:key`, several separated by commas; without a name it is `key1`,
     `key2`, ... by its position.
 
     Raises `StartError`, whose message names the position and never holds any of the text.

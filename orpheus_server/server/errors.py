@@ -1,4 +1,4 @@
-"""One table from exceptions to answers, all in OpenAI's envelope."""
+"""Error bodies in OpenAI's envelope, and the table from exceptions to them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""HTTP answers that are sent while they are made, and callers who leave before the end."""
+"""Buffered and streamed HTTP responses that stop when the caller leaves."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping

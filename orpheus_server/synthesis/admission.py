@@ -262,13 +262,13 @@ class Admission:
 
     def _must_wait(self, lane: Lane) -> bool:
         if lane == "bulk":
-            return self.num_waiting > 0 or not self._has_bulk_room()
+            return self.num_waiting > 0 or not self._has_bulk_capacity()
         # Files that wait for their share do not hold up a stream.
         is_passed = lane == "interactive" and self._queue.num_in("interactive") > 0
         is_full = self.num_running >= self._num_streams()
         return is_full or is_passed or self._queue.num_in("resumed") > 0
 
-    def _has_bulk_room(self) -> bool:
+    def _has_bulk_capacity(self) -> bool:
         num_streams = self._num_streams()
         num_bulk = sum(slot.lane == "bulk" for slot in self._running) + self._num_called_bulk
         is_free = self.num_running < num_streams
@@ -277,7 +277,7 @@ class Admission:
     def _call_next(self) -> None:
         while len(self._queue) and self.num_running < self._num_streams():
             in_hand = self._called + Counter(slot.caller for slot in self._running)
-            waiter = self._queue.pop(in_hand, is_bulk_allowed=self._has_bulk_room())
+            waiter = self._queue.pop(in_hand, is_bulk_allowed=self._has_bulk_capacity())
             if waiter is None:
                 return
             if not waiter.item.done():

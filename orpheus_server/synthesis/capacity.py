@@ -128,17 +128,17 @@ class LoadMeter:
 
     def begin(self) -> tuple[float, float]:
         """One more; what `end` wants."""
-        started = self._change(1)
+        started = self._count(1)
         return started, self._chunk_sec
 
     def end(self, begun: tuple[float, float]) -> tuple[float, float]:
         """One less; how long it took in seconds, and how many there were on average."""
         started, chunk_sec = begun
-        elapsed_sec = self._change(-1) - started
+        elapsed_sec = self._count(-1) - started
         mean = (self._chunk_sec - chunk_sec) / elapsed_sec if elapsed_sec > 0 else 1.0
         return elapsed_sec, mean
 
-    def _change(self, change: int) -> float:
+    def _count(self, change: int) -> float:
         now = self._clock()
         self._chunk_sec += self.num_now * (now - self._changed_at)
         self._changed_at = now

@@ -1,4 +1,4 @@
-"""A request as the pipeline sees it, what it cost, and the pieces of its answer."""
+"""Values of the pipeline: a speech job, the pieces of its answer, and what they cost."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field

@@ -24,7 +24,7 @@ async def run_ahead(
     item that is late holds up nothing before it. Work reports its failures through its buffer;
     that of `items` is raised after the last buffer. Closing the generator cancels what runs.
     """
-    slots = asyncio.Semaphore(look_ahead)
+    permits = asyncio.Semaphore(look_ahead)
     queue: asyncio.Queue[tuple[int, Item, Buffer] | None] = asyncio.Queue()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -32,8 +32,8 @@ async def run_ahead(
         index = 0
         try:
             async with aclosing(items):
-                # A slot first: an item is not asked for before there is room for it.
-                await slots.acquire()
+                # A permit first: an item is not requested before it can be worked on.
+                await permits.acquire()
                 async for item in items:
                     buffer = open_buffer()
                     task = asyncio.create_task(work(index, item, buffer))
@@ -41,7 +41,7 @@ async def run_ahead(
                     task.add_done_callback(tasks.discard)
                     queue.put_nowait((index, item, buffer))
                     index += 1
-                    await slots.acquire()
+                    await permits.acquire()
         finally:
             queue.put_nowait(None)
 
@@ -49,7 +49,7 @@ async def run_ahead(
     try:
         while (begun := await queue.get()) is not None:
             yield begun
-            slots.release()
+            permits.release()
         await beginner
     finally:
         await cancel_all((beginner, *tasks))

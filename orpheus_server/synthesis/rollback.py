@@ -13,7 +13,7 @@ STEP_BACK_FRAMES = 6
 SLOW_SHARE = 1.8
 """Slow, dramatic speech takes so many times what is expected; what goes on longer is made up."""
 
-LEAST_ROOM_FRAMES = 12
+MIN_FRAMES_LEFT = 12
 """Fewer left to the longest time, and the next attempt at the end is a runaway as well."""
 
 
@@ -73,7 +73,7 @@ def _num_kept(attempt: Attempt, num_taken: int, num_before: int) -> int | None:
             return min(num_good, max(num_heard, num_good - num_before * STEP_BACK_FRAMES))
         case Fault.RUNAWAY:
             # Somewhere it left the text, and the sooner it is asked again the better.
-            return num_heard if num_heard + LEAST_ROOM_FRAMES <= num_good else None
+            return num_heard if num_heard + MIN_FRAMES_LEFT <= num_good else None
         case Fault.TOO_SHORT | Fault.NOT_FINITE | Fault.DECODE_ERROR:
             # The end was wrong, or the codec could not say these frames: others may be right.
             return num_heard

@@ -27,7 +27,7 @@ _SHARE_OF_CONTEXT = 0.5
 FIRST_CHUNK_MAX_CHARS = 120
 FIRST_CHUNK_MIN_CHARS = 40
 
-_ROOM_FOR_WORDS = 1.15
+_WORD_SLACK = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def shorten(
         yield piece, length_sec
         return
     # Room for words to stay whole; a long number has no place to cut at but its middle.
-    max_chars = min(len(piece) - 1, math.ceil(_ROOM_FOR_WORDS * len(piece) / num_parts))
+    max_chars = min(len(piece) - 1, math.ceil(_WORD_SLACK * len(piece) / num_parts))
     for part in split_text(piece, max_chars=max_chars):
         yield from shorten(part, limits, expected_sec)
 

@@ -1,4 +1,4 @@
-"""How long a text is expected to last when spoken."""
+"""Expected duration of spoken text, by script; which characters are CJK."""
 
 import re
 import unicodedata
@@ -22,10 +22,12 @@ CLAUSE_PAUSE_SEC = 0.15
 SENTENCE_PAUSE_SEC = 0.35
 # Sighs and laughs in the released voices are about a second.
 TAG_SEC = 1.0
+
 _SPELLED = re.compile(r"(?<![^\W\d_])[A-ZÀ-ÖØ-ÞΑ-ΩЀ-Я]{2,5}(?![^\W\d_])")
 # A stop or comma inside a number or a name (3.14, 1,000, example.com) is no pause.
 _SENTENCE_PAUSE = re.compile(r"[.!?…؟۔]+(?!\w)|[。！？｡।॥]+")
 _CLAUSE_PAUSE = re.compile(r"[,;:،؛](?!\w)|[—–，、；：]")
+
 _INDIC = ((0x0900, 0x0DFF),)
 _HANGUL = ((0xAC00, 0xD7A3),)
 CJK_RANGES = (

@@ -1,4 +1,4 @@
-"""What a text front end gives to checkpoints that read phonemes."""
+"""The interface of text front ends, for checkpoints that read phonemes."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""The printed lines and the document, letter by letter."""
+"""The machine's card and the JSON document, letter by letter."""
 
 import json
 

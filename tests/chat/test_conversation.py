@@ -184,7 +184,7 @@ TALK = said(
 
 class TestTrim:
     @pytest.mark.parametrize(
-        ("tokens_left", "kept"),
+        ("available_tokens", "kept"),
         [
             (17, "SS aaa bbb ccc ddd eee"),
             (16, "SS ccc ddd eee"),
@@ -195,8 +195,8 @@ class TestTrim:
             (5, "SS eee"),
         ],
     )
-    def test_the_oldest_go_first(self, tokens_left: int, kept: str) -> None:
-        trimmed = trim(TALK, num_tokens=num_letters, available_tokens=tokens_left)
+    def test_the_oldest_go_first(self, available_tokens: int, kept: str) -> None:
+        trimmed = trim(TALK, num_tokens=num_letters, available_tokens=available_tokens)
         assert " ".join(message.content for message in trimmed) == kept
 
     def test_the_last_one_has_no_room(self) -> None:
@@ -231,7 +231,7 @@ class TestTrim:
         st.integers(0, 60),
     )
     def test_what_always_holds(
-        self, has_system: bool, is_greeted: bool, contents: list[str], tokens_left: int
+        self, has_system: bool, is_greeted: bool, contents: list[str], available_tokens: int
     ) -> None:
         own: list[tuple[Role, str]] = [("system", "SSS")] if has_system else []
         greeting: list[tuple[Role, str]] = [("assistant", "hey")] if is_greeted else []
@@ -241,12 +241,12 @@ class TestTrim:
         ]
         messages = said(*own, *greeting, *turns)
         needed = sum(map(num_letters, [*messages[: len(own)], messages[-1]]))
-        if needed > tokens_left:
+        if needed > available_tokens:
             with pytest.raises(RequestError):
-                trim(messages, num_tokens=num_letters, available_tokens=tokens_left)
+                trim(messages, num_tokens=num_letters, available_tokens=available_tokens)
             return
-        trimmed = trim(messages, num_tokens=num_letters, available_tokens=tokens_left)
-        assert sum(map(num_letters, trimmed)) <= tokens_left
+        trimmed = trim(messages, num_tokens=num_letters, available_tokens=available_tokens)
+        assert sum(map(num_letters, trimmed)) <= available_tokens
         assert trimmed[: len(own)] == messages[: len(own)]
         kept = trimmed[len(own) :]
         assert kept == messages[-len(kept) :]

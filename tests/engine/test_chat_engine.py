@@ -48,11 +48,13 @@ class Pair:
 
     async def ask(self, text: str, **options: Any) -> list[ReplyDelta]:
         """All deltas of an answer of at most 60 tokens."""
-        requested = ReplyOptions(**({"max_tokens": 60} | options))
+        reply_options = ReplyOptions(**({"max_tokens": 60} | options))
         messages = (ChatMessage("system", "Be kind."), ChatMessage("user", text))
         return [
             delta
-            async for delta in self.chat.reply(ReplyRequest(f"reply-{text}", messages, requested))
+            async for delta in self.chat.reply(
+                ReplyRequest(f"reply-{text}", messages, reply_options)
+            )
         ]
 
     async def speak(self, number: int) -> tuple[int, ...]:

@@ -118,13 +118,13 @@ def test_over_the_socket_with_barge_in(server: LiveServer) -> None:
 
 
 def test_models_tell_of_it(client: httpx2.Client) -> None:
-    reported = client.get("/v1/models").json()["llm"]
-    assert (reported["name"], reported["license"], reported["loaded"]) == (
+    llm = client.get("/v1/models").json()["llm"]
+    assert (llm["name"], llm["license"], llm["loaded"]) == (
         "gemma",
         "Gemma Terms of Use",
         True,
     )
-    assert re.fullmatch(r"[0-9.]+[KM]", reported["parameters"])
+    assert re.fullmatch(r"[0-9.]+[KM]", llm["parameters"])
 
 
 def test_ten_thousand_turns(server: LiveServer, client: httpx2.Client) -> None:

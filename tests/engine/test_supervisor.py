@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orpheus_server.engine import supervisor
+from orpheus_server.engine import supervisor as supervisor_module
 from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import EngineDead, GenerationFailed, StartError
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
@@ -389,7 +389,7 @@ async def test_what_was_not_asked_for_before_a_loss_does_not_come_after_it() -> 
 async def test_an_engine_that_does_not_close_holds_up_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(supervisor, "END_LIMIT_SEC", 0.0)
+    monkeypatch.setattr(supervisor_module, "END_LIMIT_SEC", 0.0)
     first = HandEngine()
     first.on_close = asyncio.Event()
     async with supervise(first=first) as supervised:

@@ -36,7 +36,7 @@ class Answer:
         return error
 
     @property
-    def reported(self) -> str:
+    def summary(self) -> str:
         """Status and code, for the table."""
         if self.status == 0:
             return "cut off"

@@ -48,7 +48,7 @@ class Case:
 
     def saw(self, answer: Answer | str) -> None:
         """An answer, or a word for one."""
-        self._seen[answer if isinstance(answer, str) else answer.reported] += 1
+        self._seen[answer if isinstance(answer, str) else answer.summary] += 1
 
     def note(self, text: str) -> None:
         """What was measured."""
@@ -128,9 +128,9 @@ class Case:
         answer = self._server.ask_patiently(limit_sec=20, **self._after)
         samples = pcm(answer.body)
         self._answer = (
-            f"{answer.reported}, {samples.size / 24_000:.1f} s in {answer.total_sec:.1f} s"
+            f"{answer.summary}, {samples.size / 24_000:.1f} s in {answer.total_sec:.1f} s"
         )
-        assert (answer.status, answer.is_whole) == (200, True), answer.reported
+        assert (answer.status, answer.is_whole) == (200, True), answer.summary
         least_sec = 0.3 if self._after else 1.5
         assert is_speech(samples, least_sec, 6.0), "the audio afterwards is not what it should be"
 

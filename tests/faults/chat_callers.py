@@ -113,7 +113,7 @@ class ChatCase(Case):
         assert isinstance(self._server, ChatServer)
         for way in WAYS:
             answer = self._server.reply(way, max_tokens=12, seed=4)
-            assert is_well(way, answer), f"{way} afterwards: {reported(answer)}"
+            assert is_well(way, answer), f"{way} afterwards: {summary(answer)}"
         self._answer += f"; {len(WAYS)} chats 200"
 
     def _log(self) -> str:
@@ -122,11 +122,11 @@ class ChatCase(Case):
         return "\n".join(line for line in lines if "[async_llm.py:" not in line)
 
 
-def reported(answer: Answer) -> str:
+def summary(answer: Answer) -> str:
     """Status, and of events that ended with an error its code."""
     if answer.status == 200 and (error := error_event(answer)):
         return f"200, event {error['code']}"
-    return answer.reported
+    return answer.summary
 
 
 def events(answer: Answer) -> list[dict[str, Any]]:

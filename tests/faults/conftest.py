@@ -30,8 +30,8 @@ def warm(server: FaultServer, *, num_requests: int = 24, num_long: int = 0) -> N
     wanted = [ways[index % len(ways)] for index in range(num_requests)]
     wanted += [{**ways[index % len(ways)], "input": PAGE[:150]} for index in range(num_long)]
     with ThreadPoolExecutor(12) as callers:
-        requested = [callers.submit(server.ask_patiently, **fields) for fields in wanted]
-        assert {each.result().status for each in requested} == {200}
+        pending = [callers.submit(server.ask_patiently, **fields) for fields in wanted]
+        assert {each.result().status for each in pending} == {200}
     for index in range(2 * num_long):
         # A long text whose caller leaves takes more than any short one.
         with server.listen(input=PAGE, **ways[index % len(FORMATS)]) as listener:

@@ -78,9 +78,7 @@ def test_keys(server: FaultServer, record: Record) -> None:
         assert not any(name.startswith("access-control") for name in answer.headers)
         unread = head("POST", SPEECH, [("Authorization", "Bearer wrong"), *TOO_LARGE])
         answer = exchange(server.port, unread, method="POST")
-        case.note(
-            f"1 GB announced with a bad key: {answer.reported} after {answer.total_sec:.3f} s"
-        )
+        case.note(f"1 GB announced with a bad key: {answer.summary} after {answer.total_sec:.3f} s")
         assert (answer.status, answer.headers["connection"]) == (401, "close")
 
 
@@ -149,7 +147,7 @@ def test_parameters(server: FaultServer, record: Record) -> None:
             case.saw("32768 characters begin to sound")
         for kind, text in odd.items():
             answer = server.ask(input=text)
-            case.note(f"{kind}: {answer.reported} after {answer.total_sec:.1f} s")
+            case.note(f"{kind}: {answer.summary} after {answer.total_sec:.1f} s")
             assert answer.status in (200, 400)
             assert answer.total_sec < 30
 
@@ -172,7 +170,7 @@ def test_control_tokens(server: FaultServer, record: Record) -> None:
             assert each.result().status in (200, 400)
         for each in listeners:
             answer = each.result()
-            assert (answer.status, answer.is_whole) == (200, True), answer.reported
+            assert (answer.status, answer.is_whole) == (200, True), answer.summary
             assert is_speech(pcm(answer.body), 5, 15)
         assert server.core().pid == core
         case.note("8 listeners whole, engine process the same")
@@ -196,7 +194,7 @@ def test_bodies(server: FaultServer, record: Record) -> None:
         case.saw(answer)
         assert (answer.status, answer.headers["connection"]) == (413, "close")
         answer = exchange(server.port, endless(), method="POST")
-        case.note(f"chunks: {answer.reported} after {num_sent / 1e6:.1f} MB were sent")
+        case.note(f"chunks: {answer.summary} after {num_sent / 1e6:.1f} MB were sent")
         assert answer.status in (413, 0)
         assert num_sent < 10**8
         parts = [*KEY, ("Content-Type", "multipart/form-data; boundary=x"), *TOO_LARGE]
@@ -265,11 +263,11 @@ def test_origins(server: FaultServer, record: Record) -> None:
     with record(server, "9", "pages of another origin") as case:
         for origin in ("https://evil.example", "null", "http://127.0.0.1:81"):
             answer = exchange(server.port, head("GET", "/v1/models", [*KEY, ("Origin", origin)]))
-            case.saw(f"HTTP {answer.reported}")
+            case.saw(f"HTTP {answer.summary}")
             assert not any(name.startswith("access-control") for name in answer.headers)
-            requested = [("Authorization", f"Bearer {ANNA}"), ("Origin", origin), *UPGRADE]
-            answer = exchange(server.port, head("GET", STREAM, requested))
-            case.saw(f"WebSocket {answer.reported}")
+            headers = [("Authorization", f"Bearer {ANNA}"), ("Origin", origin), *UPGRADE]
+            answer = exchange(server.port, head("GET", STREAM, headers))
+            case.saw(f"WebSocket {answer.summary}")
             assert (answer.status, answer.error["code"]) == (403, "origin_not_allowed")
 
 

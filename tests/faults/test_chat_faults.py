@@ -35,8 +35,8 @@ from tests.faults.chat_callers import (
     hear,
     is_well,
     local_model,
-    reported,
     seconds_until_rest,
+    summary,
 )
 from tests.faults.conftest import warm
 from tests.faults.fault_server import PAGE
@@ -128,7 +128,7 @@ def test_bad_input(talker: ChatServer, rows: list[Row]) -> None:
         ]
         for way, fields in requested:
             answer = talker.reply(way, **fields, **SHORT)
-            case.note(f"{way}, {MANY_TURNS} turns: {answer.reported} in {answer.total_sec:.2f} s")
+            case.note(f"{way}, {MANY_TURNS} turns: {answer.summary} in {answer.total_sec:.2f} s")
             assert is_well(way, answer)
 
 
@@ -181,8 +181,8 @@ def test_in_a_row_and_at_once(talker: ChatServer, rows: list[Row]) -> None:
     def spread(requested: list[tuple[str, Answer]]) -> str:
         for _way, answer in requested:
             case.saw(answer)
-            assert (answer.status, answer.is_whole) == (200, True), reported(answer)
-            assert not reported(answer).startswith("200,")
+            assert (answer.status, answer.is_whole) == (200, True), summary(answer)
+            assert not summary(answer).startswith("200,")
         took_sec = [answer.total_sec for _, answer in requested]
         return f"{statistics.median(took_sec):.2f} s (median), {max(took_sec):.2f} s (most)"
 
@@ -221,7 +221,7 @@ def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> N
             break
         lost, other = (chat, speech) if is_chat else (speech, chat)
         assert (lost.status, lost.error["code"]) == (503, "engine_unavailable")
-        assert (other.status, other.is_whole) == (200, True), other.reported
+        assert (other.status, other.is_whole) == (200, True), other.summary
         num_served += 1
         assert time.monotonic() < lost_at + 120
     assert num_served > 3
@@ -254,7 +254,7 @@ def test_the_language_model_is_killed(talker: ChatServer, rows: list[Row]) -> No
         model.kill()
         for way, future in held.items():
             answer = future.result()
-            case.saw(f"before: {reported(answer)}")
+            case.saw(f"before: {summary(answer)}")
             assert (answer.status, answer.error["code"]) == (503, "engine_unavailable"), way
             assert answer.headers["retry-after"] == "30"
         before_sec = time.monotonic() - killed_at
@@ -291,7 +291,7 @@ def test_the_language_model_is_stopped(talker: ChatServer, rows: list[Row]) -> N
         took_sec = []
         for way, future in held.items():
             answer = future.result()
-            case.saw(reported(answer))
+            case.saw(summary(answer))
             assert (answer.status, answer.error["code"]) == (504, "timeout"), way
             took_sec.append(answer.total_sec)
         assert b'"code":"timeout"' in begun.rest_of_bytes()
@@ -316,9 +316,9 @@ def test_the_voice_is_killed(talker: ChatServer, rows: list[Row]) -> None:
         voice.kill()
         for way, future in held.items():
             answer = future.result()
-            case.saw(f"{way}: {reported(answer)}")
+            case.saw(f"{way}: {summary(answer)}")
             if way == "chat text" or way.startswith("completion"):
-                assert is_well(way, answer), reported(answer)
+                assert is_well(way, answer), summary(answer)
             elif answer.status == 200:
                 code = error_event(answer).get("code")
                 assert code == "engine_unavailable" or not answer.is_whole

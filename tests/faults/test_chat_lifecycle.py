@@ -16,7 +16,7 @@ from tests.faults.chat_callers import (
     ChatServer,
     is_well,
     local_model,
-    reported,
+    summary,
 )
 from tests.faults.rows import Row
 from tests.faults.test_lifecycle import UnreadyServer, of_session, rest_of
@@ -48,10 +48,10 @@ def test_from_its_start_to_its_drain(tmp_path: Path, tiny_gemma: Path, rows: lis
     with UnreadyChatServer(tmp_path, **local_model(tiny_gemma)) as server:
         server.wait_for_voice()
         spoken, requested = server.ask(), server.reply("chat text")
-        assert spoken.reported == "200"
+        assert spoken.summary == "200"
         assert (requested.status, requested.error["code"]) == (503, "engine_unavailable")
         assert server.status("/ready")[0] == 503
-        seen = f"speech {spoken.reported}, chat {requested.reported}, /ready 503"
+        seen = f"speech {spoken.summary}, chat {requested.summary}, /ready 503"
         rows.append(Row("33 load", "requests while the language model loads", seen))
         ServerProcess.wait_ready(server)
         drain(server, rows)
@@ -73,11 +73,11 @@ def drain(server: ChatServer, rows: list[Row]) -> None:
         answers = {way: future.result() for way, future in held.items()}
         ended = end_of(server)
     kinds = [event["type"] for event in found if event["type"] != "chunk.start"]
-    seen = f"{len(answers)} whole; a new one {refused.reported}; "
+    seen = f"{len(answers)} whole; a new one {refused.summary}; "
     seen += f"WebSocket {kinds[-2:]}, closed with {code}; {ended}"
     rows.append(Row("33 drain", "SIGTERM with seven chats in flight", seen))
     for way, answer in answers.items():
-        assert is_well(way, answer), (way, reported(answer))
+        assert is_well(way, answer), (way, summary(answer))
     assert is_speech(pcm(sound), 2, 60)
     assert (kinds[-2:], code) == (["audio.done", "error"], 1001)
 

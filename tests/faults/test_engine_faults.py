@@ -45,9 +45,9 @@ def lose_under_load(
         heard = [each.result() for each in begun]
     took_sec = sorted(each.ended_at - struck_at for each in heard)
     recovered_sec = server.wait_ready()
-    reported = Counter("200 cut" if each.status == 200 else str(each.status) for each in heard)
+    summary = Counter("200 cut" if each.status == 200 else str(each.status) for each in heard)
     seen = (
-        ", ".join(f"{num} x {label}" for label, num in sorted(reported.items()))
+        ", ".join(f"{num} x {label}" for label, num in sorted(summary.items()))
         + f"; /ready 503 after {not_ready_sec:.3f} s, /health 200, requests ended after "
         f"{took_sec[0]:.2f} to {took_sec[-1]:.2f} s, ready again {recovered_sec:.0f} s later"
     )

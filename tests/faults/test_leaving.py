@@ -103,7 +103,7 @@ def roomy(tmp_path: Path) -> Iterator[FaultServer]:
 def first_sec(server: FaultServer, key: str = BEN) -> float:
     """Until a caller hears something."""
     answer = server.ask(key)
-    assert (answer.status, answer.is_whole) == (200, True), answer.reported
+    assert (answer.status, answer.is_whole) == (200, True), answer.summary
     return answer.first_sec
 
 

@@ -47,11 +47,11 @@ def test_from_its_start_to_its_end(tmp_path: Path, rows: list[Row]) -> None:
     with UnreadyServer(tmp_path, TTS_DRAIN_SEC="600") as server:
         wait_until(lambda: server.status("/health")[0] == 200, limit_sec=60)
         assert server.status("/ready") == (503, "5")
-        reported = []
+        summary = []
         ways: tuple[dict[str, Any], ...] = ({}, {"stream": False}, {"stream_format": "sse"})
         for way in ways:
             answer = server.ask(**way)
-            reported.append(answer.reported)
+            summary.append(answer.summary)
             assert (answer.status, answer.headers["retry-after"]) == (503, "5")
             assert answer.error["code"] == "engine_unavailable"
         with pytest.raises(InvalidStatus) as refused, session(server):
@@ -61,10 +61,10 @@ def test_from_its_start_to_its_end(tmp_path: Path, rows: list[Row]) -> None:
         ready_sec = ServerProcess.wait_ready(server)
         after = server.ask()
         assert is_speech(pcm(after.body), 1.5, 6)
-        seen = f"{', '.join(reported)}; WebSocket 503; /health 200, /ready 503; "
+        seen = f"{', '.join(summary)}; WebSocket 503; /health 200, /ready 503; "
         seen += f"ready {ready_sec:.0f} s later"
         done = "requests while the model loads"
-        rows.append(Row("24 load", done, seen, answers_after=after.reported))
+        rows.append(Row("24 load", done, seen, answers_after=after.summary))
         check_second_signal(server, rows)
 
 
@@ -81,8 +81,8 @@ def check_second_signal(server: FaultServer, rows: list[Row]) -> None:
         status = server.process.wait(60)
         took_sec = time.monotonic() - signalled
         wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
-    reported = ", ".join(answer.reported for answer in answers)
-    seen = f"{reported} after {cut_sec:.2f} s; exit status {status} after {took_sec:.1f} s"
+    summary = ", ".join(answer.summary for answer in answers)
+    seen = f"{summary} after {cut_sec:.2f} s; exit status {status} after {took_sec:.1f} s"
     rows.append(Row("24 SIGTERM twice", "a second SIGTERM while two requests end", seen))
     assert not any(answer.is_whole for answer in answers)
     assert cut_sec < 2
@@ -153,7 +153,7 @@ def test_sigterm_under_load(tmp_path: Path, rows: list[Row]) -> None:
         wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
     kinds = [event["type"] for event in events]
     seen = (
-        f"{', '.join(answer.reported for answer in answers)} whole; new one {refused.reported}; "
+        f"{', '.join(answer.summary for answer in answers)} whole; new one {refused.summary}; "
         f"WebSocket {kinds[-2:]}, closed with {code}; exit status {status} after {took_sec:.1f} s"
     )
     rows.append(Row("24 SIGTERM", "SIGTERM with three requests and a session", seen))

@@ -29,7 +29,7 @@ def is_well(answer: Answer) -> bool:
 
 def check_refusal(answer: Answer, status: int) -> None:
     """JSON, and a time after which the SDK tries again."""
-    assert answer.status == status, answer.reported
+    assert answer.status == status, answer.summary
     assert 1 <= int(answer.headers["retry-after"]) <= 120
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"].startswith("req_")
@@ -145,9 +145,9 @@ def compare(
         alone = [first_sec for first_sec, _, _ in each_second(server, BEN)]
         bens, annas = flooded(server, num_callers)
         for answer in annas:
-            case.saw(f"anna {answer.reported}")
+            case.saw(f"anna {answer.summary}")
         for _, _, answer in bens:
-            case.saw(f"ben {answer.reported}")
+            case.saw(f"ben {answer.summary}")
         assert all(is_well(answer) for _, _, answer in bens)
         beside = [first_sec for first_sec, _, _ in bens]
         case.note(f"ben was told to come back {sum(num for _, num, _ in bens)} times")

@@ -17,7 +17,7 @@ from tests.faults.chat_callers import (
     converse,
     error_event,
     is_well,
-    reported,
+    summary,
 )
 from tests.faults.conftest import warm
 from tests.faults.fault_llm import LlmProcess
@@ -80,7 +80,7 @@ def check_broken_off(server: RemoteServer, case: ChatCase, play: str, code: str)
         held = {way: callers.submit(server.reply, way, to(play)) for way in WAYS}
         for way, future in held.items():
             answer = future.result()
-            case.saw(f"{play}: {reported(answer)}")
+            case.saw(f"{play}: {summary(answer)}")
             if "events" in way:
                 assert error_event(answer)["code"] == code, (play, way)
             elif "completion" in way:
@@ -104,7 +104,7 @@ def test_a_remote_model_that_breaks(remote: RemoteServer, rows: list[Row]) -> No
         assert is_well("chat", slow)
         assert slow.first_sec < slow.total_sec / 2
         silent = remote.reply("chat", to("silence"))
-        case.saw(f"silence: {silent.reported}")
+        case.saw(f"silence: {silent.summary}")
         assert (silent.status, silent.body) == (200, b"")
         assert silent.headers["x-orpheus-nothing-to-speak"] == "true"
         for play, (status, code) in REFUSED.items():
@@ -112,7 +112,7 @@ def test_a_remote_model_that_breaks(remote: RemoteServer, rows: list[Row]) -> No
                 held = {way: callers.submit(remote.reply, way, to(play)) for way in WAYS}
             for way, future in held.items():
                 answer = future.result()
-                case.saw(f"{play}: {reported(answer)}")
+                case.saw(f"{play}: {summary(answer)}")
                 assert (answer.status, answer.error["code"]) == (status, code), (play, way)
                 assert answer.total_sec < TIMEOUT_SEC + 2
                 if play == "full":
@@ -134,15 +134,15 @@ def test_a_remote_model_that_is_killed(
             assert not listener.rest_of_bytes().endswith(b"0\r\n\r\n")
         for way, future in held.items():
             answer = future.result()
-            case.saw(reported(answer))
+            case.saw(summary(answer))
             assert not is_well(way, answer), way
         case.note(f"all ended {time.monotonic() - killed_at:.2f} s after it")
         for way in WAYS:
             answer = remote.reply(way)
-            case.saw(f"gone: {reported(answer)}")
+            case.saw(f"gone: {summary(answer)}")
             assert (answer.status, answer.error["code"]) == (503, "llm_unavailable")
             assert int(answer.headers["retry-after"]) >= 1
-        assert remote.ask().reported == "200"
+        assert remote.ask().summary == "200"
         case.note(f"gone: speech 200, /ready {remote.status('/ready')[0]}")
         llm.start()
         for way in WAYS:

@@ -108,10 +108,10 @@ async def test_an_engine_that_ends_with_the_server_is_no_failure(
     loader = Loader(monkeypatch, StartError("the core has ended"))
     others = asyncio.all_tasks()
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
-        (startup,) = asyncio.all_tasks() - others
+        (load_task,) = asyncio.all_tasks() - others
         runtime.begin_drain()
         loader.may_go_on.set()
-        await asyncio.wait([startup])
+        await asyncio.wait([load_task])
     assert (loader.num_failures, runtime.start_error) == (0, None)
 
 

@@ -1,4 +1,4 @@
-"""Work that ends when its caller leaves."""
+"""Responses as a server sends them, and work that ends when its caller leaves."""
 
 import asyncio
 from collections.abc import AsyncGenerator

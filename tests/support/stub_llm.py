@@ -252,8 +252,8 @@ class StubLlm:
         return len(self._running)
 
     async def _list_models(self, requested: Asked, wire: Wire) -> None:
-        tokens_left = {} if self.max_model_len is None else {"max_model_len": self.max_model_len}
-        wire.json(200, {"data": [{"id": name, **tokens_left} for name in self.model_names]})
+        context = {} if self.max_model_len is None else {"max_model_len": self.max_model_len}
+        wire.json(200, {"data": [{"id": name, **context} for name in self.model_names]})
 
     def answer(self, requested: Asked, wire: Wire) -> None:
         """Plays what is next."""

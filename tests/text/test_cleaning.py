@@ -1,4 +1,4 @@
-"""The tag layer, normalisation and the expected length of a text."""
+"""Emotion tags and normalisation."""
 
 import re
 import unicodedata

@@ -32,7 +32,7 @@ class SpeechAnswer:
     caller: str
     slot: EngineSlot
     opened: ExitStack
-    """Holds the turn until the answer has been sent: what nobody fetches is in memory so long."""
+    """Holds the slot until the answer has been sent: what is not fetched yet stays in memory."""
 
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)

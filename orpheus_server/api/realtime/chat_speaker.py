@@ -40,7 +40,7 @@ class ChatSpeaker:
         """
         messages = self._dialogue.messages_for(utterance)
         with self._runtime.admission.reserve(self._caller, "interactive") as slot:
-            talking = open_spoken_reply(
+            opened = open_spoken_reply(
                 self._runtime,
                 request_id,
                 messages,
@@ -50,26 +50,28 @@ class ChatSpeaker:
                 route=STREAM_ROUTE,
                 caller=self._caller,
             )
-            async with talking as spoken:
-                utterance.begin(spoken, audio)
+            async with opened as spoken_reply:
+                utterance.begin(spoken_reply, audio)
                 self._dialogue.begin(utterance)
-                telling = asyncio.create_task(self._tell(utterance.index, spoken.reply))
+                transcript_task = asyncio.create_task(
+                    self._send_transcript(utterance.index, spoken_reply.reply)
+                )
                 try:
-                    async with aclosing(spoken.pieces()) as pieces:
-                        await audio.send_all(pieces, spoken.stats)
-                    await telling
+                    async with aclosing(spoken_reply.pieces()) as pieces:
+                        await audio.send_all(pieces, spoken_reply.stats)
+                    await transcript_task
                 except OrpheusError:
-                    if spoken.reply.has_ended:
+                    if spoken_reply.reply.has_ended:
                         # A caller who reads slowly is still told all that was written.
-                        await asyncio.wait({telling})
+                        await asyncio.wait({transcript_task})
                     raise
                 except WebSocketDisconnect:
-                    spoken.report("caller left")
+                    spoken_reply.report("caller left")
                     raise
                 finally:
-                    await cancel_all([telling])
+                    await cancel_all([transcript_task])
 
-    async def _tell(self, utterance: int, reply: Reply) -> None:
+    async def _send_transcript(self, utterance: int, reply: Reply) -> None:
         async with aclosing(reply.deltas()) as deltas:
             async for text in deltas:
                 await self._sender.send(TranscriptDelta(utterance=utterance, text=text))

@@ -7,7 +7,7 @@ from orpheus_server.api.realtime.utterances import ChatUtterance
 from orpheus_server.interfaces import ChatMessage
 
 MAX_HISTORY_CHARS = 100_000
-"""More than the room of the models that are run here, and little beside the session's sound."""
+"""More than the context of the models that are run here, and little beside the session's sound."""
 
 _MIN_TURN_CHARS = 100
 """A turn counts as no less: a thousand of them are enough, however short."""

@@ -23,9 +23,9 @@ def parse_event(text: str | None) -> ClientEvent:
         problem = error.errors(include_url=False, include_input=False)[0]
         # Behind the type of the event stands the field, then what is inside of it.
         field = next(iter(problem["loc"][1:2]), None)
-        place = "The message is no event of this protocol" if field is None else repr(field)
+        subject = "The message is no event of this protocol" if field is None else repr(field)
         raise RequestError(
-            f"{place}: {problem['msg'][:_MAX_PROBLEM_CHARS]}.",
+            f"{subject}: {problem['msg'][:_MAX_PROBLEM_CHARS]}.",
             param=None if field is None else str(field),
             code="invalid_event",
         ) from error

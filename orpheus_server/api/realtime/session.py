@@ -77,7 +77,7 @@ class RealtimeSession:
                     continue
                 if message["type"] == "websocket.disconnect" or self._utterances.is_over:
                     return
-                await self._answer(message.get("text"))
+                await self._handle_message(message.get("text"))
         except WebSocketDisconnect:
             pass  # found out by sending
         except Exception:  # the session's edge: the log has its id, the caller a reason
@@ -120,7 +120,7 @@ class RealtimeSession:
             await self._text.end(current)
         self._utterances.wake()
 
-    async def _answer(self, text: str | None) -> None:
+    async def _handle_message(self, text: str | None) -> None:
         try:
             await self._handle(parse_event(text))
         except OrpheusError as error:

@@ -58,7 +58,7 @@ class UtteranceQueue:
         self._id = session_id
         self._sample_rate = runtime.synthesizer.sample_rate
         self._pending: list[TextUtterance | ChatUtterance] = []
-        self._sent: list[SentAudio] = []
+        self._audios: list[SentAudio] = []
         self._has_work = asyncio.Event()
         self._end: SessionEnd | None = None
         self._task: asyncio.Task[None] | None = None
@@ -79,7 +79,7 @@ class UtteranceQueue:
         self._task = asyncio.create_task(self._speak_all())
 
     def add(self, utterance: TextUtterance | ChatUtterance) -> None:
-        """Its turn is behind all others."""
+        """Appends an utterance to the queue."""
         self._pending.append(utterance)
         self.num_utterances += 1
         self._has_work.set()
@@ -102,15 +102,15 @@ class UtteranceQueue:
         if self._end is not None and not self._pending:
             return
         for utterance in self._pending:
-            if isinstance(utterance, ChatUtterance) and utterance.spoken is not None:
-                utterance.spoken.report("cancelled")
+            if isinstance(utterance, ChatUtterance) and utterance.spoken_reply is not None:
+                utterance.spoken_reply.report("cancelled")
         await self.stop()
         pending, self._pending = self._pending, []
         self._has_work.clear()
         truncations = self._cut_off(pending, played_ms)
         self.start()
         for truncation in truncations:
-            await self._tell(truncation)
+            await self._send_truncation(truncation)
         for utterance in pending:
             await self._sender.send(_done(utterance, is_cancelled=True))
         if self._end is not None:
@@ -121,7 +121,7 @@ class UtteranceQueue:
         first = self._pending[0] if self._pending else None
         # The report of an answer that is left counts it.
         if first is not None and not (
-            isinstance(first, ChatUtterance) and first.spoken is not None
+            isinstance(first, ChatUtterance) and first.spoken_reply is not None
         ):
             self._runtime.metrics.count_disconnect(STREAM_ROUTE)
         await self.stop()
@@ -141,10 +141,10 @@ class UtteranceQueue:
     def _cut_off(
         self, pending: list[TextUtterance | ChatUtterance], played_ms: float | None
     ) -> list[Truncation]:
-        playing = max((audio.index for audio in self._sent if audio.has_begun), default=None)
+        playing = max((audio.index for audio in self._audios if audio.has_begun), default=None)
         for utterance in pending:
-            if isinstance(utterance, ChatUtterance) and utterance.spoken is None:
-                # Whether its turn had come yet, nobody who interrupts it can know.
+            if isinstance(utterance, ChatUtterance) and utterance.spoken_reply is None:
+                # Nobody who interrupts it can know whether it had been reached.
                 self._dialogue.begin(utterance)
         truncation = self._dialogue.interrupt(played_ms, playing=playing)
         return [] if truncation is None else [truncation]
@@ -179,7 +179,7 @@ class UtteranceQueue:
             else:
                 await self._text_speaker.speak(utterance, request_id, audio)
         except OrpheusError as error:
-            if isinstance(utterance, TextUtterance) or utterance.spoken is None:
+            if isinstance(utterance, TextUtterance) or utterance.spoken_reply is None:
                 # A spoken reply has its own line.
                 logger.warning("request=%s failed: %s", request_id, error)
             if isinstance(utterance, ChatUtterance):
@@ -198,17 +198,17 @@ class UtteranceQueue:
             speed=utterance.params.speed,
         )
         # The last one that was heard is asked for until this one is.
-        self._sent = [*[each for each in self._sent if each.has_begun][-1:], audio]
+        self._audios = [*[each for each in self._audios if each.has_begun][-1:], audio]
         return audio
 
     async def _fail_chat(self, utterance: ChatUtterance) -> None:
-        if utterance.spoken is None:
+        if utterance.spoken_reply is None:
             self._runtime.metrics.count_utterance(STREAM_ROUTE, "failed")
         truncation = self._dialogue.fail(utterance)
         if truncation is not None:
-            await self._tell(truncation)
+            await self._send_truncation(truncation)
 
-    async def _tell(self, truncation: Truncation) -> None:
+    async def _send_truncation(self, truncation: Truncation) -> None:
         await self._sender.send(
             TranscriptTruncated(utterance=truncation.utterance, text=truncation.text)
         )

@@ -1,4 +1,4 @@
-"""Text of one utterance of a session on its way to speech."""
+"""Utterances of a session: the client's own text, and a message that is answered."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -44,7 +44,7 @@ class TextUtterance:
 
 
 class ChatUtterance:
-    """What is known of it; `spoken` and `audio` are there once it has begun.
+    """A message and its reply; `spoken_reply` and `audio` are set once it has begun.
 
     `recorded` is what the session's history holds of it, None while it is being spoken.
     """
@@ -56,24 +56,24 @@ class ChatUtterance:
         self.question = question
         self.options = options
         self.params = params
-        self.spoken: SpokenReply | None = None
+        self.spoken_reply: SpokenReply | None = None
         self.audio: SentAudio | None = None
         self.recorded: str | None = None
 
     @property
     def stats(self) -> SpeechStats:
         """Of its sound."""
-        return self.spoken.stats if self.spoken else SpeechStats()
+        return self.spoken_reply.stats if self.spoken_reply else SpeechStats()
 
     @property
     def text(self) -> str:
         """What the model has written so far."""
-        return self.spoken.reply.text if self.spoken else ""
+        return self.spoken_reply.reply.text if self.spoken_reply else ""
 
     def heard(self, num_played: int) -> str:
         """The words behind so many samples."""
         return self.audio.heard(num_played) if self.audio else ""
 
-    def begin(self, spoken: SpokenReply, audio: SentAudio) -> None:
+    def begin(self, spoken_reply: SpokenReply, audio: SentAudio) -> None:
         """It is being written from now on."""
-        self.spoken, self.audio = spoken, audio
+        self.spoken_reply, self.audio = spoken_reply, audio

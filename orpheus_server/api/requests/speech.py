@@ -1,4 +1,4 @@
-"""What a caller asked for, checked and resolved against what is served."""
+"""What a caller of a speech route asked for, checked and resolved against what is served."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Wire types. Fields of OpenAI's API first; the ones marked "extension" are ours."""
+"""Wire types of `POST /v1/audio/speech` and `/tts`; fields marked "extension" are not OpenAI's."""
 
 from typing import Annotated, Literal
 

@@ -37,10 +37,10 @@ class EagerBackend:
 
     def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
         """As the protocol says."""
-        codes, places = to_arrays(windows, seeds)
+        codes, position_arrays = to_arrays(windows, seeds)
         samples = self._model(
             torch.from_numpy(codes),
-            *map(torch.from_numpy, places),
+            *map(torch.from_numpy, position_arrays),
             self._shape_for(windows[0].hop),
             is_edge=any(window.is_edge for window in windows),
         )
@@ -77,9 +77,9 @@ class GraphBackend:
         """As the protocol says."""
         hop = windows[0].hop
         size = min(size for size, other in self._graphs if other == hop and size >= len(windows))
-        codes, places = to_arrays(windows, seeds)
+        codes, position_arrays = to_arrays(windows, seeds)
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
-            return crop(self._graphs[size, hop].replay(codes, places), windows)
+            return crop(self._graphs[size, hop].replay(codes, position_arrays), windows)
 
 
 class _Graph:
@@ -101,10 +101,10 @@ class _Graph:
         self._host = host.pin_memory()
         self._input = self._host.to(device)
         codes = self._input[:, :-3].view(size, shape.num_frames, num_slots)
-        places = [self._input[:, -3 + index] for index in range(3)]
+        position_arrays = [self._input[:, -3 + index] for index in range(3)]
 
         def decode() -> torch.Tensor:
-            samples = model(codes, *places, shape, is_edge=True)
+            samples = model(codes, *position_arrays, shape, is_edge=True)
             # A number that is none becomes the one value that clipping never gives.
             scaled: torch.Tensor = (samples.clamp(-1.0, 1.0) * _INT16_PEAK).round_()
             return scaled.nan_to_num_(nan=-32768.0).to(torch.int16)
@@ -122,12 +122,12 @@ class _Graph:
             self._output = decode()
         self._result = torch.zeros_like(self._output, device="cpu").pin_memory()
 
-    def replay(self, codes: np.ndarray, places: Sequence[np.ndarray]) -> Samples:
+    def replay(self, codes: np.ndarray, position_arrays: Sequence[np.ndarray]) -> Samples:
         """Samples [size, samples] of which the rows after the given ones mean nothing."""
         rows = self._host[: len(codes)].numpy()
         rows[:, :-3] = codes.reshape(len(codes), -1)
-        for index, place in enumerate(places):
-            rows[:, -3 + index] = place
+        for index, position in enumerate(position_arrays):
+            rows[:, -3 + index] = position
         self._input.copy_(self._host, non_blocking=True)
         self._graph.replay()
         self._result.copy_(self._output, non_blocking=True)

@@ -48,7 +48,7 @@ class Batcher:
         deadline: Deadline,
         post_process: PostProcess = as_decoded,
     ) -> asyncio.Future[Samples]:
-        """The samples that the window wants, finished; cancelling takes it out of the line.
+        """The samples that the window wants, post-processed; cancelling takes it out of the line.
 
         `deadline` is asked when a batch is chosen, in a worker thread.
         """
@@ -93,7 +93,7 @@ class Batcher:
             # It may be one request's, or too much at once: what its neighbours have been heard
             # saying cannot be tried again.
             return [result for job in jobs for result in self._decode([job])]
-        return [(job, _finish(job, each)) for job, each in zip(jobs, samples, strict=True)]
+        return [(job, _post_process(job, each)) for job, each in zip(jobs, samples, strict=True)]
 
     def _take_all(self) -> list[_Job]:
         with self._lock:
@@ -118,7 +118,7 @@ def _urgency(job: _Job) -> float:
     return job.deadline(job.window.start)
 
 
-def _finish(job: _Job, samples: Samples) -> Samples | GenerationFailed:
+def _post_process(job: _Job, samples: Samples) -> Samples | GenerationFailed:
     try:
         return job.post_process(samples)
     except Exception as error:  # one request's, not those of its neighbours

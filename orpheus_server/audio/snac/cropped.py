@@ -19,11 +19,11 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from orpheus_server.audio.snac.layers import (
+    BatchPosition,
     Conv,
     LastConv,
     Layer,
     Noise,
-    Place,
     Residual,
     Snake,
     Transposed,
@@ -109,7 +109,7 @@ class CroppedDecoder(nn.Module):
         begins at `first_frames` [batch], negative before the start, of an utterance that has
         `end_frames` [batch] frames. `is_edge` must be true if any window reaches over an end.
         """
-        place = Place(
+        position = BatchPosition(
             first_frames * self.latents_per_frame,
             end_frames * self.latents_per_frame,
             seeds,
@@ -117,9 +117,9 @@ class CroppedDecoder(nn.Module):
         )
         spans = shape.spans
         values = self._latents(codes)[:, spans[0].start : spans[0].end]
-        values = place.mask(values, spans[0], 1)
+        values = position.mask(values, spans[0], 1)
         for layer, span in zip(self._layers, spans[1:], strict=True):
-            values = layer(values, span, place)
+            values = layer(values, span, position)
         return values
 
     def _latents(self, codes: torch.Tensor) -> torch.Tensor:

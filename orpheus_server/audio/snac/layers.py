@@ -19,8 +19,8 @@ _ROUND_COLUMNS = 8
 class Layer(nn.Module):
     """Output for a span of positions, from the input's values on `needs(span)`.
 
-    Called with values [batch, needs(span).length, in], the span and the windows' `Place`; gives
-    [batch, span.length, out].
+    Called with values [batch, needs(span).length, in], the span and the windows' `BatchPosition`;
+    gives [batch, span.length, out].
     """
 
     rate: int = 1
@@ -35,7 +35,7 @@ class Layer(nn.Module):
         return 0
 
 
-class Place:
+class BatchPosition:
     """Where the windows of a batch lie: `origins` and `ends` in latents, `seeds` of the noise.
 
     All int64 [batch]. `is_edge` is false if no window reaches over an end of its utterance.
@@ -76,7 +76,7 @@ class Snake(Layer):
         self.register_buffer("alpha", alpha.clone())
         self.register_buffer("inverse", (alpha + 1e-9).reciprocal())
 
-    def forward(self, values: torch.Tensor, span: Span, place: Place) -> torch.Tensor:
+    def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
         """The same shape."""
         return self.apply_to(values)
 
@@ -114,9 +114,9 @@ class Conv(Layer):
         """The taps' reach on both sides."""
         return span.widen(self.reach)
 
-    def forward(self, values: torch.Tensor, span: Span, place: Place) -> torch.Tensor:
+    def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
         """As the base class says; positions outside of the utterance become zero."""
-        return place.mask(self.apply_to(values), span, self.rate)
+        return position.mask(self.apply_to(values), span, self.rate)
 
     def count_macs(self, before: Span, after: Span) -> int:
         """One for each weight and output."""
@@ -173,7 +173,7 @@ class LastConv(Layer):
         """One for each column of the product, the padding included."""
         return self.taps.numel() * before.length
 
-    def forward(self, values: torch.Tensor, span: Span, place: Place) -> torch.Tensor:
+    def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
         """[batch, n + 6, channels] to samples [batch, n]."""
         products = values @ self.taps
         total = self.bias + products[:, : span.length, 0]
@@ -213,7 +213,7 @@ class Transposed(Layer):
         """One for each weight and pair of neighbouring inputs."""
         return 2 * self.late.numel() * (before.length - 1)
 
-    def forward(self, values: torch.Tensor, span: Span, place: Place) -> torch.Tensor:
+    def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
         """As the base class says; positions outside of the utterance become zero."""
         batch, length, _ = values.shape
         # Between two inputs lies one stride of outputs.
@@ -221,7 +221,7 @@ class Transposed(Layer):
         rows.addmm_(_rows(values[:, :-1]), self.early)
         out = rows.view(batch, (length - 1) * self.stride, -1)
         first = (self.needs(span).start + 1) * self.stride - self.padding
-        return place.mask(out[:, span.start - first : span.end - first], span, self.rate)
+        return position.mask(out[:, span.start - first : span.end - first], span, self.rate)
 
 
 class Noise(Layer):
@@ -237,11 +237,11 @@ class Noise(Layer):
         """Those of its pointwise convolution."""
         return self.linear.count_macs(before, after)
 
-    def forward(self, values: torch.Tensor, span: Span, place: Place) -> torch.Tensor:
+    def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
         """The same shape."""
-        positions = place.positions(span, self.rate)
+        positions = position.positions(span, self.rate)
         noise = position_noise(
-            seeds=place.seeds, layer=self.index, positions=positions, dtype=values.dtype
+            seeds=position.seeds, layer=self.index, positions=positions, dtype=values.dtype
         )
         return self.linear.apply_to(values).mul_(noise[..., None]).add_(values)
 
@@ -264,13 +264,13 @@ class Residual(Layer):
         """Those of its two convolutions, both on the cropped part."""
         return self.wide.count_macs(before, after) + self.narrow.count_macs(after, after)
 
-    def forward(self, values: torch.Tensor, span: Span, place: Place) -> torch.Tensor:
+    def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
         """As the base class says; positions outside of the utterance become zero."""
         inner = self.second.apply_to(self.wide.apply_to(self.first.apply_to(values)))
         out = self.narrow.apply_to(inner)
         reach = self.wide.reach
         out += values[:, reach : reach + span.length]
-        return place.mask(out, span, self.rate)
+        return position.mask(out, span, self.rate)
 
 
 def _rows(values: torch.Tensor) -> torch.Tensor:

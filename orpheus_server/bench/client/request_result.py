@@ -48,32 +48,32 @@ class RequestResult:
     failure: str | None
 
 
-def measure(answer: SpeechResponse) -> RequestResult:
+def measure(response: SpeechResponse) -> RequestResult:
     """The result of a request; a whole answer without sound is a failure too."""
-    failure = answer.failure or _defect(answer)
-    heard = None if failure else _hear(answer)
-    return RequestResult(answer.started_sec, answer.total_sec, heard, failure)
+    failure = response.failure or _defect(response)
+    heard = None if failure else _hear(response)
+    return RequestResult(response.started_sec, response.total_sec, heard, failure)
 
 
-def _defect(answer: SpeechResponse) -> str | None:
-    num_bytes = sum(piece.num_bytes for piece in answer.pieces)
+def _defect(response: SpeechResponse) -> str | None:
+    num_bytes = sum(piece.num_bytes for piece in response.pieces)
     if num_bytes == 0:
         return "empty body"
     if num_bytes % 2:
         return "body ends in half a sample"
-    return "nothing audible" if answer.audible_byte is None else None
+    return "nothing audible" if response.audible_byte is None else None
 
 
-def _hear(answer: SpeechResponse) -> Heard:
-    assert answer.audible_byte is not None
-    pieces = answer.pieces
+def _hear(response: SpeechResponse) -> Heard:
+    assert response.audible_byte is not None
+    pieces = response.pieces
     playback = play(pieces)
     audio_sec = sum(piece.num_bytes for piece in pieces) / BYTES_PER_SEC
     return Heard(
         audio_sec=audio_sec,
         first_audio_sec=pieces[0].at_sec,
-        audible_sec=playback.sounds_at_sec(answer.audible_byte),
-        real_time_factor=answer.total_sec / audio_sec,
+        audible_sec=playback.sounds_at_sec(response.audible_byte),
+        real_time_factor=response.total_sec / audio_sec,
         num_underruns=len(playback.stalls_sec),
         stalled_sec=math.fsum(playback.stalls_sec),
         largest_stall_sec=max(playback.stalls_sec, default=0.0),

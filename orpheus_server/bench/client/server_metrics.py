@@ -55,15 +55,15 @@ class ServerMetrics:
 async def read_metrics(caller: HttpCaller) -> ServerMetrics:
     """The figures of now; raises `MetricsUnavailable`."""
     exchange = await caller.get(_PATH, timeout_sec=_TIMEOUT_SEC)
-    place = f"{caller.root_url}{_PATH}"
+    url = f"{caller.root_url}{_PATH}"
     if exchange.broken is not None:
-        raise MetricsUnavailable(f"{place}: {exchange.broken}")
+        raise MetricsUnavailable(f"{url}: {exchange.broken}")
     if exchange.status != 200:
-        raise MetricsUnavailable(f"{place} answers {exchange.status}")
+        raise MetricsUnavailable(f"{url} answers {exchange.status}")
     try:
         return parse_metrics(_text_of(exchange))
     except MetricsUnavailable as error:
-        raise MetricsUnavailable(f"{place} {error}") from error
+        raise MetricsUnavailable(f"{url} {error}") from error
 
 
 def parse_metrics(text: str) -> ServerMetrics:

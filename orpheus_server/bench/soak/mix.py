@@ -56,7 +56,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ScriptedUtterance:
     """One utterance of a WebSocket session."""
 
     text: str
@@ -77,7 +77,7 @@ class Ask:
     """Between half a body and hanging up."""
 
     mistake: Mistake | None = None
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[ScriptedUtterance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,13 @@ class Mix:
         return found
 
 
-def _turns(chance: Random) -> tuple[Turn, ...]:
+def _turns(chance: Random) -> tuple[ScriptedUtterance, ...]:
     turns = []
     for _ in range(chance.randint(1, 3)):
         cancel_byte = chance.randint(1, 60_000) if chance.random() < 0.35 else None
-        turns.append(Turn(text_for("short", chance.randrange(_NUM_TEXTS)), cancel_byte))
+        turns.append(
+            ScriptedUtterance(text_for("short", chance.randrange(_NUM_TEXTS)), cancel_byte)
+        )
     return tuple(turns)
 
 

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from orpheus_server.bench.client import refusal
 from orpheus_server.bench.client.sound_check import sound_defect
 from orpheus_server.bench.client.speech import Clock, describe
-from orpheus_server.bench.soak.mix import Ask, Turn
+from orpheus_server.bench.soak.mix import Ask, ScriptedUtterance
 from orpheus_server.bench.soak.result import Outcome, SoakResult
 from orpheus_server.concurrency import WorkerPool
 
@@ -113,22 +113,22 @@ class SocketCaller:
         if event.get("type") != "session.started":
             raise _ended_by(event)
         first_audio_sec = None
-        for turn in ask.turns:
+        for utterance in ask.turns:
             sent_sec = self._clock()
-            sound, heard_sec, is_cancelled = await self._take_turn(socket, turn)
+            sound, heard_sec, is_cancelled = await self._speak(socket, utterance)
             if first_audio_sec is None and heard_sec is not None:
                 first_audio_sec = heard_sec - sent_sec
             if not is_cancelled:
-                defect = await self._pool.run(sound_defect, "pcm", sound, turn.text)
+                defect = await self._pool.run(sound_defect, "pcm", sound, utterance.text)
                 if defect is not None:
                     raise _Ended("failed", defect, None)
         return first_audio_sec
 
-    async def _take_turn(
-        self, socket: ClientConnection, turn: Turn
+    async def _speak(
+        self, socket: ClientConnection, utterance: ScriptedUtterance
     ) -> tuple[bytes, float | None, bool]:
-        for start in range(0, len(turn.text), _DELTA_CHARS):
-            delta = turn.text[start : start + _DELTA_CHARS]
+        for start in range(0, len(utterance.text), _DELTA_CHARS):
+            delta = utterance.text[start : start + _DELTA_CHARS]
             await _send(socket, {"type": "text.delta", "text": delta})
         await _send(socket, {"type": "text.done"})
         sound, heard_sec, has_cancelled = bytearray(), None, False
@@ -137,7 +137,9 @@ class SocketCaller:
             if isinstance(message, bytes):
                 heard_sec = heard_sec or self._clock()
                 sound += message
-                is_enough = turn.cancel_byte is not None and len(sound) >= turn.cancel_byte
+                is_enough = (
+                    utterance.cancel_byte is not None and len(sound) >= utterance.cancel_byte
+                )
                 if is_enough and not has_cancelled:
                     has_cancelled = True
                     await _send(socket, {"type": "cancel"})

@@ -36,9 +36,9 @@ def default_num_requests(concurrency: int) -> int:
     return max(2 * concurrency, 8)
 
 
-def rotated(items: Sequence[T], num_places: int) -> tuple[T, ...]:
+def rotated(items: Sequence[T], num_steps: int) -> tuple[T, ...]:
     """The same items, beginning so many places later: no level is always the first one."""
-    cut = num_places % len(items)
+    cut = num_steps % len(items)
     return (*items[cut:], *items[:cut])
 
 

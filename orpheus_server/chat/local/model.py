@@ -83,12 +83,12 @@ class LocalChatModel:
         prompt = await self._pool.run(
             self._tokenizer.prompt_ids, request.messages, available_tokens=context - reserved_tokens
         )
-        left_tokens = context - len(prompt)
+        tokens_left = context - len(prompt)
         return TokenRequest(
             request_id=request.request_id,
             prompt_token_ids=prompt,
             sampling=_sampling(self._sampling, options),
-            max_tokens=min(options.max_tokens or left_tokens, left_tokens),
+            max_tokens=min(options.max_tokens or tokens_left, tokens_left),
             seed=options.seed,
             presence_penalty=options.presence_penalty,
             frequency_penalty=options.frequency_penalty,

@@ -61,9 +61,9 @@ class ChatTokenizer:
             for token_id, token in added.items()
             if token.special or token_id in self.stop_token_ids or token.content in written
         }
-        self._control_text = ControlTokenFilter(control.values())
+        self._control_tokens = ControlTokenFilter(control.values())
         self.control_ids = frozenset(
-            token_id for token_id, text in control.items() if text in self._control_text.tokens
+            token_id for token_id, text in control.items() if text in self._control_tokens.tokens
         )
         self._has_system = self._knows_system()
         self._longest_token = max(map(len, backend.get_vocab()))
@@ -128,7 +128,7 @@ class ChatTokenizer:
         """Without control tokens, and its length in tokens."""
         content = message.content
         for _ in range(_MAX_DISGUISES):
-            content = self._control_text.remove(content)
+            content = self._control_tokens.remove(content)
             ids = self.encode(content)
             if self.control_ids.isdisjoint(ids):
                 return replace(message, content=content), len(ids)

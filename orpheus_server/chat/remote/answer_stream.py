@@ -1,4 +1,4 @@
-"""An answer in the event stream of OpenAI's API, as the deltas of ours."""
+"""A streamed completion of OpenAI's API: bytes to events, and events to deltas."""
 
 import codecs
 import json

@@ -140,11 +140,11 @@ async def events_of(response: httpx2.Response) -> AsyncGenerator[str, None]:
                 yield body.decode("utf-8")
                 yield DONE
                 return
-            lines = EventStreamParser()
+            parser = EventStreamParser()
             async for chunk in chunks:
-                for event in lines.feed(chunk):
+                for event in parser.feed(chunk):
                     yield event
-            for event in lines.flush():
+            for event in parser.flush():
                 yield event
         except ValueError as error:
             raise ChatModelFailed(

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, OrpheusError, RequestError
 
 # Full, being loaded, or a proxy that does not find it: worth another try.
-_AWAY = {429, 502, 503, 504}
+_UNAVAILABLE_STATUSES = {429, 502, 503, 504}
 _DEFAULT_RETRY_SEC, _MAX_RETRY_SEC = 10, 120
 
 # What may be told to callers: a word, not a sentence that quotes a prompt or a key.
@@ -70,7 +70,7 @@ def error_for(remote_error: RemoteError, *, now: datetime | None = None) -> Orph
     if remote_error.status == 0:
         named = f": {remote_error.named}" if remote_error.named else ""
         return ChatModelFailed(f"The language model broke off with an error{named}.")
-    if remote_error.status in _AWAY:
+    if remote_error.status in _UNAVAILABLE_STATUSES:
         return ChatModelUnavailable(
             f"The language model's server is full or away: {remote_error.named}.",
             retry_after_sec=retry_after_sec(remote_error.retry_after, now or datetime.now(UTC)),

@@ -78,7 +78,7 @@ class RemoteChatModel:
         )
 
     async def look(self) -> None:
-        """Asks for the list of models, for the room of this one: less than `LLM_MAX_MODEL_LEN`
+        """Asks for the list of models, for the context of this one: less than `LLM_MAX_MODEL_LEN`
         counts. A warning if that tells of a mistake, never a failure.
         """
         host, name = self.info.provider, self.info.name
@@ -149,22 +149,22 @@ class RemoteChatModel:
     ) -> AsyncGenerator[ReplyDelta, None]:
         response = await self._ask(request, messages, max_tokens)
         try:
-            answer = AnswerStream()
+            stream = AnswerStream()
             async with aclosing(events_of(response)) as events:
-                while (event := await self._next(events, answer)) is not None:
-                    delta = answer.take(event)
+                while (event := await self._next(events, stream)) is not None:
+                    delta = stream.take(event)
                     if delta is not None:
                         yield delta
-            yield answer.last()
+            yield stream.last()
         finally:
             await response.aclose()
 
-    async def _next(self, events: AsyncGenerator[str, None], answer: AnswerStream) -> str | None:
+    async def _next(self, events: AsyncGenerator[str, None], stream: AnswerStream) -> str | None:
         """The next event, None for the end. Once all was said, nothing that goes wrong counts."""
-        if answer.is_done:
+        if stream.is_done:
             patience_sec: float | None = DRAIN_SEC
         else:
-            patience_sec = None if answer.finish_reason is None else self._tail_sec
+            patience_sec = None if stream.finish_reason is None else self._tail_sec
         try:
             async with asyncio.timeout(patience_sec):
                 return await anext(events, None)

@@ -65,7 +65,7 @@ class HttpProtocol(H11Protocol):
             has_input_left=self._has_input_left,
             linger_sec=self._limits.receive_timeout_sec,
         )
-        self._stall = WriteTimeout(self._peer, stall_sec=self._limits.client_stall_sec)
+        self._write_timeout = WriteTimeout(self._peer, stall_sec=self._limits.client_stall_sec)
         super().connection_made(cast(asyncio.Transport, self._peer))
         self._watch_arrival()
 
@@ -167,7 +167,7 @@ class HttpProtocol(H11Protocol):
             self._arrival_timer = None
 
     def _stop_timers(self) -> None:
-        self._stall.stop()
+        self._write_timeout.stop()
         self._stop_arrival_timer()
         self._unset_keepalive_if_required()
 

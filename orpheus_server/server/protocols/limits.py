@@ -1,4 +1,4 @@
-"""Limits in time of a connection, and its end when its peer takes nothing of what it is sent."""
+"""Time limits of a connection, and the end of one whose peer reads nothing."""
 
 import asyncio
 import logging

@@ -50,12 +50,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             has_input_left=lambda: self._is_refused,
             linger_sec=self._limits.receive_timeout_sec,
         )
-        self._stall = WriteTimeout(self._peer, stall_sec=self._limits.client_stall_sec)
+        self._write_timeout = WriteTimeout(self._peer, stall_sec=self._limits.client_stall_sec)
         super().connection_made(cast(asyncio.Transport, self._peer))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing of it stays."""
-        self._stall.stop()
+        self._write_timeout.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -187,8 +187,8 @@ class TestWhileItIsMade:
             await call.until(lambda: call.sent != [])
             call.leave()
             await task
-            reported = stage.server.runtime.metrics.render().decode()
-            assert f'orpheus_disconnects_total{{route="{PATH}"}} 1.0' in reported
+            metrics = stage.server.runtime.metrics.render().decode()
+            assert f'orpheus_disconnects_total{{route="{PATH}"}} 1.0' in metrics
 
     async def test_leaving_stops_a_voice_that_speaks(self) -> None:
         async with open_stage() as stage:

@@ -36,10 +36,10 @@ class Peer:
     async def _send(self, message: Message) -> None:
         if self.is_gone:
             raise OSError
-        cause = message.get("text") or message.get("bytes") or message.get("code")
-        self.steps.append(f"begin {cause}")
+        payload = message.get("text") or message.get("bytes") or message.get("code")
+        self.steps.append(f"begin {payload}")
         await self.may_go_on.wait()
-        self.steps.append(f"end {cause}")
+        self.steps.append(f"end {payload}")
 
 
 EVENT = '{"type":"audio.start","utterance":1}'

@@ -90,10 +90,10 @@ def test_words_that_are_written_without_spaces(share: float, text: str) -> None:
     """A whole sentence was one word, of which nothing had been heard."""
     chunks = [SpokenChunk("今天天气好。", 0)]
     num_played = int(10_000 * share)
-    spoken = heard_text(
+    spoken_reply = heard_text(
         chunks, num_played=num_played, num_sent=10_000, is_last_whole=True, sample_rate=RATE
     )
-    assert spoken == text
+    assert spoken_reply == text
 
 
 def test_a_chunk_shorter_than_its_silence() -> None:

@@ -1,4 +1,4 @@
-"""A session whose caller is gone; what it does for one who is there is in test_routes_stream.py."""
+"""A session whose caller is gone; what it does for one who is there is in test_protocol.py."""
 
 import asyncio
 import json

@@ -84,9 +84,9 @@ def key_noise(codec: SNAC, seed: int) -> SNAC:
     """The codec itself, its noise now that of `seed`."""
     blocks = [module for module in codec.decoder.model if isinstance(module, DecoderBlock)]
     for index, block in enumerate(blocks):
-        for place, module in enumerate(block.block):
+        for position, module in enumerate(block.block):
             if isinstance(module, NoiseBlock):
-                block.block[place] = KeyedNoise(module, index, seed)
+                block.block[position] = KeyedNoise(module, index, seed)
     return codec
 
 

@@ -82,11 +82,13 @@ class Line:
     ) -> asyncio.Future[Samples]:
         window = Window(hop, np.zeros((1, 1), dtype=np.int64), 0, 1, 0, 2, number)
 
-        def requested(start: int) -> float:
+        def checked_deadline(start: int) -> float:
             assert start == number
             return deadline() if callable(deadline) else deadline
 
-        return self.batcher.submit(window, seed=seed, deadline=requested, post_process=post_process)
+        return self.batcher.submit(
+            window, seed=seed, deadline=checked_deadline, post_process=post_process
+        )
 
     async def hold(self) -> asyncio.Future[Samples]:
         """A call of window 0 that stays in the backend until it is released."""

@@ -33,8 +33,8 @@ def test_every_way_of_leaving() -> None:
     assert all(ask.behaviour.cut_byte for ask in cuts)
     assert all(ask.behaviour.hang_up_sec for ask in ASKS if ask.kind == "hang up")
     assert all(0 < ask.hold_sec <= 1 for ask in ASKS if ask.kind == "half body")
-    turns = [turn for ask in ASKS for turn in ask.turns]
-    assert {turn.cancel_byte is None for turn in turns} == {False, True}
+    turns = [utterance for ask in ASKS for utterance in ask.turns]
+    assert {utterance.cancel_byte is None for utterance in turns} == {False, True}
     assert all(bool(ask.turns) == (ask.kind == "socket") for ask in ASKS)
 
 

@@ -92,17 +92,17 @@ class TestBadInput:
     MISTAKE = Mistake("unknown model", b"{}", 404)
 
     def test_answered_rightly(self) -> None:
-        requested = ask("bad input", mistake=self.MISTAKE)
-        assert judge(requested, exchange(envelope(), status=404)).outcome == "bad input"
+        bad_ask = ask("bad input", mistake=self.MISTAKE)
+        assert judge(bad_ask, exchange(envelope(), status=404)).outcome == "bad input"
 
     def test_another_status(self) -> None:
-        requested = ask("bad input", mistake=self.MISTAKE)
-        result = judge(requested, exchange(envelope(), status=400))
+        bad_ask = ask("bad input", mistake=self.MISTAKE)
+        result = judge(bad_ask, exchange(envelope(), status=400))
         assert result.failure == "unknown model: 400 invalid_value instead of 404"
 
     def test_spoken_all_the_same(self) -> None:
-        requested = ask("bad input", mistake=self.MISTAKE)
-        assert judge(requested, exchange()).failure == "unknown model: 200 instead of 404"
+        bad_ask = ask("bad input", mistake=self.MISTAKE)
+        assert judge(bad_ask, exchange()).failure == "unknown model: 200 instead of 404"
 
     def test_a_full_server_need_not_look(self) -> None:
         headers = {**REQUEST_ID, "retry-after": "7"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from orpheus_server.bench.soak.mix import Ask, Turn
+from orpheus_server.bench.soak.mix import Ask, ScriptedUtterance
 from orpheus_server.bench.soak.result import SoakResult
 from orpheus_server.bench.soak.session import SocketCaller
 from orpheus_server.concurrency import WorkerPool
@@ -26,7 +26,9 @@ DONE = {"type": "audio.done", "num_samples": len(SPEECH) // 2, "is_cancelled": F
 CANCELLED = {"type": "audio.done", "num_samples": 9, "is_cancelled": True}
 
 
-async def hold(url: str, *turns: Turn, timeout_sec: float = WAIT_LIMIT_SEC) -> SoakResult:
+async def hold(
+    url: str, *turns: ScriptedUtterance, timeout_sec: float = WAIT_LIMIT_SEC
+) -> SoakResult:
     pool = WorkerPool(1)
     try:
         caller = SocketCaller(
@@ -37,7 +39,9 @@ async def hold(url: str, *turns: Turn, timeout_sec: float = WAIT_LIMIT_SEC) -> S
             timeout_sec=timeout_sec,
             pool=pool,
         )
-        return await caller.hold(Ask("socket", TEXT, "pcm", 1, turns=turns or (Turn(TEXT, None),)))
+        return await caller.hold(
+            Ask("socket", TEXT, "pcm", 1, turns=turns or (ScriptedUtterance(TEXT, None),))
+        )
     finally:
         await pool.close()
 
@@ -45,7 +49,12 @@ async def hold(url: str, *turns: Turn, timeout_sec: float = WAIT_LIMIT_SEC) -> S
 class TestOurServer:
     async def test_turns_and_an_interruption(self) -> None:
         with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
-            result = await hold(served.url, Turn(TEXT, None), Turn(TEXT, 1), Turn(TEXT, None))
+            result = await hold(
+                served.url,
+                ScriptedUtterance(TEXT, None),
+                ScriptedUtterance(TEXT, 1),
+                ScriptedUtterance(TEXT, None),
+            )
             assert served.fakes.engine.num_active == 0
         assert (result.kind, result.outcome, result.failure) == ("socket", "ok", None)
         assert result.first_audio_sec is not None
@@ -95,7 +104,7 @@ async def test_the_key_is_sent() -> None:
 
 async def test_what_is_cancelled_need_not_be_whole() -> None:
     with serve_socket(STARTED, START, SILENCE, CANCELLED) as (url, _):
-        assert (await hold(url, Turn(TEXT, 1))).outcome == "ok"
+        assert (await hold(url, ScriptedUtterance(TEXT, 1))).outcome == "ok"
 
 
 @pytest.mark.parametrize(

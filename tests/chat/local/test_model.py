@@ -162,8 +162,8 @@ async def test_a_long_conversation_is_trimmed_in_a_thread(
     )
     assert text.startswith("<bos><start_of_turn>user\nBe kind.\n\nthe morning 9")
     assert text.endswith("the last<end_of_turn>\n<start_of_turn>model\n")
-    tokens_left = CONTEXT - DEFAULT_ANSWER_TOKENS
-    assert tokens_left - 50 < len(requested.prompt_token_ids) <= tokens_left
+    available_tokens = CONTEXT - DEFAULT_ANSWER_TOKENS
+    assert available_tokens - 50 < len(requested.prompt_token_ids) <= available_tokens
     assert len(threads) == 1
     assert threading.current_thread() not in threads
 

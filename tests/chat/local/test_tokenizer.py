@@ -189,9 +189,9 @@ def test_what_fits_exactly_is_kept_whatever_is_estimated(gemma: ChatTokenizer) -
     turns = [m for n in range(9) for m in (user("the"), assistant("a"))]
     messages = [system("Be kind."), *turns, user("the")]
     lengths = set()
-    for tokens_left in range(60, 200):
-        ids = gemma.prompt_ids(messages, available_tokens=tokens_left)
-        assert len(ids) <= tokens_left
+    for available_tokens in range(60, 200):
+        ids = gemma.prompt_ids(messages, available_tokens=available_tokens)
+        assert len(ids) <= available_tokens
         lengths.add(len(ids))
     assert len(lengths) > 5
 

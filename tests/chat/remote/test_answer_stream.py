@@ -143,15 +143,15 @@ def test_an_error_that_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "refusal"),
+    ("error", "remote_error"),
     [
         ("Busy", RemoteError(0, text="busy")),
         (None, RemoteError(0, text="none")),
         ({"code": 500, "param": "x"}, RemoteError(0, "500", "x", "{'code': 500, 'param': 'x'}")),
     ],
 )
-def test_errors_of_any_shape(error: object, refusal: RemoteError) -> None:
-    assert remote_error_in(error) == refusal
+def test_errors_of_any_shape(error: object, remote_error: RemoteError) -> None:
+    assert remote_error_in(error) == remote_error
 
 
 def test_a_long_error_is_not_read_to_its_end() -> None:

@@ -273,9 +273,9 @@ class TestSecrets:
         for name in ("openai", "httpx2", "httpcore2"):
             caplog.set_level(logging.DEBUG, logger=name)
         error = await failure(play, stub, llm_api_key=KEY)
-        reported = "".join(traceback.format_exception(error)) + caplog.text
-        assert KEY not in reported
-        assert PROMPT not in reported
+        logged = "".join(traceback.format_exception(error)) + caplog.text
+        assert KEY not in logged
+        assert PROMPT not in logged
         assert stub.requested[0].headers["authorization"] == f"Bearer {KEY}"
 
     async def test_not_in_its_looks(self, stub: StubLlm) -> None:

@@ -355,13 +355,13 @@ class TestLook:
         ]
 
     @pytest.mark.parametrize(
-        ("tokens_left", "max_tokens"), [(1000, 987), (100_000, 2035), (None, 2035)]
+        ("context_tokens", "max_tokens"), [(1000, 987), (100_000, 2035), (None, 2035)]
     )
     async def test_the_room_of_the_model(
-        self, stub: StubLlm, tokens_left: int | None, max_tokens: int
+        self, stub: StubLlm, context_tokens: int | None, max_tokens: int
     ) -> None:
         """LLM_MAX_MODEL_LEN is 2048, and the message takes 13."""
-        stub.max_model_len = tokens_left
+        stub.max_model_len = context_tokens
         async with open_model(stub.url) as model:
             await model.look()
             await take(model, asks("x" * 21))

@@ -184,8 +184,8 @@ class TestBody:
 
     def test_none_of_it(self, connection: socket.socket) -> None:
         connection.sendall(POST + b"Content-Length: 30\r\nExpect: 100-continue\r\n\r\n")
-        requested, _, answer = read_all(connection).partition(b"\r\n\r\n")
-        assert requested.startswith(b"HTTP/1.1 100 ")
+        interim, _, answer = read_all(connection).partition(b"\r\n\r\n")
+        assert interim.startswith(b"HTTP/1.1 100 ")
         check_refusal(answer, 408, "request_timeout")
 
     def test_chunks_on_and_on(self, connection: socket.socket) -> None:

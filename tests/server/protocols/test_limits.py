@@ -1,4 +1,4 @@
-"""How long a peer may leave a connection hanging."""
+"""Limits of connections, and peers who take nothing of what they are sent."""
 
 import asyncio
 import json
@@ -56,11 +56,11 @@ async def outlast(sec: float) -> None:
 async def open_watched() -> AsyncIterator[tuple[Peer, socket.socket]]:
     """`open_peer` under a short limit."""
     async with open_peer() as (peer, other):
-        stall = WriteTimeout(peer.transport, stall_sec=STALL_SEC)
+        write_timeout = WriteTimeout(peer.transport, stall_sec=STALL_SEC)
         try:
             yield peer, other
         finally:
-            stall.stop()
+            write_timeout.stop()
 
 
 @pytest.mark.anyio

@@ -193,12 +193,12 @@ def letters(text: str) -> str:
 
 def join_chunks(text: str, size: int) -> list[str]:
     """The chunks of a chat model's answer in tokens of that size."""
-    markdown = MarkdownToSpeech(tags=TAGS)
+    to_speech = MarkdownToSpeech(tags=TAGS)
     stream = ChunkStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
     chunks: list[str] = []
     for start in range(0, len(text), size):
-        chunks += stream.feed(markdown.feed(text[start : start + size]))
-    return [*chunks, *stream.feed(markdown.flush()), *stream.flush()]
+        chunks += stream.feed(to_speech.feed(text[start : start + size]))
+    return [*chunks, *stream.feed(to_speech.flush()), *stream.flush()]
 
 
 @pytest.mark.parametrize(("text", "spoken"), MARKUP)
@@ -478,9 +478,9 @@ def test_chunks_of_markup(text: str, chunks: list[str]) -> None:
 
 
 def test_the_first_chunk_does_not_wait_for_its_line() -> None:
-    markdown = MarkdownToSpeech(tags=TAGS)
+    to_speech = MarkdownToSpeech(tags=TAGS)
     stream = ChunkStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
-    assert stream.feed(markdown.feed("- **Hello** to all of you [out](a.b) there. S")) == [
+    assert stream.feed(to_speech.feed("- **Hello** to all of you [out](a.b) there. S")) == [
         "Hello to all of you out there."
     ]
 
