@@ -14,9 +14,19 @@ OWN_FOLDERS = {"support", "fuzz", "faults"}
 
 
 def folders_in(folder: Path) -> set[str]:
-    """Those that hold Python files, at any depth, by their path."""
-    files = folder.rglob("*.py")
-    return {file.parent.relative_to(folder).as_posix() for file in files} - {"."}
+    """Those that hold Python files, at any depth, by their path; and those around them."""
+    paths = {file.parent.relative_to(folder) for file in folder.rglob("*.py")}
+    return {each.as_posix() for path in paths for each in (path, *path.parents)} - {"."}
+
+
+@pytest.mark.parametrize("folder", sorted(folders_in(PACKAGE)))
+def test_a_package_has_tests(folder: str) -> None:
+    assert list((TESTS / folder).glob("test_*.py"))
+
+
+def test_the_package_itself_has_its_version_and_nothing_else() -> None:
+    body = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body
+    assert [ast.unparse(node).partition(" = ")[0] for node in body[1:]] == ["__version__"]
 
 
 def test_tests_mirror_the_package() -> None:

@@ -1,1 +1,1 @@
-"""ASGI middleware, one class a file."""
+"""ASGI middleware: request ids, access, limits of bodies, headers for browsers."""
