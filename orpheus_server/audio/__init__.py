@@ -1,1 +1,1 @@
-"""Samples: trimming, fading, pace and encoders."""
+"""Samples: the SNAC codec, trimming, fading, pace and encoders."""

@@ -1,4 +1,4 @@
-"""Where the sound of one attempt takes over from that of another in the middle of a chunk."""
+"""Fades from the sound of one attempt over to that of another, in the middle of a chunk."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Chunks beside each other: over-long silence goes, edges are faded, a short pause stays."""
+"""The edges of one chunk: over-long silence goes, both ends are faded, a short pause stays."""
 
 import numpy as np
 

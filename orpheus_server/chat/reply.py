@@ -16,7 +16,7 @@ from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.markdown.stream import MarkdownToSpeech
 
 RunText = Callable[[Callable[[], list[str]]], Awaitable[list[str]]]
-"""Runs a step of a text stream off the event loop."""
+"""Runs a step of a `ChunkStream` off the event loop."""
 
 MAX_REPLY_CHARS = 100_000
 """A server that ignores `max_tokens` must not fill the memory; an answer is seldom longer."""

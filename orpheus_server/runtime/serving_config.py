@@ -1,4 +1,4 @@
-"""Which checkpoint, device and number type this process serves, and why."""
+"""Which checkpoint, language model, device and number type this process serves, and why."""
 
 import importlib.metadata
 import importlib.util

@@ -1,4 +1,4 @@
-"""The sound of one attempt while it is made: frames to samples that are fit to be heard."""
+"""The sound of one attempt while it is made, fit to be heard, and where another goes on from it."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""How tokens are drawn, and what a retry changes."""
+"""The attempts at one chunk: what each retry changes, and their seeds."""
 
 import hashlib
 from dataclasses import dataclass, replace

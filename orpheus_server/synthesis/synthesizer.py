@@ -89,7 +89,7 @@ class Synthesizer:
         return ChunkStream(tags=tags, limits=self._limits, expected_sec=self._expected_sec)
 
     async def run_text(self, function: Callable[[], list[str]]) -> list[str]:
-        """A step of a text stream off the event loop."""
+        """A step of a `ChunkStream` off the event loop."""
         return await self._pool.run(function)
 
     async def stream(

@@ -1,1 +1,1 @@
-"""Text to chunks and phonemes."""
+"""Text to chunks and phonemes: cleaning, Markdown, splitting, the front end."""

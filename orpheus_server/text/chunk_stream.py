@@ -1,6 +1,6 @@
 """Text that is still being written, as chunks to be spoken as early as is safe.
 
-A place is cut at when the word after it has begun: what comes then cannot change how it is rated.
+Text is cut at a break point once the next word has begun: what follows cannot change its rating.
 """
 
 from collections.abc import Callable

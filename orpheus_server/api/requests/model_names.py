@@ -42,6 +42,7 @@ def check_chat_model(name: str, runtime: Runtime) -> None:
 
 
 def check_name(name: str, known: list[str]) -> None:
+    """Raises `UnknownModel` unless the name is one of these."""
     if name not in known:
         raise UnknownModel(
             f"The model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",

@@ -124,6 +124,7 @@ def _response_format(body: SpeechRequest, runtime: Runtime) -> str:
 
 
 def wants_stream(body: SpeechRequest, runtime: Runtime) -> bool:
+    """Whether the answer is sent while it is made; raises `RequestError`."""
     if body.stream_format == "sse":
         if body.stream is False:
             raise RequestError(
@@ -138,6 +139,7 @@ def wants_stream(body: SpeechRequest, runtime: Runtime) -> bool:
 
 
 def ignored_fields_header(body: SpeechRequest) -> dict[str, str]:
+    """The header that names fields without effect; empty if there are none."""
     names = ["instructions"] if body.instructions else []
     names += ignored_fields(body)
     return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}

@@ -1,4 +1,4 @@
-"""What it means that the language model's server refuses a request."""
+"""What an error of the language model's server means for our caller."""
 
 import math
 import re

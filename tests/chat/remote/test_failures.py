@@ -1,4 +1,4 @@
-"""What a refusal of the language model's server means."""
+"""What an error of the language model's server means."""
 
 from datetime import UTC, datetime
 
