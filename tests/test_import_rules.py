@@ -61,7 +61,10 @@ PURE = (
 )
 # The files in them that are not pure: each names a library that loads a model.
 EDGES = ("text.phonemes",)
-HEAVY = {"torch", "vllm", "fastapi", "starlette", "asyncio", "transformers", "snac", "gruut", "av"}
+HEAVY = {
+    *("torch", "vllm", "transformers", "snac", "gruut", "av", "huggingface_hub"),
+    *("fastapi", "starlette", "asyncio"),
+}
 
 # Foreign library: the packages and modules that may import it, anywhere in them.
 OWNERS = {
@@ -72,7 +75,7 @@ OWNERS = {
     "gruut": {"text.phonemes"},
     "h11": {"server.protocols"},
     "httpx2": {"chat.remote", "bench"},
-    "huggingface_hub": {"checkpoints.weights", "chat.model_info"},
+    "huggingface_hub": {"checkpoints.weights", "chat.model_card"},
     "jinja2": {"chat.local"},
     "matplotlib": {"bench.speech"},
     "numpy": {"audio", "synthesis", "bench", "interfaces", "fakes"},

@@ -1,9 +1,4 @@
-"""What is known of a language model: licence, attribution and size, by its name or its card."""
-
-from dataclasses import replace
-from pathlib import Path
-
-from huggingface_hub import ModelCard
+"""Language models as data: licence and attribution of those that are known by name."""
 
 from orpheus_server.interfaces import ChatModelInfo
 
@@ -30,43 +25,3 @@ def known_chat_model(name: str, *, provider: str) -> ChatModelInfo:
             attribution=_GEMMA_ATTRIBUTION,
         )
     return ChatModelInfo(name=name, provider=provider)
-
-
-_LICENSES = {
-    "apache-2.0": ("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"),
-    "mit": ("MIT", "https://opensource.org/license/mit"),
-}
-
-
-def describe_model(known: ChatModelInfo, folder: Path, *, num_parameters: int) -> ChatModelInfo:
-    """What is known already, and for the rest what lies beside the weights; blocking."""
-    parameters = known.parameters or short_number(num_parameters)
-    if known.license:
-        return replace(known, parameters=parameters)
-    name, url = _license_of(folder)
-    return replace(known, parameters=parameters, license=name, license_url=url)
-
-
-def short_number(number: int) -> str:
-    """ "2.6B", "1.5M"."""
-    for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if number >= unit:
-            return f"{number / unit:.1f}{name}"
-    return str(number)
-
-
-def _license_of(folder: Path) -> tuple[str, str]:
-    """Name and address, empty where the card says nothing or cannot be read."""
-    path = folder / "README.md"
-    if not path.is_file():
-        return "", ""
-    try:
-        card = ModelCard.load(path, ignore_metadata_errors=True)
-    except Exception:  # a card is prose that people write; no server fails to start over it
-        return "", ""
-    data = card.data.to_dict()
-    named, link = data.get("license_name"), data.get("license_link")
-    key = data.get("license")
-    name, url = _LICENSES.get(str(key).casefold(), (str(key or ""), ""))
-    # `other` is how the hub says that the name is elsewhere.
-    return str(named or name), str(link or url)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orpheus_server.chat.echo import EchoModel
 from orpheus_server.chat.local.config import MIN_MODEL_LEN, read_chat_config
-from orpheus_server.chat.model_info import describe_model
+from orpheus_server.chat.model_card import describe_model
 from orpheus_server.chat.selection import ChatModelConfig
 from orpheus_server.checkpoints.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
 from orpheus_server.concurrency import WorkerPool
