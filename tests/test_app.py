@@ -1,7 +1,6 @@
 """What holds for every route: envelope, callers who leave, our own bugs."""
 
 import asyncio
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +14,6 @@ from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.server.protocols.limits import ConnectionLimits, limits_of
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids, wait_for
-
-REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ DEFAULT_CHAT_MODEL = "google/gemma-2-2b-it"
 
 ECHO = "echo"
 
-
 GEMMA_LICENSE = "Gemma Terms of Use"
 _GEMMA_URL = "https://ai.google.dev/gemma/terms"
 _GEMMA_ATTRIBUTION = "Gemma by Google DeepMind, subject to the Gemma Terms of Use"

@@ -17,7 +17,6 @@ from orpheus_server.settings import Settings
 
 POCKET_FOLDER = Path(__file__).resolve().parents[2] / "models" / "pocket"
 
-
 SHARE_ALONE, SHARE_BESIDE_CHAT = 0.9, 0.35
 """Of the GPU's memory for the speech engine, where nothing is set."""
 

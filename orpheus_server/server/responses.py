@@ -15,7 +15,6 @@ Outcome = Literal["done", "failed", "caller left"]
 # Proxies hold an answer back until it is whole unless they are told not to; nginx has its own word.
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
-
 _SLICE_BYTES = 1 << 16
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ from orpheus_server.text.front_end import Phonemizer
 
 POCKET = load_speech_json(POCKET_FOLDER)
 
+REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 WAIT_LIMIT_SEC = 10.0
 """Reached only by a test that fails."""
 

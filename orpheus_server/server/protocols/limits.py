@@ -12,7 +12,6 @@ logger = logging.getLogger(__name__)
 
 _LOOKS_PER_STALL = 4
 
-
 LIMITS_STATE_KEY = "orpheus_connection_limits"
 """Where the lifespan's state has them: the server hands that state to its connections."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from typing import Any
 
 import pytest
@@ -10,14 +9,14 @@ from starlette.types import Message
 
 from orpheus_server.app import max_body_bytes
 from orpheus_server.settings import Settings
-from tests.support.app import WAIT_LIMIT_SEC, FakeServer, call_by_hand, held_script, short_script
-
-REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
-
-
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
+from tests.support.app import (
+    REQUEST_ID,
+    WAIT_LIMIT_SEC,
+    FakeServer,
+    call_by_hand,
+    held_script,
+    short_script,
+)
 
 
 @pytest.mark.anyio

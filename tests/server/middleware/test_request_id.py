@@ -1,26 +1,11 @@
 """Every answer has an id of its own, which the log and the engine know too."""
 
 import logging
-import re
-from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
 
-from tests.support.app import FakeServer
-
-REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
-
-
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
-def client(server: FakeServer) -> Iterator[TestClient]:
-    with server.client() as client:
-        yield client
+from tests.support.app import REQUEST_ID, FakeServer
 
 
 class TestRequestId:

@@ -1,7 +1,5 @@
 """Headers of every answer, whoever gave it."""
 
-from collections.abc import Iterator
-
 import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient, WebSocketDenialResponse
@@ -16,17 +14,6 @@ HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
 }
-
-
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
-def client(server: FakeServer) -> Iterator[TestClient]:
-    with server.client() as client:
-        yield client
 
 
 @pytest.mark.parametrize(

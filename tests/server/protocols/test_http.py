@@ -1,7 +1,6 @@
 """Connections that hang or are not HTTP, on a real uvicorn and bare sockets."""
 
 import json
-import re
 import select
 import socket
 from collections.abc import Iterator
@@ -18,10 +17,9 @@ from orpheus_server.server.protocols.websocket import WebSocketProtocol
 from orpheus_server.server.uvicorn_config import MAX_HEADER_BYTES
 from orpheus_server.settings import Settings
 from tests.server.protocols.test_transport import some
-from tests.support.app import FakeServer
+from tests.support.app import REQUEST_ID, FakeServer
 from tests.support.served import ServedFakes
 
-REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 PIECE = b"a" * (1 << 20)
