@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
 from orpheus_server.api.openapi import COMMON_RESPONSES
-from orpheus_server.api.realtime import route as stream
+from orpheus_server.api.realtime import route as realtime
 from orpheus_server.api.routes import (
     chat,
     completions,
@@ -94,7 +94,7 @@ def create_app(
     )
     install_error_handlers(app)
     app.include_router(root.router)
-    for part in (speech, stream, chat, completions, tts, models, health):
+    for part in (speech, realtime, chat, completions, tts, models, health):
         # Clients differ in whether their base URL ends in /v1.
         app.include_router(part.router, prefix="/v1")
         app.include_router(part.router, include_in_schema=False)
@@ -102,7 +102,7 @@ def create_app(
         app.include_router(docs.router)
     if settings.enable_metrics:
         app.include_router(metrics.router)
-    app.include_router(stream.fallback)
+    app.include_router(realtime.fallback)
     # The last one added is the first that a request meets.
     app.add_middleware(
         BodyLimitMiddleware,
@@ -128,9 +128,9 @@ def create_app(
 
 def read_access(settings: Settings) -> tuple[ApiKeys | None, tuple[str, ...]]:
     """Keys and origins of the settings. Raises `StartError`."""
-    keys = settings.api_keys
-    ring = None if keys is None else parse_api_keys(keys.get_secret_value())
-    return ring, parse_origins(settings.cors_origins) if settings.cors_origins else ()
+    setting = settings.api_keys
+    keys = None if setting is None else parse_api_keys(setting.get_secret_value())
+    return keys, parse_origins(settings.cors_origins) if settings.cors_origins else ()
 
 
 def max_body_bytes(settings: Settings, path: str = "") -> int:

@@ -178,7 +178,7 @@ class Runtime:
             is_engine_up=self.status == "healthy",
             num_engine_restarts=self.supervisor.num_restarts if self.supervisor else 0,
             kv_cache_share=self._engine.kv_cache_share if self._engine else 0.0,
-            rejections={str(why): num for why, num in self.admission.rejections.items()},
+            rejections={str(reason): num for reason, num in self.admission.rejections.items()},
             attempt_faults={str(fault): count for fault, count in counts.faults.items()},
             rollbacks={str(fault): count for fault, count in counts.rollbacks.items()},
             num_chunks=counts.num_chunks,

@@ -124,7 +124,7 @@ class AttemptAudio:
         """Frames that something was heard of, or may be."""
         return self._num_decoded_frames
 
-    def resume_point(
+    def resume_point_after(
         self, frames: Sequence[Frame], *, num_taken: int, untaken: Samples
     ) -> ResumePoint:
         """For an attempt that goes on after these frames, which are the first of this one.

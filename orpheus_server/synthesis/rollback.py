@@ -90,6 +90,6 @@ def _resume_point_of(
     attempt: Attempt, num_frames: int, num_taken: int, untaken: Samples
 ) -> ResumePoint:
     assert attempt.audio is not None
-    return attempt.audio.resume_point(
+    return attempt.audio.resume_point_after(
         attempt.frames[:num_frames], num_taken=num_taken, untaken=untaken
     )

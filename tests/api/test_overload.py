@@ -138,7 +138,7 @@ class TestTooMany:
             gate.set()
             await asyncio.gather(*tasks)
 
-    async def test_the_place_is_free_once_all_is_made(self, environment: Environment) -> None:
+    async def test_the_slot_is_free_once_all_is_made(self, environment: Environment) -> None:
         """A reader who takes its time kept others waiting although the engine had nothing to do."""
         environment(TTS_MAX_STREAMS=1)
         async with open_held() as (stage, gate):

@@ -139,14 +139,14 @@ def test_bytes_come_while_it_speaks(name: str, first: int, then: int) -> None:
     encoder = open_encoder(name, RATE, is_streamed=True)
     header = encoder.feed(samples[: first - 1])
     assert len(header) == {"mp3": 0, "opus": 97, "aac": 0, "flac": 60}[name]
-    given = encoder.feed(samples[first - 1 : first])
-    assert given != b""
-    given = header + given
+    data = encoder.feed(samples[first - 1 : first])
+    assert data != b""
+    data = header + data
     for start in range(first, RATE - then, then):
         more = encoder.feed(samples[start : start + then])
         assert more != b""
-        given += more
-    assert decode(given).size > 0.9 * RATE
+        data += more
+    assert decode(data).size > 0.9 * RATE
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -270,12 +270,12 @@ def test_an_encoder_that_could_not_be_opened_leaves_nothing() -> None:
 def test_encoders_at_once_do_not_mix() -> None:
     samples = voice(6000)
     encoders = [open_encoder(name, RATE, is_streamed=True) for name in NAMES * 3]
-    given = [b""] * len(encoders)
+    streams = [b""] * len(encoders)
     for start in range(0, samples.size, 1000):
         for index, encoder in enumerate(encoders):
-            given[index] += encoder.feed(samples[start : start + 1000])
-    given = [data + encoder.flush() for data, encoder in zip(given, encoders, strict=True)]
-    assert given == [encode(name, samples, is_streamed=True) for name in NAMES * 3]
+            streams[index] += encoder.feed(samples[start : start + 1000])
+    streams = [data + encoder.flush() for data, encoder in zip(streams, encoders, strict=True)]
+    assert streams == [encode(name, samples, is_streamed=True) for name in NAMES * 3]
 
 
 def test_a_flac_file_is_barely_larger_than_with_long_frames() -> None:

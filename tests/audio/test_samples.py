@@ -17,6 +17,6 @@ def test_empty() -> None:
 
 def test_to_int16() -> None:
     """Full scale is clipped: in orpheus-speech 1.5 * 32767 wraps round to a loud click."""
-    given = samples_of(0.0, 1.0, -1.0, 1.5, -7.0, 0.5, 1.4 / 32767, 1.6 / 32767, -1.6 / 32767)
-    assert to_int16(given).tolist() == [0, 32767, -32767, 32767, -32767, 16384, 1, 2, -2]
-    assert to_int16(given).dtype == np.int16
+    samples = samples_of(0.0, 1.0, -1.0, 1.5, -7.0, 0.5, 1.4 / 32767, 1.6 / 32767, -1.6 / 32767)
+    assert to_int16(samples).tolist() == [0, 32767, -32767, 32767, -32767, 16384, 1, 2, -2]
+    assert to_int16(samples).dtype == np.int16

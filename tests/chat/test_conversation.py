@@ -177,7 +177,7 @@ def num_letters(message: ChatMessage) -> int:
     return len(message.content)
 
 
-TALK = said(
+CONVERSATION = said(
     ("system", "SS"), ("user", "aaa"), ("assistant", "bbb"), ("user", "ccc"), ("assistant", "ddd")
 ) + said(("user", "eee"))
 
@@ -196,16 +196,18 @@ class TestTrim:
         ],
     )
     def test_the_oldest_go_first(self, available_tokens: int, kept: str) -> None:
-        trimmed = trim(TALK, num_tokens=num_letters, available_tokens=available_tokens)
+        trimmed = trim(CONVERSATION, num_tokens=num_letters, available_tokens=available_tokens)
         assert " ".join(message.content for message in trimmed) == kept
 
     def test_the_last_one_has_no_room(self) -> None:
         with pytest.raises(RequestError, match="longer than the 4 tokens") as caught:
-            trim(TALK, num_tokens=num_letters, available_tokens=4)
+            trim(CONVERSATION, num_tokens=num_letters, available_tokens=4)
         assert (caught.value.param, caught.value.code) == ("messages", "context_length_exceeded")
 
     def test_without_a_system_prompt(self) -> None:
-        assert trim(TALK[1:], num_tokens=num_letters, available_tokens=9) == TALK[3:]
+        assert (
+            trim(CONVERSATION[1:], num_tokens=num_letters, available_tokens=9) == CONVERSATION[3:]
+        )
 
     def test_a_greeting_stays_while_it_fits(self) -> None:
         greeted = said(("assistant", "hey"), ("user", "aaa"))

@@ -2,7 +2,7 @@
 
 from orpheus_server.chat.reply_timings import ReplyTimings
 
-FIGURES = ReplyTimings(
+TIMINGS = ReplyTimings(
     num_prompt_tokens=12,
     num_tokens=30,
     tokens_per_sec=41.26,
@@ -19,7 +19,7 @@ FIGURES = ReplyTimings(
 
 
 def test_line() -> None:
-    assert FIGURES.line() == (
+    assert TIMINGS.line() == (
         "prompt_tokens=12 llm_tokens=30 llm_tokens_per_sec=41.3 llm_first_token_ms=42 "
         "llm_last_token_ms=745 first_audio_ms=310 sentences=3 chunks=2 chunk_ms=500,1000 "
         "sentence_mean_ms=500 audio_sec=4.57 voice_tokens=374 voice_tokens_per_sec=250.0 "

@@ -48,8 +48,8 @@ TOO_LARGE: Headers = [("Content-Length", str(10**9))]
 
 
 def post(server: FaultServer, body: bytes, headers: Headers | None = None) -> Answer:
-    given = JSON_TYPE if headers is None else headers
-    request = head("POST", SPEECH, [*given, ("Content-Length", str(len(body)))])
+    own_headers = JSON_TYPE if headers is None else headers
+    request = head("POST", SPEECH, [*own_headers, ("Content-Length", str(len(body)))])
     return exchange(server.port, (request, body), method="POST")
 
 

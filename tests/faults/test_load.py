@@ -197,8 +197,8 @@ def client(server: FaultServer, key: str = ANNA) -> openai.OpenAI:
 
 
 def ask(sdk: openai.OpenAI, text: str = SENTENCE, **fields: object) -> bytes:
-    given = {"model": "tts-1", "voice": "leo", "response_format": "pcm", "input": text, **fields}
-    content: bytes = sdk.audio.speech.create(**given).content  # type: ignore[arg-type]
+    body = {"model": "tts-1", "voice": "leo", "response_format": "pcm", "input": text, **fields}
+    content: bytes = sdk.audio.speech.create(**body).content  # type: ignore[arg-type]
     return content
 
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orpheus_server.runtime.metrics import ChatState, GpuMemory, Metrics, Snapshot
 from orpheus_server.settings import load_settings
-from tests.chat.test_reply_timings import FIGURES
+from tests.chat.test_reply_timings import TIMINGS
 from tests.support.app import FakeServer
 
 CALM = Snapshot(
@@ -147,7 +147,7 @@ class TestChat:
     def test_figures_add_up(self) -> None:
         metrics = Metrics(Still(CALM), has_chat=True)
         for first_audio_sec in (0.25, None):
-            metrics.observe_chat(replace(FIGURES, first_audio_sec=first_audio_sec))
+            metrics.observe_chat(replace(TIMINGS, first_audio_sec=first_audio_sec))
         found = samples_of(metrics.render())
         assert found["orpheus_chat_prompt_tokens_total"] == 24.0
         assert found["orpheus_chat_tokens_total"] == 60.0

@@ -130,7 +130,7 @@ async def test_closing_while_it_loads_closes_what_was_built(
     assert loader.num_failures == 0
 
 
-async def test_parts_are_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_stack_is_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
     """What decodes needs the pool to its end, and the engine feeds what decodes."""
     closed: list[str] = []
 

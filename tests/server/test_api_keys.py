@@ -11,8 +11,8 @@ from orpheus_server.errors import StartError
 from orpheus_server.server.api_keys import ApiKeys, parse_api_keys
 
 
-def names(ring: ApiKeys) -> list[str]:
-    return [name for name, _ in ring.entries]
+def names(api_keys: ApiKeys) -> list[str]:
+    return [name for name, _ in api_keys.entries]
 
 
 class TestParse:
@@ -27,10 +27,10 @@ class TestParse:
         ],
     )
     def test_names_and_keys(self, text: str, expected: dict[str, str]) -> None:
-        ring = parse_api_keys(text)
-        assert names(ring) == list(expected)
+        api_keys = parse_api_keys(text)
+        assert names(api_keys) == list(expected)
         for name, key in expected.items():
-            assert ring.name_of(key) == name
+            assert api_keys.name_of(key) == name
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -57,14 +57,14 @@ class TestParse:
         assert str(refused.value).startswith(f"API_KEYS=(hidden), {message}")
         assert "SECR" not in str(refused.value)
 
-    def test_a_ring_holds_no_key(self) -> None:
-        ring = parse_api_keys("anna:SECRET-1")
-        assert ring.entries == (("anna", hashlib.sha256(b"SECRET-1").digest()),)
-        assert repr(ring) == "ApiKeys()"
+    def test_keys_are_kept_as_digests(self) -> None:
+        api_keys = parse_api_keys("anna:SECRET-1")
+        assert api_keys.entries == (("anna", hashlib.sha256(b"SECRET-1").digest()),)
+        assert repr(api_keys) == "ApiKeys()"
 
 
 class TestNameOf:
-    RING = parse_api_keys("anna:abcdefgh,ben:ijklmnop")
+    API_KEYS = parse_api_keys("anna:abcdefgh,ben:ijklmnop")
 
     @pytest.mark.parametrize(
         "token",
@@ -80,12 +80,12 @@ class TestNameOf:
         ],
     )
     def test_what_is_no_key(self, token: str) -> None:
-        assert self.RING.name_of(token) is None
+        assert self.API_KEYS.name_of(token) is None
 
     @given(st.text())
     def test_nothing_else_is_a_key(self, token: str) -> None:
         expected = {"abcdefgh": "anna", "ijklmnop": "ben"}.get(token)
-        assert self.RING.name_of(token) == expected
+        assert self.API_KEYS.name_of(token) == expected
 
 
 @given(
@@ -96,5 +96,5 @@ class TestNameOf:
     )
 )
 def test_each_key_has_its_own_name(keys: list[str]) -> None:
-    ring = parse_api_keys(",".join(f"n{index}:{key}" for index, key in enumerate(keys)))
-    assert [ring.name_of(key) for key in keys] == [f"n{index}" for index in range(len(keys))]
+    api_keys = parse_api_keys(",".join(f"n{index}:{key}" for index, key in enumerate(keys)))
+    assert [api_keys.name_of(key) for key in keys] == [f"n{index}" for index in range(len(keys))]

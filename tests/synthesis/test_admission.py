@@ -105,7 +105,7 @@ async def test_no_more_than_the_capacity() -> None:
         assert them.running == ["a4"]
 
 
-class TestTurn:
+class TestEngineSlot:
     async def test_the_place_goes_back_with_the_last_chunk(self) -> None:
         them = Admission(lambda: 1, max_wait_sec=1)
         with them.reserve("a", "interactive") as slot:

@@ -67,29 +67,29 @@ class Heard:
     """A failed attempt of which the first samples were heard."""
 
     attempt: Attempt
-    given: Samples
+    emitted: Samples
     num_taken: int
 
     @property
     def heard(self) -> Samples:
-        return self.given[: self.num_taken]
+        return self.emitted[: self.num_taken]
 
     def resume_point(self, num_frames: int) -> ResumePoint:
         """For one that keeps so many frames."""
         audio = self.attempt.audio
         assert audio is not None
-        return audio.resume_point(
+        return audio.resume_point_after(
             self.attempt.frames[:num_frames],
             num_taken=self.num_taken,
-            untaken=self.given[self.num_taken :],
+            untaken=self.emitted[self.num_taken :],
         )
 
 
 async def fail(bench: Bench, script: Script, *, num_taken: int, job: AttemptJob = JOB) -> Heard:
-    attempt, given = await run(bench, script, job)
+    attempt, emitted = await run(bench, script, job)
     assert attempt.verdict is not None
-    assert given.size >= num_taken
-    return Heard(attempt, given, num_taken)
+    assert emitted.size >= num_taken
+    return Heard(attempt, emitted, num_taken)
 
 
 async def run_on(
@@ -113,11 +113,11 @@ async def run_to_the_end(
 
 
 async def test_a_good_attempt_has_all_samples_of_all_frames(bench: Bench) -> None:
-    attempt, given = await run(bench, short_script(29))
+    attempt, emitted = await run(bench, short_script(29))
     assert attempt.verdict is None
     assert len(attempt.frames) == attempt.num_good_frames == 29
-    assert given.size == 29 * FRAME
-    np.testing.assert_array_equal(given, await heard_of(short_script(29)))
+    assert emitted.size == 29 * FRAME
+    np.testing.assert_array_equal(emitted, await heard_of(short_script(29)))
     assert attempt.num_output_tokens == 29 * 7 + 1
     assert attempt.num_prompt_tokens == 32  # the voice's own token, and 31 phonemes
     assert bench.decoder.calls == [(29, 99)]
@@ -212,9 +212,9 @@ async def test_an_engine_that_fails_midway_is_no_decode_error(bench: Bench) -> N
 
 async def test_a_few_tokens_out_of_place_are_mended(bench: Bench) -> None:
     """The reference decoder counts tokens: one too few spoils all that follow."""
-    attempt, given = await run(bench, garbled_script(20, num_missing=14))
+    attempt, emitted = await run(bench, garbled_script(20, num_missing=14))
     assert attempt.verdict is None
-    assert given.size == 20 * FRAME
+    assert emitted.size == 20 * FRAME
 
 
 @pytest.mark.parametrize(
@@ -241,18 +241,18 @@ async def test_what_cannot_be_heard_is_a_fault(
 ) -> None:
     """A rival delivers a silent file with status 200 when its vocoder overflows."""
     bench.decoder.results.append(result)
-    attempt, given = await run(bench, short_script(29))
+    attempt, emitted = await run(bench, short_script(29))
     assert attempt.verdict == verdict
-    assert (attempt.num_good_frames, given.size) == (0, 0)
+    assert (attempt.num_good_frames, emitted.size) == (0, 0)
 
 
 class TestTokenLimits:
     async def test_the_callers_own_limit_is_an_answer(self, bench: Bench) -> None:
         sampling = replace(POCKET.sampling, max_tokens=140)
-        attempt, given = await run(bench, short_script(50), replace(JOB, sampling=sampling))
+        attempt, emitted = await run(bench, short_script(50), replace(JOB, sampling=sampling))
         assert bench.engine.requests[0].max_tokens == 140
         assert attempt.verdict is None
-        assert given.size == 20 * FRAME
+        assert emitted.size == 20 * FRAME
 
     async def test_the_callers_own_limit_excuses_no_other_fault(self, bench: Bench) -> None:
         job = replace(JOB, sampling=replace(POCKET.sampling, max_tokens=125))
@@ -319,29 +319,29 @@ class TestSound:
 
     async def test_a_fault_gives_nothing_more(self, bench: Bench) -> None:
         """The loop is seen with its 20th frame."""
-        attempt, given = await run(bench, loop_script(9))
+        attempt, emitted = await run(bench, loop_script(9))
         assert len(attempt.frames) == 20
         heard = await heard_of(loop_script(9), num_frames=20)
-        np.testing.assert_array_equal(given, heard[: 19 * FRAME - FADE])
+        np.testing.assert_array_equal(emitted, heard[: 19 * FRAME - FADE])
 
     async def test_a_loop_that_nobody_heard_is_not_played(self, bench: Bench) -> None:
-        given = await run_to_the_end(bench, loop_script(9), num_frames=9)
-        np.testing.assert_array_equal(given, await heard_of(loop_script(9), num_frames=9))
+        emitted = await run_to_the_end(bench, loop_script(9), num_frames=9)
+        np.testing.assert_array_equal(emitted, await heard_of(loop_script(9), num_frames=9))
         assert bench.decoder.calls == [(9, 99)]
 
     async def test_what_was_heard_of_a_loop_ends_with_a_fade(self, bench: Bench) -> None:
         """Of its third frame the first half was heard; 10 ms of it follow, and no click."""
         num_taken = 11 * FRAME + FRAME // 2
-        given = await run_to_the_end(bench, loop_script(9), num_frames=9, num_taken=num_taken)
+        emitted = await run_to_the_end(bench, loop_script(9), num_frames=9, num_taken=num_taken)
         loop = await heard_of(loop_script(9), num_frames=19)
-        np.testing.assert_array_equal(given[:num_taken], loop[:num_taken])
-        assert given.size == num_taken + 240
+        np.testing.assert_array_equal(emitted[:num_taken], loop[:num_taken])
+        assert emitted.size == num_taken + 240
         fade = loop[num_taken : num_taken + 240] * (1 - np.arange(240) / 240)
-        assert given[num_taken:] == pytest.approx(fade, abs=1e-6)
+        assert emitted[num_taken:] == pytest.approx(fade, abs=1e-6)
 
     async def test_all_good_frames_are_heard_where_the_end_is_the_fault(self, bench: Bench) -> None:
-        given = await run_to_the_end(bench, endless_script(40), num_frames=40)
-        np.testing.assert_array_equal(given, await heard_of(endless_script(40)))
+        emitted = await run_to_the_end(bench, endless_script(40), num_frames=40)
+        np.testing.assert_array_equal(emitted, await heard_of(endless_script(40)))
         assert bench.decoder.calls == [(40, 99)]
 
     async def test_good_frames_of_a_bad_delta_are_heard(self, bench: Bench) -> None:
@@ -361,8 +361,8 @@ class TestSound:
 
     async def test_an_engine_that_fails_leaves_what_was_decoded(self, bench: Bench) -> None:
         script = Script(speech_ids(20), error=GenerationFailed("preempted"), fail_at=70)
-        given = await run_to_the_end(bench, script, num_frames=10)
-        np.testing.assert_array_equal(given, await heard_of(script, num_frames=10))
+        emitted = await run_to_the_end(bench, script, num_frames=10)
+        np.testing.assert_array_equal(emitted, await heard_of(script, num_frames=10))
 
     async def test_decoding_again_gives_the_good_frames_alone(self, bench: Bench) -> None:
         attempt, _ = await run(bench, loop_script(9))

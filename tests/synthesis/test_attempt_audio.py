@@ -67,7 +67,7 @@ class Speech:
         )
 
     @property
-    def given(self) -> Samples:
+    def emitted(self) -> Samples:
         return join_pieces(self.pieces)
 
 
@@ -89,17 +89,17 @@ class TestPieces:
         assert await speech.audio.flush() is None
         assert speech.utterance.fed == [FRAMES[start:end] for start, end in pairwise(edges)]
         assert speech.audio.num_frames == 20
-        np.testing.assert_array_equal(speech.given, smooth_chunk(samples, sample_rate=RATE))
+        np.testing.assert_array_equal(speech.emitted, smooth_chunk(samples, sample_rate=RATE))
 
     async def test_each_comes_with_its_frames(self, pool: WorkerPool) -> None:
         speech = Speech(pool, empty(), loud(), loud(2), loud())
         sizes = []
         for frame in FRAMES[:3]:
             await speech.audio.feed([frame])
-            sizes.append(speech.given.size)
+            sizes.append(speech.emitted.size)
         assert sizes == [0, FRAME - FADE, 3 * FRAME - FADE]
         assert await speech.audio.flush() is None
-        assert speech.given.size == 4 * FRAME
+        assert speech.emitted.size == 4 * FRAME
 
     async def test_nothing_is_no_piece(self, pool: WorkerPool) -> None:
         speech = Speech(pool, empty(), loud(1, 0.0), loud())
@@ -124,7 +124,7 @@ class TestNotFinite:
         speech = Speech(pool, loud(), loud(1, np.nan))
         assert await speech.audio.feed(FRAMES[:1]) is None
         assert await speech.audio.flush() == self.VERDICT
-        assert speech.given.size == FRAME - FADE
+        assert speech.emitted.size == FRAME - FADE
 
     async def test_what_comes_after_does_not_mend_it(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(1, np.nan), loud())
@@ -137,7 +137,7 @@ class TestNotFinite:
         await speech.audio.feed(FRAMES[:1])
         assert await speech.audio.feed(FRAMES[1:2]) == self.VERDICT
         await speech.audio.cut()
-        np.testing.assert_array_equal(speech.given, smooth_chunk(loud(), sample_rate=RATE))
+        np.testing.assert_array_equal(speech.emitted, smooth_chunk(loud(), sample_rate=RATE))
 
 
 class TestSilence:
@@ -165,14 +165,14 @@ class TestSilence:
         assert await speech.audio.feed(FRAMES[:3]) is None
         assert speech.pieces == []
         assert await speech.audio.flush() is None
-        assert speech.given.size == 3 * FRAME
+        assert speech.emitted.size == 3 * FRAME
 
     async def test_after_sound_is_none(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), loud(1, 0.0), empty())
         for frame in FRAMES[:2]:
             assert await speech.audio.feed([frame]) is None
         assert await speech.audio.flush() is None
-        assert speech.given.size == 2 * FRAME
+        assert speech.emitted.size == 2 * FRAME
 
 
 class TestDecoderFailure:
@@ -183,13 +183,13 @@ class TestDecoderFailure:
         speech = Speech(pool, loud(), self.ERROR)
         assert await speech.audio.feed(FRAMES[:1]) is None
         assert await speech.audio.feed(FRAMES[1:2]) == self.VERDICT
-        assert speech.given.size == FRAME - FADE
+        assert speech.emitted.size == FRAME - FADE
 
     async def test_at_the_end(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), self.ERROR)
         assert await speech.audio.feed(FRAMES[:1]) is None
         assert await speech.audio.flush() == self.VERDICT
-        assert speech.given.size == FRAME - FADE
+        assert speech.emitted.size == FRAME - FADE
 
     async def test_of_everybody_is_no_fault_of_this_one(self, pool: WorkerPool) -> None:
         with pytest.raises(EngineDead):
@@ -214,7 +214,7 @@ class TestCut:
         await speech.audio.feed(FRAMES[:11])
         await speech.audio.cut()
         # The last loud window ends at 4,320; 0.3 s stay.
-        assert speech.given.size == 4320 + 7200
+        assert speech.emitted.size == 4320 + 7200
 
 
 class TestResumePoint:
@@ -246,25 +246,29 @@ class TestResumePoint:
         self, pool: WorkerPool
     ) -> None:
         speech = await self.voiced(pool)
-        lead, given = 4096 - 16 - 3600, speech.given
-        resume_point = speech.audio.resume_point(FRAMES[:4], num_taken=5000, untaken=given[5000:])
+        lead, emitted = 4096 - 16 - 3600, speech.emitted
+        resume_point = speech.audio.resume_point_after(
+            FRAMES[:4], num_taken=5000, untaken=emitted[5000:]
+        )
         assert resume_point.decoded.size == 5 * FRAME
         assert resume_point.num_decoded_frames == 6
-        assert list(resume_point.marks) == [(0, 1), (0, 3), (given.size - 2 * FRAME, 4)]
+        assert list(resume_point.marks) == [(0, 1), (0, 3), (emitted.size - 2 * FRAME, 4)]
         assert (resume_point.num_heard, resume_point.num_foreign) == (5000, 0)
-        np.testing.assert_array_equal(resume_point.tail, given[5000:5240])
+        np.testing.assert_array_equal(resume_point.tail, emitted[5000:5240])
         # All that was given is taken: what would have followed lies in the edge trimmer.
-        resume_point = speech.audio.resume_point(FRAMES[:4], num_taken=given.size, untaken=empty())
+        resume_point = speech.audio.resume_point_after(
+            FRAMES[:4], num_taken=emitted.size, untaken=empty()
+        )
         assert resume_point.num_heard == 4 * FRAME - lead
-        assert resume_point.num_foreign == given.size - resume_point.num_heard
+        assert resume_point.num_foreign == emitted.size - resume_point.num_heard
         np.testing.assert_array_equal(resume_point.tail, loud(1, 0.4)[:FADE])
 
     async def test_it_is_neither_decoded_nor_given_again(self, pool: WorkerPool) -> None:
         speech = await self.voiced(pool)
-        resume_point = speech.audio.resume_point(
-            FRAMES[:4], num_taken=5000, untaken=speech.given[5000:]
+        resume_point = speech.audio.resume_point_after(
+            FRAMES[:4], num_taken=5000, untaken=speech.emitted[5000:]
         )
-        utterance, pieces = Utterance(loud(2, 0.4), empty()), [speech.given[:5000]]
+        utterance, pieces = Utterance(loud(2, 0.4), empty()), [speech.emitted[:5000]]
         audio = AttemptAudio(
             utterance,
             pool,

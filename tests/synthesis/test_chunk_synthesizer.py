@@ -61,7 +61,7 @@ ALL_TONES = [None] * len(FIRST_IDS)
 """Of the codec while all attempts run: what comes after is the choice of the best."""
 
 
-def build_speaker(
+def build_chunk_synthesizer(
     bench: Bench, *, may_be_degraded: bool = True, max_attempts: int = 5
 ) -> ChunkSynthesizer:
     retries = RetryPolicy(max_attempts=max_attempts, default=POCKET.sampling)
@@ -133,14 +133,14 @@ def test_every_fault_is_tried() -> None:
     assert {*BAD_SCRIPTS, *BAD_RESULTS} == set(Fault)
 
 
-class TestLadder:
+class TestAttempts:
     @pytest.mark.parametrize("fault", list(Fault))
     async def test_each_fault_leads_to_the_next_attempt(self, bench: Bench, fault: Fault) -> None:
         if fault in BAD_SCRIPTS:
             bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
         else:
             bench.decoder.results.append(BAD_RESULTS[fault])
-        chunk_synthesizer = build_speaker(bench)
+        chunk_synthesizer = build_chunk_synthesizer(bench)
         spoken = await speak(chunk_synthesizer)
         assert (spoken.report.num_attempts, spoken.report.verdict, spoken.samples.size) == (
             2,
@@ -159,7 +159,7 @@ class TestLadder:
         """The earlier servers multiplied temperature and penalty: the voice changed its pace."""
         fail_all(bench, lambda: short_script(0))
         with pytest.raises(ChunkFailed):
-            await speak(build_speaker(bench))
+            await speak(build_chunk_synthesizer(bench))
         requests = sorted(bench.engine.requests, key=lambda request: request.request_id)
         assert [request.request_id for request in requests] == FIRST_IDS
         base = POCKET.sampling
@@ -187,7 +187,7 @@ class TestLadder:
 
     async def test_without_a_seed_each_attempt_draws_anew(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(20))
-        await speak(build_speaker(bench), replace(JOB, seed=None))
+        await speak(build_chunk_synthesizer(bench), replace(JOB, seed=None))
         assert {request.seed for request in bench.engine.requests} == {None}
         assert {seed for _, seed in bench.decoder.calls} == {derive_seed(0, 3)}
 
@@ -195,13 +195,13 @@ class TestLadder:
         """Greedy has one outcome: a retry of it would fail in the same way."""
         fail_all(bench, lambda: endless_script(20))
         sampling = replace(POCKET.sampling, temperature=0.0)
-        await speak(build_speaker(bench), replace(JOB, sampling=sampling))
+        await speak(build_chunk_synthesizer(bench), replace(JOB, sampling=sampling))
         requests = sorted(bench.engine.requests, key=lambda request: request.request_id)
         assert [request.sampling.temperature for request in requests] == [0.0] + [0.6] * 6
 
     async def test_a_text_of_one_word_is_not_cut(self, bench: Bench) -> None:
         bench.scripts.update({f"r-3-{number}": short_script(0) for number in (1, 2, 3)})
-        spoken = await speak(build_speaker(bench), replace(JOB, text="Abcdefghijklmno."))
+        spoken = await speak(build_chunk_synthesizer(bench), replace(JOB, text="Abcdefghijklmno."))
         assert spoken.report.num_attempts == 4
         assert [request.request_id for request in bench.engine.requests][-1] == "r-3-4"
         assert bench.engine.requests[-1].sampling.top_p == 0.9 * 0.9
@@ -210,7 +210,7 @@ class TestLadder:
         """A rival takes it for an early end and generates the same text five times."""
         bench.scripts["r-3-1"] = short_script(60)
         job = replace(JOB, sampling=replace(POCKET.sampling, max_tokens=140))
-        spoken = await speak(build_speaker(bench), job)
+        spoken = await speak(build_chunk_synthesizer(bench), job)
         assert (spoken.report.num_attempts, spoken.report.verdict) == (1, None)
         assert spoken.samples.size == 20 * 2048
 
@@ -222,7 +222,7 @@ async def test_halves_are_joined_in_order(bench: Bench) -> None:
     gate = asyncio.Event()
     bench.scripts.update(halves)
     bench.scripts["r-3-4-0"] = replace(halves["r-3-4-0"], gate=gate)
-    task = asyncio.create_task(speak(build_speaker(bench)))
+    task = asyncio.create_task(speak(build_chunk_synthesizer(bench)))
     await wait_for(lambda: bench.decoder.calls == [(11, NOISE_SEED)])
     gate.set()
     spoken = await task
@@ -250,7 +250,7 @@ class TestBestCandidate:
                 "r-3-5-1": loop_script(2),  # 16 and 2: 0.51
             }
         )
-        chunk_synthesizer = build_speaker(bench)
+        chunk_synthesizer = build_chunk_synthesizer(bench)
         spoken = await speak(chunk_synthesizer)
         assert spoken.report.verdict is not None
         assert spoken.report.verdict.fault == fault
@@ -263,7 +263,7 @@ class TestBestCandidate:
         fail_all(bench, lambda: short_script(0))
         del bench.scripts["r-3-5-0"]
         bench.scripts["r-3-5-1"] = loop_script(6)
-        spoken = await speak(build_speaker(bench))
+        spoken = await speak(build_chunk_synthesizer(bench))
         assert spoken.report.verdict == Verdict(
             Fault.LOOP, 22, "half of the text: period 1 frames, 12 times"
         )
@@ -273,7 +273,7 @@ class TestBestCandidate:
         fail_all(bench, lambda: short_script(0))
         bench.scripts["r-3-2"] = endless_script(20)
         bench.scripts["r-3-3"] = loop_script(20)
-        spoken = await speak(build_speaker(bench))
+        spoken = await speak(build_chunk_synthesizer(bench))
         assert spoken.report.verdict == Verdict(Fault.TOKEN_LIMIT, 20, "no stop after 20 frames")
 
     @pytest.mark.parametrize("fault", list(BAD_RESULTS))
@@ -285,7 +285,7 @@ class TestBestCandidate:
         bench.scripts["r-3-1"] = endless_script(28)
         bench.scripts["r-3-2"] = endless_script(12)
         bench.decoder.results.extend([*ALL_TONES, BAD_RESULTS[fault]])
-        spoken = await speak(build_speaker(bench))
+        spoken = await speak(build_chunk_synthesizer(bench))
         assert bench.decoder.calls[-1] == (12, NOISE_SEED)
         np.testing.assert_array_equal(spoken.samples, await heard_of(endless_script(12)))
 
@@ -293,7 +293,7 @@ class TestBestCandidate:
 class TestAllFailed:
     async def test_no_frame_worth_hearing(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
-        chunk_synthesizer = build_speaker(bench)
+        chunk_synthesizer = build_chunk_synthesizer(bench)
         with pytest.raises(ChunkFailed) as failed:
             await speak(chunk_synthesizer)
         assert str(failed.value) == (
@@ -307,13 +307,13 @@ class TestAllFailed:
         fail_all(bench, lambda: endless_script(20))
         bench.decoder.results.extend([*ALL_TONES, *[GenerationFailed("no memory")] * 5])
         with pytest.raises(ChunkFailed):
-            await speak(build_speaker(bench))
+            await speak(build_chunk_synthesizer(bench))
         assert not bench.decoder.results
 
     async def test_a_server_that_wants_no_second_best(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(28))
         with pytest.raises(ChunkFailed, match="could not be spoken in 2 attempts"):
-            await speak(build_speaker(bench, may_be_degraded=False, max_attempts=2))
+            await speak(build_chunk_synthesizer(bench, may_be_degraded=False, max_attempts=2))
         assert bench.decoder.calls == []
 
 
@@ -323,7 +323,7 @@ class TestLive:
     async def test_sound_comes_before_the_last_token(self, bench: Bench) -> None:
         gate = asyncio.Event()
         bench.scripts["r-3-1"] = held_script(short_script(29), gate, num_free_frames=3)
-        live = Live(build_speaker(bench))
+        live = Live(build_chunk_synthesizer(bench))
         task = asyncio.create_task(live.run())
         await wait_for(lambda: len(live.listener.pieces) == 3)
         assert live.buffer.is_heard
@@ -339,7 +339,7 @@ class TestLive:
             bench.decoder.results.append(np.full(29 * 2048, np.nan, np.float32))
         else:
             bench.scripts["r-3-1"] = short_script(0)
-        live = Live(build_speaker(bench))
+        live = Live(build_chunk_synthesizer(bench))
         heard = await live.run()
         np.testing.assert_array_equal(heard, await heard_of(short_script(30)))
         assert (live.buffer.report.num_attempts, live.buffer.report.verdict) == (2, None)
@@ -350,7 +350,7 @@ class TestLive:
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = held_script(short_script(25), gate)
         buffer = ChunkBuffer()
-        speaking = asyncio.create_task(build_speaker(bench).speak(JOB, buffer))
+        speaking = asyncio.create_task(build_chunk_synthesizer(bench).speak(JOB, buffer))
         await wait_for(lambda: len(bench.engine.requests) == 2)
         listener = Listener(buffer)
         listening = asyncio.create_task(listener.listen())
@@ -369,7 +369,7 @@ class TestLive:
         self, bench: Bench, fault: Fault, num_good_frames: int, num_heard_frames: int
     ) -> None:
         script = bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
-        chunk_synthesizer = build_speaker(bench)
+        chunk_synthesizer = build_chunk_synthesizer(bench)
         live = Live(chunk_synthesizer)
         heard = await live.run()
         expected = await heard_of(script, num_frames=num_heard_frames)
@@ -386,7 +386,7 @@ class TestLive:
     async def test_a_server_that_wants_no_second_best(self, bench: Bench, fault: Fault) -> None:
         """The listener is told, and hears nothing more of it."""
         script = bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
-        chunk_synthesizer = build_speaker(bench, may_be_degraded=False)
+        chunk_synthesizer = build_chunk_synthesizer(bench, may_be_degraded=False)
         live = Live(chunk_synthesizer)
         with pytest.raises(ChunkFailed, match="could not be spoken in 1 attempts"):
             await live.run()
@@ -398,7 +398,7 @@ class TestLive:
     async def test_engine_death_is_told_after_what_was_made(self, bench: Bench) -> None:
         error = EngineDead("core is gone")
         bench.scripts["r-3-1"] = Script(speech_ids(20), error=error, fail_at=70)
-        live = Live(build_speaker(bench))
+        live = Live(build_chunk_synthesizer(bench))
         with pytest.raises(EngineDead, match="core is gone"):
             await live.run()
         heard = await heard_of(short_script(10))
@@ -412,7 +412,7 @@ class TestLive:
         bench.scripts["r-3-4-0"] = short_script(15)
         bench.scripts["r-3-4-1"] = held_script(short_script(0), gate)
         bench.scripts["r-3-5-0"], bench.scripts["r-3-5-1"] = short_script(14), short_script(13)
-        live = Live(build_speaker(bench))
+        live = Live(build_chunk_synthesizer(bench))
         task = asyncio.create_task(live.run())
         await wait_for(lambda: bench.decoder.calls == [(15, NOISE_SEED)])
         await bench.settle()
@@ -426,7 +426,7 @@ class TestLive:
         fail_all(bench, lambda: short_script(0))
         bench.scripts["r-3-2"] = loop_script(20)
         buffer = ChunkBuffer()
-        buffer.close(await build_speaker(bench).speak(JOB, buffer))
+        buffer.close(await build_chunk_synthesizer(bench).speak(JOB, buffer))
         heard = await Listener(buffer).listen()
         np.testing.assert_array_equal(heard, await heard_of(loop_script(20), num_frames=20))
         assert buffer.report.verdict == Verdict(Fault.LOOP, 20, "period 1 frames, 12 times")
@@ -473,7 +473,7 @@ class TestRollback:
         """It ended there, and the rest of its text was missing."""
         bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
         bench.scripts["r-3-2"] = speech_from(num_kept, 29)
-        chunk_synthesizer = build_speaker(bench)
+        chunk_synthesizer = build_chunk_synthesizer(bench)
         listener = SlowListener(chunk_synthesizer)
         heard = await listener.run()
         np.testing.assert_array_equal(heard, await heard_of(short_script(29)))
@@ -504,7 +504,7 @@ class TestRollback:
     async def test_one_that_stopped_too_early(self, bench: Bench) -> None:
         bench.scripts["r-3-1"] = short_script(2)
         bench.scripts["r-3-2"] = speech_from(1, 29)
-        listener = SlowListener(build_speaker(bench), num_pieces=1)
+        listener = SlowListener(build_chunk_synthesizer(bench), num_pieces=1)
         np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(29)))
         assert listener.buffer.report.verdict is None
         assert kept_ids_of(bench.engine.requests[1]) == speech_ids(1)
@@ -514,7 +514,7 @@ class TestRollback:
         async with open_bench(decoder=BreakingDecoder(num_frames=6)) as bench:
             bench.scripts["r-3-1"] = short_script(29)
             bench.scripts["r-3-2"] = speech_from(3, 29)
-            chunk_synthesizer = build_speaker(bench)
+            chunk_synthesizer = build_chunk_synthesizer(bench)
             listener = SlowListener(chunk_synthesizer)
             np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(29)))
             assert listener.buffer.report.verdict is None
@@ -523,7 +523,7 @@ class TestRollback:
 
     async def test_without_a_seed_it_draws_anew(self, bench: Bench) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
-        listener = SlowListener(build_speaker(bench), job=replace(JOB, seed=None))
+        listener = SlowListener(build_chunk_synthesizer(bench), job=replace(JOB, seed=None))
         await listener.run()
         assert [request.seed for request in bench.engine.requests] == [None, None]
 
@@ -537,7 +537,7 @@ class TestRollback:
         bench.scripts["r-3-3"] = loop_from(16, 17)
         bench.scripts["r-3-4"] = loop_from(5, 12)
         bench.scripts["r-3-5"] = speech_from(3, 29)
-        chunk_synthesizer = build_speaker(bench)
+        chunk_synthesizer = build_chunk_synthesizer(bench)
         listener = SlowListener(chunk_synthesizer)
         np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(29)))
         requests = bench.engine.requests
@@ -554,7 +554,7 @@ class TestRollback:
         """The good frames tell the model where it is, and new speech follows the loop."""
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = speech_from(9, 29)
-        chunk_synthesizer = build_speaker(bench)
+        chunk_synthesizer = build_chunk_synthesizer(bench)
         listener = SlowListener(chunk_synthesizer, num_pieces=12)
         heard = await listener.run()
         num_taken = 12 * FRAME - FADE
@@ -577,7 +577,7 @@ class TestRollback:
             speech_from(9, 15).token_ids[:-1], error=GenerationFailed("lost"), fail_at=1000
         )
         bench.scripts["r-3-4"] = speech_from(15, 29)
-        listener = SlowListener(build_speaker(bench), num_pieces=12)
+        listener = SlowListener(build_chunk_synthesizer(bench), num_pieces=12)
         heard = await listener.run()
         kept = [len(kept_ids_of(request)) // 7 for request in bench.engine.requests]
         assert kept == [0, 9, 9, 15]
@@ -592,7 +592,7 @@ class TestRollback:
         """The good frames of the last are played to their end; of its loop nothing is."""
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = loop_from(9, 15)
-        chunk_synthesizer = build_speaker(bench, max_attempts=2)
+        chunk_synthesizer = build_chunk_synthesizer(bench, max_attempts=2)
         listener = SlowListener(chunk_synthesizer)
         np.testing.assert_array_equal(await listener.run(), await heard_of(short_script(15)))
         verdict = Verdict(Fault.LOOP, 15, "period 1 frames, 12 times")
@@ -603,7 +603,7 @@ class TestRollback:
     async def test_all_attempts_failed_and_no_second_best_is_wanted(self, bench: Bench) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = loop_from(9, 15)
-        live = SlowListener(build_speaker(bench, may_be_degraded=False, max_attempts=2))
+        live = SlowListener(build_chunk_synthesizer(bench, may_be_degraded=False, max_attempts=2))
         with pytest.raises(ChunkFailed, match="could not be spoken in 2 attempts"):
             await live.run()
         heard = await heard_of(short_script(29))
@@ -612,7 +612,7 @@ class TestRollback:
     async def test_the_log(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
         with caplog.at_level(logging.DEBUG, logger="orpheus_server"):
-            await SlowListener(build_speaker(bench)).run()
+            await SlowListener(build_chunk_synthesizer(bench)).run()
         lines = [record.getMessage() for record in caplog.records]
         starts = [
             re.findall(r"attempt=(\d) fault=(\w+) .* resumed_at=(\d+)", line) for line in lines
@@ -649,7 +649,7 @@ class TestEngineDeath:
     async def test_it_ends_the_ladder_at_once(self, bench: Bench) -> None:
         """Retrying on a dead engine only delays the 503 that tells the caller to go elsewhere."""
         bench.scripts["r-3-1"] = Script((), error=EngineDead("core is gone"))
-        chunk_synthesizer = build_speaker(bench)
+        chunk_synthesizer = build_chunk_synthesizer(bench)
         with pytest.raises(EngineDead, match="core is gone"):
             await speak(chunk_synthesizer)
         assert len(bench.engine.requests) == 1
@@ -660,7 +660,7 @@ class TestEngineDeath:
         gate = asyncio.Event()
         bench.scripts["r-3-4-0"] = Script((), error=EngineDead("core is gone"), gate=gate)
         bench.scripts["r-3-4-1"] = Script(speech_ids(9), hangs_at_end=True)
-        task = asyncio.create_task(speak(build_speaker(bench)))
+        task = asyncio.create_task(speak(build_chunk_synthesizer(bench)))
         await wait_for(lambda: bench.engine.num_active == 2)
         gate.set()
         with pytest.raises(EngineDead):
@@ -673,7 +673,7 @@ async def test_cancelling_leaves_no_half_behind(bench: Bench) -> None:
     for half in (0, 1):
         bench.scripts[f"r-3-4-{half}"] = Script(speech_ids(9), hangs_at_end=True)
     before = asyncio.all_tasks()
-    task = asyncio.create_task(speak(build_speaker(bench)))
+    task = asyncio.create_task(speak(build_chunk_synthesizer(bench)))
     await wait_for(lambda: bench.engine.num_active == 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -55,9 +55,9 @@ def test_eager_gives_what_each_window_wants(model: CroppedDecoder, hop: int) -> 
     samples = EagerBackend(model).decode(windows, seeds)
     rows = decode_rows(model, windows, seeds)
     assert len(samples) == len(windows)
-    for each, row, given in zip(windows, rows, samples, strict=True):
-        assert given.dtype == np.float32
-        assert np.array_equal(given, row[each.skip : each.stop].numpy())
+    for each, row, decoded in zip(windows, rows, samples, strict=True):
+        assert decoded.dtype == np.float32
+        assert np.array_equal(decoded, row[each.skip : each.stop].numpy())
 
 
 def test_inner_windows_are_not_masked_and_edges_beside_them_do_not_matter(

@@ -78,14 +78,14 @@ def test_hops_grow_with_the_index() -> None:
 
 def test_first_audio_is_exact_after_three_frames() -> None:
     target = cutter()
-    given = [num_samples(target.feed(frames_of(6)[index : index + 1])) for index in range(6)]
-    assert given == [0, 0, 1387, 2048, 2048, 2048]
+    sizes = [num_samples(target.feed(frames_of(6)[index : index + 1])) for index in range(6)]
+    assert sizes == [0, 0, 1387, 2048, 2048, 2048]
 
 
 def test_first_audio_after_two_frames_is_as_much() -> None:
     target = cutter(2)
-    given = [num_samples(target.feed(frames_of(6)[index : index + 1])) for index in range(6)]
-    assert given == [0, 1387, 0, 2048, 2048, 2048]
+    sizes = [num_samples(target.feed(frames_of(6)[index : index + 1])) for index in range(6)]
+    assert sizes == [0, 1387, 0, 2048, 2048, 2048]
 
 
 def test_a_window_holds_its_frames_and_nothing_else() -> None:

@@ -34,11 +34,11 @@ def test_no_id() -> None:
     assert refusal.defect(400, {}, envelope()) == "400 without x-request-id"
 
 
-@pytest.mark.parametrize("given", ["0", "121", "1.5", "-1", "", "soon", "9999", "²"])
-def test_retry_after(given: str) -> None:
-    headers = {**REQUEST_ID, "retry-after": given}
+@pytest.mark.parametrize("header", ["0", "121", "1.5", "-1", "", "soon", "9999", "²"])
+def test_retry_after(header: str) -> None:
+    headers = {**REQUEST_ID, "retry-after": header}
     assert refusal.retry_after_sec(headers) is None
-    assert refusal.defect(429, headers, envelope()) == f"429 with Retry-After {given!r}"
+    assert refusal.defect(429, headers, envelope()) == f"429 with Retry-After {header!r}"
 
 
 def test_no_retry_after() -> None:

@@ -81,11 +81,11 @@ def test_a_server_that_does_not_tell_its_queue() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "queue_sec"),
+    ("header", "queue_sec"),
     [("250", 0.25), ("0", 0.0), ("12.5", 0.0125), ("-1", None), ("nan", None), ("", None)],
 )
-def test_the_queue_header(given: str, queue_sec: float | None) -> None:
-    assert queue_sec_of({"x-orpheus-queue-ms": given}) == queue_sec
+def test_the_queue_header(header: str, queue_sec: float | None) -> None:
+    assert queue_sec_of({"x-orpheus-queue-ms": header}) == queue_sec
 
 
 class PlayedCaller(HttpCaller):

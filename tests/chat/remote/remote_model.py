@@ -20,8 +20,8 @@ SHORT_SEC = 0.05
 
 
 def settings_for(url: str, **changes: object) -> Settings:
-    given: dict[str, object] = {"llm_base_url": url, "llm_model_name": "m", **changes}
-    return Settings.model_validate(given)
+    fields: dict[str, object] = {"llm_base_url": url, "llm_model_name": "m", **changes}
+    return Settings.model_validate(fields)
 
 
 @asynccontextmanager

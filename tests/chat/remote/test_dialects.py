@@ -26,7 +26,7 @@ NO_MAX_TOKENS = refuses(
 
 class TestDialects:
     @pytest.mark.parametrize(
-        ("refusal", "dialect"),
+        ("play", "dialect"),
         [
             (NO_USAGE, Dialect(reports_usage=False)),
             (NO_MAX_TOKENS, Dialect(token_limit="max_completion_tokens")),
@@ -34,10 +34,10 @@ class TestDialects:
         ],
     )
     async def test_asked_once_more_and_remembered(
-        self, stub: StubLlm, refusal: Play, dialect: Dialect, caplog: pytest.LogCaptureFixture
+        self, stub: StubLlm, play: Play, dialect: Dialect, caplog: pytest.LogCaptureFixture
     ) -> None:
         request = asks("Hi", system="Be short.", max_tokens=9)
-        stub.plays.append(refusal)
+        stub.plays.append(play)
         async with open_model(stub.url) as model:
             for _ in range(2):
                 assert [delta.text for delta in await take(model, request)] == ["Hello", ".", ""]

@@ -554,8 +554,8 @@ async def test_the_callers_name(
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         names.append(caller_of(scope))
 
-    ring = parse_api_keys(keys) if keys else None
-    access = AccessMiddleware(app, keys=ring, is_open=True, origins=())
+    api_keys = parse_api_keys(keys) if keys else None
+    access = AccessMiddleware(app, keys=api_keys, is_open=True, origins=())
     for path in ("/v1/models", STREAM):
         await call_by_hand(
             access,
