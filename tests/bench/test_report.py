@@ -1,13 +1,9 @@
 """The machine's card and the JSON document, letter by letter."""
 
-import json
-
 import pytest
 
 from orpheus_server.bench import report
 from orpheus_server.bench.machine_card import MachineCard, ServerFacts
-from orpheus_server.bench.speech.report import level_document
-from tests.bench.results import failed, level, one_round
 
 CARD = MachineCard(
     cpu="A CPU",
@@ -31,16 +27,6 @@ def test_card() -> None:
 
 
 class TestJson:
-    def test_level(self) -> None:
-        document = level_document(level("short", 2, one_round(), one_round(failed("503"))))
-        read = json.loads(report.json_line(document))
-        assert (read["texts"], read["concurrency"]) == ("short", 2)
-        assert read["summary"]["num_requests"] == 2
-        assert [each["first_audio_sec"] for each in read["rounds"]] == [
-            {"p50": 0.25, "p95": 0.25, "p99": 0.25},
-            None,
-        ]
-
     def test_one_line_of_rounded_numbers(self) -> None:
         document = {"texts": "a\nb", "values": (1, 0.1234567, None, True)}
         assert report.json_line(document) == (

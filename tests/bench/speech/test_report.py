@@ -1,10 +1,14 @@
 """The printed lines of the benchmark of speech, letter by letter."""
 
+import json
+
+from orpheus_server.bench.report import json_line
 from orpheus_server.bench.speech.burst_stats import burst_stats
 from orpheus_server.bench.speech.report import (
     burst_text,
     highest_text,
     highest_without_underrun,
+    level_document,
     progress_line,
     table,
 )
@@ -76,3 +80,14 @@ def test_burst() -> None:
     )
     nothing = burst_stats([[failed("503")]])
     assert "mean" not in burst_text(nothing, num_users=1, num_sentences=1, num_bursts=1)
+
+
+def test_the_document_of_a_level() -> None:
+    document = level_document(level("short", 2, one_round(), one_round(failed("503"))))
+    read = json.loads(json_line(document))
+    assert (read["texts"], read["concurrency"]) == ("short", 2)
+    assert read["summary"]["num_requests"] == 2
+    assert [each["first_audio_sec"] for each in read["rounds"]] == [
+        {"p50": 0.25, "p95": 0.25, "p99": 0.25},
+        None,
+    ]
