@@ -10,7 +10,7 @@ from orpheus_server.concurrency import run_together
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.synthesis.capacity import Capacity
-from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.synthesis.job import SpeechJob, SpeechParams, SpeechStats
 from orpheus_server.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -65,13 +65,6 @@ async def measure_capacity(
 async def _say(
     synthesizer: Synthesizer, voice: Voice, sampling: SamplingOptions, text: str, *, request_id: str
 ) -> None:
-    job = SpeechJob(
-        request_id=request_id,
-        texts=synthesizer.texts_of(await synthesizer.plan(text, tags=frozenset())),
-        voice=voice,
-        sampling=sampling,
-        seed=1,
-        speed=1.0,
-        response_format="pcm",
-    )
-    await synthesizer.collect(job, SpeechStats())
+    texts = synthesizer.texts_of(await synthesizer.plan(text, tags=frozenset()))
+    params = SpeechParams(voice, sampling, response_format="pcm", seed=1)
+    await synthesizer.collect(SpeechJob(request_id, texts, params), SpeechStats())

@@ -5,20 +5,20 @@ import math
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 
-from orpheus_server.checkpoints.checkpoint import TokenLayout, Voice
+from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import (
     Deadline,
     Frame,
     FrameDecoder,
-    SamplingOptions,
     TokenEngine,
     TokenRequest,
 )
 from orpheus_server.synthesis.attempt_audio import AttemptAudio, ResumePoint, SampleSink
 from orpheus_server.synthesis.frames import FrameAssembler, to_token_ids
 from orpheus_server.synthesis.guard import Fault, Guard, LengthLimits, Verdict, limits_of
+from orpheus_server.synthesis.job import SpeechParams
 from orpheus_server.synthesis.prompts import Prompt, PromptBuilder
 
 MAX_TOKENS_CAP = 4096
@@ -30,13 +30,11 @@ MAX_BAD_TOKEN_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class AttemptJob:
-    """A text, who says it, and how; the seeds fix the tokens and the codec's noise."""
+    """One try at a text. The seeds fix the tokens (in `params`) and the codec's noise."""
 
     request_id: str
     text: str
-    voice: Voice
-    sampling: SamplingOptions
-    seed: int | None
+    params: SpeechParams
     noise_seed: int
     deadline: Deadline
 
@@ -112,7 +110,7 @@ class AttemptRunner:
                 attempt.verdict = await attempt.audio.resume()
                 if attempt.verdict is not None:
                     return attempt
-            prompt = await self._pool.run(self._prompts.build, job.text, job.voice)
+            prompt = await self._pool.run(self._prompts.build, job.text, job.params.voice)
             if prompt.expected_sec == 0.0:
                 # Half of a chunk may hold nothing that the voice can say; it is done as it is.
                 return Attempt(expected_frames=0.0, num_dropped_symbols=prompt.num_dropped_symbols)
@@ -156,15 +154,15 @@ class AttemptRunner:
         attempt.num_dropped_symbols = prompt.num_dropped_symbols
         frames = attempt.frames
         kept_ids = to_token_ids(frames, self._layout)
-        own_limit = job.sampling.max_tokens
+        own_limit = job.params.sampling.max_tokens
         available_tokens = self._engine.max_model_len - len(prompt.token_ids)
         max_tokens = min(available_tokens, own_limit or self._token_budget(limits))
         request = TokenRequest(
             request_id=job.request_id,
             prompt_token_ids=(*prompt.token_ids, *kept_ids),
-            sampling=job.sampling,
+            sampling=job.params.sampling,
             max_tokens=max_tokens - len(kept_ids),
-            seed=job.seed,
+            seed=job.params.seed,
         )
         assembler, guard = FrameAssembler(self._layout), Guard(limits)
         for frame in frames:

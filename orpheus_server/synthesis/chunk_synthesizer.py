@@ -5,15 +5,14 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import run_together
 from orpheus_server.errors import ChunkFailed
-from orpheus_server.interfaces import Deadline, Samples, SamplingOptions
+from orpheus_server.interfaces import Deadline, Samples
 from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
 from orpheus_server.synthesis.attempt_audio import ResumePoint
 from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
 from orpheus_server.synthesis.guard import Fault, Verdict
-from orpheus_server.synthesis.job import ChunkReport
+from orpheus_server.synthesis.job import ChunkReport, SpeechParams
 from orpheus_server.synthesis.retry import AttemptPlan, RetryPolicy, derive_seed
 from orpheus_server.synthesis.rollback import cut_off, is_flaw_heard, roll_back
 from orpheus_server.text.splitting import split_in_two
@@ -28,9 +27,7 @@ class ChunkJob:
     request_id: str
     index: int
     text: str
-    voice: Voice
-    sampling: SamplingOptions
-    seed: int | None
+    params: SpeechParams
     deadline: Deadline
 
 
@@ -73,7 +70,7 @@ class ChunkSynthesizer:
         flaw: Verdict | None = None
         num_rollbacks = 0
         for number in range(1, self._retries.max_attempts + 1):
-            plan = self._retries.plan(number, job.sampling)
+            plan = self._retries.plan(number, job.params.sampling)
             attempt = await self._try(job, plan, buffer, resume_point)
             attempts.append(attempt)
             self._record(job, plan, attempt, resume_point)
@@ -139,11 +136,13 @@ class ChunkSynthesizer:
         buffer: ChunkBuffer,
         resume_point: ResumePoint | None,
     ) -> Attempt:
+        params, seed = job.params, job.params.seed
+        if seed is not None:
+            seed = derive_seed(seed, job.index, plan.number)
         whole = replace(
             _attempt_job(job),
             request_id=f"{job.request_id}-{job.index}-{plan.number}",
-            sampling=plan.sampling,
-            seed=None if job.seed is None else derive_seed(job.seed, job.index, plan.number),
+            params=replace(params, sampling=plan.sampling, seed=seed),
         )
         # Of a text that was heard in part nobody knows where its halves meet.
         halves = split_in_two(job.text) if plan.is_split and resume_point is None else None
@@ -155,7 +154,9 @@ class ChunkSynthesizer:
                 whole,
                 request_id=f"{whole.request_id}-{half}",
                 text=text,
-                seed=None if whole.seed is None else derive_seed(whole.seed, half),
+                params=replace(
+                    whole.params, seed=None if seed is None else derive_seed(seed, half)
+                ),
             )
             for half, text in enumerate(halves)
         ]
@@ -202,10 +203,8 @@ def _attempt_job(job: ChunkJob) -> AttemptJob:
     return AttemptJob(
         request_id=job.request_id,
         text=job.text,
-        voice=job.voice,
-        sampling=job.sampling,
-        seed=job.seed,
-        noise_seed=derive_seed(job.seed or 0, job.index),
+        params=job.params,
+        noise_seed=derive_seed(job.params.seed or 0, job.index),
         deadline=job.deadline,
     )
 

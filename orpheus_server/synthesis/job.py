@@ -23,20 +23,27 @@ class ChunkReport:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechJob:
-    """A request as the pipeline sees it; everything in it is valid.
+class SpeechParams:
+    """The voice and sampling of a request, and the format and speed of its audio."""
 
-    `texts` are its chunks, each one generation. What nobody knows yet may turn out to be nothing
-    to speak (`may_be_silent`), which is an error otherwise.
+    voice: Voice
+    sampling: SamplingOptions
+    response_format: str
+    speed: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechJob:
+    """A validated request for speech.
+
+    `texts` yields its chunks, each one generation. A text that turns out to have nothing to speak
+    is an error unless `may_be_silent`.
     """
 
     request_id: str
     texts: AsyncGenerator[str, None]
-    voice: Voice
-    sampling: SamplingOptions
-    seed: int | None
-    speed: float
-    response_format: str
+    params: SpeechParams
     may_be_silent: bool = False
 
 

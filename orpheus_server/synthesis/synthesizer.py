@@ -133,8 +133,8 @@ class Synthesizer:
     async def _open_renderer(self, job: SpeechJob, *, is_streamed: bool) -> Renderer:
         return await self._pool.run(
             Renderer,
-            job.response_format,
-            speed=job.speed,
+            job.params.response_format,
+            speed=job.params.speed,
             sample_rate=self._sample_rate,
             is_streamed=is_streamed,
         )
@@ -144,7 +144,10 @@ class Synthesizer:
     ) -> AsyncGenerator[SpokenPiece, None]:
         """Samples in order, the next chunks being made meanwhile."""
         playback = PlaybackClock(
-            sample_rate=self._sample_rate, speed=job.speed, is_live=is_live, clock=self._clock
+            sample_rate=self._sample_rate,
+            speed=job.params.speed,
+            is_live=is_live,
+            clock=self._clock,
         )
         max_load = LIVE_MAX_LOAD_AHEAD if is_live else MAX_LOAD_AHEAD
         may_begin: asyncio.Event | None = None
@@ -179,9 +182,7 @@ class Synthesizer:
                 if slot is not None:
                     await slot.wait()
                 deadline = partial(playback.deadline, index)
-                chunk = ChunkJob(
-                    job.request_id, index, text, job.voice, job.sampling, job.seed, deadline
-                )
+                chunk = ChunkJob(job.request_id, index, text, job.params, deadline)
                 buffer.close(await self._measured(chunk, buffer))
             except Exception as error:  # a task's edge: whoever takes the samples raises it
                 buffer.fail(error)

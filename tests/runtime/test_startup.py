@@ -18,7 +18,7 @@ from orpheus_server.runtime.speech_stack import SpeechStack
 from orpheus_server.runtime.startup import open_runtime
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings, load_settings
-from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.synthesis.job import SpeechJob, SpeechParams, SpeechStats
 from orpheus_server.synthesis.synthesizer import Synthesizer
 from tests.support.app import (
     POCKET,
@@ -169,15 +169,10 @@ class Assembled:
     synthesizer: Synthesizer
 
     async def speak(self, request_id: str, num_chunks: int) -> bytes:
-        job = SpeechJob(
-            request_id=request_id,
-            texts=texts_of(*["Abcdefg hijklmno."] * num_chunks),
-            voice=POCKET.default_voice,
-            sampling=self.runtime.default_sampling,
-            seed=7,
-            speed=1.0,
-            response_format="pcm",
-        )
+        texts = texts_of(*["Abcdefg hijklmno."] * num_chunks)
+        sampling = self.runtime.default_sampling
+        params = SpeechParams(POCKET.default_voice, sampling, response_format="pcm", seed=7)
+        job = SpeechJob(request_id, texts, params)
         return await self.synthesizer.collect(job, SpeechStats())
 
 

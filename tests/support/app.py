@@ -32,10 +32,12 @@ from orpheus_server.settings import Settings
 from orpheus_server.synthesis.attempt import AttemptRunner
 from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
 from orpheus_server.synthesis.frames import FrameAssembler
+from orpheus_server.synthesis.job import SpeechParams
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.text.front_end import Phonemizer
 
 POCKET = load_speech_json(POCKET_FOLDER)
+PARAMS = SpeechParams(POCKET.default_voice, POCKET.sampling, response_format="pcm", seed=7)
 
 REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 WAIT_LIMIT_SEC = 10.0

@@ -15,6 +15,7 @@ from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner,
 from orpheus_server.synthesis.attempt_audio import ResumePoint
 from orpheus_server.synthesis.guard import Fault, Verdict
 from tests.support.app import (
+    PARAMS,
     POCKET,
     Bench,
     build_prompts,
@@ -40,9 +41,7 @@ pytestmark = pytest.mark.anyio
 JOB = AttemptJob(
     request_id="r",
     text="Abcdefg hijklmno. Pqrstuv wxyzabcd.",
-    voice=POCKET.default_voice,
-    sampling=POCKET.sampling,
-    seed=7,
+    params=PARAMS,
     noise_seed=99,
     deadline=no_deadline,
 )
@@ -137,7 +136,9 @@ async def test_a_half_without_anything_to_say_costs_no_generation(bench: Bench) 
 
 async def test_the_engine_gets_exactly_what_was_asked_for(bench: Bench) -> None:
     sampling = replace(POCKET.sampling, temperature=1.3, top_k=40, min_p=0.05)
-    await run(bench, short_script(4), replace(JOB, text="Bad.", sampling=sampling))
+    await run(
+        bench, short_script(4), replace(JOB, text="Bad.", params=replace(PARAMS, sampling=sampling))
+    )
     # 4 phonemes: 3.75 frames, so at most 44.53, and one more in tokens.
     assert bench.engine.requests == [
         TokenRequest(
@@ -249,13 +250,16 @@ async def test_what_cannot_be_heard_is_a_fault(
 class TestTokenLimits:
     async def test_the_callers_own_limit_is_an_answer(self, bench: Bench) -> None:
         sampling = replace(POCKET.sampling, max_tokens=140)
-        attempt, emitted = await run(bench, short_script(50), replace(JOB, sampling=sampling))
+        attempt, emitted = await run(
+            bench, short_script(50), replace(JOB, params=replace(PARAMS, sampling=sampling))
+        )
         assert bench.engine.requests[0].max_tokens == 140
         assert attempt.verdict is None
         assert emitted.size == 20 * FRAME
 
     async def test_the_callers_own_limit_excuses_no_other_fault(self, bench: Bench) -> None:
-        job = replace(JOB, sampling=replace(POCKET.sampling, max_tokens=125))
+        sampling = replace(POCKET.sampling, max_tokens=125)
+        job = replace(JOB, params=replace(PARAMS, sampling=sampling))
         attempt, _ = await run(bench, garbled_script(20, num_missing=15), job)
         assert attempt.verdict is not None
         assert attempt.verdict.fault == Fault.BAD_TOKENS
@@ -266,7 +270,9 @@ class TestTokenLimits:
     async def test_a_full_context_is_not_the_callers_limit(self, bench: Bench) -> None:
         bench.engine.max_model_len = 35 + 140  # 35 are the prompt
         sampling = replace(POCKET.sampling, max_tokens=1000)
-        attempt, _ = await run(bench, short_script(50), replace(JOB, sampling=sampling))
+        attempt, _ = await run(
+            bench, short_script(50), replace(JOB, params=replace(PARAMS, sampling=sampling))
+        )
         assert bench.engine.requests[0].max_tokens == 140
         assert attempt.verdict == Verdict(Fault.TOKEN_LIMIT, 20, "no stop after 20 frames")
 
@@ -385,7 +391,7 @@ class TestResume:
 
     async def test_the_engine_gets_the_frames_that_are_kept(self, bench: Bench) -> None:
         heard = await fail(bench, loop_script(9), num_taken=5 * FRAME)
-        job = replace(JOB, request_id="r2", seed=8)
+        job = replace(JOB, request_id="r2", params=replace(PARAMS, seed=8))
         await run_on(bench, heard, speech_from(8, 20), num_frames=8, job=job)
         first, second = bench.engine.requests
         assert second == replace(
@@ -454,7 +460,8 @@ class TestResume:
         assert attempt.num_output_tokens == 99 * 7
 
     async def test_the_callers_own_limit_is_of_the_whole(self, bench: Bench) -> None:
-        job = replace(JOB, sampling=replace(POCKET.sampling, max_tokens=210))
+        sampling = replace(POCKET.sampling, max_tokens=210)
+        job = replace(JOB, params=replace(PARAMS, sampling=sampling))
         heard = await fail(bench, loop_script(9), num_taken=FRAME, job=job)
         attempt, sound = await run_on(bench, heard, speech_from(9, 50), num_frames=9, job=job)
         assert [request.max_tokens for request in bench.engine.requests] == [210, 210 - 9 * 7]

@@ -20,6 +20,7 @@ from orpheus_server.synthesis.guard import Fault, Verdict
 from orpheus_server.synthesis.job import ChunkReport
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from tests.support.app import (
+    PARAMS,
     POCKET,
     Bench,
     Listener,
@@ -48,9 +49,7 @@ JOB = ChunkJob(
     request_id="r",
     index=3,
     text="Abcdefg hijklmno. Pqrstuv wxyzabcd.",
-    voice=POCKET.default_voice,
-    sampling=POCKET.sampling,
-    seed=7,
+    params=PARAMS,
     deadline=no_deadline,
 )
 NOISE_SEED = derive_seed(7, 3)
@@ -187,7 +186,7 @@ class TestAttempts:
 
     async def test_without_a_seed_each_attempt_draws_anew(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(20))
-        await speak(build_chunk_synthesizer(bench), replace(JOB, seed=None))
+        await speak(build_chunk_synthesizer(bench), replace(JOB, params=replace(PARAMS, seed=None)))
         assert {request.seed for request in bench.engine.requests} == {None}
         assert {seed for _, seed in bench.decoder.calls} == {derive_seed(0, 3)}
 
@@ -195,7 +194,9 @@ class TestAttempts:
         """Greedy has one outcome: a retry of it would fail in the same way."""
         fail_all(bench, lambda: endless_script(20))
         sampling = replace(POCKET.sampling, temperature=0.0)
-        await speak(build_chunk_synthesizer(bench), replace(JOB, sampling=sampling))
+        await speak(
+            build_chunk_synthesizer(bench), replace(JOB, params=replace(PARAMS, sampling=sampling))
+        )
         requests = sorted(bench.engine.requests, key=lambda request: request.request_id)
         assert [request.sampling.temperature for request in requests] == [0.0] + [0.6] * 6
 
@@ -209,7 +210,8 @@ class TestAttempts:
     async def test_the_callers_own_limit_is_delivered_at_once(self, bench: Bench) -> None:
         """A rival takes it for an early end and generates the same text five times."""
         bench.scripts["r-3-1"] = short_script(60)
-        job = replace(JOB, sampling=replace(POCKET.sampling, max_tokens=140))
+        sampling = replace(POCKET.sampling, max_tokens=140)
+        job = replace(JOB, params=replace(PARAMS, sampling=sampling))
         spoken = await speak(build_chunk_synthesizer(bench), job)
         assert (spoken.report.num_attempts, spoken.report.verdict) == (1, None)
         assert spoken.samples.size == 20 * 2048
@@ -523,7 +525,9 @@ class TestRollback:
 
     async def test_without_a_seed_it_draws_anew(self, bench: Bench) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
-        listener = SlowListener(build_chunk_synthesizer(bench), job=replace(JOB, seed=None))
+        listener = SlowListener(
+            build_chunk_synthesizer(bench), job=replace(JOB, params=replace(PARAMS, seed=None))
+        )
         await listener.run()
         assert [request.seed for request in bench.engine.requests] == [None, None]
 

@@ -20,6 +20,7 @@ from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSynthesize
 from orpheus_server.synthesis.frames import FrameAssembler
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from tests.support.app import (
+    PARAMS,
     POCKET,
     build_prompts,
     join_pieces,
@@ -39,9 +40,7 @@ JOB = ChunkJob(
     request_id="r",
     index=0,
     text="Abcdefg hijklmno. Pqrstuv wxyzabcd.",
-    voice=POCKET.default_voice,
-    sampling=POCKET.sampling,
-    seed=7,
+    params=PARAMS,
     deadline=no_deadline,
 )
 

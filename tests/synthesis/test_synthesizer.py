@@ -16,12 +16,13 @@ from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
 from orpheus_server.interfaces import Deadline, Samples, TokenRequest
 from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
-from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
+from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechParams, SpeechStats
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from orpheus_server.synthesis.synthesizer import LEAD_SEC, LIVE_LOOK_AHEAD, LOOK_AHEAD, Synthesizer
 from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.duration import estimate_duration_sec
 from tests.support.app import (
+    PARAMS,
     POCKET,
     Bench,
     VirtualClock,
@@ -69,17 +70,15 @@ def build(
     )
 
 
-def job_of(texts: int | AsyncGenerator[str, None] = 4, *, request_id: str = "r") -> SpeechJob:
+def job_of(
+    texts: int | AsyncGenerator[str, None] = 4,
+    *,
+    request_id: str = "r",
+    params: SpeechParams = PARAMS,
+) -> SpeechJob:
     """A request for so many chunks, or for these."""
-    return SpeechJob(
-        request_id=request_id,
-        texts=texts_of(*[CHUNK] * texts) if isinstance(texts, int) else texts,
-        voice=POCKET.default_voice,
-        sampling=POCKET.sampling,
-        seed=7,
-        speed=1.0,
-        response_format="pcm",
-    )
+    chunks = texts_of(*[CHUNK] * texts) if isinstance(texts, int) else texts
+    return SpeechJob(request_id, chunks, params)
 
 
 def name_lengths(bench: Bench, num_frames: list[int], gate: asyncio.Event | None = None) -> None:
@@ -466,7 +465,7 @@ class TestEnding:
             capacity=Capacity(ceiling=256),
         )
         with pytest.raises(ValueError, match="Invalid argument"):
-            await collect(synthesizer, replace(job_of(), response_format="opus"))
+            await collect(synthesizer, job_of(params=replace(PARAMS, response_format="opus")))
         assert bench.engine.requests == []
 
 
@@ -476,7 +475,7 @@ class TestStreamIsTheFile:
     async def test_pcm(self, bench: Bench, speed: float) -> None:
         lengths = [16, 5, 23, 9]
         name_lengths(bench, lengths)
-        jobs = [replace(job_of(), speed=speed) for _ in range(2)]
+        jobs = [job_of(params=replace(PARAMS, speed=speed)) for _ in range(2)]
         stats = SpeechStats(), SpeechStats()
         pieces = await pieces_of(build(bench), jobs[0], stats[0])
         file = await build(bench).collect(jobs[1], stats[1])
@@ -488,7 +487,9 @@ class TestStreamIsTheFile:
 
     async def test_wav_but_for_the_header(self, bench: Bench) -> None:
         streamed, file = [
-            await answer(build(bench), replace(job_of(), response_format="wav"), is_live=is_live)
+            await answer(
+                build(bench), job_of(params=replace(PARAMS, response_format="wav")), is_live=is_live
+            )
             for is_live in (True, False)
         ]
         assert streamed[:44] == wav_header(RATE, num_data_bytes=None)
@@ -499,7 +500,7 @@ class TestStreamIsTheFile:
     async def test_the_header_comes_with_the_first_sound(self, bench: Bench) -> None:
         gate = asyncio.Event()
         bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=1)
-        job = replace(job_of(1), response_format="wav")
+        job = job_of(1, params=replace(PARAMS, response_format="wav"))
         async with aclosing(build(bench).stream(job, SpeechStats())) as pieces:
             assert len((await anext(pieces)).data) == 44 + 2 * (FRAME - FADE)
 
@@ -516,7 +517,7 @@ class TestStreamIsTheFile:
     async def test_same_seed_same_requests_and_samples(self, bench: Bench) -> None:
         async def speak(seed: int | None) -> tuple[bytes, list[TokenRequest]]:
             bench.engine.requests.clear()
-            data = await collect(build(bench), replace(job_of(), seed=seed))
+            data = await collect(build(bench), job_of(params=replace(PARAMS, seed=seed)))
             return data, sorted(bench.engine.requests, key=lambda each: each.request_id)
 
         first, first_requests = await speak(7)
@@ -586,7 +587,7 @@ class TestRollback:
         clock, gate = VirtualClock(), asyncio.Event()
         bench.scripts["r-0-1"] = held_script(short_script(29), gate, num_free_frames=25)
         pieces: list[AudioPiece] = []
-        job = replace(job_of(1), speed=speed)
+        job = job_of(1, params=replace(PARAMS, speed=speed))
         task = asyncio.create_task(listen(build(bench, clock=clock), job, SpeechStats(), pieces))
         await wait_for(lambda: clock.num_waiting == 1)
         await bench.settle()
@@ -645,7 +646,7 @@ class TestPieces:
     @pytest.mark.parametrize("speed", [1.0, 1.5])
     async def test_each_tells_where_it_belongs(self, bench: Bench, speed: float) -> None:
         texts = ["Abcdefg hijklmno.", "Bcdefghi jklmnop."]
-        job = replace(job_of(texts_of(*texts)), speed=speed)
+        job = job_of(texts_of(*texts), params=replace(PARAMS, speed=speed))
         pieces = await pieces_of(build(bench), job)
         assert [(piece.chunk, piece.text) for piece in pieces] == [
             *[(0, texts[0])] * 17,
@@ -733,7 +734,7 @@ class TestDeadlines:
         async with open_bench(decoder=decoder) as bench:
             name_lengths(bench, [16, 16])
             bench.scripts["r-0-1"] = held_script(short_script(16), gate)
-            job = replace(job_of(2), speed=speed)
+            job = job_of(2, params=replace(PARAMS, speed=speed))
             async with aclosing(build(bench).stream(job, SpeechStats())) as pieces:
                 first_piece = asyncio.create_task(anext(pieces))
                 await wait_for(lambda: len(decoder.deadlines) == 2)

@@ -5,12 +5,13 @@ from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from orpheus_server.api.answers.spoken_reply import SpokenReply, open_spoken_reply
-from orpheus_server.api.requests.speech import SpeechParams, ignored_fields
+from orpheus_server.api.requests.speech import ignored_fields
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.concurrency import pieces_within
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.synthesis.admission import EngineSlot
+from orpheus_server.synthesis.job import SpeechParams
 
 _ROUTE = "/v1/chat"
 

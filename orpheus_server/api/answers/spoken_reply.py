@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from orpheus_server.api.requests.speech import SpeechParams
 from orpheus_server.chat.conversation import arrange
 from orpheus_server.chat.reply import Reply, SpokenTextChunker, open_reply
 from orpheus_server.chat.reply_timings import ReplyTimings
@@ -16,7 +15,7 @@ from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, 
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.synthesis.admission import EngineSlot
-from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
+from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechParams, SpeechStats
 
 logger = logging.getLogger(__name__)
 
@@ -78,17 +77,8 @@ class SpokenReply:
 
     def _job(self) -> SpeechJob:
         assert self._params is not None
-        params = self._params
-        return SpeechJob(
-            request_id=self._request_id,
-            texts=self.reply.chunks(),
-            voice=params.voice,
-            sampling=params.sampling,
-            seed=params.seed,
-            speed=params.speed,
-            response_format=params.response_format,
-            may_be_silent=True,
-        )
+        texts = self.reply.chunks()
+        return SpeechJob(self._request_id, texts, self._params, may_be_silent=True)
 
     def report(self, outcome: str) -> None:
         """One line in the log, and the metrics; only the first call counts."""

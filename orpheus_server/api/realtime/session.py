@@ -25,7 +25,6 @@ from orpheus_server.api.realtime.text_intake import TextIntake
 from orpheus_server.api.realtime.utterance_queue import SessionEnd, UtteranceQueue
 from orpheus_server.api.realtime.utterances import ChatUtterance, TextUtterance
 from orpheus_server.api.requests.speech import (
-    SpeechParams,
     check_options,
     ignored_fields,
     resolve_sampling,
@@ -36,6 +35,7 @@ from orpheus_server.errors import OrpheusError, RequestError, ShuttingDown
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.server.errors import error_body
+from orpheus_server.synthesis.job import SpeechParams
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,10 @@ from functools import partial
 from orpheus_server.api.realtime.parsing import out_of_order
 from orpheus_server.api.realtime.utterance_queue import UtteranceQueue
 from orpheus_server.api.realtime.utterances import TextUtterance
-from orpheus_server.api.requests.speech import SpeechParams, too_long
+from orpheus_server.api.requests.speech import too_long
 from orpheus_server.errors import RequestError
 from orpheus_server.runtime.state import Runtime
+from orpheus_server.synthesis.job import SpeechParams
 
 MAX_WAITING_UTTERANCES = 8
 """Utterances whose text has come and whose turn has not: their text is all that they hold."""

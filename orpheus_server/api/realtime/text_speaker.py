@@ -24,15 +24,7 @@ class TextSpeaker:
     async def speak(self, utterance: TextUtterance, request_id: str, audio: SentAudio) -> None:
         """To the end of its text."""
         params = utterance.params
-        job = SpeechJob(
-            request_id=request_id,
-            texts=utterance.texts(),
-            voice=params.voice,
-            sampling=params.sampling,
-            seed=params.seed,
-            speed=params.speed,
-            response_format=params.response_format,
-        )
+        job = SpeechJob(request_id, utterance.texts(), params)
         outcome = "cancelled"
         try:
             await self._play(utterance, job, audio)

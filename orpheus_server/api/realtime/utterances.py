@@ -5,9 +5,8 @@ from collections.abc import AsyncGenerator
 
 from orpheus_server.api.answers.spoken_reply import SpokenReply
 from orpheus_server.api.realtime.sent_audio import SentAudio
-from orpheus_server.api.requests.speech import SpeechParams
 from orpheus_server.interfaces import ReplyOptions
-from orpheus_server.synthesis.job import SpeechStats
+from orpheus_server.synthesis.job import SpeechParams, SpeechStats
 from orpheus_server.text.chunk_stream import ChunkStream
 
 

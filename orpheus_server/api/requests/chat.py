@@ -1,10 +1,11 @@
 """A request of `POST /v1/chat`, checked."""
 
 from orpheus_server.api.requests.model_names import check_chat_model
-from orpheus_server.api.requests.speech import SpeechParams, check_format, resolve_voice, too_long
+from orpheus_server.api.requests.speech import check_format, resolve_voice, too_long
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.errors import RequestError
 from orpheus_server.runtime.state import Runtime
+from orpheus_server.synthesis.job import SpeechParams
 
 
 def check_request(body: ChatRequest, runtime: Runtime) -> SpeechParams:

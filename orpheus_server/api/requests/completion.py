@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orpheus_server.api.requests.model_names import check_chat_model
-from orpheus_server.api.requests.speech import SpeechParams, ignored_fields, resolve_voice
+from orpheus_server.api.requests.speech import ignored_fields, resolve_voice
 from orpheus_server.api.schemas.completion_request import CompletionRequest, RequestMessage
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, Role
 from orpheus_server.runtime.state import Runtime
+from orpheus_server.synthesis.job import SpeechParams
 
 STREAMED_FORMAT = "pcm16"
 """The only one that OpenAI streams here."""

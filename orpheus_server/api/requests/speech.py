@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -13,7 +13,7 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.runtime.state import Runtime
-from orpheus_server.synthesis.job import SpeechJob
+from orpheus_server.synthesis.job import SpeechJob, SpeechParams
 from orpheus_server.text.chunking import ChunkPlan
 
 _MAX_NAMED_FIELDS = 10
@@ -108,15 +108,14 @@ async def plan_job(
     """Everything else that can be wrong with a request is found here, before any generation."""
     synthesizer = runtime.synthesizer
     plan = await synthesizer.plan(body.input, tags=runtime.checkpoint.tags_of(voice))
-    return plan, SpeechJob(
-        request_id=request_id,
-        texts=synthesizer.texts_of(plan),
+    params = SpeechParams(
         voice=voice,
         sampling=resolve_sampling(body, runtime.default_sampling),
-        seed=body.seed,
-        speed=1.0 if body.speed is None else body.speed,
         response_format=_response_format(body, runtime),
+        speed=1.0 if body.speed is None else body.speed,
+        seed=body.seed,
     )
+    return plan, SpeechJob(request_id, synthesizer.texts_of(plan), params)
 
 
 def _response_format(body: SpeechRequest, runtime: Runtime) -> str:
@@ -143,14 +142,3 @@ def ignored_fields_header(body: SpeechRequest) -> dict[str, str]:
     names = ["instructions"] if body.instructions else []
     names += ignored_fields(body)
     return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechParams:
-    """With which voice, pace and format an answer is spoken."""
-
-    voice: Voice
-    sampling: SamplingOptions
-    response_format: str
-    speed: float = 1.0
-    seed: int | None = None

@@ -71,7 +71,7 @@ async def create_speech(
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
         return BufferedResponse(
             data,
-            media_type=FORMATS[job.response_format].media_type,
+            media_type=FORMATS[job.params.response_format].media_type,
             headers=ignored_fields_header(body) | answer.headers(plan),
             on_end=answer.end,
         )
@@ -85,7 +85,9 @@ async def create_speech(
     return StreamedResponse(
         first,
         pieces,
-        media_type="text/event-stream" if is_sse else FORMATS[job.response_format].media_type,
+        media_type="text/event-stream"
+        if is_sse
+        else FORMATS[job.params.response_format].media_type,
         headers=ignored_fields_header(body) | answer.headers(plan),
         on_end=answer.end,
     )

@@ -32,7 +32,7 @@ from orpheus_server.interfaces import Deadline, Samples, TokenRequest
 from orpheus_server.synthesis.attempt import AttemptRunner
 from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
-from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.synthesis.job import SpeechJob, SpeechParams, SpeechStats
 from orpheus_server.synthesis.prompts import PromptBuilder
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
@@ -256,15 +256,10 @@ async def _open_front_end(
 async def _listen(synthesizer: Synthesizer, index: int, after_sec: float) -> list[Piece]:
     await asyncio.sleep(after_sec)
     plan = await synthesizer.plan(_TEXT, tags=frozenset())
-    job = SpeechJob(
-        request_id=f"bench-{index}",
-        texts=synthesizer.texts_of(plan),
-        voice=ENGLISH.default_voice,
-        sampling=ENGLISH.sampling,
-        seed=index,
-        speed=1.0,
-        response_format="pcm",
+    params = SpeechParams(
+        ENGLISH.default_voice, ENGLISH.sampling, response_format="pcm", seed=index
     )
+    job = SpeechJob(f"bench-{index}", synthesizer.texts_of(plan), params)
     started = time.perf_counter()
     pieces = []
     async with aclosing(synthesizer.stream(job, SpeechStats())) as stream:
