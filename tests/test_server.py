@@ -200,7 +200,7 @@ class TestRollback:
     @pytest.fixture
     def looping(self, server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> LoopingEngine:
         """The real engine, whose first attempts fall into a loop after two seconds."""
-        runner = server.runtime.synthesizer._chunk_synthesizer._runner
+        runner = server.runtime.get_synthesizer()._chunk_synthesizer._runner
         engine = LoopingEngine(
             server.engine,
             server.runtime.checkpoint.layout,

@@ -123,7 +123,7 @@ async def _load(
 
 
 async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
-    voice, sampling = runtime.checkpoint.default_voice, runtime.default_sampling
+    voice, sampling = runtime.checkpoint.default_voice, runtime.services.default_sampling
     try:
         async with asyncio.timeout(WARM_UP_LIMIT_SEC):
             await warm_up(synthesizer, voice, sampling)

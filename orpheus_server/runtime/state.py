@@ -26,6 +26,7 @@ from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions,
 from orpheus_server.runtime.caller_slots import CallerSlots
 from orpheus_server.runtime.metrics import ChatState, Metrics, Snapshot, gpu_memory
 from orpheus_server.runtime.serving_config import ServingConfig
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.runtime.speech_stack import SpeechStack, build_synthesizer
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.admission import Admission
@@ -57,13 +58,24 @@ class Runtime:
             max_per_caller=settings.tts_max_requests_per_key,
         )
         self.metrics = Metrics(self, has_chat=config.chat is not None)
-        self.session_slots = CallerSlots(
-            settings.tts_max_sessions_per_key, label="WebSocket sessions"
+        self.services = SpeechServices(
+            settings=settings,
+            checkpoint=config.checkpoint,
+            default_sampling=self._default_sampling(),
+            admission=self.admission,
+            session_slots=CallerSlots(
+                settings.tts_max_sessions_per_key, label="WebSocket sessions"
+            ),
+            reply_slots=CallerSlots(
+                settings.tts_max_requests_per_key or MAX_REPLIES, label="answers"
+            ),
+            transcripts=TranscriptStore(),
+            metrics=self.metrics,
+            draining=self.draining,
+            synthesizer=self.get_synthesizer,
+            chat_model=self.get_chat_model,
+            chat_info=self.get_chat_info,
         )
-        self.reply_slots = CallerSlots(
-            settings.tts_max_requests_per_key or MAX_REPLIES, label="answers"
-        )
-        self.transcripts = TranscriptStore()
         self._engine: TokenEngine | None = None
         self.supervisor: EngineSupervisor | None = None
         self.engine_group = EngineGroup()
@@ -76,8 +88,7 @@ class Runtime:
         """The checkpoint that is, or will be, served."""
         return self.config.checkpoint
 
-    @property
-    def default_sampling(self) -> SamplingOptions:
+    def _default_sampling(self) -> SamplingOptions:
         """The checkpoint's sampling with the settings over it; no token limit of a caller."""
         settings, own = self.settings, self.checkpoint.sampling
         return replace(
@@ -87,8 +98,7 @@ class Runtime:
             repetition_penalty=_first(settings.tts_repetition_penalty, own.repetition_penalty),
         )
 
-    @property
-    def synthesizer(self) -> Synthesizer:
+    def get_synthesizer(self) -> Synthesizer:
         """Raises `EngineNotReady` while it loads, `EngineDead` when it is lost, `ShuttingDown`."""
         if self.draining.is_set():
             raise ShuttingDown("The server is stopping; another one may take the request.")
@@ -98,8 +108,7 @@ class Runtime:
             raise EngineDead(BEING_RESTARTED)
         return self._synthesizer
 
-    @property
-    def chat_model(self) -> ChatModel:
+    def get_chat_model(self) -> ChatModel:
         """Raises `ChatNotConfigured`, `EngineNotReady` while it loads, `EngineDead` when it is
         lost, `ShuttingDown`.
         """
@@ -117,8 +126,7 @@ class Runtime:
             raise EngineDead(being_restarted(LANGUAGE_MODEL))
         return self._chat
 
-    @property
-    def chat_info(self) -> ChatModelInfo | None:
+    def get_chat_info(self) -> ChatModelInfo | None:
         """What is known of the language model; None where there is none."""
         if self._chat is not None:
             return self._chat.info
@@ -131,9 +139,9 @@ class Runtime:
 
     def check_ready(self) -> None:
         """Raises what a caller who came now would be told."""
-        _ = self.synthesizer
+        self.get_synthesizer()
         if self.config.chat is not None:
-            _ = self.chat_model
+            self.get_chat_model()
         if not self.admission.is_open:
             raise Overloaded("More speech is asked for than can be made.", retry_after_sec=5)
 
@@ -172,7 +180,7 @@ class Runtime:
             num_queued=self.admission.num_waiting,
             num_generating=self.admission.num_running,
             num_draining=self.admission.num_delivering,
-            num_sessions=self.session_slots.num_taken,
+            num_sessions=self.services.session_slots.num_taken,
             num_generations=self.num_active_generations,
             num_streams_capacity=self.capacity.num_streams,
             is_engine_up=self.status == "healthy",

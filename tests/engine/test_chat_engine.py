@@ -38,7 +38,7 @@ class Pair:
     def __init__(self, server: LiveServer) -> None:
         self._server = server
         self.voice = server.engine
-        chat = server.runtime.chat_model
+        chat = server.runtime.get_chat_model()
         assert isinstance(chat, LocalChatModel)
         assert isinstance(chat.engine, EngineSupervisor)
         self.chat, self.supervisor = chat, chat.engine

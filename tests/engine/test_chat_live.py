@@ -33,7 +33,7 @@ def client(server: LiveServer) -> Iterator[httpx2.Client]:
 @pytest.fixture
 def echo(server: LiveServer) -> Iterator[None]:
     """The language model says what it was told, for as long as the test runs."""
-    model = server.runtime.chat_model
+    model = server.runtime.get_chat_model()
     server.runtime.open_chat(EchoModel())
     yield
     server.runtime.open_chat(model)
@@ -41,7 +41,7 @@ def echo(server: LiveServer) -> Iterator[None]:
 
 def check_nothing_left(server: LiveServer) -> None:
     wait_until(lambda: server.engine.num_active == 0)
-    wait_until(lambda: server.runtime.chat_model.num_active == 0)
+    wait_until(lambda: server.runtime.get_chat_model().num_active == 0)
     wait_until(lambda: server.runtime.admission.num_running == 0)
     language_model = server.runtime.engine_group.language_model
     assert language_model is not None

@@ -94,7 +94,7 @@ def test_two_servers_in_one_process(rows: list[Row]) -> None:
 
 
 def check_one_failure(live: LiveServer, rows: list[Row]) -> None:
-    synthesizer = live.runtime.synthesizer
+    synthesizer = live.runtime.get_synthesizer()
     batcher = synthesizer._chunk_synthesizer._runner._decoder._batcher  # type: ignore[attr-defined]
     broken = batcher._backend = BrokenBackend(batcher._backend)
     with ThreadPoolExecutor(8) as callers:

@@ -62,7 +62,7 @@ def status_of(runtime: Runtime) -> str:
 
 def expect(runtime: Runtime, error: type[Exception]) -> None:
     with pytest.raises(error):
-        _ = runtime.synthesizer
+        _ = runtime.get_synthesizer()
 
 
 async def test_serves_once_it_is_loaded_and_warm(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ async def test_serves_once_it_is_loaded_and_warm(monkeypatch: pytest.MonkeyPatch
         beside = {f"beside-{index}-0-1" for index in range(16)}
         ids = [request.request_id for request in loader.engine.requests]
         assert (ids[:3], set(ids[3:]), len(ids)) == (alone, beside, 19)
-        assert runtime.synthesizer is runtime.synthesizer
+        assert runtime.get_synthesizer() is runtime.get_synthesizer()
         loader.engine.is_alive = False
         assert status_of(runtime) == "degraded"
         expect(runtime, EngineDead)
@@ -170,7 +170,7 @@ class Assembled:
 
     async def speak(self, request_id: str, num_chunks: int) -> bytes:
         texts = texts_of(*["Abcdefg hijklmno."] * num_chunks)
-        sampling = self.runtime.default_sampling
+        sampling = self.runtime.services.default_sampling
         params = SpeechParams(POCKET.default_voice, sampling, response_format="pcm", seed=7)
         job = SpeechJob(request_id, texts, params)
         return await self.synthesizer.collect(job, SpeechStats())
@@ -246,7 +246,7 @@ async def test_default_sampling(
     loader = Loader(monkeypatch)
     loader.may_go_on.set()
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
-        assert read(runtime.default_sampling) == expected
+        assert read(runtime.services.default_sampling) == expected
 
 
 @pytest.mark.parametrize(("name", "num_lines"), [("auto", 1), (None, 0), ("echo", 0)])

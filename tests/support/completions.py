@@ -79,7 +79,7 @@ def joined(deltas: list[dict[str, Any]]) -> tuple[str, bytes]:
 def assert_nothing_is_held(server: FakeServer) -> None:
     runtime = server.runtime
     admission = runtime.admission
-    assert runtime.reply_slots.num_taken == 0
+    assert runtime.services.reply_slots.num_taken == 0
     assert (admission.num_running, admission.num_waiting, admission.num_delivering) == (0, 0, 0)
 
 

@@ -9,7 +9,7 @@ from orpheus_server.api.requests.speech import ignored_fields
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.concurrency import pieces_within
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.job import SpeechParams
 
@@ -22,7 +22,7 @@ class ChatAnswer:
 
     body: ChatRequest
     params: SpeechParams
-    runtime: Runtime
+    services: SpeechServices
     request_id: str
     caller: str
     _slot: EngineSlot | None = field(default=None, init=False)
@@ -56,7 +56,7 @@ class ChatAnswer:
 
     async def text(self) -> AsyncGenerator[bytes, None]:
         """The answer as the language model writes it."""
-        limit_sec = self.runtime.settings.tts_request_timeout_sec
+        limit_sec = self.services.settings.tts_request_timeout_sec
         async with (
             self._open_spoken_reply() as spoken,
             aclosing(pieces_within(limit_sec, spoken.reply.deltas())) as deltas,
@@ -75,16 +75,16 @@ class ChatAnswer:
 
     @asynccontextmanager
     async def _open_spoken_reply(self) -> AsyncIterator[SpokenReply]:
-        is_text, runtime, slot = self.body.stream_text, self.runtime, None
+        is_text, services, slot = self.body.stream_text, self.services, None
         with ExitStack() as stack:
             # Before the model is asked: a caller who must come back later learns it at once.
             if is_text:
-                stack.enter_context(runtime.reply_slots.taken(self.caller))
+                stack.enter_context(services.reply_slots.taken(self.caller))
             else:
-                opened = runtime.admission.reserve(self.caller, "interactive", is_coming=True)
+                opened = services.admission.reserve(self.caller, "interactive", is_coming=True)
                 self._slot = slot = stack.enter_context(opened)
             async with open_spoken_reply(
-                runtime,
+                services,
                 self.request_id,
                 self._messages,
                 self._options,

@@ -25,7 +25,7 @@ from orpheus_server.chat.reply import Reply
 from orpheus_server.concurrency import merged, pieces_within, within
 from orpheus_server.errors import OrpheusError
 from orpheus_server.interfaces import FinishReason
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome
 from orpheus_server.synthesis.admission import EngineSlot
@@ -41,7 +41,7 @@ class CompletionAnswer:
     def __init__(
         self,
         params: CompletionParams,
-        runtime: Runtime,
+        services: SpeechServices,
         request_id: str,
         caller: str,
         slot: EngineSlot | None,
@@ -50,12 +50,12 @@ class CompletionAnswer:
         self._id, self._audio_id = f"chatcmpl-{key}", f"audio_{key}"
         self._created = int(time.time())
         self._params = params
-        self._runtime = runtime
+        self._services = services
         self._request_id = request_id
         self._caller = caller
         self._slot = slot
         self._spoken: SpokenReply | None = None
-        info = runtime.chat_info
+        info = services.chat_info()
         assert info is not None
         self._model = info.name
 
@@ -103,17 +103,17 @@ class CompletionAnswer:
     def end(self, outcome: Outcome) -> None:
         """Counts who left before an answer in one piece was sent; a stream counts by itself."""
         if outcome == "caller left" and not self._params.is_streamed:
-            self._runtime.metrics.count_disconnect(_ROUTE)
+            self._services.metrics.count_disconnect(_ROUTE)
 
     @property
     def _limit_sec(self) -> float:
-        return self._runtime.settings.tts_request_timeout_sec
+        return self._services.settings.tts_request_timeout_sec
 
     @asynccontextmanager
     async def _open_spoken_reply(self) -> AsyncIterator[SpokenReply]:
         params = self._params
         async with open_spoken_reply(
-            self._runtime,
+            self._services,
             self._request_id,
             params.messages,
             params.options,
@@ -127,7 +127,7 @@ class CompletionAnswer:
             yield spoken
 
     def _keep(self, text: str) -> int:
-        return self._runtime.transcripts.keep(self._caller, self._audio_id, text)
+        return self._services.transcripts.keep(self._caller, self._audio_id, text)
 
     def _render(self, spoken: SpokenReply, data: bytes, expires_at: int) -> bytes:
         audio = CompletionAudio(

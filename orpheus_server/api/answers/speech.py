@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from orpheus_server.api.schemas.speech_events import SpeechAudioDelta, SpeechAudioDone, usage_of
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome
 from orpheus_server.synthesis.admission import EngineSlot
@@ -28,7 +28,7 @@ class SpeechAnswer:
     """An answer while it is made, and the one line that the log tells of it."""
 
     job: SpeechJob
-    runtime: Runtime
+    services: SpeechServices
     caller: str
     slot: EngineSlot
     opened: ExitStack
@@ -43,7 +43,7 @@ class SpeechAnswer:
         """The answer as one file."""
         try:
             await self.slot.wait()
-            work = self.runtime.synthesizer.collect(self.job, self.stats, self.slot)
+            work = self.services.synthesizer().collect(self.job, self.stats, self.slot)
             data = await within(self._limit_sec, work)
         except OrpheusError as error:
             self._fail(error)
@@ -59,7 +59,7 @@ class SpeechAnswer:
         try:
             # Before the clock of the answer starts.
             await self.slot.wait()
-            made = self.runtime.synthesizer.stream(self.job, self.stats, self.slot)
+            made = self.services.synthesizer().stream(self.job, self.stats, self.slot)
             async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
                 async for piece in pieces:
                     if piece.data:
@@ -78,7 +78,7 @@ class SpeechAnswer:
 
     @property
     def _limit_sec(self) -> float:
-        return self.runtime.settings.tts_request_timeout_sec
+        return self.services.settings.tts_request_timeout_sec
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The same in server-sent events; a failure after the first one is an event too."""
@@ -113,13 +113,13 @@ class SpeechAnswer:
             return
         self._is_ended = True
         self.opened.close()
-        metrics = self.runtime.metrics
+        metrics = self.services.metrics
         metrics.count_utterance(_ROUTE, outcome)
         if outcome == "caller left":
             metrics.count_disconnect(_ROUTE)
         job, stats = self.job, self.stats
         elapsed_sec = time.perf_counter() - self.started
-        audio_sec = stats.num_samples / self.runtime.checkpoint.sample_rate
+        audio_sec = stats.num_samples / self.services.checkpoint.sample_rate
         logger.info(
             "request=%s caller=%s outcome=%s voice=%s format=%s chunks=%d attempts=%d degraded=%d "
             "tokens=%d audio_sec=%.2f queue_sec=%.3f first_bytes_sec=%.3f total_sec=%.2f rtf=%.3f",

@@ -13,7 +13,7 @@ from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechParams, SpeechStats
 
@@ -27,7 +27,7 @@ class SpokenReply:
         self,
         request_id: str,
         reply: Reply,
-        runtime: Runtime,
+        services: SpeechServices,
         params: SpeechParams | None,
         slot: EngineSlot | None,
         *,
@@ -38,7 +38,7 @@ class SpokenReply:
         self.stats = SpeechStats()
         self.first_audio_sec: float | None = None
         self._request_id = request_id
-        self._runtime = runtime
+        self._services = services
         self._params = params
         self._slot = slot
         self._route = route
@@ -57,9 +57,9 @@ class SpokenReply:
 
         Raises `RequestTimedOut` as `pieces_within` does.
         """
-        runtime = self._runtime
-        made = runtime.synthesizer.stream(self._job(), self.stats, self._slot)
-        limit_sec = runtime.settings.tts_request_timeout_sec
+        services = self._services
+        made = services.synthesizer().stream(self._job(), self.stats, self._slot)
+        limit_sec = services.settings.tts_request_timeout_sec
         async with aclosing(pieces_within(limit_sec, made, counts=counts)) as pieces:
             async for piece in pieces:
                 if self.first_audio_sec is None and self.stats.num_samples:
@@ -68,9 +68,9 @@ class SpokenReply:
 
     async def whole(self) -> bytes:
         """The answer as one complete file. Raises `RequestTimedOut` as `within` does."""
-        runtime = self._runtime
-        work = runtime.synthesizer.collect(self._job(), self.stats, self._slot)
-        data = await within(runtime.settings.tts_request_timeout_sec, work)
+        services = self._services
+        work = services.synthesizer().collect(self._job(), self.stats, self._slot)
+        data = await within(services.settings.tts_request_timeout_sec, work)
         if self.stats.num_samples:
             self.first_audio_sec = time.monotonic() - self.reply.started_at
         return data
@@ -85,13 +85,13 @@ class SpokenReply:
         if self._is_reported:
             return
         self._is_reported = True
-        metrics = self._runtime.metrics
+        metrics = self._services.metrics
         metrics.count_utterance(self._route, outcome)
         if outcome == "caller left":
             metrics.count_disconnect(self._route)
         timings = self.timings()
         metrics.observe_chat(timings)
-        info, params, slot = self._runtime.chat_info, self._params, self._slot
+        info, params, slot = self._services.chat_info(), self._params, self._slot
         logger.info(
             "request=%s caller=%s outcome=%s llm=%s voice=%s format=%s attempts=%d degraded=%d "
             "queue_sec=%.3f %s",
@@ -121,7 +121,7 @@ class SpokenReply:
             first_audio_sec=self.first_audio_sec,
             num_sentences=model.num_sentences,
             chunk_secs=tuple(speech.chunk_secs),
-            audio_sec=speech.num_samples / self._runtime.checkpoint.sample_rate,
+            audio_sec=speech.num_samples / self._services.checkpoint.sample_rate,
             num_voice_tokens=speech.num_output_tokens,
             voice_tokens_per_sec=speech.num_output_tokens / speaking_sec if speaking_sec else 0.0,
             total_sec=total_sec,
@@ -130,7 +130,7 @@ class SpokenReply:
 
 @asynccontextmanager
 async def open_spoken_reply(
-    runtime: Runtime,
+    services: SpeechServices,
     request_id: str,
     messages: Sequence[ChatMessage],
     options: ReplyOptions,
@@ -146,23 +146,23 @@ async def open_spoken_reply(
     Leaving stops both models.
 
     Raises `RequestError` for messages that no model could answer, and what `chat_model` and
-    `synthesizer` of the runtime raise.
+    `synthesizer` of the services raise.
     """
-    model = runtime.chat_model
+    model = services.chat_model()
     chunker = None
-    voice = params.voice if params else voice or runtime.checkpoint.default_voice
-    tags = runtime.checkpoint.tags_of(voice)
+    voice = params.voice if params else voice or services.checkpoint.default_voice
+    tags = services.checkpoint.tags_of(voice)
     if params is not None:
-        synthesizer = runtime.synthesizer
+        synthesizer = services.synthesizer()
         chunker = SpokenTextChunker(
             synthesizer.open_chunk_stream(tags=tags), synthesizer.run_text, tags=tags
         )
-    own = runtime.settings.llm_system_prompt or voice_prompt(language=voice.language, tags=tags)
+    own = services.settings.llm_system_prompt or voice_prompt(language=voice.language, tags=tags)
     arranged = arrange(messages, default_system=own if has_voice_prompt else None)
     request = ReplyRequest(request_id, arranged, options)
-    timeout_sec = runtime.settings.llm_timeout_sec
+    timeout_sec = services.settings.llm_timeout_sec
     async with open_reply(model, request, chunker=chunker, timeout_sec=timeout_sec) as reply:
-        spoken = SpokenReply(request_id, reply, runtime, params, slot, route=route, caller=caller)
+        spoken = SpokenReply(request_id, reply, services, params, slot, route=route, caller=caller)
         outcome = "caller left"
         try:
             yield spoken

@@ -19,16 +19,16 @@ from orpheus_server.api.realtime.utterances import ChatUtterance
 from orpheus_server.chat.reply import Reply
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 
 
 class ChatSpeaker:
     """Asks the model and sends what it says, as text and as sound."""
 
     def __init__(
-        self, runtime: Runtime, sender: EventSender, dialogue: Dialogue, caller: str
+        self, services: SpeechServices, sender: EventSender, dialogue: Dialogue, caller: str
     ) -> None:
-        self._runtime = runtime
+        self._services = services
         self._sender = sender
         self._dialogue = dialogue
         self._caller = caller
@@ -39,9 +39,9 @@ class ChatSpeaker:
         Raises what either of them does, behind the sound of all that was written before.
         """
         messages = self._dialogue.messages_for(utterance)
-        with self._runtime.admission.reserve(self._caller, "interactive") as slot:
+        with self._services.admission.reserve(self._caller, "interactive") as slot:
             opened = open_spoken_reply(
-                self._runtime,
+                self._services,
                 request_id,
                 messages,
                 utterance.options,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, WebSocket
 
 from orpheus_server.api.realtime.session import RealtimeSession
 from orpheus_server.errors import OrpheusError
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import error_response, orpheus_error_response
 from orpheus_server.server.middleware.access import SUBPROTOCOL, caller_of, deny_handshake
 
@@ -21,17 +21,17 @@ async def stream_speech(socket: WebSocket) -> None:
     """A session; the handshake is refused with an ordinary error while nobody can be served, and
     to a caller who has enough sessions.
     """
-    runtime: Runtime = socket.app.state.runtime
+    services: SpeechServices = socket.app.state.runtime.services
     caller = caller_of(socket.scope)
     session_id: str = socket.scope["state"]["request_id"]
     try:
-        session = RealtimeSession(socket, runtime, session_id, caller)
-        runtime.session_slots.check(caller)
+        session = RealtimeSession(socket, services, session_id, caller)
+        services.session_slots.check(caller)
     except OrpheusError as error:
         response = orpheus_error_response(error)
         await deny_handshake(response, socket.scope, socket.receive, socket.send)
         return
-    with runtime.session_slots.taken(caller):
+    with services.session_slots.taken(caller):
         is_offered = SUBPROTOCOL in socket.scope.get("subprotocols", ())
         await socket.accept(subprotocol=SUBPROTOCOL if is_offered else None)
         logger.info("session=%s caller=%s began", session_id, caller)

@@ -33,7 +33,7 @@ from orpheus_server.api.requests.speech import (
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError, RequestError, ShuttingDown
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import error_body
 from orpheus_server.synthesis.job import SpeechParams
 
@@ -54,14 +54,18 @@ class RealtimeSession:
     Raises `EngineUnavailable` when it is made and nobody can be served.
     """
 
-    def __init__(self, socket: WebSocket, runtime: Runtime, session_id: str, caller: str) -> None:
+    def __init__(
+        self, socket: WebSocket, services: SpeechServices, session_id: str, caller: str
+    ) -> None:
         self._socket = socket
-        self._runtime = runtime
+        self._services = services
         self._id = session_id
         self._sender = EventSender(socket)
         self._dialogue = Dialogue()
-        self._utterances = UtteranceQueue(runtime, self._sender, self._dialogue, session_id, caller)
-        self._text = TextIntake(runtime, self._utterances)
+        self._utterances = UtteranceQueue(
+            services, self._sender, self._dialogue, session_id, caller
+        )
+        self._text = TextIntake(services, self._utterances)
         self._params: SpeechParams | None = None
         self._end: SessionEnd | None = None
 
@@ -89,10 +93,10 @@ class RealtimeSession:
             logger.info("session=%s ended utterances=%d", self._id, self._utterances.num_utterances)
 
     async def _wait_for_end(self) -> SessionEnd:
-        limit_sec = self._runtime.settings.tts_max_session_sec
+        limit_sec = self._services.settings.tts_max_session_sec
         try:
             async with asyncio.timeout(limit_sec):
-                await self._runtime.draining.wait()
+                await self._services.draining.wait()
         except TimeoutError:
             return SessionEnd(_session_expired(limit_sec), _NORMAL_CLOSURE)
         return SessionEnd(
@@ -149,13 +153,13 @@ class RealtimeSession:
     async def _start(self, options: SessionStart) -> None:
         if self._utterances.num_pending:
             raise out_of_order("session.start", "an utterance is being spoken; 'cancel' ends it")
-        voice = check_options(options, self._runtime)
+        voice = check_options(options, self._services)
         history = [ChatMessage(each.role, each.content) for each in options.history or ()]
         self._check_length(sum(len(each.content) for each in history), param="history")
         self._check_length(len(options.system_prompt or ""), param="system_prompt")
         self._params = SpeechParams(
             voice=voice,
-            sampling=resolve_sampling(options, self._runtime.default_sampling),
+            sampling=resolve_sampling(options, self._services.default_sampling),
             response_format=options.response_format or "pcm",
             speed=1.0 if options.speed is None else options.speed,
             seed=options.seed,
@@ -169,13 +173,13 @@ class RealtimeSession:
                 session_id=self._id,
                 voice=voice.name,
                 response_format=self._params.response_format,
-                sample_rate=self._runtime.checkpoint.sample_rate,
+                sample_rate=self._services.checkpoint.sample_rate,
                 ignored_fields=[*ignored_fields(options), *self._of_no_use(options)],
             )
         )
 
     def _of_no_use(self, options: SessionStart) -> list[str]:
-        if self._runtime.config.chat is not None:
+        if self._services.chat_info() is not None:
             return []
         fields = {"history": options.history, "system_prompt": options.system_prompt}
         return [name for name, value in fields.items() if value is not None]
@@ -183,7 +187,7 @@ class RealtimeSession:
     async def _ask(self, message: UserMessage) -> None:
         if self._params is None:
             raise out_of_order("chat.message", "'session.start' comes first")
-        _ = self._runtime.chat_model  # raises if nobody would answer
+        self._services.chat_model()  # raises if nobody would answer
         if not message.text.strip():
             raise RequestError(
                 "'text': The message must say something.", param="text", code="invalid_value"

@@ -8,7 +8,7 @@ from orpheus_server.api.realtime.utterance_queue import UtteranceQueue
 from orpheus_server.api.realtime.utterances import TextUtterance
 from orpheus_server.api.requests.speech import too_long
 from orpheus_server.errors import RequestError
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SpeechParams
 
 MAX_WAITING_UTTERANCES = 8
@@ -28,15 +28,15 @@ class TextIntake:
     a hole, or for an utterance of its own. `max_chars` is for every text that a client sends.
     """
 
-    def __init__(self, runtime: Runtime, utterances: UtteranceQueue) -> None:
+    def __init__(self, services: SpeechServices, utterances: UtteranceQueue) -> None:
         # Text is cut even when the engine is lost, so that each utterance comes to its end.
-        self._synthesizer = runtime.synthesizer
-        self._checkpoint = runtime.checkpoint
+        self._synthesizer = services.synthesizer()
+        self._checkpoint = services.checkpoint
         self._utterances = utterances
         self._params: SpeechParams | None = None
         self._latest: TextUtterance | None = None
         self._is_dropping = False
-        self.max_chars = runtime.settings.tts_max_input_chars or _MAX_UNLIMITED_CHARS
+        self.max_chars = services.settings.tts_max_input_chars or _MAX_UNLIMITED_CHARS
 
     @property
     def is_dropping(self) -> bool:

@@ -8,7 +8,7 @@ from orpheus_server.api.realtime.sent_audio import SentAudio
 from orpheus_server.api.realtime.utterances import TextUtterance
 from orpheus_server.concurrency import pieces_within
 from orpheus_server.errors import OrpheusError
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SpeechJob
 
 logger = logging.getLogger(__name__)
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 class TextSpeaker:
     """Makes the sound of an utterance, and tells the log and the metrics of it."""
 
-    def __init__(self, runtime: Runtime, caller: str) -> None:
-        self._runtime = runtime
+    def __init__(self, services: SpeechServices, caller: str) -> None:
+        self._services = services
         self._caller = caller
 
     async def speak(self, utterance: TextUtterance, request_id: str, audio: SentAudio) -> None:
@@ -33,7 +33,7 @@ class TextSpeaker:
             outcome = "failed"
             raise
         finally:
-            self._runtime.metrics.count_utterance(STREAM_ROUTE, outcome)
+            self._services.metrics.count_utterance(STREAM_ROUTE, outcome)
         stats = utterance.stats
         logger.info(
             "request=%s outcome=done voice=%s format=%s chunks=%d attempts=%d degraded=%d "
@@ -49,9 +49,9 @@ class TextSpeaker:
         )
 
     async def _play(self, utterance: TextUtterance, job: SpeechJob, audio: SentAudio) -> None:
-        limit_sec = self._runtime.settings.tts_request_timeout_sec
-        with self._runtime.admission.reserve(self._caller, "interactive") as slot:
-            made = self._runtime.synthesizer.stream(job, utterance.stats, slot)
+        limit_sec = self._services.settings.tts_request_timeout_sec
+        with self._services.admission.reserve(self._caller, "interactive") as slot:
+            made = self._services.synthesizer().stream(job, utterance.stats, slot)
             # Time that the server waits for text is its writer's.
             pieces = pieces_within(limit_sec, made, counts=lambda: utterance.has_all_text)
             async with aclosing(pieces):

@@ -22,7 +22,7 @@ from orpheus_server.api.realtime.utterances import ChatUtterance, TextUtterance
 from orpheus_server.api.schemas.speech_events import usage_of
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import error_body
 
 logger = logging.getLogger(__name__)
@@ -44,19 +44,19 @@ class UtteranceQueue:
 
     def __init__(
         self,
-        runtime: Runtime,
+        services: SpeechServices,
         sender: EventSender,
         dialogue: Dialogue,
         session_id: str,
         caller: str,
     ) -> None:
-        self._runtime = runtime
+        self._services = services
         self._sender = sender
         self._dialogue = dialogue
-        self._chat_speaker = ChatSpeaker(runtime, sender, dialogue, caller)
-        self._text_speaker = TextSpeaker(runtime, caller)
+        self._chat_speaker = ChatSpeaker(services, sender, dialogue, caller)
+        self._text_speaker = TextSpeaker(services, caller)
         self._id = session_id
-        self._sample_rate = runtime.synthesizer.sample_rate
+        self._sample_rate = services.synthesizer().sample_rate
         self._pending: list[TextUtterance | ChatUtterance] = []
         self._audios: list[SentAudio] = []
         self._has_work = asyncio.Event()
@@ -123,7 +123,7 @@ class UtteranceQueue:
         if first is not None and not (
             isinstance(first, ChatUtterance) and first.spoken_reply is not None
         ):
-            self._runtime.metrics.count_disconnect(STREAM_ROUTE)
+            self._services.metrics.count_disconnect(STREAM_ROUTE)
         await self.stop()
 
     async def stop(self) -> None:
@@ -203,7 +203,7 @@ class UtteranceQueue:
 
     async def _fail_chat(self, utterance: ChatUtterance) -> None:
         if utterance.spoken_reply is None:
-            self._runtime.metrics.count_utterance(STREAM_ROUTE, "failed")
+            self._services.metrics.count_utterance(STREAM_ROUTE, "failed")
         truncation = self._dialogue.fail(utterance)
         if truncation is not None:
             await self._send_truncation(truncation)

@@ -9,7 +9,7 @@ from orpheus_server.api.schemas.completion_request import CompletionRequest, Req
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, Role
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SpeechParams
 
 STREAMED_FORMAT = "pcm16"
@@ -42,14 +42,14 @@ class CompletionParams:
 
 
 def parse_completion_request(
-    body: CompletionRequest, runtime: Runtime, caller: str
+    body: CompletionRequest, services: SpeechServices, caller: str
 ) -> CompletionParams:
     """Raises `RequestError` for all that can be told without a model."""
     if body.model is not None:
-        check_chat_model(body.model, runtime)
+        check_chat_model(body.model, services)
     _check_supported(body)
     is_streamed = bool(body.stream)
-    speech = _speech_params(body, runtime) if _is_spoken(body.modalities) else None
+    speech = _speech_params(body, services) if _is_spoken(body.modalities) else None
     options = body.stream_options
     has_both_limits = body.max_tokens is not None and body.max_completion_tokens is not None
     without_effect = {
@@ -59,7 +59,7 @@ def parse_completion_request(
     }
     names = [name for name, is_so in without_effect.items() if is_so]
     return CompletionParams(
-        messages=_Reader(runtime, caller).read(body.messages),
+        messages=_Reader(services, caller).read(body.messages),
         options=_reply_options(body),
         speech=speech,
         is_streamed=is_streamed,
@@ -91,7 +91,7 @@ def _is_spoken(modalities: list[str] | None) -> bool:
     return "audio" in requested
 
 
-def _speech_params(body: CompletionRequest, runtime: Runtime) -> SpeechParams:
+def _speech_params(body: CompletionRequest, services: SpeechServices) -> SpeechParams:
     audio = body.audio
     if audio is None or audio.voice is None or audio.format is None:
         raise RequestError(
@@ -99,7 +99,7 @@ def _speech_params(body: CompletionRequest, runtime: Runtime) -> SpeechParams:
             param="audio",
             code="missing_required_parameter",
         )
-    voice: Voice = resolve_voice(audio.voice, runtime.checkpoint, param="audio")
+    voice: Voice = resolve_voice(audio.voice, services.checkpoint, param="audio")
     if audio.format not in _FORMATS:
         raise _unsupported(
             f"The format {audio.format[:60]!r} is not supported. Supported are: "
@@ -112,7 +112,7 @@ def _speech_params(body: CompletionRequest, runtime: Runtime) -> SpeechParams:
         )
     return SpeechParams(
         voice=voice,
-        sampling=runtime.default_sampling,
+        sampling=services.default_sampling,
         response_format=_FORMATS[audio.format],
         seed=body.seed,
     )
@@ -135,8 +135,8 @@ def _reply_options(body: CompletionRequest) -> ReplyOptions:
 class _Reader:
     """The messages of one request."""
 
-    def __init__(self, runtime: Runtime, caller: str) -> None:
-        self._runtime = runtime
+    def __init__(self, services: SpeechServices, caller: str) -> None:
+        self._services = services
         self._caller = caller
         self._num_transcript_chars = 0
 
@@ -166,7 +166,7 @@ class _Reader:
         if message.audio is None:
             # A refusal, or an answer of nothing.
             return ""
-        text = self._runtime.transcripts.find(self._caller, message.audio.id)
+        text = self._services.transcripts.find(self._caller, message.audio.id)
         if text is None:
             raise RequestError(
                 f"messages[{index}]: the audio {message.audio.id[:60]!r} is not known here, or has "

@@ -2,7 +2,7 @@
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.errors import UnknownModel
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 
 MODEL_ALIASES = (
     "orpheus",
@@ -30,15 +30,15 @@ def check_model(name: str, checkpoint: Checkpoint) -> None:
     check_name(name, model_ids(checkpoint))
 
 
-def chat_model_ids(runtime: Runtime) -> list[str]:
+def chat_model_ids(services: SpeechServices) -> list[str]:
     """Every name under which the language model can be asked for; none where there is none."""
-    info = runtime.chat_info
+    info = services.chat_info()
     return [] if info is None else list(dict.fromkeys([info.name, *CHAT_MODEL_ALIASES]))
 
 
-def check_chat_model(name: str, runtime: Runtime) -> None:
+def check_chat_model(name: str, services: SpeechServices) -> None:
     """Raises `UnknownModel` unless the language model goes by that name."""
-    check_name(name, chat_model_ids(runtime))
+    check_name(name, chat_model_ids(services))
 
 
 def check_name(name: str, known: list[str]) -> None:

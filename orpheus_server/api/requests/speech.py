@@ -12,18 +12,18 @@ from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import SamplingOptions
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SpeechJob, SpeechParams
 from orpheus_server.text.chunking import ChunkPlan
 
 _MAX_NAMED_FIELDS = 10
 
 
-def check_options(options: SpeechOptions, runtime: Runtime) -> Voice:
+def check_options(options: SpeechOptions, services: SpeechServices) -> Voice:
     """The voice; raises `RequestError` for a model, voice or format that is not there."""
     if options.model is not None:
-        check_model(options.model, runtime.checkpoint)
-    voice = resolve_voice(options.voice, runtime.checkpoint)
+        check_model(options.model, services.checkpoint)
+    voice = resolve_voice(options.voice, services.checkpoint)
     check_format(options.response_format)
     return voice
 
@@ -93,36 +93,36 @@ def param_named(name: str, *, instead_of: str) -> Iterator[None]:
         raise
 
 
-def check_request(body: SpeechRequest, runtime: Runtime) -> Voice:
+def check_request(body: SpeechRequest, services: SpeechServices) -> Voice:
     """The voice; raises `RequestError` for what can be told without looking at the text."""
-    voice = check_options(body, runtime)
-    limit = runtime.settings.tts_max_input_chars
+    voice = check_options(body, services)
+    limit = services.settings.tts_max_input_chars
     if limit and len(body.input) > limit:
         raise too_long(len(body.input), limit, param="input")
     return voice
 
 
 async def plan_job(
-    body: SpeechRequest, voice: Voice, runtime: Runtime, request_id: str
+    body: SpeechRequest, voice: Voice, services: SpeechServices, request_id: str
 ) -> tuple[ChunkPlan, SpeechJob]:
     """Everything else that can be wrong with a request is found here, before any generation."""
-    synthesizer = runtime.synthesizer
-    plan = await synthesizer.plan(body.input, tags=runtime.checkpoint.tags_of(voice))
+    synthesizer = services.synthesizer()
+    plan = await synthesizer.plan(body.input, tags=services.checkpoint.tags_of(voice))
     params = SpeechParams(
         voice=voice,
-        sampling=resolve_sampling(body, runtime.default_sampling),
-        response_format=_response_format(body, runtime),
+        sampling=resolve_sampling(body, services.default_sampling),
+        response_format=_response_format(body, services),
         speed=1.0 if body.speed is None else body.speed,
         seed=body.seed,
     )
     return plan, SpeechJob(request_id, synthesizer.texts_of(plan), params)
 
 
-def _response_format(body: SpeechRequest, runtime: Runtime) -> str:
-    return body.response_format or runtime.settings.tts_default_response_format
+def _response_format(body: SpeechRequest, services: SpeechServices) -> str:
+    return body.response_format or services.settings.tts_default_response_format
 
 
-def wants_stream(body: SpeechRequest, runtime: Runtime) -> bool:
+def wants_stream(body: SpeechRequest, services: SpeechServices) -> bool:
     """Whether the answer is sent while it is made; raises `RequestError`."""
     if body.stream_format == "sse":
         if body.stream is False:
@@ -132,7 +132,7 @@ def wants_stream(body: SpeechRequest, runtime: Runtime) -> bool:
                 code="unsupported_value",
             )
         return True
-    form = FORMATS.get(_response_format(body, runtime))
+    form = FORMATS.get(_response_format(body, services))
     default = form is not None and form.streams_by_default
     return default if body.stream is None else body.stream
 

@@ -8,7 +8,7 @@ from orpheus_server.api.answers.chat import ChatAnswer
 from orpheus_server.api.openapi import CHAT_HEADERS, CHAT_RESPONSES, HEADERS
 from orpheus_server.api.requests.chat import check_request
 from orpheus_server.api.requests.speech import param_named
-from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
+from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.server.responses import (
@@ -42,12 +42,12 @@ _CLIENT_CLOSED_REQUEST = 499
 async def chat(
     body: ChatRequest,
     request: Request,
-    runtime: CurrentRuntime,
+    services: Services,
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
     """Answers the message, out loud, while the answer is being written."""
-    answer = ChatAnswer(body, check_request(body, runtime), runtime, request_id, caller)
+    answer = ChatAnswer(body, check_request(body, services), services, request_id, caller)
     form = FORMATS[answer.params.response_format]
     media_type = _TEXT if body.stream_text else form.media_type
     if request.scope["http_version"] == "1.0":

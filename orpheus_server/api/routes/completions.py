@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from orpheus_server.api.answers.completion import CompletionAnswer
 from orpheus_server.api.openapi import CHAT_RESPONSES, HEADERS, SPOKEN_REPLY_HEADERS
 from orpheus_server.api.requests.completion import parse_completion_request
-from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
+from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
 from orpheus_server.api.schemas.completion_request import CompletionRequest
 from orpheus_server.api.schemas.completion_response import Completion
 from orpheus_server.server.responses import (
@@ -40,24 +40,24 @@ _CLIENT_CLOSED_REQUEST = 499
 async def create_chat_completion(
     body: CompletionRequest,
     request: Request,
-    runtime: CurrentRuntime,
+    services: Services,
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
     """Answers the last message, and speaks the answer if `modalities` asks for it."""
-    if runtime.chat_info is None:
+    if services.chat_info() is None:
         # Before names of models are looked at: there are none.
-        _ = runtime.chat_model
-    params = parse_completion_request(body, runtime, caller)
+        services.chat_model()
+    params = parse_completion_request(body, services, caller)
     opened = ExitStack()
     slot = None
     # Before the model is asked: a caller who must come back later learns it at once.
     if params.speech is None:
-        opened.enter_context(runtime.reply_slots.taken(caller))
+        opened.enter_context(services.reply_slots.taken(caller))
     else:
-        admission = runtime.admission
+        admission = services.admission
         slot = opened.enter_context(admission.reserve(caller, "interactive", is_coming=True))
-    answer = CompletionAnswer(params, runtime, request_id, caller, slot)
+    answer = CompletionAnswer(params, services, request_id, caller, slot)
 
     def end(outcome: Outcome) -> None:
         opened.close()

@@ -30,11 +30,11 @@ def _all_models(runtime: Runtime) -> list[Model]:
 
 
 def _all_ids(runtime: Runtime) -> list[str]:
-    return list(dict.fromkeys([*model_ids(runtime.checkpoint), *chat_model_ids(runtime)]))
+    return list(dict.fromkeys([*model_ids(runtime.checkpoint), *chat_model_ids(runtime.services)]))
 
 
 def _chat_info(runtime: Runtime) -> ModelInfo | None:
-    info = runtime.chat_info
+    info = runtime.get_chat_info()
     if info is None:
         return None
     return ModelInfo(

@@ -14,7 +14,7 @@ from orpheus_server.api.requests.speech import (
     plan_job,
     wants_stream,
 )
-from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
+from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
 from orpheus_server.api.schemas.speech import SpeechRequest
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.server.responses import BufferedResponse, StreamedResponse, until_disconnect
@@ -44,7 +44,7 @@ _CLIENT_CLOSED_REQUEST = 499
 async def create_speech(
     body: SpeechRequest,
     request: Request,
-    runtime: CurrentRuntime,
+    services: Services,
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
@@ -52,18 +52,20 @@ async def create_speech(
     started = time.perf_counter()
     is_sse = body.stream_format == "sse"
     # HTTP/1.0 cannot tell the end of a body from a connection that was cut; events tell it.
-    is_streamed = wants_stream(body, runtime) and (is_sse or request.scope["http_version"] != "1.0")
+    is_streamed = wants_stream(body, services) and (
+        is_sse or request.scope["http_version"] != "1.0"
+    )
     lane: Lane = "interactive" if is_streamed else "bulk"
-    voice = check_request(body, runtime)
+    voice = check_request(body, services)
     opened = ExitStack()
     # Before any work on its text: a caller who must come back later learns it at once.
-    slot = opened.enter_context(runtime.admission.reserve(caller, lane, is_coming=True))
+    slot = opened.enter_context(services.admission.reserve(caller, lane, is_coming=True))
     try:
-        plan, job = await plan_job(body, voice, runtime, request_id)
+        plan, job = await plan_job(body, voice, services, request_id)
     except BaseException:
         opened.close()
         raise
-    answer = SpeechAnswer(job, runtime, caller, slot, opened, started)
+    answer = SpeechAnswer(job, services, caller, slot, opened, started)
     if not is_streamed:
         data = await until_disconnect(request.receive, answer.whole())
         if data is None:

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from orpheus_server.api.openapi import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.api.requests.speech import ignored_fields, param_named
-from orpheus_server.api.routes.dependencies import Caller, CurrentRuntime, RequestId
+from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
 from orpheus_server.api.routes.speech import create_speech
 from orpheus_server.api.schemas.speech import PromptRequest, SpeechRequest
 from orpheus_server.errors import OriginNotAllowed
-from orpheus_server.runtime.state import Runtime
+from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.origins import normal_origin, parse_origins
 
 router = APIRouter(tags=["speech"])
@@ -29,28 +29,28 @@ _RESPONSES = {
 async def speak_prompt(
     body: PromptRequest,
     request: Request,
-    runtime: CurrentRuntime,
+    services: Services,
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
     """Speaks the prompt."""
-    return await _speak(body, request, runtime, request_id, caller)
+    return await _speak(body, request, services, request_id, caller)
 
 
 @router.get("/tts", response_class=Response, responses=_RESPONSES)
 async def speak_prompt_of_query(
     query: Annotated[PromptRequest, Query()],
     request: Request,
-    runtime: CurrentRuntime,
+    services: Services,
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
     """Speaks the prompt of the query."""
-    check_page(request, runtime)
-    return await _speak(query, request, runtime, request_id, caller)
+    check_page(request, services)
+    return await _speak(query, request, services, request_id, caller)
 
 
-def check_page(request: Request, runtime: Runtime) -> None:
+def check_page(request: Request, services: SpeechServices) -> None:
     """Raises `OriginNotAllowed` for a page that was not allowed.
 
     Any page can have a browser fetch an address, as a picture say, without asking anybody first;
@@ -60,7 +60,7 @@ def check_page(request: Request, runtime: Runtime) -> None:
     unknown = "cross-site" if "origin" in request.headers else "none"
     if request.headers.get("sec-fetch-site", unknown) in ("none", "same-origin"):
         return
-    listed = runtime.settings.cors_origins
+    listed = services.settings.cors_origins
     origin = normal_origin(request.headers.get("origin", ""))
     if listed is None or origin is None or origin not in parse_origins(listed):
         raise OriginNotAllowed(
@@ -69,7 +69,7 @@ def check_page(request: Request, runtime: Runtime) -> None:
 
 
 async def _speak(
-    body: PromptRequest, request: Request, runtime: Runtime, request_id: str, caller: str
+    body: PromptRequest, request: Request, services: SpeechServices, request_id: str, caller: str
 ) -> Response:
     speech = SpeechRequest(
         input=body.prompt,
@@ -82,7 +82,7 @@ async def _speak(
         stream=True,
     )
     with param_named("prompt", instead_of="input"):
-        response = await create_speech(speech, request, runtime, request_id, caller)
+        response = await create_speech(speech, request, services, request_id, caller)
     ignored = ignored_fields(body)
     if ignored:
         response.headers["x-orpheus-ignored-fields"] = ", ".join(ignored)

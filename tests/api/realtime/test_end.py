@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,8 +46,9 @@ class Clock:
         async def wait(session: RealtimeSession) -> Any:
             if not is_stopping:
                 await self._is_over.wait()
-                limited = session._runtime.settings.model_copy(update={"tts_max_session_sec": 0.0})
-                session._runtime.settings = limited
+                services = session._services
+                settings = services.settings.model_copy(update={"tts_max_session_sec": 0.0})
+                session._services = replace(services, settings=settings)
             return await wait_for_end(session)
 
         async def begin_and_tell(session: RealtimeSession, end: Any) -> None:

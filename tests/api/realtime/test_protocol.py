@@ -440,7 +440,7 @@ class TestFailures:
         session.start()
         session.send(delta(SENTENCE + " And"))
         wait_until(lambda: session.server.engine.num_active == 1)
-        synthesizer = session.server.runtime.synthesizer
+        synthesizer = session.server.runtime.get_synthesizer()
         cut = synthesizer.run_text
 
         async def cut_late(function: Any) -> list[str]:
@@ -474,7 +474,7 @@ class TestFailures:
         started = session.start()
         session.send(delta(SENTENCE + " And"))
         session.until("chunk.start")
-        monkeypatch.setattr(session.server.runtime.synthesizer, "run_text", fail)
+        monkeypatch.setattr(session.server.runtime.get_synthesizer(), "run_text", fail)
         session.send(event)
         with pytest.raises(WebSocketDisconnect) as closed:
             session.until("audio.done")

@@ -1,5 +1,6 @@
 """What can be told of a chat completion before a model is asked."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ class TestRefusals:
         assert answer.headers["x-should-retry"] == "false"
         # Validated before anything was asked of anybody.
         assert talker.chat.requests == []
-        assert talker.server.runtime.reply_slots.num_taken == 0
+        assert talker.server.runtime.services.reply_slots.num_taken == 0
 
     def test_messages_tell_what_to_do(self, talker: Talker) -> None:
         def message(*messages: Any, status: int = 400, **fields: Any) -> str:
@@ -209,7 +210,8 @@ class TestFollowUps:
 
     def test_it_expires(self, talker: Talker) -> None:
         clock = VirtualClock()
-        talker.server.runtime.transcripts = TranscriptStore(clock=clock)
+        runtime = talker.server.runtime
+        runtime.services = replace(runtime.services, transcripts=TranscriptStore(clock=clock))
         audio = audio_of(talker.spoken())
         said = {"role": "assistant", "audio": {"id": audio["id"]}}
         assert audio["expires_at"] == 3700
@@ -233,7 +235,7 @@ class TestFollowUps:
     def test_an_id_cannot_be_named_without_end(self, talker: Talker) -> None:
         """A short id stands for a long text: one request would have filled the memory."""
         runtime = talker.server.runtime
-        runtime.transcripts.keep("127.0.0.1", "audio_1", "x" * 100_000)
+        runtime.services.transcripts.keep("127.0.0.1", "audio_1", "x" * 100_000)
         said = {"role": "assistant", "audio": {"id": "audio_1"}}
         assert talker.post(*[said] * 40, USER).status_code == 200
         assert talker.error(400, *[said] * 41, USER)["code"] == "invalid_value"

@@ -190,7 +190,7 @@ class TestText:
 
     def test_no_more_than_a_caller_may_have(self) -> None:
         server, _ = served(settings=Settings(tts_max_requests_per_key=1))
-        with server.client() as client, server.runtime.reply_slots.taken("127.0.0.1"):
+        with server.client() as client, server.runtime.services.reply_slots.taken("127.0.0.1"):
             answer = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
             assert error_of(answer) == (429, "rate_limit_exceeded", None)
 
@@ -428,7 +428,7 @@ class TestLeaving:
             await running
             assert (model.num_active, server.engine.num_active) == (0, 0)
             assert server.runtime.admission.num_running == 0
-            assert server.runtime.reply_slots.num_taken == 0
+            assert server.runtime.services.reply_slots.num_taken == 0
             await wait_for(lambda: asyncio.all_tasks() <= before)
 
 

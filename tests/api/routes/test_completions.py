@@ -272,7 +272,7 @@ class TestSpoken:
         first = talker.server.engine.requests[0]
         assert first.seed is not None
         # The temperature is the language model's; the voice keeps its own.
-        assert first.sampling == talker.server.runtime.default_sampling
+        assert first.sampling == talker.server.runtime.services.default_sampling
 
     @pytest.mark.parametrize("name", ["wav", "mp3", "aac", "flac", "opus", "pcm16"])
     def test_nothing_to_speak(self, talker: Talker, name: str) -> None:
