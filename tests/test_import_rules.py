@@ -82,7 +82,7 @@ OWNERS = {
     "openai": {"chat.remote"},
     "prometheus_client": {"runtime.metrics", "api.routes.metrics", "bench.client"},
     "psutil": {"engine", "runtime.preflight"},
-    "pydantic": {"api", "server.errors", "checkpoints.speech_json", "settings"},
+    "pydantic": {"api", "server.errors", "server.responses", "checkpoints.speech_json", "settings"},
     "pydantic_settings": {"settings"},
     "safetensors": {"audio.snac"},
     "snac": {"audio.snac", "bench.offline"},

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, Literal, TypeVar
 
-from fastapi import Response
+from fastapi import Request, Response
+from fastapi.sse import format_sse_event
+from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from orpheus_server.concurrency import cancel_all
@@ -16,6 +18,48 @@ Outcome = Literal["done", "failed", "caller left"]
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 _SLICE_BYTES = 1 << 16
+
+_CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that disconnected before its response; only logs show it."""
+
+
+async def respond(
+    request: Request,
+    *,
+    whole: Callable[[], Coroutine[Any, Any, bytes]],
+    pieces: AsyncGenerator[bytes, None] | None,
+    media_type: str,
+    headers: Callable[[], Mapping[str, str]],
+    on_end: Callable[[Outcome], None],
+) -> Response:
+    """Responds with `pieces` as they come, or if that is None with the result of `whole`.
+
+    Nothing is sent before the first bytes exist: an error until then gets a status of its own, and
+    `headers` is called afterwards. `on_end` is called when the response has ended, in whatever way.
+    """
+    first = whole() if pieces is None else _first_of(pieces)
+    try:
+        data = await until_disconnect(request.receive, first)
+    except BaseException:
+        on_end("failed")
+        raise
+    if data is None:
+        on_end("caller left")
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    if pieces is None:
+        return BufferedResponse(data, media_type=media_type, headers=headers(), on_end=on_end)
+    return StreamedResponse(data, pieces, media_type=media_type, headers=headers(), on_end=on_end)
+
+
+async def _first_of(pieces: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(pieces, b"")
+
+
+def sse_event(content: BaseModel, *, exclude_unset: bool = False) -> bytes:
+    """A server-sent event with this content as JSON."""
+    # Escaped, because the library takes U+2028 and its like for ends of lines.
+    data = content.model_dump_json(exclude_unset=exclude_unset, ensure_ascii=True)
+    return format_sse_event(data_str=data)
 
 
 class BufferedResponse(Response):

@@ -1,18 +1,23 @@
 """Responses as a server sends them, and work that ends when its caller leaves."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import pytest
-from starlette.responses import Response
+from fastapi import Request, Response
+from pydantic import BaseModel
 from starlette.types import Message, Scope
 
+from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import EngineDead
 from orpheus_server.server.responses import (
     BufferedResponse,
     Outcome,
     StreamedResponse,
+    respond,
+    sse_event,
     until_disconnect,
 )
 from tests.support.app import wait_for
@@ -325,3 +330,117 @@ async def test_a_caller_who_is_cut_off_has_not_got_all_of_it(is_whole: bool) -> 
     await response(SCOPE, messages.get, send)
     assert outcomes == ["caller left"]
     assert sent[-1]["more_body"]
+
+
+class Content(BaseModel):
+    text: str
+    more: str | None = None
+
+
+class TestEvent:
+    def test_one_line_of_json(self) -> None:
+        event = sse_event(Content(text="a\nb", more="c"))
+        assert event == b'data: {"text":"a\\nb","more":"c"}\n\n'
+
+    def test_unset_fields_are_left_out(self) -> None:
+        assert sse_event(Content(text="a"), exclude_unset=True) == b'data: {"text":"a"}\n\n'
+
+    @pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85", "\x1c", "\u00e9"])
+    def test_no_character_ends_the_line(self, char: str) -> None:
+        """The library splits data at all that Python takes for the end of a line."""
+        event = sse_event(Content(text=f"a{char}b"))
+        line, _, end = event.partition(b"\n")
+        assert end == b"\n"
+        assert json.loads(line.removeprefix(b"data: "))["text"] == f"a{char}b"
+
+
+@dataclass
+class Handler:
+    """A handler that responds in one piece, or in several."""
+
+    parts: list[bytes | Exception]
+    is_streamed: bool
+    messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
+    outcomes: list[Outcome] = field(default_factory=list)
+    is_closed: bool = False
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        try:
+            await self.gate.wait()
+            for part in self.parts:
+                if isinstance(part, Exception):
+                    raise part
+                yield part
+        finally:
+            self.is_closed = True
+
+    async def _whole(self) -> bytes:
+        return b"".join([part async for part in self._pieces()])
+
+    async def run(self) -> Response:
+        return await respond(
+            Request({"type": "http"}, self.messages.get),
+            whole=self._whole,
+            pieces=self._pieces() if self.is_streamed else None,
+            media_type="audio/pcm",
+            headers=lambda: {"x-is-made": str(self.gate.is_set())},
+            on_end=self.outcomes.append,
+        )
+
+
+def handler(*parts: bytes | Exception, is_streamed: bool) -> Handler:
+    """One whose bytes are there."""
+    made = Handler(list(parts), is_streamed)
+    made.gate.set()
+    return made
+
+
+class TestRespond:
+    @pytest.mark.parametrize("is_streamed", [True, False])
+    async def test_bytes(self, is_streamed: bool) -> None:
+        made = handler(b"one", b"two", is_streamed=is_streamed)
+        response = await made.run()
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        assert made.outcomes == []
+        await response(SCOPE, made.messages.get, send)
+        assert sent[0]["status"] == 200
+        headers = dict(sent[0]["headers"])
+        assert (headers[b"x-is-made"], headers[b"content-type"]) == (b"True", b"audio/pcm")
+        assert (b"content-length" in headers) is not is_streamed
+        bodies = [message["body"] for message in sent[1:]]
+        assert bodies == ([b"one", b"two", b""] if is_streamed else [b"onetwo", b""])
+        assert made.outcomes == ["done"]
+        assert made.is_closed
+
+    async def test_an_empty_stream(self) -> None:
+        response = await handler(is_streamed=True).run()
+        assert response.status_code == 200
+
+    @pytest.mark.parametrize("is_streamed", [True, False])
+    async def test_a_failure_before_the_first_bytes(self, is_streamed: bool) -> None:
+        made = handler(EngineDead("gone"), is_streamed=is_streamed)
+        with pytest.raises(EngineDead, match="gone"):
+            await made.run()
+        assert made.outcomes == ["failed"]
+        assert made.is_closed
+
+    @pytest.mark.parametrize("is_streamed", [True, False])
+    async def test_a_client_that_leaves_before_the_first_bytes(self, is_streamed: bool) -> None:
+        made = Handler([b"one"], is_streamed)
+        made.messages.put_nowait({"type": "http.disconnect"})
+        response = await made.run()
+        assert (response.status_code, response.body) == (499, b"")
+        assert made.outcomes == ["caller left"]
+
+    @pytest.mark.parametrize("is_streamed", [True, False])
+    async def test_a_handler_that_is_cancelled(self, is_streamed: bool) -> None:
+        made = Handler([b"one"], is_streamed)
+        task = asyncio.create_task(made.run())
+        await asyncio.sleep(0)
+        await cancel_all([task])
+        assert made.outcomes == ["failed"]

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from orpheus_server.api.answers.spoken_reply import SpokenReply, open_spoken_reply
@@ -27,7 +27,7 @@ from orpheus_server.errors import OrpheusError
 from orpheus_server.interfaces import FinishReason
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import ErrorResponse, error_body
-from orpheus_server.server.responses import Outcome
+from orpheus_server.server.responses import Outcome, sse_event
 from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.job import AudioPiece
 
@@ -36,15 +36,10 @@ _DONE = b"data: [DONE]\n\n"
 
 
 class CompletionAnswer:
-    """An answer while it is made."""
+    """An answer while it is made. It holds a slot until `end`; raises if there is none for it."""
 
     def __init__(
-        self,
-        params: CompletionParams,
-        services: SpeechServices,
-        request_id: str,
-        caller: str,
-        slot: EngineSlot | None,
+        self, params: CompletionParams, services: SpeechServices, request_id: str, caller: str
     ) -> None:
         key = request_id.removeprefix("req_")
         self._id, self._audio_id = f"chatcmpl-{key}", f"audio_{key}"
@@ -53,8 +48,16 @@ class CompletionAnswer:
         self._services = services
         self._request_id = request_id
         self._caller = caller
-        self._slot = slot
         self._spoken: SpokenReply | None = None
+        self._is_made = False
+        self._opened = ExitStack()
+        self._slot: EngineSlot | None = None
+        # Before the model is asked: a caller who has to come back later learns it at once.
+        if params.speech is None:
+            self._opened.enter_context(services.reply_slots.taken(caller))
+        else:
+            slot = services.admission.reserve(caller, "interactive", is_coming=True)
+            self._slot = self._opened.enter_context(slot)
         info = services.chat_info()
         assert info is not None
         self._model = info.name
@@ -64,11 +67,14 @@ class CompletionAnswer:
         async with self._open_spoken_reply() as spoken:
             if self._params.speech is None:
                 await within(self._limit_sec, _read(spoken.reply))
-                return self._completion(spoken, None).model_dump_json().encode()
-            data = await spoken.whole()
-            expires_at = self._keep(spoken.reply.text)
-            # Megabytes, if the answer is long.
-            return await asyncio.to_thread(self._render, spoken, data, expires_at)
+                answer = self._completion(spoken, None).model_dump_json().encode()
+            else:
+                data = await spoken.whole()
+                expires_at = self._keep(spoken.reply.text)
+                # Megabytes, if the answer is long.
+                answer = await asyncio.to_thread(self._render, spoken, data, expires_at)
+        self._is_made = True
+        return answer
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The same while it is made; a failure after the first event is an event too."""
@@ -81,7 +87,7 @@ class CompletionAnswer:
         except OrpheusError as error:
             if not has_begun:
                 raise
-            yield _event(ErrorResponse(error=error_body(error)).model_dump_json())
+            yield sse_event(ErrorResponse(error=error_body(error)))
             return
         yield _DONE
 
@@ -101,8 +107,9 @@ class CompletionAnswer:
         return {name: str(value) for name, value in headers.items() if value}
 
     def end(self, outcome: Outcome) -> None:
-        """Counts who left before an answer in one piece was sent; a stream counts by itself."""
-        if outcome == "caller left" and not self._params.is_streamed:
+        """Gives the slot back, and counts a caller who left while a finished answer was sent."""
+        self._opened.close()
+        if outcome == "caller left" and self._is_made:
             self._services.metrics.count_disconnect(_ROUTE)
 
     @property
@@ -211,7 +218,7 @@ class CompletionAnswer:
             choices=choices,
             **fields,
         )
-        return _event(chunk.model_dump_json(exclude_unset=True))
+        return sse_event(chunk, exclude_unset=True)
 
 
 async def _read(reply: Reply) -> None:
@@ -233,7 +240,3 @@ async def _transcript(reply: Reply) -> AsyncGenerator[str, None]:
 def _finish_reason(reply: Reply) -> FinishReason:
     assert reply.stats.finish_reason is not None, "an answer without one has failed"
     return reply.stats.finish_reason
-
-
-def _event(content: str) -> bytes:
-    return f"data: {content}\n\n".encode()

@@ -7,15 +7,16 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
-
+from orpheus_server.api.requests.speech import check_request, ignored_fields_header, plan_job
+from orpheus_server.api.schemas.speech import SpeechRequest
 from orpheus_server.api.schemas.speech_events import SpeechAudioDelta, SpeechAudioDone, usage_of
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import ErrorResponse, error_body
-from orpheus_server.server.responses import Outcome
+from orpheus_server.server.responses import Outcome, sse_event
 from orpheus_server.synthesis.admission import EngineSlot
+from orpheus_server.synthesis.fair_queue import Lane
 from orpheus_server.synthesis.job import SpeechJob, SpeechStats
 from orpheus_server.text.chunking import ChunkPlan
 
@@ -27,6 +28,8 @@ _ROUTE = "/v1/audio/speech"
 class SpeechAnswer:
     """An answer while it is made, and the one line that the log tells of it."""
 
+    body: SpeechRequest
+    plan: ChunkPlan
     job: SpeechJob
     services: SpeechServices
     caller: str
@@ -48,9 +51,6 @@ class SpeechAnswer:
         except OrpheusError as error:
             self._fail(error)
             raise
-        except BaseException:
-            self.opened.close()
-            raise
         self._first_sec = time.perf_counter() - self.started
         return data
 
@@ -68,9 +68,6 @@ class SpeechAnswer:
         except OrpheusError as error:
             self._fail(error)
             raise
-        except BaseException:
-            self.opened.close()
-            raise
 
     @property
     def _queue_sec(self) -> float:
@@ -86,26 +83,27 @@ class SpeechAnswer:
         try:
             async with aclosing(self.pieces()) as pieces:
                 async for data in pieces:
-                    yield _event(SpeechAudioDelta(audio=base64.b64encode(data).decode()))
+                    yield sse_event(SpeechAudioDelta(audio=base64.b64encode(data).decode()))
                     has_begun = True
         except OrpheusError as error:
             if not has_begun:
                 raise
-            yield _event(ErrorResponse(error=error_body(error)))
+            yield sse_event(ErrorResponse(error=error_body(error)))
             return
         usage, degraded_chunks = usage_of(self.stats), self.stats.degraded_chunks
-        yield _event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
+        yield sse_event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
 
-    def headers(self, plan: ChunkPlan) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         """What is known by now: all of it for a file, what the text alone tells for a stream."""
-        stats = self.stats
+        plan, stats = self.plan, self.stats
         counts = {
             "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
             "x-orpheus-dropped-symbols": stats.num_dropped_symbols + plan.num_dropped_symbols,
             "x-orpheus-dropped-tags": plan.num_dropped_tags,
         }
-        headers = {name: str(count) for name, count in counts.items() if count}
-        return {"x-orpheus-queue-ms": str(round(self._queue_sec * 1000)), **headers}
+        headers = ignored_fields_header(self.body)
+        headers["x-orpheus-queue-ms"] = str(round(self._queue_sec * 1000))
+        return headers | {name: str(count) for name, count in counts.items() if count}
 
     def end(self, outcome: Outcome) -> None:
         """Logs the line; a failure has done so by itself."""
@@ -147,5 +145,18 @@ class SpeechAnswer:
         self.end("failed")
 
 
-def _event(content: BaseModel) -> bytes:
-    return f"data: {content.model_dump_json()}\n\n".encode()
+async def open_speech_answer(
+    body: SpeechRequest, services: SpeechServices, request_id: str, caller: str, *, lane: Lane
+) -> SpeechAnswer:
+    """Checks a request and holds a slot for it, which the answer's `end` gives back.
+
+    Raises `RequestError`, and what admission and the synthesizer raise.
+    """
+    started = time.perf_counter()
+    voice = check_request(body, services)
+    with ExitStack() as stack:
+        # Before any work on the text: a caller who has to come back later learns it at once.
+        slot = stack.enter_context(services.admission.reserve(caller, lane, is_coming=True))
+        plan, job = await plan_job(body, voice, services, request_id)
+        opened = stack.pop_all()
+    return SpeechAnswer(body, plan, job, services, caller, slot, opened, started)
