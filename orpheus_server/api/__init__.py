@@ -1,1 +1,1 @@
-"""What callers see: routes, WebSocket sessions, answers, checked requests and wire types."""
+"""The public API: routes, WebSocket sessions, answers, validated requests and wire types."""

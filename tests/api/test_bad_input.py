@@ -310,13 +310,14 @@ def test_messages_say_what_was_given_and_what_is_allowed(client: TestClient) -> 
     assert message(speed=9) == "'speed': Input should be less than or equal to 4."
     assert message(stream_format="x") == "'stream_format': Input should be 'audio' or 'sse'."
     assert message(response_format="ogg") == (
-        "The response_format 'ogg' is not supported. Supported are: wav, pcm, mp3, opus, aac, flac."
+        "The response_format 'ogg' is not supported. Supported formats: wav, pcm, mp3, opus, aac, "
+        "flac."
     )
     assert message(stream=False, stream_format="sse") == (
-        "Events are a stream: leave 'stream' out, or 'stream_format'."
+        "Events are always streamed: leave out either 'stream' or 'stream_format'."
     )
-    assert message(voice="bob").startswith("The voice 'bob' is not known. Known are: rms, slt; ")
-    assert message(model="gpt-4").startswith("The model 'gpt-4' is not served here. Known are: ")
+    assert message(voice="bob").startswith("The voice 'bob' is unknown. Known voices: rms, slt; ")
+    assert message(model="gpt-4").startswith("The model 'gpt-4' is not served here. Known models: ")
     assert client.post(SPEECH, json={}).json()["error"]["message"] == "'input' is required."
     assert client.post(SPEECH, json=[]).json()["error"]["message"] == (
         "The body must be a JSON object."

@@ -1,1 +1,1 @@
-"""Answers while they are made."""
+"""Answers in progress: speech, chat and chat completions."""

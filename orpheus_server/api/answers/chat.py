@@ -1,4 +1,4 @@
-"""An answer of `POST /v1/chat` while it is made."""
+"""The answer to `POST /v1/chat` while it is generated."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager
@@ -18,7 +18,7 @@ _ROUTE = "/v1/chat"
 
 @dataclass(slots=True)
 class ChatAnswer:
-    """An answer while it is made; what it opens, the end of its generator closes."""
+    """An answer in progress. Whatever it opens is closed when its generator ends."""
 
     body: ChatRequest
     params: SpeechParams
@@ -44,7 +44,7 @@ class ChatAnswer:
         )
 
     async def audio(self) -> AsyncGenerator[bytes, None]:
-        """The spoken answer, as it is made."""
+        """Yields the bytes of the spoken answer."""
         async with (
             self._open_spoken_reply() as spoken,
             aclosing(spoken.pieces()) as pieces,
@@ -55,7 +55,7 @@ class ChatAnswer:
                     yield piece.data
 
     async def text(self) -> AsyncGenerator[bytes, None]:
-        """The answer as the language model writes it."""
+        """Yields the text of the answer as the language model writes it."""
         limit_sec = self.services.settings.tts_request_timeout_sec
         async with (
             self._open_spoken_reply() as spoken,
@@ -65,7 +65,7 @@ class ChatAnswer:
                 yield text.encode()
 
     async def whole(self) -> bytes:
-        """All of it in one piece."""
+        """Returns the complete answer."""
         if self.body.stream_text:
             return b"".join([part async for part in self.text()])
         async with self._open_spoken_reply() as spoken:
@@ -77,7 +77,7 @@ class ChatAnswer:
     async def _open_spoken_reply(self) -> AsyncIterator[SpokenReply]:
         is_text, services, slot = self.body.stream_text, self.services, None
         with ExitStack() as stack:
-            # Before the model is asked: a caller who must come back later learns it at once.
+            # Before the language model starts, so that a rejected caller need not wait for it.
             if is_text:
                 stack.enter_context(services.reply_slots.taken(self.caller))
             else:
@@ -97,9 +97,9 @@ class ChatAnswer:
                 yield spoken
 
     def headers(self) -> dict[str, str]:
-        """What is known with the first bytes."""
+        """Returns the headers that are known when the first bytes are sent."""
         body = self.body
-        # Only sound has them.
+        # These apply to audio only.
         requested = {"response_format": body.response_format, "speed": body.speed}
         names = [
             name for name, value in requested.items() if body.stream_text and value is not None

@@ -1,4 +1,4 @@
-"""An answer of `POST /v1/chat/completions` while it is made: one JSON object, or events."""
+"""The answer to `POST /v1/chat/completions` in progress: one JSON object, or events."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ _DONE = b"data: [DONE]\n\n"
 
 
 class CompletionAnswer:
-    """An answer while it is made. It holds a slot until `end`; raises if there is none for it."""
+    """An answer in progress. It holds a slot until `end`, and raises if it cannot get one."""
 
     def __init__(
         self, params: CompletionParams, services: SpeechServices, request_id: str, caller: str
@@ -52,7 +52,7 @@ class CompletionAnswer:
         self._is_made = False
         self._opened = ExitStack()
         self._slot: EngineSlot | None = None
-        # Before the model is asked: a caller who has to come back later learns it at once.
+        # Before the language model starts, so that a rejected caller learns of it without delay.
         if params.speech is None:
             self._opened.enter_context(services.reply_slots.taken(caller))
         else:
@@ -63,7 +63,7 @@ class CompletionAnswer:
         self._model = info.name
 
     async def whole(self) -> bytes:
-        """All of it as JSON."""
+        """Returns the complete answer as JSON."""
         async with self._open_spoken_reply() as spoken:
             if self._params.speech is None:
                 await within(self._limit_sec, _read(spoken.reply))
@@ -71,13 +71,13 @@ class CompletionAnswer:
             else:
                 data = await spoken.whole()
                 expires_at = self._keep(spoken.reply.text)
-                # Megabytes, if the answer is long.
+                # In a thread, because a long answer is megabytes.
                 answer = await asyncio.to_thread(self._render, spoken, data, expires_at)
         self._is_made = True
         return answer
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """The same while it is made; a failure after the first event is an event too."""
+        """Yields the answer as events. An error after the first event is sent as an event."""
         has_begun = False
         try:
             async with aclosing(self._chunks()) as chunks:
@@ -92,7 +92,7 @@ class CompletionAnswer:
         yield _DONE
 
     def headers(self) -> dict[str, str]:
-        """What is known by now: all of it for an answer in one piece."""
+        """Returns the headers that are known; counts only for a complete answer."""
         headers: dict[str, object] = {
             "x-orpheus-ignored-fields": ", ".join(self._params.ignored_fields)
         }
@@ -107,7 +107,7 @@ class CompletionAnswer:
         return {name: str(value) for name, value in headers.items() if value}
 
     def end(self, outcome: Outcome) -> None:
-        """Gives the slot back, and counts a caller who left while a finished answer was sent."""
+        """Gives the slot back. Counts a caller who left while a complete answer was being sent."""
         self._opened.close()
         if outcome == "caller left" and self._is_made:
             self._services.metrics.count_disconnect(_ROUTE)
@@ -160,7 +160,7 @@ class CompletionAnswer:
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
-        """Events; the first one goes with the first text or sound."""
+        """Yields events; the first one is sent together with the first text or audio."""
         async with self._open_spoken_reply() as spoken:
             is_spoken = self._params.speech is not None
             begun = self._begin()
@@ -199,7 +199,7 @@ class CompletionAnswer:
                             heard[part.chunk] = part.text
         except BaseException:
             if heard:
-                # The next turn may refer to what there was of it.
+                # The next request may refer to the part that was sent.
                 self._keep(" ".join(heard.values()))
             raise
         yield Delta(audio=DeltaAudio(expires_at=self._keep(spoken.reply.text)))
@@ -222,13 +222,13 @@ class CompletionAnswer:
 
 
 async def _read(reply: Reply) -> None:
-    """To its end; the text is the reply's."""
+    """Reads a reply to its end; its text is kept in `reply.text`."""
     async for _ in reply.deltas():
         pass
 
 
 async def _transcript(reply: Reply) -> AsyncGenerator[str, None]:
-    """The text; a failure is left to the sound, behind the sentences that were whole before it."""
+    """Yields the text. Errors are left to the audio, which first speaks what was written before."""
     try:
         async with aclosing(reply.deltas()) as texts:
             async for text in texts:
@@ -238,5 +238,5 @@ async def _transcript(reply: Reply) -> AsyncGenerator[str, None]:
 
 
 def _finish_reason(reply: Reply) -> FinishReason:
-    assert reply.stats.finish_reason is not None, "an answer without one has failed"
+    assert reply.stats.finish_reason is not None, "a reply without a finish reason has failed"
     return reply.stats.finish_reason

@@ -1,4 +1,4 @@
-"""A spoken answer of `POST /v1/audio/speech` while it is made, and its line in the log."""
+"""The answer to `POST /v1/audio/speech` while it is generated, and its log line."""
 
 import base64
 import logging
@@ -26,7 +26,7 @@ _ROUTE = "/v1/audio/speech"
 
 @dataclass(slots=True)
 class SpeechAnswer:
-    """An answer while it is made, and the one line that the log tells of it."""
+    """An answer in progress, which logs one line when it ends."""
 
     body: SpeechRequest
     plan: ChunkPlan
@@ -35,7 +35,7 @@ class SpeechAnswer:
     caller: str
     slot: EngineSlot
     opened: ExitStack
-    """Holds the slot until the answer has been sent: what is not fetched yet stays in memory."""
+    """Holds the slot until the answer has been sent, since unsent audio takes memory."""
 
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)
@@ -43,7 +43,7 @@ class SpeechAnswer:
     _is_ended: bool = field(default=False, init=False)
 
     async def whole(self) -> bytes:
-        """The answer as one file."""
+        """Returns the speech as one file."""
         try:
             await self.slot.wait()
             work = self.services.synthesizer().collect(self.job, self.stats, self.slot)
@@ -55,9 +55,9 @@ class SpeechAnswer:
         return data
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Its bytes as they are made."""
+        """Yields the bytes of the speech as they are generated."""
         try:
-            # Before the clock of the answer starts.
+            # Waiting for a slot does not count towards the time limit.
             await self.slot.wait()
             made = self.services.synthesizer().stream(self.job, self.stats, self.slot)
             async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
@@ -78,7 +78,7 @@ class SpeechAnswer:
         return self.services.settings.tts_request_timeout_sec
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """The same in server-sent events; a failure after the first one is an event too."""
+        """Yields the speech as events. An error after the first event is sent as an event."""
         has_begun = False
         try:
             async with aclosing(self.pieces()) as pieces:
@@ -94,7 +94,7 @@ class SpeechAnswer:
         yield sse_event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
 
     def headers(self) -> dict[str, str]:
-        """What is known by now: all of it for a file, what the text alone tells for a stream."""
+        """Returns the headers: all counts for a file, those of the text alone for a stream."""
         plan, stats = self.plan, self.stats
         counts = {
             "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
@@ -106,7 +106,7 @@ class SpeechAnswer:
         return headers | {name: str(count) for name, count in counts.items() if count}
 
     def end(self, outcome: Outcome) -> None:
-        """Logs the line; a failure has done so by itself."""
+        """Gives the slot back and logs the line, once."""
         if self._is_ended:
             return
         self._is_ended = True
@@ -138,7 +138,7 @@ class SpeechAnswer:
         )
 
     def _fail(self, error: OrpheusError) -> None:
-        # Nothing is wrong with a server that is full.
+        # A full server is not a fault.
         is_rejection = isinstance(error, EngineUnavailable | RateLimited)
         level = logging.INFO if is_rejection else logging.WARNING
         logger.log(level, "request=%s failed: %s", self.job.request_id, error)
@@ -148,14 +148,14 @@ class SpeechAnswer:
 async def open_speech_answer(
     body: SpeechRequest, services: SpeechServices, request_id: str, caller: str, *, lane: Lane
 ) -> SpeechAnswer:
-    """Checks a request and holds a slot for it, which the answer's `end` gives back.
+    """Validates a request and reserves a slot for it, which the answer's `end` gives back.
 
-    Raises `RequestError`, and what admission and the synthesizer raise.
+    Raises `RequestError` and the errors of admission and of the synthesizer.
     """
     started = time.perf_counter()
     voice = check_request(body, services)
     with ExitStack() as stack:
-        # Before any work on the text: a caller who has to come back later learns it at once.
+        # Before any work on the text, so that a rejected caller learns of it without delay.
         slot = stack.enter_context(services.admission.reserve(caller, lane, is_coming=True))
         plan, job = await plan_job(body, voice, services, request_id)
         opened = stack.pop_all()

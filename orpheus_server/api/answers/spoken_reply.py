@@ -1,4 +1,4 @@
-"""One answer of the language model on its way to somebody's ear, and what is told of it."""
+"""A reply of the language model while it is written and spoken, with its log line and metrics."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class SpokenReply:
-    """An answer that is being written, and spoken if `pieces` is asked for."""
+    """A reply in progress, spoken if `pieces` or `whole` is used."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class SpokenReply:
 
     @property
     def is_silent(self) -> bool:
-        """True if no sample was made of it so far."""
+        """True if no samples have been generated so far."""
         return self.stats.num_samples == 0
 
     async def pieces(
         self, *, counts: Callable[[], bool] = lambda: True
     ) -> AsyncGenerator[AudioPiece, None]:
-        """The answer as sound, from its first sentence on while the next ones are being written.
+        """Yields the speech, starting with the first sentence while the next ones are written.
 
         Raises `RequestTimedOut` as `pieces_within` does.
         """
@@ -67,7 +67,7 @@ class SpokenReply:
                 yield piece
 
     async def whole(self) -> bytes:
-        """The answer as one complete file. Raises `RequestTimedOut` as `within` does."""
+        """Returns the speech as one file. Raises `RequestTimedOut` as `within` does."""
         services = self._services
         work = services.synthesizer().collect(self._job(), self.stats, self._slot)
         data = await within(services.settings.tts_request_timeout_sec, work)
@@ -81,7 +81,7 @@ class SpokenReply:
         return SpeechJob(self._request_id, texts, self._params, may_be_silent=True)
 
     def report(self, outcome: str) -> None:
-        """One line in the log, and the metrics; only the first call counts."""
+        """Logs one line and updates the metrics; later calls do nothing."""
         if self._is_reported:
             return
         self._is_reported = True
@@ -108,7 +108,7 @@ class SpokenReply:
         )
 
     def timings(self) -> ReplyTimings:
-        """What it took so far."""
+        """Returns the times and counts so far."""
         model, speech = self.reply.stats, self.stats
         total_sec = time.monotonic() - self.reply.started_at
         speaking_sec = total_sec - (model.first_chunk_sec or 0.0)
@@ -142,11 +142,10 @@ async def open_spoken_reply(
     voice: Voice | None = None,
     has_voice_prompt: bool = True,
 ) -> AsyncIterator[SpokenReply]:
-    """An answer to these messages; `params` None is one to be read, as `voice` would say it.
-    Leaving stops both models.
+    """A reply to these messages; leaving the block stops both models.
 
-    Raises `RequestError` for messages that no model could answer, and what `chat_model` and
-    `synthesizer` of the services raise.
+    With `params` None the reply is text only, written for `voice`. Raises `RequestError` for
+    messages that no model can answer, and the errors of `chat_model` and `synthesizer`.
     """
     model = services.chat_model()
     chunker = None
@@ -169,7 +168,7 @@ async def open_spoken_reply(
             outcome = "done"
         except OrpheusError as error:
             outcome = "failed"
-            # Nothing is wrong with a server that is full.
+            # Neither a full server nor an invalid request is a fault.
             is_rejection = isinstance(error, EngineUnavailable | RateLimited | RequestError)
             level = logging.INFO if is_rejection else logging.WARNING
             logger.log(level, "request=%s failed: %s", request_id, error)

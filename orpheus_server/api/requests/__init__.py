@@ -1,1 +1,1 @@
-"""What was asked for: checked and resolved before the first byte."""
+"""Requests, validated and resolved before the first byte of the response."""

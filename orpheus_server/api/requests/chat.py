@@ -1,4 +1,4 @@
-"""A request of `POST /v1/chat`, checked."""
+"""Validates requests for `POST /v1/chat`."""
 
 from orpheus_server.api.requests.model_names import check_chat_model
 from orpheus_server.api.requests.speech import check_format, resolve_voice, too_long
@@ -9,7 +9,7 @@ from orpheus_server.synthesis.job import SpeechParams
 
 
 def check_request(body: ChatRequest, services: SpeechServices) -> SpeechParams:
-    """How the answer is spoken. Raises what can be told without the language model."""
+    """Returns how the answer is to be spoken. Raises whatever is wrong before any generation."""
     services.chat_model()
     if body.model is not None:
         check_chat_model(body.model, services)

@@ -1,4 +1,4 @@
-"""What a caller of `/v1/chat/completions` asked for, checked and resolved."""
+"""Validates and resolves requests for `POST /v1/chat/completions`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SpeechParams
 
 STREAMED_FORMAT = "pcm16"
-"""The only one that OpenAI streams here."""
+"""The only format that OpenAI streams in chat completions."""
 
-# OpenAI's name of the format: ours.
+# OpenAI's names of the formats, and ours.
 _FORMATS = {"wav": "wav", "aac": "aac", "mp3": "mp3", "flac": "flac", "opus": "opus"} | {
     STREAMED_FORMAT: "pcm"
 }
@@ -26,12 +26,12 @@ _ROLES: Mapping[str, Role] = {
     "assistant": "assistant",
 }
 _MAX_TRANSCRIPT_CHARS = 4_000_000
-"""Of a request together: an id is short, and may be named again and again."""
+"""Limit for all transcripts of a request: a short id may name a long one many times."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionParams:
-    """A request that can be tried; `speech` None is an answer to be read."""
+    """A valid request. `speech` is None if the answer is text only."""
 
     messages: list[ChatMessage]
     options: ReplyOptions
@@ -44,7 +44,7 @@ class CompletionParams:
 def parse_completion_request(
     body: CompletionRequest, services: SpeechServices, caller: str
 ) -> CompletionParams:
-    """Raises `RequestError` for all that can be told without a model."""
+    """Raises `RequestError` for whatever is wrong with the request itself."""
     if body.model is not None:
         check_chat_model(body.model, services)
     _check_supported(body)
@@ -78,14 +78,14 @@ def _check_supported(body: CompletionRequest) -> None:
     }
     for param, is_requested in requested.items():
         if is_requested:
-            raise _unsupported(f"{param!r} is not supported here: leave it out.", param)
+            raise _unsupported(f"{param!r} is not supported; leave it out.", param)
 
 
 def _is_spoken(modalities: list[str] | None) -> bool:
     requested = {"text"} if modalities is None else set(modalities)
     if requested not in ({"text"}, {"text", "audio"}):
         raise _unsupported(
-            'The modalities may be ["text"] or ["text", "audio"]; sound has always its text.',
+            'The modalities must be ["text"] or ["text", "audio"]: audio comes with its text.',
             "modalities",
         )
     return "audio" in requested
@@ -95,20 +95,20 @@ def _speech_params(body: CompletionRequest, services: SpeechServices) -> SpeechP
     audio = body.audio
     if audio is None or audio.voice is None or audio.format is None:
         raise RequestError(
-            'Sound needs \'audio\' with a voice and a format: {"voice": "alloy", "format": "wav"}.',
+            'Audio needs \'audio\' with a voice and a format: {"voice": "alloy", "format": "wav"}.',
             param="audio",
             code="missing_required_parameter",
         )
     voice: Voice = resolve_voice(audio.voice, services.checkpoint, param="audio")
     if audio.format not in _FORMATS:
         raise _unsupported(
-            f"The format {audio.format[:60]!r} is not supported. Supported are: "
+            f"The format {audio.format[:60]!r} is not supported. Supported formats: "
             f"{', '.join(_FORMATS)}.",
             "audio",
         )
     if body.stream and audio.format != STREAMED_FORMAT:
         raise _unsupported(
-            f"With stream=true the only format is {STREAMED_FORMAT}, not {audio.format}.", "audio"
+            f"With stream=true the format must be {STREAMED_FORMAT}, not {audio.format}.", "audio"
         )
     return SpeechParams(
         voice=voice,
@@ -133,7 +133,7 @@ def _reply_options(body: CompletionRequest) -> ReplyOptions:
 
 
 class _Reader:
-    """The messages of one request."""
+    """Reads the messages of one request."""
 
     def __init__(self, services: SpeechServices, caller: str) -> None:
         self._services = services
@@ -141,10 +141,10 @@ class _Reader:
         self._num_transcript_chars = 0
 
     def read(self, messages: list[RequestMessage]) -> list[ChatMessage]:
-        """As a `ChatModel` takes them; raises `RequestError`."""
+        """Returns the messages as a `ChatModel` accepts them. Raises `RequestError`."""
         read = [self._message(message, index) for index, message in enumerate(messages)]
         if read[-1].role != "user" or not read[-1].content.strip():
-            raise _invalid("The last message must be the user's, and say something.")
+            raise _invalid("The last message must have the role 'user' and must not be empty.")
         return read
 
     def _message(self, message: RequestMessage, index: int) -> ChatMessage:
@@ -152,7 +152,7 @@ class _Reader:
         if role is None:
             raise _invalid(
                 f"messages[{index}]: the role {message.role[:60]!r} is not supported. Supported "
-                f"are: {', '.join(_ROLES)}."
+                f"roles: {', '.join(_ROLES)}."
             )
         if message.tool_calls:
             raise _unsupported(f"messages[{index}]: tool calls are not supported.", "messages")
@@ -164,20 +164,21 @@ class _Reader:
 
     def _transcript(self, message: RequestMessage, index: int) -> str:
         if message.audio is None:
-            # A refusal, or an answer of nothing.
+            # The model refused, or its answer was empty.
             return ""
         text = self._services.transcripts.find(self._caller, message.audio.id)
         if text is None:
             raise RequestError(
-                f"messages[{index}]: the audio {message.audio.id[:60]!r} is not known here, or has "
-                "expired. Send its transcript as the content instead.",
+                f"messages[{index}]: the audio {message.audio.id[:60]!r} is unknown or expired; "
+                "send its transcript as the content instead.",
                 param="messages",
                 code="audio_not_found",
             )
         self._num_transcript_chars += len(text)
         if self._num_transcript_chars > _MAX_TRANSCRIPT_CHARS:
             raise _invalid(
-                f"The messages name audio of more than {_MAX_TRANSCRIPT_CHARS} characters."
+                f"The transcripts of the audio in the messages have more than "
+                f"{_MAX_TRANSCRIPT_CHARS} characters."
             )
         return text
 
@@ -191,12 +192,12 @@ def _text_of(message: RequestMessage, index: int) -> str:
             continue
         if part.type != "text":
             raise _unsupported(
-                f"messages[{index}]: a part of the type {part.type[:60]!r} is not supported, only "
-                "text is.",
+                f"messages[{index}]: a content part of type {part.type[:60]!r} is not supported, "
+                "only 'text' is.",
                 "messages",
             )
         if part.text is None:
-            raise _invalid(f"messages[{index}]: a part of the type 'text' has no text.")
+            raise _invalid(f"messages[{index}]: a content part of type 'text' has no text.")
         texts.append(part.text)
     return "\n".join(texts)
 

@@ -1,4 +1,4 @@
-"""The names by which models are asked for."""
+"""The names by which requests may address models."""
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.errors import UnknownModel
@@ -20,32 +20,32 @@ CHAT_MODEL_ALIASES = (
 
 
 def model_ids(checkpoint: Checkpoint) -> list[str]:
-    """Every name under which the served checkpoint can be asked for; all are listed."""
+    """Returns every name of the served checkpoint; `GET /v1/models` lists all of them."""
     hub_id = [checkpoint.hub_id] if checkpoint.hub_id else []
     return list(dict.fromkeys([checkpoint.name, *hub_id, *MODEL_ALIASES]))
 
 
 def check_model(name: str, checkpoint: Checkpoint) -> None:
-    """Raises `UnknownModel` unless the served checkpoint goes by that name."""
+    """Raises `UnknownModel` unless it is a name of the served checkpoint."""
     check_name(name, model_ids(checkpoint))
 
 
 def chat_model_ids(services: SpeechServices) -> list[str]:
-    """Every name under which the language model can be asked for; none where there is none."""
+    """Returns every name of the language model; empty if there is none."""
     info = services.chat_info()
     return [] if info is None else list(dict.fromkeys([info.name, *CHAT_MODEL_ALIASES]))
 
 
 def check_chat_model(name: str, services: SpeechServices) -> None:
-    """Raises `UnknownModel` unless the language model goes by that name."""
+    """Raises `UnknownModel` unless it is a name of the language model."""
     check_name(name, chat_model_ids(services))
 
 
 def check_name(name: str, known: list[str]) -> None:
-    """Raises `UnknownModel` unless the name is one of these."""
+    """Raises `UnknownModel` unless the name is in `known`."""
     if name not in known:
         raise UnknownModel(
-            f"The model {name[:60]!r} is not served here. Known are: {', '.join(known)}.",
+            f"The model {name[:60]!r} is not served here. Known models: {', '.join(known)}.",
             param="model",
             code="model_not_found",
         )

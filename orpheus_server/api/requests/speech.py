@@ -1,4 +1,4 @@
-"""What a caller of a speech route asked for, checked and resolved against what is served."""
+"""Validates and resolves requests for speech."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _MAX_NAMED_FIELDS = 10
 
 
 def check_options(options: SpeechOptions, services: SpeechServices) -> Voice:
-    """The voice; raises `RequestError` for a model, voice or format that is not there."""
+    """Returns the voice. Raises `RequestError` for an unknown model, voice or format."""
     if options.model is not None:
         check_model(options.model, services.checkpoint)
     voice = resolve_voice(options.voice, services.checkpoint)
@@ -29,10 +29,10 @@ def check_options(options: SpeechOptions, services: SpeechServices) -> Voice:
 
 
 def check_format(name: str | None) -> None:
-    """Raises `RequestError` for a format that is not there."""
+    """Raises `RequestError` for an unknown format."""
     if name is not None and name not in FORMATS:
         raise RequestError(
-            f"The response_format {name[:60]!r} is not supported. Supported are: "
+            f"The response_format {name[:60]!r} is not supported. Supported formats: "
             f"{', '.join(FORMATS)}.",
             param="response_format",
             code="unsupported_response_format",
@@ -40,7 +40,7 @@ def check_format(name: str | None) -> None:
 
 
 def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> SamplingOptions:
-    """The default with what was asked for over it."""
+    """Returns the default sampling overridden by the values in the request."""
     names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
     requested = {name: getattr(options, name) for name in names}
     return replace(
@@ -49,13 +49,13 @@ def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> Sampli
 
 
 def ignored_fields(options: BaseModel) -> list[str]:
-    """Names of fields that have no effect, as far as they can be told back."""
+    """Returns the names of fields that have no effect, if they are fit for a header."""
     names = list(options.model_extra or {})[:_MAX_NAMED_FIELDS]
     return [name[:40] for name in names if name.isascii() and name.isidentifier()]
 
 
 def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:
-    """The refusal of a text over the limit."""
+    """Returns the error for a text over the limit."""
     return RequestError(
         f"The input has {num_chars} characters; at most {limit} are allowed.",
         param=param,
@@ -66,7 +66,7 @@ def too_long(num_chars: int, limit: int, *, param: str) -> RequestError:
 def resolve_voice(
     requested: str | VoiceReference | None, checkpoint: Checkpoint, *, param: str = "voice"
 ) -> Voice:
-    """The default for None; raises `RequestError` for one that the checkpoint does not have."""
+    """Returns the default voice for None. Raises `RequestError` for an unknown voice."""
     if requested is None:
         return checkpoint.default_voice
     name = requested if isinstance(requested, str) else requested.id
@@ -74,7 +74,7 @@ def resolve_voice(
     if voice is None:
         known = ", ".join(voice.name for voice in checkpoint.voices if voice.is_listed)
         raise RequestError(
-            f"The voice {name[:60]!r} is not known. Known are: {known}; and as aliases: "
+            f"The voice {name[:60]!r} is unknown. Known voices: {known}; aliases: "
             f"{', '.join(checkpoint.voice_aliases) or 'none'}.",
             param=param,
             code="voice_not_found",
@@ -84,7 +84,7 @@ def resolve_voice(
 
 @contextmanager
 def param_named(name: str, *, instead_of: str) -> Iterator[None]:
-    """A mistake in this block is told by the name that the caller knows the field by."""
+    """Renames the field in errors raised in this block to the name that the caller used."""
     try:
         yield
     except RequestError as error:
@@ -94,7 +94,7 @@ def param_named(name: str, *, instead_of: str) -> Iterator[None]:
 
 
 def check_request(body: SpeechRequest, services: SpeechServices) -> Voice:
-    """The voice; raises `RequestError` for what can be told without looking at the text."""
+    """Returns the voice. Raises `RequestError` for errors that do not depend on the text."""
     voice = check_options(body, services)
     limit = services.settings.tts_max_input_chars
     if limit and len(body.input) > limit:
@@ -105,7 +105,7 @@ def check_request(body: SpeechRequest, services: SpeechServices) -> Voice:
 async def plan_job(
     body: SpeechRequest, voice: Voice, services: SpeechServices, request_id: str
 ) -> tuple[ChunkPlan, SpeechJob]:
-    """Everything else that can be wrong with a request is found here, before any generation."""
+    """Returns the chunks and the job. Raises `RequestError` for a text that cannot be spoken."""
     synthesizer = services.synthesizer()
     plan = await synthesizer.plan(body.input, tags=services.checkpoint.tags_of(voice))
     params = SpeechParams(
@@ -123,11 +123,11 @@ def _response_format(body: SpeechRequest, services: SpeechServices) -> str:
 
 
 def wants_stream(body: SpeechRequest, services: SpeechServices) -> bool:
-    """Whether the answer is sent while it is made; raises `RequestError`."""
+    """Returns whether the response is streamed. Raises `RequestError` for a contradiction."""
     if body.stream_format == "sse":
         if body.stream is False:
             raise RequestError(
-                "Events are a stream: leave 'stream' out, or 'stream_format'.",
+                "Events are always streamed: leave out either 'stream' or 'stream_format'.",
                 param="stream_format",
                 code="unsupported_value",
             )
@@ -138,7 +138,7 @@ def wants_stream(body: SpeechRequest, services: SpeechServices) -> bool:
 
 
 def ignored_fields_header(body: SpeechRequest) -> dict[str, str]:
-    """The header that names fields without effect; empty if there are none."""
+    """Returns the header that lists fields without effect; empty if there are none."""
     names = ["instructions"] if body.instructions else []
     names += ignored_fields(body)
     return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}

@@ -1,4 +1,4 @@
-"""`POST /v1/chat`: a message in, the spoken answer of the language model out."""
+"""`POST /v1/chat`: a message in, the language model's spoken answer out."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -21,7 +21,7 @@ _TEXT = "text/plain; charset=utf-8"
     response_class=Response,
     responses={
         200: {
-            "description": "The answer as it is made: sound, or with `stream_text` text",
+            "description": "The answer, streamed: audio, or text with `stream_text`",
             "content": {
                 **{form.media_type: {} for form in FORMATS.values()},
                 "text/plain": {},
@@ -38,7 +38,7 @@ async def chat(
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
-    """Answers the message, out loud, while the answer is being written."""
+    """Answers the message and speaks the answer while the language model writes it."""
     params = check_request(body, services)
     answer = ChatAnswer(body, params, services, request_id, caller)
     # HTTP/1.0 cannot tell a complete body from a cut connection.

@@ -18,7 +18,7 @@ router = APIRouter(tags=["chat"])
     response_class=Response,
     responses={
         200: {
-            "description": "The answer; with `stream` as events while it is made",
+            "description": "The answer; with `stream` as server-sent events",
             "model": Completion,
             "content": {"text/event-stream": {}},
             "headers": {**HEADERS, **SPOKEN_REPLY_HEADERS},
@@ -33,9 +33,9 @@ async def create_chat_completion(
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
-    """Answers the last message, and speaks the answer if `modalities` asks for it."""
+    """Answers the last message, and speaks the answer if `modalities` includes audio."""
     if services.chat_info() is None:
-        # Before names of models are looked at: there are none.
+        # Raises, and before the model name is checked, because no name would be valid.
         services.chat_model()
     params = parse_completion_request(body, services, caller)
     answer = CompletionAnswer(params, services, request_id, caller)

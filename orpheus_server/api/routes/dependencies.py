@@ -1,6 +1,6 @@
-"""What handlers are given.
+"""Dependencies of the handlers.
 
-Coroutines although they wait for nothing: FastAPI runs plain functions in threads of its own.
+These are coroutines although they never wait, because FastAPI runs plain functions in threads.
 """
 
 from typing import Annotated, cast

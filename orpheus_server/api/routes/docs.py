@@ -1,4 +1,4 @@
-"""`GET /docs`: try it in the browser, with everything that the page needs from here."""
+"""`GET /docs`: interactive documentation whose scripts and styles this server provides."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/docs")
 async def get_docs(request: Request) -> HTMLResponse:
-    """The page; its policy allows the one script that is written into it, by its hash."""
+    """Returns the page. Its content security policy allows its one inline script by hash."""
     root = request.scope.get("root_path", "").rstrip("/")
     app: FastAPI = request.app
     page = get_swagger_ui_html(
@@ -44,13 +44,13 @@ async def get_docs(request: Request) -> HTMLResponse:
 
 @router.get("/v1/docs")
 async def go_to_docs() -> RedirectResponse:
-    """The page is at `/docs` whatever the base URL ends in."""
+    """Redirects to `/docs`, for base URLs that end in `/v1`."""
     return RedirectResponse("/docs")
 
 
 @router.get(_PREFIX + "/{name}")
 async def get_asset(name: str) -> FileResponse:
-    """A script, style or picture of the page."""
+    """Returns a script, style or image of the page."""
     if name not in _ASSETS:
         raise HTTPException(404)
     return FileResponse(str(_FOLDER / name), media_type=_ASSETS[name])
@@ -66,10 +66,10 @@ def _policy_of(page: str) -> str:
         (
             "default-src 'none'",
             f"script-src 'self' {scripts}",
-            # Swagger UI writes styles into its elements.
+            # Swagger UI sets inline styles.
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data:",
-            # An answer that is sound is played from a blob.
+            # Audio responses are played from a blob.
             "media-src blob:",
             "connect-src 'self'",
             "base-uri 'none'",

@@ -1,4 +1,4 @@
-"""`/health`: does the process answer; `/ready`: would it serve a request now."""
+"""`/health`: the process is up; `/ready`: it would serve a request now."""
 
 import time
 
@@ -10,11 +10,11 @@ from orpheus_server.api.schemas.catalog import Features, Health, LoadedModels, R
 router = APIRouter(tags=["health"])
 
 
-# Uptime monitors ask with HEAD.
+# Uptime monitors use HEAD.
 @router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def get_health(runtime: CurrentRuntime) -> Health:
-    """200 as long as the process answers; the body tells the rest."""
+    """Returns 200 while the process is up; the body says whether it is ready."""
     is_loaded = runtime.status == "healthy"
     return Health(
         status=runtime.status,
@@ -34,6 +34,6 @@ async def get_health(runtime: CurrentRuntime) -> Health:
 @router.head("/ready", include_in_schema=False)
 @router.get("/ready")
 async def get_ready(runtime: CurrentRuntime) -> Ready:
-    """200 only if a request would be served now, else 503."""
+    """Returns 200 if a request would be served now, otherwise 503."""
     runtime.check_ready()
     return Ready()

@@ -1,4 +1,4 @@
-"""`GET /metrics`, as Prometheus reads it."""
+"""`GET /metrics` in Prometheus' text format."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
@@ -21,5 +21,5 @@ router = APIRouter(tags=["health"])
     },
 )
 async def get_metrics(runtime: CurrentRuntime) -> Response:
-    """Counters and gauges of this process."""
+    """Returns the counters and gauges of this process."""
     return Response(runtime.metrics.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

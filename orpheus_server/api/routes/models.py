@@ -1,4 +1,4 @@
-"""Models and voices, for the SDK and for the clients that each ask in their own way."""
+"""Models and voices, in the forms that the OpenAI SDK and other clients expect."""
 
 from typing import Literal
 
@@ -52,7 +52,7 @@ def _chat_info(runtime: Runtime) -> ModelInfo | None:
 
 @router.get("/models")
 async def list_models(runtime: CurrentRuntime) -> ModelList:
-    """OpenAI's list; `tts` and `llm` beside it tell licence, voices and attribution."""
+    """Returns OpenAI's list. The extensions `tts` and `llm` add licence, voices and attribution."""
     checkpoint = runtime.checkpoint
     tts = ModelInfo(
         name=checkpoint.name,
@@ -68,17 +68,17 @@ async def list_models(runtime: CurrentRuntime) -> ModelList:
     return ModelList(data=_all_models(runtime), tts=tts, llm=_chat_info(runtime))
 
 
-# A path: the SDK percent-encodes the slash of a hub id, and servers decode it before routing.
+# A path, because the slash of a hub id, which the SDK percent-encodes, is decoded before routing.
 @router.get("/models/{model:path}", responses=UNKNOWN_MODEL)
 async def get_model(model: str, runtime: CurrentRuntime) -> Model:
-    """One model by any of its names."""
+    """Returns a model by any of its names."""
     check_name(model, _all_ids(runtime))
     return _model(model, runtime)
 
 
 @router.get("/audio/models")
 async def list_audio_models(runtime: CurrentRuntime) -> AudioModelList:
-    """Those that speak, under both keys that clients read."""
+    """Returns the speech models, under both keys that clients read."""
     models = [_model(name, runtime) for name in model_ids(runtime.checkpoint)]
     return AudioModelList(data=models, models=models)
 
@@ -89,7 +89,7 @@ async def list_voices(
     legacy: bool = False,
     format_: Literal["objects", "names"] = Query("objects", alias="format"),
 ) -> VoiceList | VoiceNames:
-    """Voices as objects; names only with `legacy=true` or `format=names`."""
+    """Returns the voices as objects, or as names with `legacy=true` or `format=names`."""
     checkpoint = runtime.checkpoint
     voices = [voice for voice in checkpoint.voices if voice.is_listed]
     if legacy or format_ == "names":

@@ -1,4 +1,4 @@
-"""`GET /`: what there is."""
+"""`GET /`: name, version and endpoints."""
 
 from fastapi import APIRouter
 
@@ -13,8 +13,8 @@ router = APIRouter()
 @router.get("/v1/", include_in_schema=False)
 @router.get("/")
 async def get_server_info(runtime: CurrentRuntime) -> ServerInfo:
-    """Name, version and endpoints."""
-    # Those that a setting can take away.
+    """Returns the name, version and endpoints of the server."""
+    # Endpoints that depend on a setting.
     has_chat = runtime.config.chat is not None
     optional = {
         "POST /v1/chat": has_chat,

@@ -18,7 +18,7 @@ router = APIRouter(tags=["speech"])
     response_class=Response,
     responses={
         200: {
-            "description": "The answer, as one file or as it is made",
+            "description": "The speech, as one file or streamed",
             "content": {
                 **{form.media_type: {} for form in FORMATS.values()},
                 "text/event-stream": {},
@@ -35,9 +35,9 @@ async def create_speech(
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
-    """Speaks the input."""
+    """Returns the input as speech."""
     is_sse = body.stream_format == "sse"
-    # HTTP/1.0 cannot tell a complete body from a cut connection; events say when they are complete.
+    # HTTP/1.0 cannot tell a complete body from a cut connection; events mark their own end.
     is_streamed = wants_stream(body, services) and (
         is_sse or request.scope["http_version"] != "1.0"
     )

@@ -1,4 +1,4 @@
-"""`/tts`: what the earlier servers had before they spoke OpenAI's API."""
+"""`/tts`, the route of earlier Orpheus servers."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["speech"])
 
 _RESPONSES = {
     200: {
-        "description": "A wav as it is made",
+        "description": "A streamed WAV",
         "content": {"audio/wav": {}},
         "headers": {**HEADERS, **COUNT_HEADERS},
     },
@@ -33,7 +33,7 @@ async def speak_prompt(
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
-    """Speaks the prompt."""
+    """Returns the prompt as speech."""
     return await _speak(body, request, services, request_id, caller)
 
 
@@ -45,17 +45,17 @@ async def speak_prompt_of_query(
     request_id: RequestId,
     caller: Caller,
 ) -> Response:
-    """Speaks the prompt of the query."""
+    """Returns the prompt in the query as speech."""
     check_page(request, services)
     return await _speak(query, request, services, request_id, caller)
 
 
 def check_page(request: Request, services: SpeechServices) -> None:
-    """Raises `OriginNotAllowed` for a page that was not allowed.
+    """Raises `OriginNotAllowed` for a request from a web page whose origin is not allowed.
 
-    Any page can have a browser fetch an address, as a picture say, without asking anybody first;
-    browsers tell where it comes from (https://www.w3.org/TR/fetch-metadata/). Without TLS they tell
-    it this machine's own addresses only, and others an origin at most.
+    Any page can make a browser fetch a URL, for instance as an image, without a preflight request.
+    Browsers report where such a request comes from (https://www.w3.org/TR/fetch-metadata/): over
+    plain HTTP only to addresses of the local machine, to others at most the origin.
     """
     unknown = "cross-site" if "origin" in request.headers else "none"
     if request.headers.get("sec-fetch-site", unknown) in ("none", "same-origin"):
@@ -64,7 +64,7 @@ def check_page(request: Request, services: SpeechServices) -> None:
     origin = normal_origin(request.headers.get("origin", ""))
     if listed is None or origin is None or origin not in parse_origins(listed):
         raise OriginNotAllowed(
-            "This page may not use this server: its origin is not one of CORS_ORIGINS."
+            "This web page may not use this server: its origin is not in CORS_ORIGINS."
         )
 
 

@@ -1,1 +1,1 @@
-"""Wire types of requests, answers and events."""
+"""Wire types of requests, responses and events."""

@@ -15,7 +15,7 @@ class Model(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """Extension: what speaks here, with its licence and attribution."""
+    """Extension: a model with its licence and attribution."""
 
     name: str
     provider: str
@@ -29,7 +29,7 @@ class ModelInfo(BaseModel):
 
 
 class ModelList(BaseModel):
-    """OpenAI's list, and beside it what the earlier servers told of their models."""
+    """OpenAI's list, with the model details of earlier Orpheus servers as extensions."""
 
     object: Literal["list"] = "list"
     data: list[Model]
@@ -38,7 +38,7 @@ class ModelList(BaseModel):
 
 
 class VoiceInfo(BaseModel):
-    """A voice as Open WebUI and others read it: `id` and `name`."""
+    """A voice; Open WebUI and other clients read `id` and `name`."""
 
     id: str
     name: str
@@ -49,33 +49,33 @@ class VoiceInfo(BaseModel):
 
 
 class VoiceList(BaseModel):
-    """De-facto answer of `GET /v1/audio/voices`."""
+    """Response of `GET /v1/audio/voices`, in the form that most clients expect."""
 
     voices: list[VoiceInfo]
 
 
 class VoiceNames(BaseModel):
-    """The older answer: names only (`?legacy=true` or `?format=names`)."""
+    """The older form of that response: names only (`?legacy=true` or `?format=names`)."""
 
     voices: list[str]
 
 
 class AudioModelList(BaseModel):
-    """Speech models under both names that clients look for."""
+    """Speech models, under both keys that clients read."""
 
     data: list[Model]
     models: list[Model]
 
 
 class LoadedModels(BaseModel):
-    """Which kinds of model this server has."""
+    """Whether each kind of model is loaded."""
 
     tts: bool
     llm: bool
 
 
 class Features(BaseModel):
-    """What this server can do."""
+    """Features of this server."""
 
     text_to_speech: bool
     conversational_ai: bool
@@ -83,7 +83,7 @@ class Features(BaseModel):
 
 
 class Health(BaseModel):
-    """Answer of `GET /health`; `model` says what is served and why."""
+    """Response of `GET /health`; `model` says which model is served and why."""
 
     status: Literal["healthy", "starting", "degraded"]
     model_loaded: bool
@@ -95,13 +95,13 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """Answer of `GET /ready` when a request would be served."""
+    """Response of `GET /ready` when a request would be served."""
 
     status: Literal["ready"] = "ready"
 
 
 class ServerInfo(BaseModel):
-    """Answer of `GET /`."""
+    """Response of `GET /`."""
 
     name: str
     version: str

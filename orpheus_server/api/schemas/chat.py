@@ -1,4 +1,4 @@
-"""Wire types of `POST /v1/chat`, which the earlier Orpheus servers had."""
+"""Wire types of `POST /v1/chat`, a route of earlier Orpheus servers."""
 
 from typing import Annotated, Literal
 
@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from orpheus_server.api.schemas.speech import Integer, Number, VoiceReference
 
 MAX_MESSAGES = 20_000
-"""Far more than any model has room for; the oldest of those that do not fit are left out."""
+"""Far more than fits into any model's context; the oldest messages that do not fit are dropped."""
 
 
 class HistoryMessage(BaseModel):
-    """What was said before."""
+    """An earlier message."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -33,36 +33,36 @@ class ChatRequest(BaseModel):
     )
 
     message: str
-    """What to answer."""
+    """The message to answer."""
 
     model: str | None = None
-    """The language model, one of `GET /v1/models`; the only one if left out."""
+    """Name of the language model, from `GET /v1/models`. The server has at most one."""
 
     voice: str | VoiceReference | None = None
-    """A voice of `GET /v1/audio/voices`, or one of OpenAI's names; the first one if left out."""
+    """A voice of `GET /v1/audio/voices`, or one of OpenAI's names. The first voice if left out."""
 
     history: Annotated[list[HistoryMessage], Field(max_length=MAX_MESSAGES, fail_fast=True)] = []
-    """What was said before, oldest first. What the model has no room for is left out, oldest first.
-    A `system` message replaces the built-in one, and is never left out."""
+    """Earlier messages, oldest first. The oldest that do not fit into the context are dropped. A
+    `system` message replaces the built-in system prompt and is never dropped."""
 
     stream_text: Annotated[bool, Field(strict=True)] = False
-    """Answer with the text alone, as the language model writes it."""
+    """Stream the answer as text only, as the language model writes it."""
 
     max_tokens: Annotated[Integer, Field(ge=1, le=1_048_576)] | None = None
-    """Most tokens of the language model; as many as it has room for if left out."""
+    """Maximum number of tokens of the answer's text. As many as fit if left out."""
 
     temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
-    """Of the language model."""
+    """For the language model."""
 
     top_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
-    """Of the language model."""
+    """For the language model."""
 
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    """Of the language model and of the voice."""
+    """For the language model and for the voice."""
 
     response_format: str | None = None
-    """`wav`, `pcm` (raw 16-bit), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`: 24 kHz, mono, sent
-    while it is made. `wav` if left out."""
+    """`wav`, `pcm` (raw 16-bit), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`; 24 kHz, mono,
+    streamed. `wav` if left out."""
 
     speed: Annotated[Number, Field(ge=0.25, le=4.0)] | None = None
-    """Pace; the pitch stays."""
+    """Speed of the speech; the pitch stays the same."""

@@ -1,4 +1,4 @@
-"""Wire types of what `POST /v1/chat/completions` is given, OpenAI's."""
+"""Wire types of requests to `POST /v1/chat/completions`, as OpenAI defines them."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ Switch = Annotated[bool, Field(strict=True)]
 
 
 class ContentPart(BaseModel):
-    """A part of a message; only text is understood."""
+    """A part of a message; only text is supported."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -23,7 +23,7 @@ class ContentPart(BaseModel):
 
 
 class AudioReference(BaseModel):
-    """An answer that was spoken before."""
+    """A reference to an earlier spoken answer."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -31,7 +31,7 @@ class AudioReference(BaseModel):
 
 
 class RequestMessage(BaseModel):
-    """What somebody said; `developer` is another name of `system`."""
+    """A message; `developer` is another name for `system`."""
 
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
@@ -40,17 +40,17 @@ class RequestMessage(BaseModel):
     ]
 
     content: str | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
-    """A text, or parts of the type `text`."""
+    """A string, or parts of type `text`."""
 
     audio: AudioReference | None = None
-    """Of an assistant without content: the `id` of its spoken answer."""
+    """For an assistant message without content: the `id` of the spoken answer."""
 
     tool_calls: list[Any] | None = None
     """Not supported."""
 
 
 class AudioOptions(BaseModel):
-    """How an answer is spoken; both are required."""
+    """Voice and format of a spoken answer; both are required."""
 
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
@@ -58,20 +58,20 @@ class AudioOptions(BaseModel):
     """A voice of `GET /v1/audio/voices`, or one of OpenAI's names."""
 
     format: str | None = None
-    """`wav`, `aac`, `mp3`, `flac`, `opus` or `pcm16`; with `stream` only `pcm16`."""
+    """`wav`, `aac`, `mp3`, `flac`, `opus` or `pcm16`. With `stream`, `pcm16` only."""
 
 
 class StreamOptions(BaseModel):
-    """What a stream tells besides."""
+    """Options of a stream."""
 
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
     include_usage: Switch | None = None
-    """The last event counts the tokens."""
+    """Send the token counts in a last event."""
 
 
 class ResponseFormat(BaseModel):
-    """The form of an answer; only text is supported."""
+    """Format of the answer's text; only plain text is supported."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -99,41 +99,41 @@ class CompletionRequest(BaseModel):
     messages: Annotated[
         list[RequestMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     ]
-    """The conversation so far; the last message is the user's. The oldest ones that the model has
-    no room for are left out."""
+    """The conversation so far; the last message must be the user's. The oldest messages that do
+    not fit into the context are dropped."""
 
     model: str | None = None
-    """The language model's own name, or one of OpenAI's models with sound."""
+    """The language model's own name, or one of OpenAI's audio models."""
 
     modalities: Annotated[list[str], Field(fail_fast=True)] | None = None
     """`["text"]` if left out, or `["text", "audio"]`."""
 
     audio: AudioOptions | None = None
-    """Required where sound is asked for."""
+    """Required if `modalities` includes `audio`."""
 
     stream: Switch | None = None
-    """Server-sent events while the answer is made."""
+    """Stream the answer as server-sent events."""
 
     stream_options: StreamOptions | None = None
-    """Of streams."""
+    """For streams only."""
 
     max_completion_tokens: MaxTokens | None = None
-    """Most tokens that the language model writes."""
+    """Maximum number of tokens that the language model writes."""
 
     max_tokens: MaxTokens | None = None
-    """The older name of the same."""
+    """The older name of `max_completion_tokens`."""
 
     temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
-    """Of the language model; the voice has the server's."""
+    """For the language model; the voice uses the server's setting."""
 
     top_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
-    """Of the language model."""
+    """For the language model."""
 
     presence_penalty: Penalty | None = None
-    """Of the language model."""
+    """For the language model."""
 
     frequency_penalty: Penalty | None = None
-    """Of the language model."""
+    """For the language model."""
 
     stop: Stop | Annotated[list[Stop], Field(max_length=4, fail_fast=True)] | None = None
     """Up to four strings that end the answer and are not part of it."""
@@ -142,7 +142,7 @@ class CompletionRequest(BaseModel):
     """For the language model and for the voice."""
 
     n: Integer | None = None
-    """One answer is all there is."""
+    """Only 1 is supported."""
 
     logprobs: Switch | None = None
     """Not supported."""

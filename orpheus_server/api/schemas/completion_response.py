@@ -1,4 +1,4 @@
-"""Wire types of what `POST /v1/chat/completions` answers, OpenAI's."""
+"""Wire types of responses of `POST /v1/chat/completions`, as OpenAI defines them."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from orpheus_server.synthesis.job import SpeechStats
 
 
 class PromptTokensDetails(BaseModel):
-    """Of what tokens of the conversation are."""
+    """Tokens of the conversation by kind."""
 
     audio_tokens: int
     cached_tokens: int
@@ -18,7 +18,7 @@ class PromptTokensDetails(BaseModel):
 
 
 class CompletionTokensDetails(BaseModel):
-    """Of what tokens of the answer are: those of the language model, those of the voice."""
+    """Tokens of the answer by kind: text from the language model, audio from the voice."""
 
     text_tokens: int
     audio_tokens: int
@@ -28,7 +28,7 @@ class CompletionTokensDetails(BaseModel):
 
 
 class CompletionUsage(BaseModel):
-    """Tokens of both models; those of the voice with its retries."""
+    """Tokens of both models; those of the voice include retries."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -38,7 +38,7 @@ class CompletionUsage(BaseModel):
 
 
 def usage_of(model: ReplyStats, speech: SpeechStats) -> CompletionUsage:
-    """OpenAI's count of what an answer took."""
+    """Returns the token counts of an answer in OpenAI's form."""
     num_prompt, num_text, num_audio = (
         model.num_prompt_tokens,
         model.num_tokens,
@@ -62,7 +62,7 @@ def usage_of(model: ReplyStats, speech: SpeechStats) -> CompletionUsage:
 
 
 class CompletionAudio(BaseModel):
-    """One complete file in base64, and its text; until `expires_at` the id stands for both."""
+    """A complete file in base64 and its text. `id` refers to it until `expires_at` (Unix time)."""
 
     id: str
     data: str
@@ -71,7 +71,7 @@ class CompletionAudio(BaseModel):
 
 
 class CompletionMessage(BaseModel):
-    """The answer; `content` is null where it is spoken."""
+    """The answer; `content` is null if it is spoken."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
@@ -81,7 +81,7 @@ class CompletionMessage(BaseModel):
 
 
 class CompletionChoice(BaseModel):
-    """The one answer."""
+    """The only choice."""
 
     index: Literal[0] = 0
     message: CompletionMessage
@@ -90,7 +90,7 @@ class CompletionChoice(BaseModel):
 
 
 class Completion(BaseModel):
-    """An answer in one piece."""
+    """A complete answer."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -101,7 +101,7 @@ class Completion(BaseModel):
 
 
 class DeltaAudio(BaseModel):
-    """Of sound what is new: id, more text, more 16-bit samples in base64, until when it is kept."""
+    """New audio: its id, more text, more 16-bit samples in base64, or when its id expires."""
 
     id: str | None = None
     transcript: str | None = None
@@ -110,7 +110,7 @@ class DeltaAudio(BaseModel):
 
 
 class Delta(BaseModel):
-    """What is new; nothing else is sent."""
+    """The new part of an answer; unset fields are not sent."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
@@ -119,7 +119,7 @@ class Delta(BaseModel):
 
 
 class ChunkChoice(BaseModel):
-    """The one answer's."""
+    """The only choice of an event."""
 
     index: Literal[0]
     delta: Delta
@@ -128,7 +128,7 @@ class ChunkChoice(BaseModel):
 
 
 class CompletionChunk(BaseModel):
-    """One event of a stream; `usage` is there only if it is asked for."""
+    """An event of a stream; `usage` is sent only if it was requested."""
 
     id: str
     object: Literal["chat.completion.chunk"]

@@ -1,4 +1,4 @@
-"""Wire types of `POST /v1/audio/speech` and `/tts`; fields marked "extension" are not OpenAI's."""
+"""Wire types of `POST /v1/audio/speech` and `/tts`; fields marked "Extension" are not OpenAI's."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ Integer = Annotated[int, Field(strict=True)]
 
 
 class VoiceReference(BaseModel):
-    """A voice by id, OpenAI's other spelling of a voice name."""
+    """A voice by id, OpenAI's alternative to a voice name."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -17,31 +17,31 @@ class VoiceReference(BaseModel):
 
 
 class SpeechOptions(BaseModel):
-    """How to speak; the same over HTTP and WebSocket."""
+    """Options of speech, shared by HTTP and WebSocket."""
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     model: str | None = None
-    """A model of `GET /v1/models`; `orpheus` if left out."""
+    """A model from `GET /v1/models`. The served model if left out."""
 
     voice: str | VoiceReference | None = None
-    """A voice of `GET /v1/audio/voices`, or one of OpenAI's names; the first one if left out."""
+    """A voice of `GET /v1/audio/voices`, or one of OpenAI's names. The first voice if left out."""
 
     response_format: str | None = None
-    """`wav`, `pcm` (raw 16-bit), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`: 24 kHz, mono. Left
-    out: the server's default, `wav` where nobody set it; over the WebSocket `pcm`."""
+    """`wav`, `pcm` (raw 16-bit), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`; 24 kHz, mono. If
+    left out, the server's default format (`wav` unless configured); over WebSocket `pcm`."""
 
     speed: Annotated[Number, Field(ge=0.25, le=4.0)] | None = None
-    """Pace; the pitch stays."""
+    """Speed of the speech; the pitch stays the same."""
 
     temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
     """Extension."""
 
     top_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
-    """Extension; 0 keeps the likeliest token only."""
+    """Extension. 0 keeps only the most likely token."""
 
     top_k: Annotated[Integer, Field(ge=0, le=200_000)] | None = None
-    """Extension; 0 is off."""
+    """Extension. 0 disables it."""
 
     min_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
     """Extension."""
@@ -50,10 +50,10 @@ class SpeechOptions(BaseModel):
     """Extension."""
 
     max_tokens: Annotated[Integer, Field(ge=100, le=8192)] | None = None
-    """Extension. Most tokens of each chunk of the text; 82 are a second."""
+    """Extension. Maximum number of tokens for each chunk of the text; 82 tokens are one second."""
 
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    """Extension. The same seed gives the same samples to a request that runs alone."""
+    """Extension. A request that runs alone gives the same samples for the same seed."""
 
 
 class SpeechRequest(SpeechOptions):
@@ -75,19 +75,19 @@ class SpeechRequest(SpeechOptions):
     """Text to speak."""
 
     instructions: Annotated[str, Field(max_length=4096)] | None = None
-    """Accepted for OpenAI's clients; this model has no use for it, which a header says."""
+    """Accepted for OpenAI's clients but ignored by the model; a header of the response says so."""
 
     stream: Annotated[bool, Field(strict=True)] | None = None
-    """Extension. Send the answer while it is made, or as one file; all formats but `wav` are
-    streamed if it is left out."""
+    """Extension. Stream the speech or return one file. If left out, all formats but `wav` are
+    streamed."""
 
     stream_format: Literal["audio", "sse"] | None = None
-    """`audio`: the bytes themselves; `sse`: server-sent events with base64 in them, always
-    streamed (`"stream": false` is refused then)."""
+    """`audio`: plain bytes; `sse`: server-sent events with base64 data, which are always streamed
+    (`"stream": false` is an error then)."""
 
 
 class PromptRequest(BaseModel):
-    """What `/tts` takes, as JSON or in the query."""
+    """Parameters of `/tts`, as JSON or in the query."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -99,16 +99,16 @@ class PromptRequest(BaseModel):
     """Text to speak."""
 
     voice: str | None = None
-    """A voice of `GET /v1/audio/voices`, or one of OpenAI's names; the first one if left out."""
+    """A voice of `GET /v1/audio/voices`, or one of OpenAI's names. The first voice if left out."""
 
     temperature: Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)] = 0.4
-    """Of the voice."""
+    """Sampling parameter of the voice."""
 
     top_p: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.9
-    """Of the voice."""
+    """Sampling parameter of the voice."""
 
     max_tokens: Annotated[int, Field(ge=100, le=8192)] = 2000
-    """Most tokens of each chunk of the text; 82 are a second."""
+    """Maximum number of tokens for each chunk of the text; 82 tokens are one second."""
 
     repetition_penalty: Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)] = 1.1
-    """Of the voice."""
+    """Sampling parameter of the voice."""

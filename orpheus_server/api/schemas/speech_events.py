@@ -1,4 +1,4 @@
-"""Server-sent events of `stream_format: "sse"`, OpenAI's."""
+"""Server-sent events of `stream_format: "sse"`, as OpenAI defines them."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from orpheus_server.synthesis.job import SpeechStats
 
 
 class Usage(BaseModel):
-    """Tokens of the text and of the speech, retries included."""
+    """Tokens of the text and of the speech, including retries."""
 
     input_tokens: int
     output_tokens: int
@@ -16,7 +16,7 @@ class Usage(BaseModel):
 
 
 def usage_of(stats: SpeechStats) -> Usage:
-    """OpenAI's count of what an answer took."""
+    """Returns the token counts of a speech response in OpenAI's form."""
     return Usage(
         input_tokens=stats.num_prompt_tokens,
         output_tokens=stats.num_output_tokens,
@@ -25,14 +25,14 @@ def usage_of(stats: SpeechStats) -> Usage:
 
 
 class SpeechAudioDelta(BaseModel):
-    """OpenAI's: the next bytes of the answer in base64."""
+    """The next bytes of the speech in base64."""
 
     type: Literal["speech.audio.delta"] = "speech.audio.delta"
     audio: str
 
 
 class SpeechAudioDone(BaseModel):
-    """OpenAI's: the end of a complete answer; `degraded_chunks` is an extension."""
+    """The end of the speech. The extension `degraded_chunks` lists chunks of lower quality."""
 
     type: Literal["speech.audio.done"] = "speech.audio.done"
     usage: Usage

@@ -138,20 +138,20 @@ class TestRefusals:
             return str(talker.error(status, *messages, **fields)["message"])
 
         assert message(model="gpt-4", status=404) == (
-            "The model 'gpt-4' is not served here. Known are: scripted, gpt-audio, gpt-audio-mini, "
-            "gpt-4o-audio-preview, gpt-4o-mini-audio-preview."
+            "The model 'gpt-4' is not served here. Known models: scripted, gpt-audio, "
+            "gpt-audio-mini, gpt-4o-audio-preview, gpt-4o-mini-audio-preview."
         )
         wav = {"voice": "alloy", "format": "wav"}
         assert message(stream=True, **{**SPOKEN, "audio": wav}) == (
-            "With stream=true the only format is pcm16, not wav."
+            "With stream=true the format must be pcm16, not wav."
         )
         assert message({"role": "assistant", "audio": {"id": "audio_1"}}, USER) == (
-            "messages[0]: the audio 'audio_1' is not known here, or has expired. Send its "
-            "transcript as the content instead."
+            "messages[0]: the audio 'audio_1' is unknown or expired; send its transcript as the "
+            "content instead."
         )
         assert message(USER, {"role": "tool", "content": ""}) == (
-            "messages[1]: the role 'tool' is not supported. Supported are: system, developer, "
-            "user, assistant."
+            "messages[1]: the role 'tool' is not supported. Supported roles: system, "
+            "developer, user, assistant."
         )
 
     @pytest.mark.parametrize("model", [None, "scripted", "gpt-audio", "gpt-4o-mini-audio-preview"])

@@ -84,7 +84,7 @@ class TestModels:
             "model",
             "model_not_found",
         )
-        assert "Known are: pocket, orpheus" in error["message"]
+        assert "Known models: pocket, orpheus" in error["message"]
 
     @pytest.mark.parametrize("path", ["/v1/audio/models", "/audio/models"])
     def test_audio_models_under_both_keys(self, client: TestClient, path: str) -> None:
