@@ -1,4 +1,4 @@
-"""Messages for a language model: their order, their tokens, and which fit into its context."""
+"""Messages for a language model: their order, their length in tokens, and which of them fit."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -13,15 +13,15 @@ _JOINT = "\n\n"
 def arrange(
     messages: Sequence[ChatMessage], *, default_system: str | None
 ) -> tuple[ChatMessage, ...]:
-    """The messages in the order that every chat template takes: system, then turns that alternate.
+    """Returns the messages as every chat template accepts them: system, then alternating turns.
 
-    System messages become one, and replace the default. Templates like Gemma's refuse two turns of
-    the same role in a row: those become one, and empty ones are left out. Raises `RequestError` if
-    the last turn is not the user's.
+    System messages are merged into one, which replaces the default. Consecutive turns of one role,
+    which templates like Gemma's reject, are merged too, and empty messages are dropped. Raises
+    `RequestError` if the last turn is not the user's.
     """
     said = [_encodable(message) for message in messages if message.content.strip()]
     own_system = [message.content for message in said if message.role == "system"]
-    # Joined once: a hundred thousand of one role, each put behind the others, take minutes.
+    # Joined once per group: appending a hundred thousand messages one by one takes minutes.
     spoken = (message for message in said if message.role != "system")
     turns = [
         ChatMessage(role, _JOINT.join(message.content for message in group))
@@ -29,7 +29,7 @@ def arrange(
     ]
     if not turns or turns[-1].role != "user":
         raise RequestError(
-            "The last message must be the user's, and say something.",
+            "The last message must have the role 'user' and must not be empty.",
             param="messages",
             code="invalid_value",
         )
@@ -38,16 +38,16 @@ def arrange(
 
 
 def _encodable(message: ChatMessage) -> ChatMessage:
-    # JSON can hold halves of surrogate pairs, which no tokenizer takes.
+    # JSON can hold lone surrogates, which tokenizers reject.
     content = message.content.encode(errors="replace").decode()
     return message if content == message.content else ChatMessage(message.role, content)
 
 
 def fold_system(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
-    """For templates that know no system role, such as Gemma's: it becomes part of the first turn.
+    """Moves the system message into the first user turn, for templates without a system role.
 
-    Such templates begin with the user: a conversation that the assistant began gets a turn of the
-    user's before it, and without a system prompt, of which that could be, loses its first turn.
+    Such templates (Gemma's, for example) start with the user. If the assistant has the first turn,
+    the system message becomes a user turn before it; without one, the assistant's turn is dropped.
     """
     if not messages or messages[0].role == "user":
         return tuple(messages)
@@ -66,10 +66,10 @@ def trim(
     num_tokens: Callable[[ChatMessage], int],
     available_tokens: int,
 ) -> tuple[ChatMessage, ...]:
-    """The newest messages that fit into the available tokens, and always the system's.
+    """Returns the system message and the newest turns that fit into the available tokens.
 
-    The oldest go first, and with a question its answer: what is left begins with the user. Raises
-    `RequestError` if not even the last one fits.
+    The oldest turns are dropped first, a question together with its answer, so that the rest starts
+    with the user. Raises `RequestError` if not even the last message fits.
     """
     system = tuple(message for message in messages[:1] if message.role == "system")
     turns = list(messages[len(system) :])
@@ -77,7 +77,7 @@ def trim(
     if tokens_left < 0:
         raise RequestError(
             "The message and the system prompt are longer than the "
-            f"{available_tokens} tokens that the language model has room for.",
+            f"{available_tokens} tokens that fit into the language model's context.",
             param="messages",
             code="context_length_exceeded",
         )
@@ -92,21 +92,21 @@ def trim(
     return (*system, *turns[start:])
 
 
-# A token of English is 4 bytes and a character of Chinese, Korean or Hindi 3, which is one token at
-# most for today's vocabularies: too many are counted rather than too few, or the server refuses.
+# An English token is 4 bytes, and a Chinese, Korean or Hindi character is 3 bytes and at most one
+# token in today's vocabularies. Overestimating is safe; after an underestimate the server refuses.
 _BYTES_PER_TOKEN = 3
-# The marks around a turn.
+# The control tokens around a turn.
 _TOKENS_PER_MESSAGE = 6
 
 ANSWER_TOKENS = 512
-"""Kept free for an answer whose length nobody asked for."""
+"""Tokens reserved for an answer if the request sets no limit."""
 
 MAX_ANSWER_TOKENS = 4096
-"""Of such an answer, so that it ends; more than this some hosted models refuse."""
+"""Limit for such an answer, so that it ends; some hosted models reject a higher one."""
 
 
 def estimate_tokens(message: ChatMessage) -> int:
-    """Tokens that the message takes, rather too many."""
+    """Returns an upper estimate of the tokens of a message."""
     num_bytes = len(message.content.encode("utf-8", "surrogatepass"))
     return -(-num_bytes // _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE
 
@@ -114,10 +114,10 @@ def estimate_tokens(message: ChatMessage) -> int:
 def fit_to_context(
     messages: Sequence[ChatMessage], *, max_model_len: int, max_tokens: int | None
 ) -> tuple[tuple[ChatMessage, ...], int]:
-    """The newest messages that fit beside an answer, and the most tokens that it may have.
+    """Returns the newest messages that fit together with an answer, and the answer's token limit.
 
-    At most half of the context is reserved for the answer: many callers always ask for the longest
-    one. Raises `RequestError` if not even the last message fits.
+    At most half of the context is reserved for the answer, because many clients always request the
+    maximum. Raises `RequestError` if not even the last message fits.
     """
     wanted_tokens = ANSWER_TOKENS if max_tokens is None else max_tokens
     reserved_tokens = min(wanted_tokens, max_model_len // 2)

@@ -1,10 +1,10 @@
-"""What is left out of an answer that comes in pieces: thoughts, and all from a stop string on."""
+"""Filters for streamed answers: reasoning is removed, and text ends at a stop string."""
 
 
 class StopStringFilter:
-    """Lets text through up to the stop string that is complete first, as a model that stops there.
+    """Passes text through up to the stop string that is complete first.
 
-    Of two that end at the same place the longer one counts. The end of what came may be held back.
+    If two end at the same place, the longer one counts. The end of the text may be held back.
     """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
@@ -13,7 +13,7 @@ class StopStringFilter:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """What certainly stands before any stop string; nothing more once one has come."""
+        """Returns the text that precedes any stop string; empty after one was found."""
         if self.is_stopped:
             return ""
         text = self._held + text
@@ -28,13 +28,13 @@ class StopStringFilter:
         return text[: len(text) - num_held]
 
     def flush(self) -> str:
-        """What was held back and turned out to be no stop string."""
+        """Returns the text held back that did not become a stop string."""
         held, self._held = self._held, ""
         return "" if self.is_stopped else held
 
 
 def _num_open(text: str, stop: str) -> int:
-    """Characters at the end of the text with which the string may have begun."""
+    """Returns how many characters at the end of the text may be the start of the stop string."""
     for num_chars in range(min(len(stop) - 1, len(text)), 0, -1):
         if text.endswith(stop[:num_chars]):
             return num_chars
@@ -45,10 +45,10 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 
 class ThinkingFilter:
-    """Lets through what comes behind `<think>...</think>` at the beginning of an answer.
+    """Removes `<think>...</think>` blocks at the start of an answer.
 
-    Qwen, DeepSeek and their like write it; servers that know of it send it apart from the answer.
-    Where the first tag stands in the prompt already, nothing tells the thoughts from an answer.
+    Qwen, DeepSeek and similar models write them, and some servers already send them separately. If
+    the opening tag is part of the prompt, reasoning cannot be told apart from the answer.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class ThinkingFilter:
         self._is_answering = False
 
     def feed(self, text: str) -> str:
-        """What certainly belongs to the answer."""
+        """Returns the text that certainly belongs to the answer."""
         if self._is_answering:
             return text
         text = self._held + text
@@ -67,7 +67,7 @@ class ThinkingFilter:
             if self._is_thinking:
                 at = text.find(_CLOSE)
                 if at < 0:
-                    # As much as the tag can have begun with.
+                    # The longest possible start of the closing tag.
                     self._held = text[-len(_CLOSE) + 1 :]
                     return ""
                 text = text[at + len(_CLOSE) :]
@@ -84,7 +84,7 @@ class ThinkingFilter:
                 return start if self._has_thought else text
 
     def flush(self) -> str:
-        """What was held back and turned out to be the answer."""
+        """Returns the text held back that belongs to the answer."""
         held, self._held = self._held, ""
         if self._is_thinking:
             return ""

@@ -1,4 +1,4 @@
-"""What lies beside the weights of a language model: its size, and its card's licence."""
+"""Details of a language model from its folder: its size and its model card's licence."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ _LICENSES = {
 
 
 def describe_model(known: ChatModelInfo, folder: Path, *, num_parameters: int) -> ChatModelInfo:
-    """What is known already, and for the rest what lies beside the weights; blocking."""
+    """Completes `known` from the files next to the weights. Blocks."""
     parameters = known.parameters or short_number(num_parameters)
     if known.license:
         return replace(known, parameters=parameters)
@@ -23,7 +23,7 @@ def describe_model(known: ChatModelInfo, folder: Path, *, num_parameters: int) -
 
 
 def short_number(number: int) -> str:
-    """ "2.6B", "1.5M"."""
+    """Formats a number like "2.6B" or "1.5M"."""
     for unit, name in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
         if number >= unit:
             return f"{number / unit:.1f}{name}"
@@ -31,17 +31,17 @@ def short_number(number: int) -> str:
 
 
 def _license_of(folder: Path) -> tuple[str, str]:
-    """Name and address, empty where the card says nothing or cannot be read."""
+    """Returns the licence's name and URL, empty if the card is silent or unreadable."""
     path = folder / "README.md"
     if not path.is_file():
         return "", ""
     try:
         card = ModelCard.load(path, ignore_metadata_errors=True)
-    except Exception:  # a card is prose that people write; no server fails to start over it
+    except Exception:  # a malformed model card must not stop the server
         return "", ""
     data = card.data.to_dict()
     named, link = data.get("license_name"), data.get("license_link")
     key = data.get("license")
     name, url = _LICENSES.get(str(key).casefold(), (str(key or ""), ""))
-    # `other` is how the hub says that the name is elsewhere.
+    # The hub uses `other` when the name is in `license_name`.
     return str(named or name), str(link or url)

@@ -1,9 +1,9 @@
-"""Language models as data: licence and attribution of those that are known by name."""
+"""Licence and attribution of the language models that are known by name."""
 
 from orpheus_server.interfaces import ChatModelInfo
 
 DEFAULT_CHAT_MODEL = "google/gemma-2-2b-it"
-"""What `LLM_MODEL_NAME=auto` means where there is a CUDA GPU."""
+"""The model that `LLM_MODEL_NAME=auto` selects if there is a CUDA GPU."""
 
 ECHO = "echo"
 
@@ -13,7 +13,7 @@ _GEMMA_ATTRIBUTION = "Gemma by Google DeepMind, subject to the Gemma Terms of Us
 
 
 def known_chat_model(name: str, *, provider: str) -> ChatModelInfo:
-    """What is known of the model of that name, whoever serves it."""
+    """Returns what is known about the model of that name, independent of where it is served."""
     if "gemma" in name.casefold():
         return ChatModelInfo(
             name=name,

@@ -1,4 +1,4 @@
-"""An answer of the language model while it is written: text for readers, chunks for the voice."""
+"""The language model's reply while it is written: text for clients, chunks for the voice."""
 
 import asyncio
 import time
@@ -16,15 +16,15 @@ from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.markdown.stream import MarkdownToSpeech
 
 RunText = Callable[[Callable[[], list[str]]], Awaitable[list[str]]]
-"""Runs a step of a `ChunkStream` off the event loop."""
+"""Runs a method of a `ChunkStream` off the event loop."""
 
 MAX_REPLY_CHARS = 100_000
-"""A server that ignores `max_tokens` must not fill the memory; an answer is seldom longer."""
+"""Limit for memory, in case a server ignores `max_tokens`; replies are rarely longer."""
 
 
 @dataclass(slots=True)
 class ReplyStats:
-    """What the model took so far, in seconds since the reply was asked for."""
+    """Tokens and times of a reply so far; times are in seconds since it was requested."""
 
     num_prompt_tokens: int = 0
     num_tokens: int = 0
@@ -36,7 +36,7 @@ class ReplyStats:
 
     @property
     def tokens_per_sec(self) -> float:
-        """Between the first and the last token; 0 where there were no two."""
+        """The rate between the first and the last token; 0 with fewer than two tokens."""
         if self.first_token_sec is None or self.last_token_sec is None or self.num_tokens < 2:
             return 0.0
         took_sec = self.last_token_sec - self.first_token_sec
@@ -45,7 +45,7 @@ class ReplyStats:
 
 @dataclass(slots=True)
 class _Feed:
-    """Text that waits for its reader; None is the end."""
+    """Text waiting for its reader; None marks the end."""
 
     queue: "asyncio.Queue[str | None]" = field(default_factory=asyncio.Queue)
 
@@ -58,7 +58,7 @@ class _Feed:
 
 
 class SpokenTextChunker:
-    """What of an answer is spoken: markup left out, then cut into chunks, off the event loop."""
+    """Turns the text of a reply into chunks to speak: removes markup, then cuts."""
 
     def __init__(self, stream: ChunkStream, run: RunText, *, tags: frozenset[str]) -> None:
         self.stream = stream
@@ -66,20 +66,20 @@ class SpokenTextChunker:
         self.to_speech = MarkdownToSpeech(tags=tags)
 
     def feed(self, text: str) -> list[str]:
-        """The chunks that are certain now."""
+        """Returns the chunks that are complete so far."""
         spoken_text = self.to_speech.feed(text)
         return self.stream.feed(spoken_text) if spoken_text else []
 
     def flush(self) -> list[str]:
-        """Everything left."""
+        """Returns the remaining chunks."""
         return [*self.stream.feed(self.to_speech.flush()), *self.stream.flush()]
 
 
 class Reply:
-    """One answer; `open_reply` runs the model, which writes on whether or not anybody takes.
+    """One reply. `open_reply` runs the model, which does not wait for the readers.
 
-    Both generators end when the answer does, and raise what went wrong behind all that was written
-    before it: the sentence that was being written is then not spoken.
+    Both generators end with the reply. After an error they first yield everything that was complete
+    and then raise it; an unfinished sentence is not spoken.
     """
 
     def __init__(
@@ -95,20 +95,20 @@ class Reply:
         self._error: Exception | None = None
 
     async def deltas(self) -> AsyncGenerator[str, None]:
-        """The answer as the model writes it; for one reader."""
+        """Yields the text as the model writes it; for one reader."""
         while (text := await self._deltas.queue.get()) is not None:
             yield text
         self._raise()
 
     async def chunks(self) -> AsyncGenerator[str, None]:
-        """What is to be spoken of it, each part once it is certain; for one speaker."""
+        """Yields the chunks to speak as they become complete; for one reader."""
         while (chunk := await self._chunks.queue.get()) is not None:
             yield chunk
         self._raise()
 
     def forget_error(self) -> None:
-        """Nobody reads any more. Its traceback holds the engine that failed, and a session holds
-        its latest reply for as long as it lasts.
+        """Drops the error after the last read, because a session keeps its latest reply and the
+        error's traceback would keep the failed engine alive.
         """
         self._error = None
 
@@ -117,7 +117,7 @@ class Reply:
             raise self._error
 
     async def write(self, deltas: AsyncGenerator[ReplyDelta, None], stop: StopStringFilter) -> None:
-        """Takes the model's text until it ends."""
+        """Reads the model's text to its end."""
         is_cut = False
         try:
             async with aclosing(deltas):
@@ -134,12 +134,12 @@ class Reply:
                     if self.stats.finish_reason is not None:
                         break
             if self.stats.finish_reason is None:
-                raise ChatModelFailed("The language model broke off in the middle of its answer.")
+                raise ChatModelFailed("The language model's answer ended early.")
             if not is_cut:
                 await self._take(stop.flush())
             if self._chunker is not None:
                 self._put_chunks(await self._chunker.run(self._chunker.flush))
-        except Exception as error:  # a task's edge: whoever takes the text raises it
+        except Exception as error:  # the edge of a task: the readers raise it
             self._error = error
         finally:
             self.has_ended = True
@@ -182,7 +182,7 @@ async def open_reply(
     timeout_sec: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Reply]:
-    """An answer that is being written; leaving stops the model. `chunker` None: not spoken."""
+    """Runs the model; leaving the block stops it. With `chunker` None the reply is not spoken."""
     reply = Reply(chunker, clock=clock)
     deltas = _in_time(model.reply(request), timeout_sec)
     writing = asyncio.create_task(reply.write(deltas, StopStringFilter(request.options.stop)))
@@ -196,7 +196,7 @@ async def open_reply(
 async def _in_time(
     deltas: AsyncGenerator[ReplyDelta, None], limit_sec: float
 ) -> AsyncGenerator[ReplyDelta, None]:
-    """The same deltas; raises `ChatModelTimedOut` when one of them lets wait too long."""
+    """Yields the same deltas. Raises `ChatModelTimedOut` if one takes longer than the limit."""
     async with aclosing(deltas):
         while True:
             limit = asyncio.timeout(limit_sec)
@@ -208,7 +208,7 @@ async def _in_time(
             except TimeoutError:
                 if limit.expired():
                     raise ChatModelTimedOut(
-                        f"The language model wrote nothing for {limit_sec:g} s, which is the limit."
+                        f"The language model wrote nothing for {limit_sec:g} s, the time limit."
                     ) from None
                 raise
             yield delta

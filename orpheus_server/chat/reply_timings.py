@@ -1,14 +1,13 @@
-"""What one answer of the language model took: for the log, and for the metrics."""
+"""Times and counts of one reply, for the log and the metrics."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyTimings:
-    """Times are from the request on; None if it never happened.
+    """Times are seconds since the request; None if the event never happened.
 
-    `chunk_secs` are the times in which the parts of the text were spoken, each a sentence or some
-    short ones; they overlap.
+    `chunk_secs` are the times that synthesising each chunk took; they overlap.
     """
 
     num_prompt_tokens: int
@@ -26,11 +25,11 @@ class ReplyTimings:
 
     @property
     def sentence_mean_sec(self) -> float:
-        """Time in which a sentence was spoken; 0 without any."""
+        """Mean time to synthesise a sentence; 0 without sentences."""
         return sum(self.chunk_secs) / self.num_sentences if self.num_sentences else 0.0
 
     def line(self) -> str:
-        """Names and values, as the log has them."""
+        """Formats the values for a log line."""
         return (
             f"prompt_tokens={self.num_prompt_tokens} llm_tokens={self.num_tokens} "
             f"llm_tokens_per_sec={self.tokens_per_sec:.1f} "

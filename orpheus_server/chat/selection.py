@@ -1,4 +1,4 @@
-"""Which language model answers the chat routes, and where it runs."""
+"""Selects the language model of the chat routes from the settings."""
 
 import re
 from dataclasses import dataclass
@@ -17,15 +17,14 @@ Backend = Literal["local", "remote", "echo"]
 AUTO = "auto"
 LOCAL_PROVIDER = "orpheus-server"
 
-# What a header and the first line of a request may hold.
+# Characters that are allowed in a header and in the request line.
 _VISIBLE = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatModelConfig:
-    """`source` is a folder or hub id where it runs here, else the name that its server knows.
-
-    `provider` is the host of that server.
+    """Where a language model runs. `source` is a folder or hub id if it runs in this process, else
+    its name on the remote server, whose host is `provider`.
     """
 
     backend: Backend
@@ -34,21 +33,21 @@ class ChatModelConfig:
 
     @property
     def info(self) -> ChatModelInfo:
-        """What is known before it is loaded."""
-        # Where a folder lies is this machine's business.
+        """What is known about the model before it is loaded."""
+        # The path of a local folder must not reach clients.
         is_folder = self.backend == "local" and not is_hub_id(self.source)
         name = Path(self.source).name if is_folder else self.source
         return known_chat_model(name, provider=self.provider)
 
 
 def resolve_chat_config(settings: Settings, *, has_cuda: bool) -> ChatModelConfig | None:
-    """None where there is to be no chat. Raises `StartError` for settings that contradict."""
+    """Returns None if chat is off. Raises `StartError` for contradictory settings."""
     name = settings.llm_model_name
     if settings.llm_base_url is not None:
         if name is None:
             raise StartError(
-                "LLM_BASE_URL is set and LLM_MODEL_NAME is not: set the name that the server there "
-                "knows its model by."
+                "LLM_BASE_URL is set and LLM_MODEL_NAME is not: set it to the name of a model on "
+                "that server."
             )
         _check_key(settings)
         return ChatModelConfig("remote", name, provider=_host_of(settings.llm_base_url))
@@ -62,25 +61,25 @@ def resolve_chat_config(settings: Settings, *, has_cuda: bool) -> ChatModelConfi
 
 
 def _host_of(url: str) -> str:
-    """Raises `StartError` for what is no address of a server, without repeating a password."""
+    """Raises `StartError` for an invalid URL, without repeating a password in it."""
     try:
         parts = urlsplit(url)
         host, has_login, _ = parts.hostname, "@" in parts.netloc, parts.port
-        # What looking the name up would do: it fails for a part that is empty or too long.
+        # As a DNS lookup would; it fails for a label that is empty or too long.
         (host or "").encode("idna")
     except ValueError:
         host, parts, has_login = None, urlsplit(""), "@" in url
     if has_login:
         raise StartError(
-            "LLM_BASE_URL holds a user or a password, which would end up in logs: set LLM_API_KEY."
+            "LLM_BASE_URL contains a user or password, which would reach the logs: use LLM_API_KEY."
         )
     is_plain = _VISIBLE.fullmatch(url) is not None and not parts.query and not parts.fragment
     if parts.scheme not in ("http", "https") or not host or not is_plain:
-        # Some put a key behind the question mark.
+        # The query may contain a key.
         shown = "(hidden)" if "@" in url or "?" in url else repr(url)
         raise StartError(
-            f"LLM_BASE_URL={shown}: allowed is an address that begins with http:// or https://, "
-            "without spaces, ? and #, such as http://127.0.0.1:11434/v1."
+            f"LLM_BASE_URL={shown}: it must start with http:// or https:// and must not contain "
+            "spaces, ? or #; for example http://127.0.0.1:11434/v1."
         )
     return host
 
@@ -89,5 +88,5 @@ def _check_key(settings: Settings) -> None:
     key = settings.llm_api_key
     if key is not None and _VISIBLE.fullmatch(key.get_secret_value()) is None:
         raise StartError(
-            "LLM_API_KEY=(hidden): allowed are visible ASCII characters without spaces."
+            "LLM_API_KEY=(hidden): only visible ASCII characters without spaces are allowed."
         )

@@ -1,4 +1,4 @@
-"""What a language model is told before it speaks through a voice."""
+"""The built-in system prompt for answers that are read aloud."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ _BASE = (
 
 
 def voice_prompt(*, language: str, tags: Iterable[str]) -> str:
-    """The built-in system prompt for a voice of that language (`en`, `en-us`) with these tags."""
+    """Returns the system prompt for a voice of this language (`en`, `en-us`) with these tags."""
     parts = [_BASE]
     name = _LANGUAGES.get(language.partition("-")[0].lower())
     if name is not None:

@@ -1,4 +1,4 @@
-"""What was said aloud, by the id of its sound, which a later turn names in place of the text."""
+"""Transcripts of spoken answers by audio id, which later requests may send instead of the text."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 LIFETIME_SEC = 3600
 
 MAX_TRANSCRIPTS, MAX_CHARS = 10_000, 20_000_000
-"""Of all callers together; an answer is seldom longer than a thousand characters."""
+"""Limits for all callers together; answers rarely exceed a thousand characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class _Transcript:
 
 
 class TranscriptStore:
-    """Each belongs to the caller who was answered. Beyond the bounds the oldest are forgotten."""
+    """Keeps transcripts, each for the caller it was sent to. Drops the oldest beyond the limits."""
 
     def __init__(
         self,
@@ -27,12 +27,12 @@ class TranscriptStore:
         max_chars: int = MAX_CHARS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` tells the seconds since 1970, which callers are told too."""
+        """`clock` returns Unix time, which clients receive as the expiry."""
         self._lifetime_sec = lifetime_sec
         self._max_transcripts = max_transcripts
         self._max_chars = max_chars
         self._clock = clock
-        # The oldest first.
+        # Oldest first.
         self._kept: dict[tuple[str, str], _Transcript] = {}
         self.num_chars = 0
 
@@ -40,7 +40,7 @@ class TranscriptStore:
         return len(self._kept)
 
     def keep(self, caller: str, audio_id: str, text: str) -> int:
-        """Until when it is kept, in seconds since 1970, if nothing newer takes its room."""
+        """Stores a transcript. Returns its expiry (Unix time); newer ones may displace it."""
         self._forget((caller, audio_id))
         expires_at = int(self._clock()) + self._lifetime_sec
         self._kept[caller, audio_id] = _Transcript(text, expires_at)
@@ -49,7 +49,7 @@ class TranscriptStore:
         return expires_at
 
     def find(self, caller: str, audio_id: str) -> str | None:
-        """The text; None if it is unknown to this caller, or has expired."""
+        """Returns the text, or None if it is unknown for this caller or has expired."""
         self._evict()
         found = self._kept.get((caller, audio_id))
         return None if found is None else found.text

@@ -165,9 +165,7 @@ class TestFailures:
             deltas, error = await rest_of(reply.deltas())
             assert deltas == ["A"][:gate_at]
             assert isinstance(error, ChatModelTimedOut)
-            assert str(error) == (
-                "The language model wrote nothing for 0.01 s, which is the limit."
-            )
+            assert str(error) == ("The language model wrote nothing for 0.01 s, the time limit.")
             assert (model.num_active, model.num_aborted) == (0, 1)
 
     async def test_a_timeout_of_the_model_itself_is_not_ours(self) -> None:

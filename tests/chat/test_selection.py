@@ -80,8 +80,8 @@ def test_no_address(url: str) -> None:
     with pytest.raises(StartError) as caught:
         chosen(llm_base_url=url, llm_model_name="m")
     assert str(caught.value) == (
-        f"LLM_BASE_URL={url!r}: allowed is an address that begins with http:// or https://, "
-        "without spaces, ? and #, such as http://127.0.0.1:11434/v1."
+        f"LLM_BASE_URL={url!r}: it must start with http:// or https:// and must not contain "
+        "spaces, ? or #; for example http://127.0.0.1:11434/v1."
     )
 
 
@@ -108,5 +108,5 @@ def test_a_key_that_no_header_can_hold(key: str) -> None:
     with pytest.raises(StartError) as caught:
         chosen(llm_base_url="http://a/v1", llm_model_name="m", llm_api_key=SecretStr(key))
     assert str(caught.value) == (
-        "LLM_API_KEY=(hidden): allowed are visible ASCII characters without spaces."
+        "LLM_API_KEY=(hidden): only visible ASCII characters without spaces are allowed."
     )

@@ -1,4 +1,4 @@
-"""What lies beside the weights of a language model: context, ends, sampling, prompt format."""
+"""Configuration of a language model's folder: context, stop ids, sampling, chat template."""
 
 import json
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from orpheus_server.interfaces import SamplingOptions
 DEFAULT_SAMPLING = SamplingOptions(temperature=0.7, top_p=0.95, repetition_penalty=1.0)
 
 MIN_MODEL_LEN = 512
-"""Below this neither a system prompt nor an answer fits beside the other."""
+"""With a shorter context, a system prompt and an answer do not fit together."""
 
 NO_TEMPLATE = (
-    "{} is not a chat model: neither its tokenizer_config.json nor a chat_template.jinja says how "
-    "a conversation is written. Use its instruction-tuned version."
+    "{} is not a chat model: it has no chat template in tokenizer_config.json or "
+    "chat_template.jinja. Use its instruction-tuned version."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ChatConfig:
-    """`max_model_len` is None where the model names no limit."""
+    """Configuration of a model; `max_model_len` is None if the model has no limit."""
 
     max_model_len: int | None
     stop_token_ids: frozenset[int]
@@ -30,9 +30,9 @@ class ChatConfig:
 
 
 def read_chat_config(folder: Path) -> ChatConfig:
-    """From `config.json` and, where it is there, `generation_config.json`. Raises `StartError`."""
+    """Reads `config.json` and, if it exists, `generation_config.json`. Raises `StartError`."""
     config = _read(folder / "config.json")
-    # Models that see and hear as well keep what they write with in a part of its own.
+    # Multimodal models keep the configuration of their text model in a section.
     nested = config.get("text_config")
     text = nested if isinstance(nested, dict) else {}
     generation_path = folder / "generation_config.json"
@@ -57,11 +57,11 @@ def read_chat_config(folder: Path) -> ChatConfig:
 
 
 def check_chat_files(folder: Path, *, source: str) -> None:
-    """Raises `StartError` for a model that is none for chat, which costs no loading to see."""
+    """Raises `StartError` for a model that cannot chat, without loading it."""
     max_len = read_chat_config(folder).max_model_len
     if max_len is not None and max_len < MIN_MODEL_LEN:
         raise StartError(
-            f"{source} has a context of {max_len} tokens, and at least {MIN_MODEL_LEN} are needed: "
+            f"{source} has a context of {max_len} tokens, but at least {MIN_MODEL_LEN} are needed: "
             "set another LLM_MODEL_NAME."
         )
     path = folder / "tokenizer_config.json"
@@ -76,12 +76,12 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise StartError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise StartError(f"{path} is not a configuration: it holds no JSON object.")
+        raise StartError(f"{path} is not a configuration: it does not contain a JSON object.")
     return content
 
 
 def _ids(value: Any) -> frozenset[int]:
-    """One id or a list of them."""
+    """Accepts one id or a list of ids."""
     return frozenset(map(int, value)) if isinstance(value, list) else frozenset({int(value)})
 
 

@@ -1,11 +1,11 @@
-"""Takes the texts of control tokens out of what people write, however they are nested."""
+"""Removes the texts of control tokens from messages, however they are nested."""
 
 import re
 from collections.abc import Iterable
 
 
 class ControlTokenFilter:
-    """The texts that only a prompt format and the model itself may write."""
+    """Removes texts that only the chat template and the model may write."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self.tokens = tuple(sorted({token for token in tokens if token.strip()}))
@@ -15,10 +15,10 @@ class ControlTokenFilter:
         self._pattern = re.compile(alternatives or r"(?!)")
 
     def remove(self, text: str) -> str:
-        """The text without any of them, nor any that taking one out brings together.
+        """Returns the text without control tokens, including those that a removal would form.
 
-        One pass: what is kept never ends in one of them, so a text of a million brackets that
-        open one another costs no more than any other.
+        It takes one pass, because the text that is kept never ends in a control token. So a million
+        nested brackets cost no more than any other text.
         """
         if self._pattern.search(text) is None:
             return text

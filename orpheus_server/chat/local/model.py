@@ -1,4 +1,4 @@
-"""A language model in this process, over a `TokenEngine` as the voice is."""
+"""A language model in this process that uses a `TokenEngine`, as the voice does."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,13 +19,13 @@ from orpheus_server.interfaces import (
 )
 
 DEFAULT_ANSWER_TOKENS = 512
-"""Kept free for an answer whose length nobody limits; it may take what the prompt leaves."""
+"""Tokens reserved for an answer without a limit, which may use all that the prompt leaves."""
 
 
 class LocalChatModel:
-    """Answers by the model's own template; `sampling` is for requests that name none.
+    """Answers with the model's own chat template; `sampling` applies where a request sets none.
 
-    More than `max_active` answers at once are refused with `Overloaded`.
+    Raises `Overloaded` for more than `max_active` answers at the same time.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class LocalChatModel:
 
     @property
     def is_alive(self) -> bool:
-        """The engine's."""
+        """Whether the engine is alive."""
         return self.engine.is_alive
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
-        """A delta for each of the engine's; the text of some is empty."""
+        """Yields a delta for each of the engine's; its text may be empty."""
         if self.num_active >= self._max_active:
             raise Overloaded(
-                "The language model has more conversations than it can hold.", retry_after_sec=5
+                "The language model is answering as many requests as it can.", retry_after_sec=5
             )
         self.num_active += 1
         try:
@@ -76,9 +76,9 @@ class LocalChatModel:
             self.num_active -= 1
 
     async def token_request(self, request: ReplyRequest) -> TokenRequest:
-        """What the engine is asked; raises `RequestError`."""
+        """Builds the request for the engine. Raises `RequestError`."""
         options, context = request.options, self.engine.max_model_len
-        # Who asks for more than half of the context is still given room for a question.
+        # A limit of more than half of the context still leaves space for a question.
         reserved_tokens = min(options.max_tokens or DEFAULT_ANSWER_TOKENS, context // 2)
         prompt = await self._pool.run(
             self._tokenizer.prompt_ids, request.messages, available_tokens=context - reserved_tokens
@@ -95,7 +95,7 @@ class LocalChatModel:
         )
 
     async def close(self) -> None:
-        """Ends the engine."""
+        """Closes the engine."""
         await self.engine.close()
 
 

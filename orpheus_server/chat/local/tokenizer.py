@@ -1,4 +1,4 @@
-"""Conversations to prompt ids by the model's own template, and ids back to whole characters."""
+"""Conversations to prompt ids with the model's chat template, and ids back to characters."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -21,18 +21,18 @@ _ANSWER = ChatMessage("assistant", _WORD)
 _INSTRUCTION = ChatMessage("system", "order")
 
 TURN_ENDS = ("<end_of_turn>", "<|im_end|>", "<|eot_id|>", "<|end|>")
-"""With what the assistant's turn ends in common formats, where `eos_token_id` leaves it out."""
+"""Ends of the assistant's turn in common formats, for models whose `eos_token_id` omits them."""
 
 MAX_CHAR_TOKENS = 8
-"""No character needs more; after so many that make none, the model writes rubbish."""
+"""No character has more tokens; after that many without one, the output is garbage."""
 
 _MAX_DISGUISES = 4
 
 
 class ChatTokenizer:
-    """Prompts of one model; callable from any thread, and slow enough to be called from one.
+    """Builds prompts for one model. Callable from any thread; too slow for the event loop.
 
-    `stop_token_ids` are those that the configuration names; here the tokenizer's own come to them.
+    `stop_token_ids` come from the configuration; the tokenizer's own are added to them.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ChatTokenizer:
         )
         self._has_system = self._knows_system()
         self._longest_token = max(map(len, backend.get_vocab()))
-        # What the format adds: a question and its answer together, and once for all.
+        # Tokens that the template adds: per question and answer, and once per conversation.
         num_word = len(self.encode(_WORD))
         num_one = len(self.encode(self._render((_QUESTION,)))) - num_word
         num_pair = len(self.encode(written)) - 2 * num_word - num_word - num_one
@@ -80,16 +80,16 @@ class ChatTokenizer:
         self._base_tokens = max(0, num_one - user)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; nothing is put before it, because templates write their own beginning."""
+        """Encodes a text without a BOS token, because templates write their own."""
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def prompt_ids(
         self, messages: Sequence[ChatMessage], *, available_tokens: int
     ) -> tuple[int, ...]:
-        """The prompt of as many of the newest messages as fit; the system's is always in it.
+        """Returns the prompt with the system message and the newest messages that fit.
 
-        Raises `RequestError` if not even the last one fits, or for a conversation that the
-        template refuses.
+        Raises `RequestError` if not even the last message fits, or if the template rejects the
+        conversation.
         """
         cleaned: dict[int, tuple[ChatMessage, int]] = {}
 
@@ -101,7 +101,7 @@ class ChatTokenizer:
 
         def num_tokens(message: ChatMessage) -> int:
             if len(message.content) > available_tokens * self._longest_token:
-                # So long a text need not be read to know that it does not fit.
+                # Too long to fit, whatever its tokens are.
                 return available_tokens + 1
             return clean(message)[1] + self._role_tokens[message.role]
 
@@ -111,7 +111,7 @@ class ChatTokenizer:
             ids = self._encode_messages([clean(message)[0] for message in kept])
             if len(ids) <= available_tokens:
                 return tuple(ids)
-            # What the format writes between messages is estimated, and only now known.
+            # The tokens that the template adds were only estimated until here.
             tokens_left -= len(ids) - available_tokens
 
     def _encode_messages(self, messages: Sequence[ChatMessage]) -> list[int]:
@@ -119,24 +119,24 @@ class ChatTokenizer:
             return self.encode(self._render(messages))
         except TemplateError as error:
             raise RequestError(
-                f"The language model cannot be given this conversation: {error}",
+                f"The language model cannot take this conversation: {error}",
                 param="messages",
                 code="invalid_value",
             ) from error
 
     def _clean(self, message: ChatMessage) -> tuple[ChatMessage, int]:
-        """Without control tokens, and its length in tokens."""
+        """Returns the message without control tokens, and its length in tokens."""
         content = message.content
         for _ in range(_MAX_DISGUISES):
             content = self._control_tokens.remove(content)
             ids = self.encode(content)
             if self.control_ids.isdisjoint(ids):
                 return replace(message, content=content), len(ids)
-            # The tokenizer reads some characters as others, and has found a token in disguise.
+            # The tokenizer normalises characters, which can form a control token again.
             plain = [token_id for token_id in ids if token_id not in self.control_ids]
             content = self.backend.decode(plain, skip_special_tokens=True)
         raise RequestError(
-            "The language model's control tokens may not be in a message.",
+            "A message must not contain control tokens of the language model.",
             param="messages",
             code="invalid_value",
         )
@@ -162,12 +162,12 @@ class ChatTokenizer:
         )
 
     def open_text(self) -> "AnswerText":
-        """For the ids of one answer."""
+        """Opens a decoder for the ids of one answer."""
         return AnswerText(self)
 
 
 class AnswerText:
-    """Ids of an answer to text, whole characters only, without control tokens."""
+    """Decodes the ids of an answer into complete characters, without control tokens."""
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self._backend = tokenizer.backend
@@ -178,11 +178,11 @@ class AnswerText:
         self._num_held = 0
 
     def feed(self, token_ids: Iterable[int]) -> str:
-        """The characters that these ids complete."""
+        """Returns the characters that these ids complete."""
         return "".join(map(self._feed, token_ids))
 
     def flush(self) -> str:
-        """What was held back, less a character whose end never came."""
+        """Returns the text held back, without an incomplete character."""
         return self._take(self._rest().rstrip("\ufffd")) if self._num_held else ""
 
     def _feed(self, token_id: int) -> str:
@@ -199,7 +199,7 @@ class AnswerText:
     def _step(self, token_id: int) -> str | None:
         try:
             return self._stream.step(self._backend, token_id)
-        except Exception:  # the library raises it bare, where a token changes the one before it
+        except Exception:  # the library raises bare Exception if a token changes the text before it
             self._stream = DecodeStream(skip_special_tokens=True)
             return self._stream.step(self._backend, token_id)
 
@@ -213,7 +213,7 @@ class AnswerText:
 
 
 def _own_stops(tokenizer: PreTrainedTokenizerBase, backend: Tokenizer) -> frozenset[int]:
-    """Ids that end an answer whatever the configuration says."""
+    """Returns ids that end an answer regardless of the configuration."""
     own = tokenizer.eos_token_id
     named = (backend.token_to_id(token) for token in TURN_ENDS)
     ids = [token_id for token_id in named if token_id is not None]
@@ -223,9 +223,9 @@ def _own_stops(tokenizer: PreTrainedTokenizerBase, backend: Tokenizer) -> frozen
 def load_chat_tokenizer(
     folder: Path, *, source: str, stop_token_ids: frozenset[int] = frozenset()
 ) -> ChatTokenizer:
-    """Of the files in a folder; seconds, so call it from a thread. Raises `StartError`."""
+    """Loads the tokenizer of a folder. Blocks for seconds. Raises `StartError`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # whatever is wrong with somebody's files, it is said in one line
+    except Exception as error:  # any problem with the files becomes one line
         raise StartError(f"the tokenizer of {source} cannot be loaded: {error}") from error
     return ChatTokenizer(tokenizer, source=source, stop_token_ids=stop_token_ids)

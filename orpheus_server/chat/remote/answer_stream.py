@@ -1,4 +1,4 @@
-"""A streamed completion of OpenAI's API: bytes to events, and events to deltas."""
+"""Parses a streamed chat completion: bytes to events, and events to deltas."""
 
 import codecs
 import json
@@ -11,14 +11,14 @@ from orpheus_server.interfaces import FinishReason, ReplyDelta
 
 DONE = "[DONE]"
 
-_NO_ANSWER = "The language model's server sent something that is no chat completion."
+_NO_ANSWER = "The language model's server sent a response that is not a chat completion."
 
 
 class AnswerStream:
-    """Takes events; `last` is the end, once there are no more of them.
+    """Turns events into deltas; `last` returns the final one after the last event.
 
-    What a model thinks before it answers becomes deltas without text: it writes, and nobody is to
-    hear that. A chunk counts as a token until the server tells how many there were.
+    Reasoning becomes deltas without text, since it must not be spoken. Each event counts as one
+    token until the server reports the real count.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class AnswerStream:
         self._num_tokens = 0
         self._usage: dict[str, Any] = {}
         self._thinking = ThinkingFilter()
-        # A character beyond the first 65,536 may come as two halves, in two chunks.
+        # A character outside the BMP may arrive as two surrogates in two events.
         self._halves = codecs.getincrementaldecoder("utf-16-le")("replace")
 
     def take(self, event: str) -> ReplyDelta | None:
-        """What the event adds to the answer. Raises `ChatModelFailed`, or what its error means."""
+        """Returns what the event adds. Raises `ChatModelFailed`, or the error in the event."""
         if event == DONE:
             self.is_done = True
             return None
@@ -41,7 +41,7 @@ class AnswerStream:
         except OrpheusError:
             if self.finish_reason is None:
                 raise
-            # All was said: only the counts are missing.
+            # The answer is complete; only the token counts are missing.
             self.is_done = True
             return None
         if isinstance(chunk.get("usage"), dict):
@@ -55,9 +55,9 @@ class AnswerStream:
     def _take_choice(self, choice: dict[str, Any]) -> ReplyDelta | None:
         reason = choice.get("finish_reason")
         if reason is not None:
-            # Whatever else ends an answer (a filter, a tool that nobody offered): it has ended.
+            # Any other reason (a content filter, a tool call) also ends the answer.
             self.finish_reason = "length" if reason == "length" else "stop"
-        # A server that does not stream sends a message.
+        # Servers that do not stream send a message instead of a delta.
         part = choice.get("delta") or choice.get("message")
         if not isinstance(part, dict):
             return None
@@ -68,11 +68,11 @@ class AnswerStream:
         return ReplyDelta(self._whole(self._thinking.feed(content)), 1)
 
     def last(self) -> ReplyDelta:
-        """The rest, with the counts. Raises `ChatModelFailed` if the answer was broken off."""
+        """Returns the rest with the token counts. Raises `ChatModelFailed` if it is incomplete."""
         if not self._has_begun:
             raise ChatModelFailed(_NO_ANSWER)
         if self.finish_reason is None and not self.is_done:
-            raise ChatModelFailed("The language model broke off in the middle of its answer.")
+            raise ChatModelFailed("The language model's answer ended early.")
         text = self._whole(self._thinking.flush()) + self._halves.decode(b"", final=True)
         num_tokens = _count_of(self._usage.get("completion_tokens")) or 0
         return ReplyDelta(
@@ -99,7 +99,7 @@ def _chunk_in(event: str) -> dict[str, Any]:
 
 
 def remote_error_in(error: object, *, status: int = 0) -> RemoteError:
-    """The `error` of a body or a chunk, whatever shape it has."""
+    """Reads the `error` of a body or an event, whatever its shape."""
     fields = error if isinstance(error, dict) else {}
     code, param = fields.get("code"), fields.get("param")
     return RemoteError(
@@ -111,7 +111,7 @@ def remote_error_in(error: object, *, status: int = 0) -> RemoteError:
 
 
 def _text_of(content: object) -> str:
-    """Text, or the text parts of a list."""
+    """Returns a string, or the joined text parts of a list."""
     if isinstance(content, list):
         return "".join(_text_of(part.get("text")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
@@ -124,14 +124,14 @@ def _count_of(value: object) -> int | None:
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 MAX_EVENT_BYTES = 1 << 20
-"""A server that never ends a line must not fill the memory; a whole answer is shorter."""
+"""Limit for memory, in case a server never ends a line; a whole answer is shorter."""
 
 
 class EventStreamParser:
-    """Takes bytes cut anywhere; each `data:` line is an event of its own.
+    """Parses server-sent events from bytes cut anywhere; each `data:` line is one event.
 
-    Everything else (comments that keep a connection alive, names, blank lines) is left out. Raises
-    `ValueError` for a line that is too long or no UTF-8.
+    Other lines (keep-alive comments, event names, blank lines) are skipped. Raises `ValueError` for
+    a line that is too long or not UTF-8.
     """
 
     def __init__(self) -> None:
@@ -139,8 +139,8 @@ class EventStreamParser:
         self._is_first = True
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The events that are complete now."""
-        # Only at line feeds: inside of JSON there are characters that `splitlines` takes for ends.
+        """Returns the events that are complete."""
+        # Only at line feeds: JSON may contain other characters at which `splitlines` splits.
         *lines, rest = chunk.split(b"\n")
         events = []
         for line in lines:
@@ -150,7 +150,7 @@ class EventStreamParser:
         return events
 
     def flush(self) -> list[str]:
-        """The last one, whose line has no end."""
+        """Returns a last event whose line is not terminated."""
         return self._take()
 
     def _hold(self, part: bytes) -> None:
@@ -162,7 +162,7 @@ class EventStreamParser:
         line = bytes(self._held)
         self._held.clear()
         if self._is_first:
-            # Some put one before their first line, which is an event all the same.
+            # Some servers send a byte order mark before the first event.
             line, self._is_first = line.removeprefix(_BYTE_ORDER_MARK), False
         if not line.startswith(b"data:"):
             return []

@@ -1,4 +1,4 @@
-"""The connection to a server that speaks OpenAI's API: the SDK's client, and what goes wrong."""
+"""Connection to a server with OpenAI's API: the SDK's client, and its errors translated."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -20,26 +20,26 @@ from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, Orpheus
 
 _NO_KEY = "none"
 
-# Raised by reading a body, which the SDK leaves as it is.
+# Raised while a body is read; the SDK does not wrap these.
 _TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError, anyio.EndOfStream)
 
 REMOTE_ERRORS = (openai.OpenAIError, *_TRANSPORT_ERRORS)
-"""All that a call of the client and reading its response raise."""
+"""Everything that calls of the client and reading responses raise."""
 
 _DROPPED = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 
 
 class _Sdk(openai.AsyncOpenAI):
-    """The SDK's client without the headers that it finds in the environment: keys, organizations
-    and projects there are meant for another server.
+    """The SDK's client without headers from the environment, where keys, organizations and projects
+    are meant for OpenAI's own server.
     """
 
     @property
     def default_headers(self) -> dict[str, str | openai.Omit]:
-        """All of them."""
+        """Headers of every request."""
         return {
             "Accept": "text/event-stream, application/json",
-            # Compression holds tokens back until it has enough of them.
+            # Compression would buffer tokens.
             "Accept-Encoding": "identity",
             "Authorization": f"Bearer {self.api_key}",
             "Content-Type": "application/json",
@@ -48,31 +48,31 @@ class _Sdk(openai.AsyncOpenAI):
 
 
 class RemoteClient:
-    """Asks one server. Blocking to build: it loads certificates. Raises `StartError`."""
+    """Client of one server. Blocks while it loads certificates. Raises `StartError`."""
 
     def __init__(
         self, base_url: str, key: str | None, *, max_connections: int, connect_timeout_sec: float
     ) -> None:
-        # Between bytes there is no limit of its own: `reply.py` has one for every language model.
+        # No read timeout: `reply.py` has one for every language model.
         timeout = httpx2.Timeout(None, connect=connect_timeout_sec, pool=connect_timeout_sec)
         try:
             self._sdk = _Sdk(
                 base_url=base_url,
                 api_key=key or _NO_KEY,
-                # Empty, or else the SDK looks for them in the environment.
+                # Set to empty, because the SDK reads missing ones from the environment.
                 admin_api_key="",
                 organization="",
                 project="",
                 webhook_secret="",
                 timeout=timeout,
-                # It would wait as long as the server says, up to two minutes.
+                # The SDK would wait as long as the server says, up to two minutes.
                 max_retries=0,
                 http_client=httpx2.AsyncClient(
                     timeout=timeout,
                     limits=httpx2.Limits(max_connections=max_connections),
-                    # A proxy of the environment would be asked for 127.0.0.1 too, and read along.
+                    # A proxy from the environment would also get, and could read, local requests.
                     trust_env=False,
-                    # A conversation goes to the address that was set, and to no other.
+                    # Conversations must only go to the configured address.
                     follow_redirects=False,
                 ),
             )
@@ -80,20 +80,20 @@ class RemoteClient:
             raise StartError(f"LLM_BASE_URL={base_url!r}: {error}") from error
 
     async def complete(self, body: bytes) -> httpx2.Response:
-        """The response to a request in JSON, whose body is still to be read, and closed.
+        """Sends a JSON request and returns the response, whose body the caller reads and closes.
 
-        Raises what `translate` takes.
+        Raises the errors that `translate` accepts.
         """
         try:
             return await self._post(body)
         except openai.APIConnectionError as error:
-            # A kept connection may have been closed while it was idle: nothing was answered there.
+            # A pooled connection may have been closed while idle; then nothing was processed.
             if not isinstance(error.__cause__, _DROPPED):
                 raise
         return await self._post(body)
 
     async def _post(self, body: bytes) -> httpx2.Response:
-        # Not `chat.completions.create`: it hides what is no event stream, and how a stream ended.
+        # Not `chat.completions.create`, which hides responses that are not streams, and their end.
         response = await self._sdk.post(
             "/chat/completions",
             cast_to=httpx2.Response,
@@ -104,13 +104,13 @@ class RemoteClient:
         return cast(httpx2.Response, response)
 
     async def models(self) -> dict[str, int | None]:
-        """The names that it lists, with the context of each in tokens where the server names it, as
-        vLLM does. Raises what `translate` takes, or `ValueError`.
+        """Returns the listed models with their context in tokens, if the server reports it as vLLM
+        does. Raises the errors that `translate` accepts, or `ValueError`.
         """
         listed = await self._sdk.get("/models", cast_to=object)
         entries = listed.get("data") if isinstance(listed, dict) else None
         if not isinstance(entries, list):
-            raise ValueError("no list of models")
+            raise ValueError("not a list of models")
         contexts = {
             str(entry["id"]): entry.get("max_model_len")
             for entry in entries
@@ -122,12 +122,12 @@ class RemoteClient:
         }
 
     async def close(self) -> None:
-        """Closes every connection."""
+        """Closes all connections."""
         await self._sdk.close()
 
 
 async def events_of(response: httpx2.Response) -> AsyncGenerator[str, None]:
-    """The events of the body; one that is no event stream is a single event."""
+    """Yields the events of a body; a JSON body is a single event."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     async with aclosing(response.aiter_bytes()) as chunks:
         try:
@@ -148,12 +148,12 @@ async def events_of(response: httpx2.Response) -> AsyncGenerator[str, None]:
                 yield event
         except ValueError as error:
             raise ChatModelFailed(
-                "The language model's server sent something that is no chat completion."
+                "The language model's server sent a response that is not a chat completion."
             ) from error
 
 
 def remote_error_of(error: openai.APIStatusError) -> RemoteError:
-    """What the server said with a status that is no success."""
+    """Reads the error of a response with an error status."""
     body = error.body
     inner = body.get("error", body) if isinstance(body, dict) else body
     remote_error = remote_error_in(inner, status=error.status_code)
@@ -167,21 +167,21 @@ def remote_error_of(error: openai.APIStatusError) -> RemoteError:
 
 
 def translate(error: Exception) -> OrpheusError:
-    """What one of `REMOTE_ERRORS` means for our caller."""
+    """Translates one of `REMOTE_ERRORS` into the error for the caller."""
     if isinstance(error, openai.APIStatusError):
         return error_for(remote_error_of(error))
     if isinstance(error, openai.APIConnectionError):
-        return ChatModelUnavailable("The language model's server does not answer.")
+        return ChatModelUnavailable("The language model's server cannot be reached.")
     if isinstance(error, _TRANSPORT_ERRORS):
-        return ChatModelFailed("The language model broke off in the middle of its answer.")
-    return ChatModelFailed("The language model's server could not be asked.")
+        return ChatModelFailed("The language model's answer ended early.")
+    return ChatModelFailed("The request to the language model's server failed.")
 
 
 def cause_of(error: Exception) -> str:
-    """For the log: kinds of errors, and where no connection came about, why."""
+    """Describes an error for the log: its type, and why a connection failed."""
     if isinstance(error, openai.APIStatusError):
         return f"status {error.status_code}"
-    # A timeout's is a cancellation, which is none.
+    # The cause of a timeout is a cancellation, which is not an Exception.
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     kind = type(cause).__name__
     return f"{kind}: {cause}" if isinstance(cause, httpx2.ConnectError) else kind

@@ -1,4 +1,4 @@
-"""How servers differ that all speak OpenAI's API: found out by what they refuse."""
+"""Differences between servers with OpenAI's API, learned from the requests they reject."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,9 +10,9 @@ _MAY_FIT = {400, 422}
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a server takes. `max_tokens` is what most of them know; OpenAI's newer models refuse it.
+    """What a server accepts. Most accept `max_tokens`; OpenAI's newer models reject it.
 
-    Templates like Gemma's, behind vLLM or llama.cpp, know no system role.
+    Chat templates without a system role, such as Gemma's, may be behind vLLM or llama.cpp.
     """
 
     reports_usage: bool = True
@@ -20,7 +20,7 @@ class Dialect:
     has_system_role: bool = True
 
     def joined(self, other: "Dialect") -> "Dialect":
-        """What is known of a server by both."""
+        """Combines what is known about a server."""
         is_plain = self.token_limit == other.token_limit == "max_tokens"
         return Dialect(
             reports_usage=self.reports_usage and other.reports_usage,
@@ -30,7 +30,7 @@ class Dialect:
 
 
 def fitted(dialect: Dialect, remote_error: RemoteError) -> Dialect | None:
-    """The dialect that avoids what was refused; None if nothing of it was. Each step is one way."""
+    """Returns the dialect that avoids the error, or None. A dialect never changes back."""
     text, can_fit = remote_error.text, remote_error.status in _MAY_FIT
     if remote_error.is_too_long:
         return None
@@ -39,7 +39,7 @@ def fitted(dialect: Dialect, remote_error: RemoteError) -> Dialect | None:
         return replace(dialect, reports_usage=False)
     if dialect.token_limit == "max_tokens" and can_fit and _refuses_max_tokens(remote_error):
         return replace(dialect, token_limit="max_completion_tokens")
-    # An error in a template is a 500 for some of them.
+    # Some servers report a template error as 500.
     names_roles = "role" in text and ("system" in text or "alternate" in text)
     if dialect.has_system_role and (can_fit or remote_error.status == 500) and names_roles:
         return replace(dialect, has_system_role=False)
@@ -47,7 +47,7 @@ def fitted(dialect: Dialect, remote_error: RemoteError) -> Dialect | None:
 
 
 def _refuses_max_tokens(remote_error: RemoteError) -> bool:
-    """True for the name, and not for a number that is too large."""
+    """Returns whether the parameter itself is rejected, not its value."""
     if "max_tokens" not in (remote_error.param or remote_error.text):
         return False
     return remote_error.code == "unsupported_parameter" or any(

@@ -1,4 +1,4 @@
-"""A language model behind any server that speaks OpenAI's API."""
+"""A language model on any server with OpenAI's API."""
 
 import asyncio
 import json
@@ -33,23 +33,23 @@ from orpheus_server.settings import Settings
 logger = logging.getLogger(__name__)
 
 MAX_ANSWERS = 256
-"""At once; as many connections are open at most."""
+"""Answers at the same time, and so connections."""
 
 CONNECT_TIMEOUT_SEC = 5.0
 LOOK_TIMEOUT_SEC = 5.0
 
 TAIL_SEC = 2.0
-"""Patience for the counts, which come behind the answer's end."""
+"""How long to wait for the token counts, which follow the end of the answer."""
 
 DRAIN_SEC = 0.1
-"""For the end of the body behind the last event: then the connection can be used again."""
+"""How long to wait for the end of the body, after which the connection can be reused."""
 
 MAX_STOPS = 4
-"""OpenAI takes no more of them; at any other the answer is ended here."""
+"""OpenAI accepts no more; further stop strings are applied by this server."""
 
 
 class RemoteChatModel:
-    """Asks the server at `LLM_BASE_URL`. Blocking to build. Raises `StartError`."""
+    """The model at `LLM_BASE_URL`. Blocks while it is built. Raises `StartError`."""
 
     is_alive = True
 
@@ -78,8 +78,9 @@ class RemoteChatModel:
         )
 
     async def look(self) -> None:
-        """Asks for the list of models, for the context of this one: less than `LLM_MAX_MODEL_LEN`
-        counts. A warning if that tells of a mistake, never a failure.
+        """Reads the model's context from the list of models, if it is below `LLM_MAX_MODEL_LEN`.
+
+        Logs a warning if the list hints at a mistake in the settings; never fails.
         """
         host, name = self.info.provider, self.info.name
         try:
@@ -87,17 +88,18 @@ class RemoteChatModel:
                 listed = await self._client.models()
         except (*REMOTE_ERRORS, ValueError) as error:
             logger.warning(
-                "the language model's server at %s does not list its models (%s): check that it "
-                "runs, LLM_BASE_URL, which mostly ends in /v1, and LLM_API_KEY",
+                "the language model's server at %s does not list its models (%s): check that it is "
+                "running, LLM_BASE_URL (which usually ends in /v1) and LLM_API_KEY",
                 host,
                 cause_of(error),
             )
             return
-        # Ollama lists `name:latest` and takes `name`.
+        # Ollama lists `name:latest` and accepts `name`.
         known_as = next((each for each in (name, f"{name}:latest") if each in listed), None)
         if known_as is None:
             logger.warning(
-                "the language model's server at %s lists %d models and no %r: check LLM_MODEL_NAME",
+                "the language model's server at %s lists %d models but not %r: "
+                "check LLM_MODEL_NAME",
                 host,
                 len(listed),
                 name,
@@ -106,9 +108,11 @@ class RemoteChatModel:
         self._max_model_len = min(self._max_model_len, listed[known_as] or self._max_model_len)
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
-        """The answer as it arrives; closing the generator closes the connection."""
+        """Yields the answer as it arrives. Closing the generator closes the connection."""
         if self.num_active >= MAX_ANSWERS:
-            raise Overloaded("The language model has too many answers to write.", retry_after_sec=5)
+            raise Overloaded(
+                "The language model is answering as many requests as it can.", retry_after_sec=5
+            )
         self.num_active += 1
         try:
             messages, max_tokens = await asyncio.to_thread(
@@ -128,7 +132,7 @@ class RemoteChatModel:
                 translated = translate(error)
                 self._warn(request, translated, cause_of(error))
                 if isinstance(error, openai.APIStatusError):
-                    # Its text may quote the prompt or the key, and would be in a traceback.
+                    # Its text may quote the prompt or the key and would appear in a traceback.
                     raise translated from None
                 raise translated from error
         finally:
@@ -160,7 +164,7 @@ class RemoteChatModel:
             await response.aclose()
 
     async def _next(self, events: AsyncGenerator[str, None], stream: AnswerStream) -> str | None:
-        """The next event, None for the end. Once all was said, nothing that goes wrong counts."""
+        """Returns the next event, or None at the end. Errors after the answer's end are ignored."""
         if stream.is_done:
             patience_sec: float | None = DRAIN_SEC
         else:
@@ -176,9 +180,9 @@ class RemoteChatModel:
     async def _ask(
         self, request: ReplyRequest, messages: Sequence[ChatMessage], max_tokens: int
     ) -> httpx2.Response:
-        """Asks again in another dialect where the server refuses for that; what helped is kept.
+        """Sends the request, again in another dialect if the server rejects it, and remembers it.
 
-        Where the answer may not be as long as was asked for, as long as the model's ever are.
+        A token limit that is too large for the model is left out.
         """
         dialect = self._dialect
         limit: int | None = max_tokens
@@ -202,7 +206,7 @@ class RemoteChatModel:
                 return response
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Closes all connections."""
         await self._client.close()
 
 

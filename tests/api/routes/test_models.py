@@ -118,7 +118,7 @@ class TestWithALanguageModel:
             "parameters": "",
             "license": "Apache-2.0",
             "license_url": "https://www.apache.org/licenses/LICENSE-2.0",
-            "attribution": "No model: it says what it was told",
+            "attribution": "No model: it repeats the message",
             "capabilities": ["chat"],
             "voices": [],
             "loaded": True,

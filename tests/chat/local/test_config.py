@@ -96,5 +96,5 @@ def test_a_context_without_room(tiny_gemma: Path, tmp_path: Path) -> None:
     """The key-value cache was blamed for it."""
     folder = shutil.copytree(tiny_gemma, tmp_path / "short")
     (folder / "config.json").write_text('{"max_position_embeddings": 256}')
-    with pytest.raises(StartError, match="^tiny has a context of 256 tokens, and at least 512"):
+    with pytest.raises(StartError, match="^tiny has a context of 256 tokens, but at least 512"):
         check_chat_files(folder, source="tiny")

@@ -133,7 +133,7 @@ def test_text_that_was_held_back_is_not_lost() -> None:
 
 
 def test_not_a_word() -> None:
-    with pytest.raises(ChatModelFailed, match="no chat completion"):
+    with pytest.raises(ChatModelFailed, match="not a chat completion"):
         taken(AnswerStream(), DONE)
 
 

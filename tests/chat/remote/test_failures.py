@@ -89,7 +89,7 @@ def test_what_callers_are_told() -> None:
     assert isinstance(away, ChatModelUnavailable)
     assert away.retry_after_sec == 20
     assert str(away) == (
-        "The language model's server is full or away: status 429, code insufficient_quota."
+        "The language model's server is full or unavailable: status 429, code insufficient_quota."
     )
     dated = error_for(RemoteError(503, retry_after="Thu, 01 Jan 2026 12:00:20 GMT"), now=NOW)
     assert isinstance(dated, ChatModelUnavailable)

@@ -38,9 +38,9 @@ from tests.support.stub_llm import (
 pytestmark = pytest.mark.anyio
 
 
-REFUSED = "The language model's server refused the request: status "
+REFUSED = "The language model's server rejected the request: status "
 FAILED = "The language model's server failed: status "
-AWAY = "The language model's server is full or away: status "
+AWAY = "The language model's server is full or unavailable: status "
 
 
 class TestRefusals:
@@ -103,7 +103,7 @@ class TestRefusals:
         error = await failure(play, stub)
         assert isinstance(error, RequestError)
         assert (error.param, error.code) == ("messages", "context_length_exceeded")
-        assert str(error) == "The conversation is longer than the language model has room for."
+        assert str(error) == "The conversation does not fit into the language model's context."
 
     @pytest.mark.parametrize("body", ["", "<html>", "[1]", "null", '{"error": "busy"}', "[" * 9999])
     async def test_bodies_of_any_shape(self, stub: StubLlm, body: str) -> None:
@@ -118,7 +118,7 @@ class TestRefusals:
             async with open_model(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as model:
                 with pytest.raises(ChatModelUnavailable) as caught:
                     await take(model)
-        assert str(caught.value) == "The language model's server does not answer."
+        assert str(caught.value) == "The language model's server cannot be reached."
         assert caught.value.retry_after_sec == 10
         (line,) = warnings_in(caplog)
         assert line.startswith("request=req-1 llm=m host=127.0.0.1: The language model's server ")
@@ -130,7 +130,7 @@ class TestRefusals:
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
         async with open_model("http://nowhere.example/v1") as model:
-            with pytest.raises(ChatModelUnavailable, match="does not answer"):
+            with pytest.raises(ChatModelUnavailable, match="cannot be reached"):
                 await take(model)
 
     async def test_a_connection_that_does_not_come_about(self) -> None:
@@ -143,7 +143,7 @@ class TestRefusals:
                 other.connect_ex(full.getsockname())
             url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
             async with open_model(url, connect_timeout_sec=SHORT_SEC) as model:
-                with pytest.raises(ChatModelUnavailable, match="does not answer"):
+                with pytest.raises(ChatModelUnavailable, match="cannot be reached"):
                     await take(model)
 
     async def test_too_many_at_once(self, stub: StubLlm) -> None:
@@ -163,8 +163,8 @@ class TestRefusals:
         await wait_for(lambda: stub.num_left == MAX_ANSWERS)
 
 
-BROKEN_OFF = "The language model broke off in the middle of its answer."
-NO_ANSWER = "The language model's server sent something that is no chat completion."
+BROKEN_OFF = "The language model's answer ended early."
+NO_ANSWER = "The language model's server sent a response that is not a chat completion."
 
 
 class TestBrokenOff:
@@ -184,15 +184,15 @@ class TestBrokenOff:
                 events(
                     chunk("Hi"), {"error": {"message": f"{KEY} {PROMPT}", "code": "engine_dead"}}
                 ),
-                "The language model broke off with an error: code engine_dead.",
+                "The language model stopped with an error: code engine_dead.",
             ),
             (
                 events(chunk("Hi"), {"error": {"message": PROMPT, "code": 500}}),
-                "The language model broke off with an error.",
+                "The language model stopped with an error.",
             ),
             (
                 events(chunk("Hi"), {"error": f"{KEY} {PROMPT}"}),
-                "The language model broke off with an error.",
+                "The language model stopped with an error.",
             ),
         ],
     )
@@ -213,7 +213,7 @@ class TestBrokenOff:
         async with open_model(stub.url) as model, aclosing(model.reply(asks())) as deltas:
             taken = [(await anext(deltas)).text, (await anext(deltas)).text]
             gate.set()
-            with pytest.raises(ChatModelFailed, match="broke off"):
+            with pytest.raises(ChatModelFailed, match="ended early"):
                 await anext(deltas)
         assert taken == ["Hel", "lo"]
 

@@ -289,7 +289,7 @@ class TestWhatIsSent:
 
         error = await failure(play, stub)
         assert isinstance(error, ChatModelFailed)
-        assert str(error) == "The language model's server refused the request: status 307."
+        assert str(error) == "The language model's server rejected the request: status 307."
         assert len(stub.requested) == 1
 
 
@@ -350,7 +350,7 @@ class TestLook:
         async with open_model(stub.url) as model:
             await model.look()
         assert warnings_in(caplog) == [
-            "the language model's server at 127.0.0.1 lists 2 models and no 'm': check "
+            "the language model's server at 127.0.0.1 lists 2 models but not 'm': check "
             "LLM_MODEL_NAME"
         ]
 
@@ -386,7 +386,7 @@ class TestLook:
             await model.look()
         assert warnings_in(caplog) == [
             f"the language model's server at 127.0.0.1 does not list its models ({cause}): check "
-            "that it runs, LLM_BASE_URL, which mostly ends in /v1, and LLM_API_KEY"
+            "that it is running, LLM_BASE_URL (which usually ends in /v1) and LLM_API_KEY"
         ]
 
     async def test_opened_with_the_server(self, stub: StubLlm) -> None:
@@ -455,7 +455,7 @@ class TestReply:
             error = ended()
             assert isinstance(error, ChatModelTimedOut)
             assert str(error) == (
-                f"The language model wrote nothing for {limit_sec:g} s, which is the limit."
+                f"The language model wrote nothing for {limit_sec:g} s, the time limit."
             )
             assert taken == texts
             # On a busy machine the time may be over before anything was asked.
