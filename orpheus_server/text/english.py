@@ -1,8 +1,8 @@
-"""English text to English text that gruut reads whole.
+"""Rewrites English text so that gruut reads all of it.
 
-gruut silently drops or mangles what is not a plain word, number, price, date or time: "24/7" gives
-nothing, "café" one syllable, "one,two" a single long word. Each rule here rewrites one such thing
-into what gruut does read; text without any of them is left as it is.
+gruut silently drops or mangles everything but plain words, numbers, prices, dates and times: "24/7"
+gives nothing, "café" one syllable, "one,two" a single long word. Each rule rewrites one such case
+into text that gruut reads; other text stays unchanged.
 
 All rules take linear time: a repetition is bounded, or can start only where its run starts.
 """
@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable
 from itertools import groupby
 
-# Letters that Unicode does not decompose, and look-alikes of what the rules know.
+# Letters that Unicode does not decompose, and look-alikes of characters in the rules.
 CHARACTERS = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
     | {"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i", "−": "-", "‐": "-"}
@@ -31,7 +31,7 @@ UNITS |= {"cm": "centimeters", "mm": "millimeters", "kg": "kilograms", "mg": "mi
 UNITS |= {"ml": "milliliters", "oz": "ounces", "lbs": "pounds", "lb": "pounds", "min": "minutes"}
 UNITS |= {"KB": "kilobytes", "MB": "megabytes", "GB": "gigabytes", "TB": "terabytes"}
 UNITS |= {"Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz"}
-# Only right after a number: "5 m" may be anything.
+# Only directly after a number, because "5 m" is ambiguous.
 GLUED_UNITS = {"m": "meters", "g": "grams", "h": "hours", "s": "seconds", "k": "thousand"}
 SINGULAR = {"feet": "foot", "hertz": "hertz", "gigahertz": "gigahertz", "thousand": "thousand"}
 PARTS = {"2": "half", "3": "third", "4": "quarter", "5": "fifth", "8": "eighth"}
@@ -40,23 +40,23 @@ TENS = ["hundreds", "tens", "twenties", "thirties", "forties", "fifties", "sixti
 TENS += ["eighties", "nineties"]
 
 OPENING = frozenset("([{<“‘«$£€¥₹₩")
-# Single marks inside a word or number that gruut reads, or that have a rule of their own.
+# Single marks within a word or number that gruut reads or that have their own rule.
 INNER = frozenset("'’-.,:/")
-# gruut reads these numerals as numbers, and "I" like "i".
+# gruut reads these as numbers, and "I" as "i".
 ROMAN = frozenset(("I", "II", "III", "IV", "VI", "VII", "VIII"))
-# Shorter ones alone are more often initials (IT, US, WHO) than a raised voice.
+# Shorter words in capitals are usually initials (IT, US, WHO), not emphasis.
 MIN_LONE_CAPITALS = 4
 
 
 def _stop(match: re.Match[str]) -> str:
-    """One of several stops, as the voice knows no other; dots inside a sentence are a pause."""
+    """Reduces several stops to one; dots within a sentence become a comma."""
     stops, following = match.groups()
     stop = "?" if "?" in stops else "!" if "!" in stops else "," if following.islower() else "."
     return stop + " " * match.string[match.end() : match.end() + 1].isalnum()
 
 
 def _dash(match: re.Match[str]) -> str:
-    """A pause, but for a dash next to another stop or at either end."""
+    """Turns a dash into a comma, or removes it next to a stop or at either end."""
     before = match.string[: match.start()][-1:]
     after = match.string[match.end() :][:1]
     if before in {"", *"\n.,;:!?“‘(["} or after in {"", *"\n.,;:!?"}:
@@ -86,7 +86,7 @@ def _money(match: re.Match[str]) -> str:
 
 
 def _fraction(match: re.Match[str]) -> str:
-    """A simple fraction as words; 24/7 and 9/11 as two numbers."""
+    """Returns a simple fraction as words, and others (24/7, 9/11) as two numbers."""
     whole, top, bottom = match["whole"] or "", match["top"], match["bottom"]
     if bottom not in PARTS or not ("1" <= top < bottom and len(top) == 1):
         return f"{whole}{top} {bottom}"
@@ -95,7 +95,7 @@ def _fraction(match: re.Match[str]) -> str:
 
 
 def _dotted(match: re.Match[str]) -> str:
-    """Grouped thousands, a date (with dots the day comes first), or a version."""
+    """Rewrites grouped thousands, dates (with dots the day comes first) and versions."""
     first, *others = match[0].split(".")
     if len(first) <= 3 and all(len(part) == 3 for part in others) and others[-1] == "000":
         return first + "".join(others)
@@ -105,7 +105,7 @@ def _dotted(match: re.Match[str]) -> str:
 
 
 def _decade(match: re.Match[str]) -> str:
-    """1990s, 80s and 80's, of which gruut reads only the "s"."""
+    """Rewrites 1990s, 80s and 80's, of which gruut reads only the "s"."""
     century, ten = match["century"] or "", int(match["ten"])
     if ten == 0 and century.endswith("0"):
         return f"{century[0]} thousands"
@@ -120,7 +120,7 @@ def _unit(match: re.Match[str]) -> str:
     return f"{match['number']} {name}"
 
 
-# In this order: each may rely on what those before it leave.
+# The order matters: rules rely on the results of earlier ones.
 RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -130,7 +130,7 @@ RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] 
         (r"\bPh\.D\b", "P.H.D"),
         # Stops and pauses. The lookbehind spares the dot of "U.S.?".
         (r"(?<!\.[A-Za-z])([.!?]{2,})(?=\s{0,2}[\"”’)]?\s?(\w?))", _stop),
-        (r"(?<=\.[A-Za-z]\.)(?=[!?])", " "),  # gruut takes "U.S.?" for one word
+        (r"(?<=\.[A-Za-z]\.)(?=[!?])", " "),  # gruut reads "U.S.?" as one word
         (r"(?<=[\d%]) ?– ?(?=[$£€¥]?\d)|(?<=\d)-(?=[$£€¥]\d)", " to "),
         (r"(?<!-)--(?:-(?!-)|(?!-))", "—"),
         (r" ?[–—]+ ?", _dash),
@@ -138,7 +138,7 @@ RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] 
         (r"(?<=[^\W_])[,:](?=[^\W\d_])|(?<=[^\W\d_])[,:](?=\d)", r"\g<0> "),
         (r"(?<=\d),(?=\d)(?!\d{3}(?!\d))", ", "),  # no thousands: gruut would read 1,2 as 12
         # Signs.
-        (r"(?<=[\d&])A\b\.?", " A."),  # with its dot a letter, without it the article
+        (r"(?<=[\d&])A\b\.?", " A."),  # with a dot gruut reads a letter, without it the article
         (r"\bA(?=[\d&])", "A. "),
         (r" ?& ?", " and "),
         (r"(?<=[\w)]) {0,2}= ?(?=[\w(-])", " equals "),
@@ -175,7 +175,7 @@ RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] 
         (r"(?<=\d)(?<!\b0)x(?=\d)", " by "),
         (r"(?<=\d)['’](?=\d)", " foot "),
         (r"(?<=\d)(?!(?:st|nd|rd|th|(?i:[ap]\.?m))\b)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)", " "),
-        # Whatever else stands between two words.
+        # Any other mark between two words.
         (r"(?<=[^\W\d_])/(?=\w)|(?<=\w)/(?=[^\W\d_])", " "),
         (r"(?<=\w)[^\w\s]+(?=\w)", _unglue),
     )
@@ -185,18 +185,18 @@ WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 
 
 def normalise(text: str, *, is_word: Callable[[str], bool]) -> str:
-    """Text that gruut reads whole; `is_word` tells whether a lower-case word has an entry."""
+    """Returns text that gruut reads completely. `is_word` looks a lower-case word up."""
     plain = text if text.isascii() else "".join(map(_plain_character, text.translate(CHARACTERS)))
     for pattern, replacement in RULES:
         plain = pattern.sub(replacement, plain)
     if CAPITALS.search(plain):
-        plain = _lower_raised_voice(plain, is_word)
-    # Spaces are cleaned up only where a rule may have made them.
+        plain = _lower_emphasis(plain, is_word)
+    # Spaces are cleaned up only if a rule may have added some.
     return text if plain == text else re.sub(r" {2,}", " ", plain).strip(" ")
 
 
 def _plain_character(char: str) -> str:
-    """A Latin letter without its accent, a digit of any script as 0 to 9, ½ as 1/2."""
+    """Removes accents from Latin letters; turns digits of any script into 0-9, and ½ into 1/2."""
     if char.isascii():
         return char
     category = unicodedata.category(char)
@@ -211,8 +211,8 @@ def _plain_character(char: str) -> str:
     return char
 
 
-def _lower_raised_voice(text: str, is_word: Callable[[str], bool]) -> str:
-    """Known words in capitals in lower case, two in a row or a long one; gruut spells capitals."""
+def _lower_emphasis(text: str, is_word: Callable[[str], bool]) -> str:
+    """Lower-cases known words in capitals, if two in a row or long, since gruut spells them."""
 
     def is_raised(match: re.Match[str]) -> bool:
         word = match[0].replace("’", "'")

@@ -1,1 +1,1 @@
-"""Markdown that a language model writes, as speech."""
+"""Turns the Markdown of language models into text to speak."""

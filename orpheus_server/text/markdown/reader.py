@@ -1,6 +1,6 @@
-"""Reads the markup of a text that comes in pieces, and does what its rules say.
+"""Reads the markup of a text that arrives in pieces, and applies the rules to it.
 
-What a place means is decided by the text around it, so how it was cut makes no difference.
+Only the text around a place decides what it means, so it does not matter where the text was cut.
 """
 
 import re
@@ -19,20 +19,20 @@ from orpheus_server.text.markdown.spans import (
 )
 from orpheus_server.text.markdown.writer import LineKind, SpokenWriter
 
-# What is still open after so many characters is no markup.
+# A construct that is still open after this many characters is not markup.
 MAX_OPEN_CHARS = 400
-# The rules look back this far.
+# How far the rules look back.
 _NUM_CONTEXT_CHARS = 3
 
-# An address may begin behind a word of another script.
+# A URL may follow a word of another script without a space.
 _WORD = re.compile(rf"[{LATIN}]+|[^\W_{LATIN}{PICTURES}]+")
-# In "a<b and b>c" there is none: behind one letter only what certainly is an attribute.
+# "a<b and b>c" has no element: a one-letter name may only be followed by an attribute.
 _ELEMENT = re.compile(
     r"/?([A-Za-z](?=\s*/?\Z|\s+[\w-]+\s*=)|[A-Za-z][A-Za-z0-9]+)(?:[\s/].*)?", re.DOTALL
 )
 _UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
 
-# "\\," and the like; two backslashes end a line.
+# "\\," and similar commands; two backslashes end a line.
 _FORMULA_SPACE = frozenset("\\,;:!")
 
 _LINE_EFFECTS = {
@@ -44,9 +44,9 @@ _LINE_EFFECTS |= {Effect.HEADING: LineKind.HEADING}
 
 
 class MarkdownReader:
-    """Writes the words of a text to `writer`, up to the word or mark that has just begun.
+    """Writes the words of a text to `writer`, except a last word or mark that may be incomplete.
 
-    Only a construct that is really open makes it wait, for `MAX_OPEN_CHARS` characters at most.
+    It waits only for a construct that is really open, and for at most `MAX_OPEN_CHARS` characters.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class MarkdownReader:
         self._at = len(self._buffer)
         self._is_line_start = not is_inside
         self._is_formula = is_formula
-        # Steps over what is left out, however long it is.
+        # Skips a construct that is left out, however long it is.
         self._skip: Skip | None = None
 
     def read(self, text: str, *, is_end: bool) -> None:
-        """Read on; at the end what is open is read as it is."""
+        """Reads more text. At the end, an open construct is read as plain text."""
         self._buffer += text
         self._is_end = is_end
         while self._at < len(self._buffer) and self._go_on():
@@ -75,7 +75,7 @@ class MarkdownReader:
         return self._skip_on(self._skip) if self._skip else self._step()
 
     def _step(self) -> bool:
-        """Takes the next word, mark or construct; False if it is not certain yet."""
+        """Reads the next word, mark or construct. Returns False if it may be incomplete."""
         char = self._buffer[self._at]
         if char.isspace():
             self._take_space(char)
@@ -92,7 +92,7 @@ class MarkdownReader:
         return self._take_mark(char)
 
     def _take_mark(self, char: str) -> bool:
-        """What no rule knows: brackets, and what means something only in its line."""
+        """Reads what no rule covers: brackets, and marks whose meaning depends on the line."""
         if char in "[!":
             return self._take_brackets(char)
         if char in "{}" and self._is_formula:
@@ -112,7 +112,7 @@ class MarkdownReader:
         if char != "\n":
             self.writer.space(char)
             return
-        # No formula goes on behind a blank line.
+        # A formula ends at a blank line.
         self._is_formula &= not self._is_line_start
         self._end_line()
 
@@ -130,7 +130,7 @@ class MarkdownReader:
         return self._move(end)
 
     def _speak(self, text: str, *, is_formula: bool = False) -> None:
-        """Markup inside of markup."""
+        """Speaks text that may contain markup itself."""
         is_formula = is_formula or self._is_formula
         inner = MarkdownReader(tags=self._tags, is_inside=True, is_formula=is_formula)
         inner.read(text, is_end=True)
@@ -142,7 +142,7 @@ class MarkdownReader:
             self.writer.leave_out()
 
     def _do(self, rule: Rule, match: re.Match[str]) -> bool:
-        """Does what the rule says; False if it does not apply after all."""
+        """Applies a rule. Returns False if it turns out not to apply."""
         text, end = rule.spoken(match), match.end()
         match rule.effect:
             case Effect.ESCAPE if self._is_formula and text in _FORMULA_SPACE:
@@ -179,7 +179,7 @@ class MarkdownReader:
         return self._move(end)
 
     def _take_sign(self, effect: Effect, text: str, end: int) -> bool:
-        """A picture or arrow; one that begins a line is the mark of an item."""
+        """Reads a picture or arrow; at the start of a line it is a list marker."""
         if self._is_line_start and self.writer.line_kind is LineKind.PLAIN:
             self.writer.line_kind = LineKind.ITEM
         if effect is Effect.LEAVE_OUT:
@@ -203,7 +203,7 @@ class MarkdownReader:
         if effect is Effect.BLOCK:
             self._skip = skip_to(text)
             return True
-        # What came before is spoken while the code is still being written.
+        # So that the text before is spoken while the code is still being written.
         self.writer.end_paragraph()
         self._end_line()
         fence = text[: len(text) - len(text.lstrip(text[0]))]
@@ -226,7 +226,7 @@ class MarkdownReader:
         if name and self._buffer[self._at - 1] == "`":
             self.writer.put(name[1])
         elif effect is None:
-            # Tags that another voice has, and words in brackets, are known further on.
+            # Tags of other voices and words in angle brackets are handled by `clean_text`.
             return _UNKNOWN_ELEMENT.fullmatch(text) is not None and self._write(end)
         elif effect is Effect.PAUSE or (
             effect is Effect.BREAK and self.writer.line_kind is LineKind.ROW
@@ -259,7 +259,7 @@ class MarkdownReader:
         return self._move(end)
 
     def _take_brackets(self, char: str) -> bool:
-        """A link, an image or a note; any other text stays in its brackets."""
+        """Reads a link, an image or a note; other text keeps its brackets."""
         is_image = char == "!"
         start = self._at + is_image
         if start == self._stop and self._may_wait:

@@ -1,6 +1,6 @@
-"""Constructs of markup that no pattern finds: brackets in pairs, and what is left out at length.
+"""Markup that patterns cannot match: nested brackets, and long constructs to skip.
 
-All of them tell "not certain before more text has come" from "no such construct".
+Each function distinguishes "more text is needed" from "not such a construct".
 """
 
 import re
@@ -12,13 +12,13 @@ from orpheus_server.text.markdown.rules import LATIN, URL_CHARS, URL_END_CHARS
 
 _MAX_DEPTH = 3
 _MAX_URL_END_CHARS = 32
-# A fence and the white space behind it.
+# A fence and the white space after it.
 _MAX_FENCE_CHARS = 80
 
 _EDGES = {"[": re.compile(r"\\[^\n]?|[\[\]\n]"), "(": re.compile(r"\\[^\n]?|[()\n]")}
-# "[read this](or not)" is prose: an address has no spaces, but for a title behind it.
+# "[read this](or not)" is prose: a URL has no spaces, except before a title.
 _TARGET = re.compile(r"\s*(?:<[^<>]*>|[^\s<]*)(?:\s+[\"'(].*)?\s*")
-# Sources are counted from one: "[0, 1]" is an interval, and "a[0]" an element.
+# Sources are numbered from one: "[0, 1]" is an interval and "a[0]" an element.
 _NOTE = re.compile(r"\^.*|[1-9]\d{0,2}(?:[,–-] ?[1-9]\d{0,2})*")
 _ELEMENT_NAME = re.compile(r"[^\w\]][a-z]")
 _GLUED = re.compile(rf"[{LATIN}_)\]]")
@@ -29,21 +29,22 @@ _URL_BODY = re.compile(
 )
 _URL_END = re.compile(rf"[{URL_END_CHARS}]{{0,{_MAX_URL_END_CHARS}}}")
 
-# From the text, a place in it and whether it is all: the place after, and whether that is the end.
+# Takes the text, a position and whether the text is complete. Returns the next position, and
+# whether the skip is done.
 Skip = Callable[[str, int, bool], tuple[int, bool]]
 
 
 class BracketKind(Enum):
-    """What a pair of brackets is."""
+    """The meaning of a pair of brackets."""
 
     LINK = "its text is spoken"
     NOTE = "a footnote or source"
-    CUT_LINK = "a link of which the address is too long to see its end"
+    CUT_LINK = "a link whose URL is too long to see its end"
 
 
 @dataclass(frozen=True, slots=True)
 class Brackets:
-    """A pair of brackets that is markup, with its address."""
+    """A pair of brackets that is markup, together with its URL."""
 
     kind: BracketKind
     text: str
@@ -51,7 +52,7 @@ class Brackets:
 
 
 def find_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Brackets | int | None:
-    """The brackets that open at `start`, None if they are none of markup, `stop` if too short."""
+    """Returns the brackets that open at `start`, None if not markup, `stop` if text is missing."""
     close = _find_close(text, start, stop)
     if close is None or close == stop:
         return close
@@ -69,7 +70,7 @@ def find_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Bracke
         if second is not None and _is_target(text, end, second, is_glued=is_glued):
             is_link, end = True, second + 1
     if is_note:
-        # In "So it is![1]" the mark is of the sentence.
+        # In "So it is![1]" the exclamation mark belongs to the sentence.
         return None if is_image else Brackets(BracketKind.NOTE, "", end)
     if is_link:
         return Brackets(BracketKind.LINK, body, end)
@@ -83,7 +84,7 @@ def _is_note(text: str, start: int, end: int) -> bool:
         return False
     if body[0] == "^":
         return True
-    # A list of numbers with a space before it is one; and so is no source what ends a word of code.
+    # A list of numbers after a space, and brackets after a word of code, are not sources.
     is_list = not body.isdecimal() and text[start - 1].isspace()
     is_element = text[end] == "`" or _ELEMENT_NAME.match(text, max(0, start - 2), start) is not None
     return not is_list and not is_element
@@ -97,7 +98,7 @@ def _is_target(text: str, start: int, end: int, *, is_glued: bool) -> bool:
 
 
 def find_cut_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Brackets | None:
-    """The same where nothing more is waited for."""
+    """Returns the brackets if no more text can be waited for."""
     whole = find_brackets(text[:stop] + "\n", start, stop + 1, is_image=is_image)
     if isinstance(whole, Brackets):
         return whole
@@ -108,7 +109,7 @@ def find_cut_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Br
 
 
 def skip_address(text: str, at: int, is_all: bool) -> tuple[int, bool]:
-    """Skip what follows the name of a site; punctuation behind it is not of the address."""
+    """Skips the rest of a URL after its host, without the punctuation that follows."""
     body = _URL_BODY.match(text, at)
     at = body.end() if body else at
     marks = _URL_END.match(text, at)
@@ -118,13 +119,13 @@ def skip_address(text: str, at: int, is_all: bool) -> tuple[int, bool]:
 
 
 def skip_target(text: str, at: int, is_all: bool) -> tuple[int, bool]:
-    """Skip the address of a link and the bracket behind it."""
+    """Skips the URL of a link and the closing bracket."""
     at, is_done = skip_address(text, at, is_all)
     return at + (is_done and text.startswith(")", at)), is_done
 
 
 def skip_to(closing: str) -> Skip:
-    """Skip up to a text and that too; all, if it does not come."""
+    """Skips everything up to and including a text, or to the end if it does not occur."""
 
     def skip(text: str, at: int, is_all: bool) -> tuple[int, bool]:
         found = text.find(closing, at)
@@ -136,7 +137,7 @@ def skip_to(closing: str) -> Skip:
 
 
 def skip_code(fence: str) -> Skip:
-    """Skip lines up to one that ends with as many marks, which models put behind code too."""
+    """Skips lines up to one that ends with the fence, which models also put after code."""
 
     def skip(text: str, at: int, is_all: bool) -> tuple[int, bool]:
         while (newline := text.find("\n", at)) >= 0:
@@ -150,7 +151,7 @@ def skip_code(fence: str) -> Skip:
 
 
 def _find_close(text: str, start: int, stop: int) -> int | None:
-    """Where the bracket at `start` is closed, None if it is not, `stop` if that is not certain."""
+    """Returns where the bracket at `start` closes, None if nowhere, `stop` if text is missing."""
     depth = 0
     opener = text[start]
     for edge in _EDGES[opener].finditer(text, start, stop):

@@ -1,15 +1,15 @@
-"""What a chat model writes as what can be spoken: its markup resolved, its pictures left out.
+"""Turns the text of a chat model into text to speak: resolves markup and removes emoji.
 
-What the language decides, numbers and signs that have a word, is left to the voice.
+Numbers and signs, whose reading depends on the language, are left to the voice.
 """
 
 from orpheus_server.text.markdown.reader import MarkdownReader
 
 
 class MarkdownToSpeech:
-    """Takes deltas of any size, cut anywhere; what it lets through depends on the text alone.
+    """Accepts deltas cut anywhere; the result depends on the text alone.
 
-    `tags` are those of the voice: they pass as they are.
+    `tags` are the emotion tags of the voice, which pass unchanged.
     """
 
     def __init__(self, *, tags: frozenset[str]) -> None:
@@ -19,16 +19,16 @@ class MarkdownToSpeech:
 
     @property
     def num_left_out(self) -> int:
-        """Pictures, blocks of code, notes and the like, so far."""
+        """Number of emoji, code blocks, notes and so on that were left out so far."""
         return self._num_left_out + self._reader.writer.num_left_out
 
     def feed(self, delta: str) -> str:
-        """The text that is certain now."""
+        """Returns the text that is certain so far."""
         self._reader.read(delta, is_end=False)
         return self._reader.writer.take()
 
     def flush(self) -> str:
-        """The rest, what is open as it is; what is fed then begins anew."""
+        """Returns the rest, with open constructs as plain text. A new text may follow."""
         self._reader.read("", is_end=True)
         self._reader.writer.end()
         text = self._reader.writer.take()
@@ -38,6 +38,6 @@ class MarkdownToSpeech:
 
 
 def make_speakable(text: str, *, tags: frozenset[str] = frozenset()) -> str:
-    """The whole text at once."""
+    """Converts a complete text."""
     stream = MarkdownToSpeech(tags=tags)
     return stream.feed(text) + stream.flush()

@@ -1,6 +1,6 @@
-"""Words, gaps and pauses as text with the right white space and stops, written word by word.
+"""Writes words, gaps and pauses as text with the right white space and stops.
 
-White space waits for the word after it: what was left out beside it must leave none behind.
+White space is held back until the next word, because text that is left out must not leave any.
 """
 
 from enum import Enum
@@ -9,7 +9,7 @@ from orpheus_server.text.boundaries import STOPS
 from orpheus_server.text.duration import is_cjk
 from orpheus_server.text.punctuation import add_stop
 
-# A few words are one of an enumeration ("milk, bread"), more or those with a pause a sentence.
+# A few words are an item of an enumeration ("milk, bread"); longer lines are sentences.
 MAX_ENUMERATED_CHARS = 25
 _MAX_GAP_CHARS = 32
 _NUM_DOTS = 3
@@ -20,7 +20,7 @@ _PAUSES = ",;:—–،؛，、；："
 
 
 class LineKind(Enum):
-    """What a line is, which decides how it is told from its neighbours."""
+    """The kind of a line, which decides the stop between it and its neighbours."""
 
     PLAIN = 0
     ITEM = 1
@@ -30,36 +30,36 @@ class LineKind(Enum):
 
 
 class SpokenWriter:
-    """Takes words and white space as they come; `take` returns what is certain now."""
+    """Accepts words and white space; `take` returns the text that is certain so far."""
 
     def __init__(self) -> None:
         self.line_kind = LineKind.PLAIN
         self.num_left_out = 0
         self._above = LineKind.PLAIN
-        # Lines that are more than a few words are sentences.
+        # Lines of more than a few words are sentences.
         self._num_line_chars = 0
         self._is_sentence_above = self._has_line_pause = False
         self._out: list[str] = []
-        # The last characters of the paragraph, enough to see what they are followed by.
+        # The last characters of the paragraph.
         self._tail = ""
         self._gap = ""
         self._has_pause = False
         self._has_drop = self._has_drop_in_gap = self._has_left_out = False
 
     def take(self) -> str:
-        """What has been written since the last call."""
+        """Returns the text written since the last call."""
         text = "".join(self._out)
         self._out.clear()
         return text
 
     def end(self) -> None:
-        """Nothing follows: the white space at the end is a part of the text."""
+        """Ends the text; trailing white space is kept."""
         self._out.append(self._paragraph_stop())
         if not self._has_drop and self._tail:
             self._out.append(self._gap)
 
     def put(self, text: str) -> None:
-        """Write a text without line breaks; white space around it belongs to its gaps."""
+        """Writes text without line breaks; white space around it belongs to the gaps."""
         word = text.strip()
         if not word:
             self.space(text)
@@ -74,20 +74,20 @@ class SpokenWriter:
         self.space(text[len(text.rstrip()) :])
 
     def space(self, text: str) -> None:
-        """White space inside of a line."""
+        """Adds white space within a line."""
         if not (self._has_drop_in_gap and self._gap):
             self._gap = (self._gap + text)[:_MAX_GAP_CHARS]
 
     def begin_word(self) -> None:
-        """What comes next is a word of its own."""
+        """Separates the next word from the last."""
         self._gap = self._gap or " "
 
     def end_line(self) -> None:
-        """A line break; a second one ends the paragraph, which is certain at once."""
+        """Ends the line; a second call in a row ends the paragraph."""
         if "\n" not in self._gap:
             is_long = self._num_line_chars >= MAX_ENUMERATED_CHARS
             self._is_sentence_above = is_long or self._has_line_pause
-            # A pause that nothing follows parts the lines.
+            # A pause at the end of a line separates it from the next one.
             self._above = LineKind.ROW if self._has_pause else self.line_kind
         self.line_kind, self._num_line_chars = LineKind.PLAIN, 0
         self._has_pause = self._has_line_pause = False
@@ -97,7 +97,7 @@ class SpokenWriter:
             self._gap = (self._gap[: _MAX_GAP_CHARS - 1] if not self._has_drop else "") + "\n"
 
     def end_paragraph(self) -> None:
-        """A blank line, none where there is one."""
+        """Writes a blank line unless there is one."""
         if self._tail:
             stop = self._paragraph_stop()
             lead = "" if stop or self._has_drop else self._gap.partition("\n")[0]
@@ -107,22 +107,22 @@ class SpokenWriter:
         self._begin_gap()
 
     def underline(self) -> None:
-        """The line above is a heading."""
+        """Marks the line above as a heading."""
         if self._gap and self._above is not LineKind.ROW:
             self._above = LineKind.HEADING
 
     def pause(self) -> None:
-        """A comma, if a word follows in this line and none is there."""
+        """Adds a comma before the next word of this line, unless there is one."""
         self.drop()
         self._has_pause = True
 
     def drop(self) -> None:
-        """A mark that stands for nothing was here."""
+        """Notes that a mark was removed here."""
         self._has_drop = True
         self._has_drop_in_gap |= bool(self._gap)
 
     def leave_out(self, num: int = 1) -> None:
-        """Something that cannot be spoken was here."""
+        """Notes that something that cannot be spoken was left out here."""
         self.drop()
         self._has_left_out = True
         self.num_left_out += num
@@ -132,7 +132,7 @@ class SpokenWriter:
         self._has_pause = self._has_drop = self._has_drop_in_gap = self._has_left_out = False
 
     def _is_repeated(self, word: str) -> bool:
-        """Tell whether it is one more of "!!!!", of which one is spoken, or of "......"."""
+        """Returns whether it repeats a mark, as in "!!!!", or is a surplus dot."""
         if self._gap or word not in {*"!?！？."}:
             return False
         if word == ".":
@@ -158,7 +158,7 @@ class SpokenWriter:
         return " " if glues and not (is_cjk(last) or is_cjk(char)) else self._gap
 
     def _line_stop(self) -> str:
-        """Lines of a list, rows and headings are told apart even where the next is lower case."""
+        """Returns the stop between two lines: list items, rows and headings always get one."""
         if self._above in (LineKind.HEADING, LineKind.ROW):
             return self._stop(".")
         if self.line_kind is LineKind.PLAIN:
@@ -167,7 +167,7 @@ class SpokenWriter:
         return self._stop("." if is_step or self._is_sentence_above else ",")
 
     def _paragraph_stop(self) -> str:
-        """The last line may be one to which no other gives its stop, as "(if any)"."""
+        """Returns the stop of the last line, which has no next line to give it one."""
         line_kind = self._above if "\n" in self._gap else self.line_kind
         return self._stop(".") if line_kind is not LineKind.PLAIN else ""
 
