@@ -1,1 +1,1 @@
-"""Text to samples: admission, chunks ahead, attempts under guard, retries, playback."""
+"""Text to samples: admission, look-ahead over chunks, guarded attempts, retries, playback."""

@@ -1,4 +1,4 @@
-"""The sound of one attempt while it is made, fit to be heard, and where another goes on from it."""
+"""Decodes and smooths the audio of one attempt, and records where another can resume."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ from orpheus_server.synthesis.guard import Fault, Verdict
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResumePoint:
-    """What a new attempt takes over: `frames`, and what was made of their sound already.
+    """The state that a new attempt takes over: `frames`, and the audio that exists for them.
 
-    `decoded` are samples as the codec gave them for the first `num_decoded_frames`, `marks` tell
-    for each piece up to which sample of the smoothed sound it went, and how many frames it took.
-    Of the smoothed sound the first `num_heard` are not given again, and `num_foreign` more samples
-    were heard that are no part of it. `tail` is what would have followed them.
+    `decoded` are the codec's samples of the first `num_decoded_frames`. `marks` holds, for each
+    piece that was emitted, its end in the smoothed audio and the number of frames used. The first
+    `num_heard` smoothed samples are not emitted again; `num_foreign` further samples were heard
+    that are not part of them. `tail` is the audio that would have followed.
     """
 
     frames: Sequence[Frame]
@@ -35,13 +35,13 @@ class ResumePoint:
 
 
 SampleSink = Callable[[Samples], None]
-"""Takes samples in their order; never none of them."""
+"""Accepts samples in order; a call never has zero samples."""
 
 
 class AttemptAudio:
-    """Decodes, checks and smooths one utterance, and gives its samples away as they come.
+    """Decodes, checks and smooths one attempt, and emits its samples.
 
-    It keeps what was decoded, so that another one can go on from any of its frames.
+    It keeps what was decoded, so that another attempt can resume after any of its frames.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class AttemptAudio:
         self.num_frames = 0
 
     async def resume(self) -> Verdict | None:
-        """Gives what follows of the sound of the frames that were taken over."""
+        """Emits the audio of the resumed frames that has not been heard."""
         resume_point = self._resume_point
         if resume_point is None:
             return None
@@ -85,7 +85,7 @@ class AttemptAudio:
         return verdict or (await self.feed(rest) if rest else None)
 
     async def feed(self, frames: Sequence[Frame]) -> Verdict | None:
-        """Gives what these frames make certain; what is wrong with it, or None."""
+        """Decodes frames and emits their audio. Returns a fault, or None."""
         self.num_frames += len(frames)
         try:
             return self._pass_on(await self._utterance.feed(frames, self._smooth))
@@ -93,7 +93,7 @@ class AttemptAudio:
             return Verdict(Fault.DECODE_ERROR, 0, str(error))
 
     async def flush(self) -> Verdict | None:
-        """Gives the rest; silence all through is a fault, and none of it was given."""
+        """Emits the rest. Silence throughout is a fault, and none of it has been emitted."""
         try:
             verdict = self._pass_on(await self._utterance.flush(self._smooth))
         except GenerationFailed as error:
@@ -105,31 +105,31 @@ class AttemptAudio:
         return verdict
 
     async def cut(self) -> None:
-        """Ends with what was decoded, faded out."""
+        """Emits the rest of what was decoded, faded out."""
         self._emit(await self._pool.run(self._end))
 
     def has_been_heard_beyond(self, num_frames: int, *, num_taken: int) -> bool:
-        """Tell whether so many samples are more than those of the first frames."""
+        """Returns whether `num_taken` samples reach beyond the first `num_frames` frames."""
         return self._to_own(num_taken) > self._num_own(num_frames)
 
-    def num_frames_behind(self, num_taken: int) -> int:
-        """The number of frames that so many samples, which were given, were made of."""
+    def num_frames_heard(self, num_taken: int) -> int:
+        """Returns how many frames the first `num_taken` emitted samples were made of."""
         num_own = self._to_own(num_taken)
-        behind = (num_frames for end, num_frames in self._marks if end >= num_own)
-        # No mark goes so far if an attempt took over behind what was heard and made nothing more.
-        return next(behind, self.num_frames)
+        heard = (num_frames for end, num_frames in self._marks if end >= num_own)
+        # No mark reaches that far if a resumed attempt emitted nothing more.
+        return next(heard, self.num_frames)
 
     @property
     def num_decoded_frames(self) -> int:
-        """Frames that something was heard of, or may be."""
+        """Number of frames whose audio was or may have been heard."""
         return self._num_decoded_frames
 
     def resume_point_after(
         self, frames: Sequence[Frame], *, num_taken: int, untaken: Samples
     ) -> ResumePoint:
-        """For an attempt that goes on after these frames, which are the first of this one.
+        """Returns where an attempt can resume after `frames`, which are the first of this one.
 
-        Of what was given `num_taken` samples were heard; `untaken` are the rest.
+        Of the emitted samples `num_taken` were heard; `untaken` are the rest.
         """
         num_heard = min(self._to_own(num_taken), self._num_own(len(frames)))
         tail = np.concatenate([untaken, self._trimmer.held])[
@@ -146,11 +146,11 @@ class AttemptAudio:
         )
 
     def _to_own(self, num_taken: int) -> int:
-        """The part of what was heard that is of this attempt's own sound."""
+        """Converts a number of heard samples to samples of this attempt."""
         return num_taken - (self._resume_point.num_foreign if self._resume_point else 0)
 
     def _num_own(self, num_frames: int) -> int:
-        """Smoothed samples that lie within the first frames."""
+        """Returns the number of smoothed samples within the first frames."""
         return max(0, num_frames * self._samples_per_frame - self._trimmer.num_lead)
 
     def _pass_on(self, samples: Samples) -> Verdict | None:
@@ -162,12 +162,12 @@ class AttemptAudio:
         return None
 
     def _smooth(self, samples: Samples) -> Samples:
-        """Runs where the samples were decoded."""
-        # NaN stays NaN, whatever comes after; to the built-in `max` it may be the smaller one.
+        """Checks and smooths samples; runs in the thread that decoded them."""
+        # NumPy propagates NaN; the built-in `max` may not.
         self._peak = float(np.maximum(self._peak, np.abs(samples).max(initial=0.0)))
         if not math.isfinite(self._peak):
             return empty()
-        # A copy: they are a row of a call that decoded others too.
+        # A copy, because the samples are a view of a batch.
         self._decoded.append(samples.copy())
         smooth = self._trimmer.feed(samples)
         self._num_smoothed += smooth.size

@@ -1,4 +1,4 @@
-"""Samples of one chunk on their way from the attempts that make them to whoever plays them."""
+"""Buffers the samples of one chunk between the attempts that generate them and the player."""
 
 import asyncio
 import math
@@ -17,7 +17,7 @@ class Timer(Protocol):
     """What `call_later` returns."""
 
     def cancel(self) -> None:
-        """It is not called any more."""
+        """Cancels the call."""
 
 
 CallLater = Callable[[float, Callable[[], None]], Timer]
@@ -28,12 +28,12 @@ def _is_due() -> float:
 
 
 class ChunkBuffer:
-    """Holds what was made and not taken; only what was taken cannot be taken back.
+    """Holds samples until they are taken; those that were taken cannot be withdrawn any more.
 
-    It holds no more than one chunk, which the token limit of a generation bounds. `is_nearly_made`
-    is set at its end, or before that once it has `num_expected` samples; `may_begin` is that of
-    the chunk before, None if there is none. Until its end samples stay as long as `hold_sec` says
-    of the next ones: a fault is certain only some time after it began.
+    It holds at most one chunk, which the token limit of a generation bounds. `is_nearly_made` is
+    set at the end of the chunk, or once it has `num_expected` samples; `may_begin` is the same
+    event of the chunk before, or None. Before the end, samples are held for as long as `hold_sec`
+    returns, because a fault becomes certain only some time after it started.
     """
 
     num_expected = math.inf
@@ -60,11 +60,11 @@ class ChunkBuffer:
 
     @property
     def is_heard(self) -> bool:
-        """True once a sample was taken."""
+        """True after the first sample was taken."""
         return self.num_taken > 0
 
     def put(self, samples: Samples) -> None:
-        """The next samples."""
+        """Appends samples."""
         self._pieces.append(samples)
         self._num_samples += samples.size
         if self._num_samples >= self.num_expected:
@@ -72,19 +72,19 @@ class ChunkBuffer:
         self._changed.set()
 
     def rewind(self) -> Samples:
-        """Forgets what was not taken, and returns it."""
+        """Removes and returns the samples that have not been taken."""
         untaken: Samples = np.concatenate([empty(), *self._pieces])
         self._pieces.clear()
         self._num_samples = self.num_taken
         return untaken
 
     def close(self, report: ChunkReport) -> None:
-        """There will be no more samples."""
+        """Ends the chunk."""
         self._report = report
         self._end()
 
     def fail(self, error: Exception) -> None:
-        """There will be no more samples, and the taker is told why."""
+        """Ends the chunk with an error, which `take` raises."""
         self._error = error
         self._end()
 
@@ -95,19 +95,19 @@ class ChunkBuffer:
 
     @property
     def num_samples(self) -> int:
-        """Samples that were made, taken or not."""
+        """Number of samples, taken or not."""
         return self._num_samples
 
     @property
     def report(self) -> ChunkReport:
-        """What it cost, once `take` has ended."""
+        """The report of the chunk, available after `take` has ended."""
         assert self._report is not None
         return self._report
 
     async def take(self, *, whole: bool) -> AsyncGenerator[Samples, None]:
-        """Samples in order as they come, then the failure if there was one.
+        """Yields the samples in order, then raises the error if there was one.
 
-        With `whole` nothing is taken before the chunk is finished, so all its retries are free.
+        With `whole` nothing is taken before the chunk is complete, so that every retry is free.
         """
         while True:
             if whole and self._error is not None:
@@ -127,7 +127,7 @@ class ChunkBuffer:
             await self._wait()
 
     async def _wait(self, limit_sec: float | None = None) -> None:
-        """Until something has changed, or so long."""
+        """Waits for a change, at most `limit_sec`."""
         self._changed.clear()
         timer: Timer | None = None
         if limit_sec is not None:

@@ -1,9 +1,9 @@
-"""Audio token ids to frames and back: one code per slot, and nothing the model wrote is lost.
+"""Converts audio token ids to frames and back, with one code per slot and without losing any.
 
-Realigning by the token's own slot rather than by a running count: one token too few, too many or
-of the wrong slot harms no frame but its own, which at worst is heard twice. The reference decoders
-count, and drop the legal code 0; there one bad token costs 85 to 427 ms (orpheus-speech
-`decoder.py`).
+Frames are aligned by each token's own slot instead of a running count: a token that is missing,
+surplus or of the wrong slot only affects its own frame, which at worst is heard twice. The
+reference decoders count tokens and drop the legal code 0; one bad token costs them 85 to 427 ms
+(orpheus-speech `decoder.py`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,11 @@ from orpheus_server.interfaces import Frame
 
 
 class FrameAssembler:
-    """Feed ids as they come; whole frames come out, a last one that is not whole never does.
+    """Assembles token ids into complete frames; an incomplete last frame is dropped.
 
-    `num_filled` counts slots that no token came for: they repeat the code of the frame before.
-    `num_stray` counts audio tokens that fit nowhere, `num_other` ids that are neither
-    audio nor a stop.
+    `num_filled` counts slots without a token, which repeat the code of the frame before;
+    `num_stray` counts audio tokens that fit nowhere; `num_other` counts ids that are neither audio
+    nor stop tokens.
     """
 
     def __init__(self, layout: TokenLayout) -> None:
@@ -31,13 +31,13 @@ class FrameAssembler:
         self.num_other = 0
 
     def feed(self, token_ids: Iterable[int]) -> list[Frame]:
-        """Frames that these ids complete, in order."""
+        """Returns the frames that these ids complete, in order."""
         frames: list[Frame] = []
         base, size, num_slots = self._base, self._size, self._num_slots
         for token_id in token_ids:
             slot, code = divmod(token_id - base, size)
             if slot == len(self._partial) < num_slots - 1:
-                # Nearly every token: this runs 82 times for a second of each stream.
+                # The path of nearly every token: it runs 82 times per second of each stream.
                 self._partial.append(code)
             elif 0 <= slot < num_slots:
                 self._place(slot, code, frames)
@@ -48,7 +48,7 @@ class FrameAssembler:
     def _place(self, slot: int, code: int, frames: list[Frame]) -> None:
         expected = len(self._partial)
         if slot == 0 and expected == 1:
-            # Two beginnings in a row: filling six slots would make a frame out of one token.
+            # Two first slots in a row: filling six slots would make a frame of a single token.
             self._partial.clear()
             self.num_stray += 1
         elif slot == 0 and expected > 0:
@@ -75,13 +75,13 @@ class FrameAssembler:
 
 
 def to_token_ids(frames: Iterable[Frame], layout: TokenLayout) -> list[int]:
-    """The ids that a model writes for these frames."""
+    """Returns the token ids of these frames."""
     base, size = layout.audio_token_base, layout.codebook_size
     return [base + slot * size + code for frame in frames for slot, code in enumerate(frame)]
 
 
 def to_levels(frames: Sequence[Frame], slot_levels: Sequence[int]) -> list[list[int]]:
-    """Codes of each SNAC level over all frames, coarse to fine.
+    """Returns the codes of each SNAC level over all frames, coarse to fine.
 
     Within a level the slots keep their order (orpheus-speech `decoder.py`: level 1 is slots 1
     and 4, level 2 is slots 2, 3, 5 and 6).

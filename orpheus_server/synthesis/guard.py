@@ -1,7 +1,7 @@
-"""Watches one generation and measures what is wrong with it; others decide what to do.
+"""Detects faults in the frames of one generation; what to do about them is decided elsewhere.
 
-All thresholds are in frames of 85 ms. Too low, and natural pauses or drawn-out vowels are retried;
-too high, and the listener waits for an attempt that is already lost.
+All thresholds are in frames of 85 ms. If they are too low, natural pauses and drawn-out vowels
+cause retries; if too high, the listener waits for an attempt that has already failed.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A fault with its numbers; the first `num_good_frames` are worth hearing."""
+    """A fault and its details; the first `num_good_frames` frames are usable."""
 
     fault: Fault
     num_good_frames: int
@@ -37,7 +37,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class LengthLimits:
-    """What a text may last, in frames, and what would be too little of it."""
+    """The expected, shortest and longest acceptable length of a text, in frames."""
 
     expected: float
     shortest: float
@@ -45,17 +45,17 @@ class LengthLimits:
 
 
 SHORTEST_SHARE = 0.3
-"""Less than this share of the expected time cannot hold all words: fast speech is at 0.6."""
+"""Below this share of the expected time, words must be missing: fast speech is at 0.6."""
 
 LONGEST_SHARE = 2.5
-"""More than this share is a hallucinated tail: slow, dramatic speech is at 1.8."""
+"""Above this share, the end is hallucinated: slow, dramatic speech is at 1.8."""
 
 LONGEST_EXTRA_SEC = 3.0
 """Added to the longest time, because pauses weigh most in short texts."""
 
 
 def limits_of(expected_sec: float, frame_sec: float) -> LengthLimits:
-    """Limits for a text that is expected to last `expected_sec`."""
+    """Returns the limits for a text that is expected to last `expected_sec`."""
     expected = expected_sec / frame_sec
     return LengthLimits(
         expected=expected,
@@ -87,7 +87,7 @@ class Guard:
         self._num_frames = 0
 
     def feed(self, frame: Frame) -> Verdict | None:
-        """The fault that this frame completes, or None."""
+        """Returns the fault that this frame completes, or None."""
         self._num_frames += 1
         period = self._count_repeats(frame)
         verdict = None
@@ -107,7 +107,7 @@ class Guard:
         return verdict
 
     def finish(self, *, hit_token_limit: bool) -> Verdict | None:
-        """The fault of an attempt that has ended: no stop token, or too little speech."""
+        """Returns the fault of a finished attempt (no stop token, or too short), or None."""
         if hit_token_limit:
             detail = f"no stop after {self._num_frames} frames"
             return Verdict(Fault.TOKEN_LIMIT, self._num_frames, detail)
@@ -117,9 +117,9 @@ class Guard:
         return None
 
     def _count_repeats(self, frame: Frame) -> int:
-        """Shortest period that has repeated long enough to be a loop, or 0."""
+        """Returns the shortest period that has repeated long enough to be a loop, or 0."""
         if frame not in self._recent:
-            # Sound speech never repeats itself; this is the whole cost of the detector then.
+            # Good speech never repeats a frame, so this is the usual cost of the detector.
             if any(self._num_equal):
                 self._num_equal = [0] * (MAX_LOOP_PERIOD + 1)
             return 0

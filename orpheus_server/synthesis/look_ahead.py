@@ -1,4 +1,4 @@
-"""Work on the next items of a stream, while the first one is taken."""
+"""Works on the next items of a stream while the first one is consumed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -18,11 +18,11 @@ async def run_ahead(
     *,
     look_ahead: int,
 ) -> AsyncGenerator[tuple[int, Item, Buffer], None]:
-    """Index, item and buffer of each item in order, while `work` on the next ones fills theirs.
+    """Yields index, item and buffer in order, while `work` fills the buffers of the next items.
 
-    The one that was yielded last and those after it that have begun are at most `look_ahead`; an
-    item that is late holds up nothing before it. Work reports its failures through its buffer;
-    that of `items` is raised after the last buffer. Closing the generator cancels what runs.
+    At most `look_ahead` items are in progress, including the one yielded last; a late item does not
+    delay earlier ones. Failures of `work` are reported through its buffer; an error of `items` is
+    raised after the last buffer. Closing the generator cancels all work.
     """
     permits = asyncio.Semaphore(look_ahead)
     queue: asyncio.Queue[tuple[int, Item, Buffer] | None] = asyncio.Queue()
@@ -32,7 +32,7 @@ async def run_ahead(
         index = 0
         try:
             async with aclosing(items):
-                # A permit first: an item is not requested before it can be worked on.
+                # The permit comes first, so that no item is requested before it can be worked on.
                 await permits.acquire()
                 async for item in items:
                     buffer = open_buffer()

@@ -1,4 +1,4 @@
-"""The attempts at one chunk: what each retry changes, and their seeds."""
+"""The retry policy for a chunk: what each attempt changes, and its seed."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from orpheus_server.interfaces import SamplingOptions
 
 
 def derive_seed(seed: int, *path: int) -> int:
-    """A 63-bit seed that is a function of `seed` and a path such as (chunk, attempt)."""
+    """Derives a 63-bit seed from `seed` and a path such as (chunk, attempt)."""
     text = ":".join(str(number) for number in (seed, *path))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
@@ -15,7 +15,7 @@ def derive_seed(seed: int, *path: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AttemptPlan:
-    """One attempt: what it samples with, and whether the text is halved."""
+    """The sampling of one attempt, and whether the text is split in two."""
 
     number: int
     sampling: SamplingOptions
@@ -24,12 +24,12 @@ class AttemptPlan:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The attempts at one chunk, in order.
+    """Plans the attempts at one chunk.
 
-    Attempts 2 and 3 only take a new seed; from 4 on `top_p` is lowered too and the chunk is cut
-    in two. Temperature and repetition penalty stay: both set the pace of the speech, and a chunk
-    spoken faster than its neighbours is heard. Greedy sampling has one outcome, so its retries
-    sample as the checkpoint does by default.
+    Attempts 2 and 3 only change the seed; from attempt 4 on, `top_p` is lowered and the chunk is
+    split in two. Temperature and repetition penalty stay, because both set the pace of the speech
+    and a change of pace is audible. Greedy sampling has only one outcome, so its retries use the
+    checkpoint's default sampling.
     """
 
     max_attempts: int
@@ -38,7 +38,7 @@ class RetryPolicy:
     first_split_attempt: int = 4
 
     def plan(self, number: int, base: SamplingOptions) -> AttemptPlan:
-        """What attempt `number` (from 1) at a chunk does."""
+        """Returns the plan of attempt `number` (from 1)."""
         sampling = base
         if number > 1 and base.is_greedy:
             sampling = replace(

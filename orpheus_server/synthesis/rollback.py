@@ -1,4 +1,4 @@
-"""From which frame a chunk goes on after a fault that came when some of it had been heard."""
+"""Decides from which frame a chunk resumes after a fault when part of it has been heard."""
 
 import math
 
@@ -8,17 +8,17 @@ from orpheus_server.synthesis.attempt_audio import ResumePoint
 from orpheus_server.synthesis.guard import Fault
 
 STEP_BACK_FRAMES = 6
-"""Half a second earlier with every rollback: what led into a loop may do so again."""
+"""Each further rollback goes back half a second more, because the same frames may loop again."""
 
 SLOW_SHARE = 1.8
-"""Slow, dramatic speech takes so many times what is expected; what goes on longer is made up."""
+"""Slow, dramatic speech takes this multiple of the expected time; longer speech is invented."""
 
 MIN_FRAMES_LEFT = 12
-"""Fewer left to the longest time, and the next attempt at the end is a runaway as well."""
+"""With fewer frames left to the longest time, the next attempt would be a runaway again."""
 
 
 def is_flaw_heard(attempt: Attempt, *, num_taken: int) -> bool:
-    """Tell whether the listener heard frames of a loop, a stall or a runaway."""
+    """Returns whether the listener has heard frames of a loop, stall or runaway."""
     verdict, audio = attempt.verdict, attempt.audio
     if verdict is None or audio is None:
         return False
@@ -35,9 +35,9 @@ def is_flaw_heard(attempt: Attempt, *, num_taken: int) -> bool:
 def roll_back(
     attempt: Attempt, *, num_taken: int, untaken: Samples, num_before: int
 ) -> ResumePoint | None:
-    """The frames that the next attempt keeps; None where there is nothing to go on from.
+    """Returns the frames that the next attempt keeps, or None if it cannot resume.
 
-    `num_before` rollbacks of the chunk were made before this one.
+    `num_before` is the number of earlier rollbacks of the chunk.
     """
     num_kept = _num_kept(attempt, num_taken, num_before)
     if num_kept is None:
@@ -46,7 +46,7 @@ def roll_back(
 
 
 def cut_off(attempt: Attempt, *, num_taken: int, untaken: Samples) -> ResumePoint:
-    """The good frames of an attempt that nothing comes after."""
+    """Returns the good frames of a last attempt."""
     verdict, audio = attempt.verdict, attempt.audio
     assert verdict is not None
     assert audio is not None
@@ -54,7 +54,7 @@ def cut_off(attempt: Attempt, *, num_taken: int, untaken: Samples) -> ResumePoin
         case Fault.ENGINE_ERROR:
             num_good = len(attempt.frames)
         case Fault.BAD_TOKENS | Fault.NOT_FINITE | Fault.DECODE_ERROR:
-            # Which frames are bad is not known, and some have been heard.
+            # It is unknown which frames are bad, and some have been heard.
             num_good = audio.num_decoded_frames
         case _:
             num_good = verdict.num_good_frames
@@ -65,24 +65,24 @@ def _num_kept(attempt: Attempt, num_taken: int, num_before: int) -> int | None:
     verdict, audio = attempt.verdict, attempt.audio
     assert verdict is not None
     assert audio is not None
-    num_good, num_heard = verdict.num_good_frames, audio.num_frames_behind(num_taken)
+    num_good, num_heard = verdict.num_good_frames, audio.num_frames_heard(num_taken)
     match verdict.fault:
         case Fault.LOOP | Fault.STALL:
-            # Never behind what was heard; if some of the fault was, the good frames tell the model
-            # where it is in the text, and new sound follows what was heard.
+            # Not before what was heard, unless that includes the fault: then the model continues
+            # from the good frames, and new audio follows what was heard.
             return min(num_good, max(num_heard, num_good - num_before * STEP_BACK_FRAMES))
         case Fault.RUNAWAY:
-            # Somewhere it left the text, and the sooner it is asked again the better.
+            # It left the text at an unknown frame, so it restarts as early as possible.
             return num_heard if num_heard + MIN_FRAMES_LEFT <= num_good else None
         case Fault.TOO_SHORT | Fault.NOT_FINITE | Fault.DECODE_ERROR:
-            # The end was wrong, or the codec could not say these frames: others may be right.
+            # The end was wrong, or the codec failed on these frames; other frames may be right.
             return num_heard
         case Fault.ENGINE_ERROR:
-            # Nothing is wrong with the speech.
+            # The speech itself is good.
             return len(attempt.frames)
         case Fault.TOKEN_LIMIT | Fault.BAD_TOKENS | Fault.SILENT:
-            # No token is left to go on with; no frame is known to be good, so the model would go
-            # on from a text of noise; and silence is never heard before it is judged.
+            # No tokens are left; or no frame is known to be good, and the model would continue from
+            # noise; or it was silence, which is never heard before it is detected.
             return None
 
 

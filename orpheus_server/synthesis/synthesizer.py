@@ -194,10 +194,10 @@ class Synthesizer:
         ahead = run_ahead(texts(), speak, open_buffer, look_ahead=look_ahead)
         async with aclosing(ahead) as chunks:
             async for index, text, buffer in chunks:
-                playback.turn_to(index)
+                playback.begin_chunk(index)
                 async with aclosing(buffer.take(whole=not is_live)) as pieces:
                     async for samples in pieces:
-                        playback.give(samples.size)
+                        playback.add(samples.size)
                         yield SpokenPiece(index, text, samples)
                 stats.add(buffer.report, buffer.elapsed_sec)
 

@@ -234,7 +234,7 @@ class TestResumePoint:
         lead, first = 4096 - 16 - 3600, 3600 + 16 + FRAME - FADE
         assert [piece.size for piece in speech.pieces] == [first, 2 * FRAME]
         frames_behind = {
-            num: speech.audio.num_frames_behind(num)
+            num: speech.audio.num_frames_heard(num)
             for num in (1, first, first + 1, first + 2 * FRAME)
         }
         assert list(frames_behind.values()) == [4, 4, 6, 6]

@@ -23,16 +23,16 @@ def build(clock: Clock, *, speed: float = 1.0, is_live: bool = True) -> Playback
 
 def test_silence_is_waited_for_most() -> None:
     playback = build(Clock())
-    playback.turn_to(0)
+    playback.begin_chunk(0)
     assert [playback.deadline(0, start) for start in (0, RATE)] == [-math.inf] * 2
 
 
 def test_the_clock_starts_with_the_first_sample() -> None:
     clock = Clock()
     playback = build(clock)
-    playback.turn_to(0)
+    playback.begin_chunk(0)
     clock.now = 107.5
-    playback.give(1200)
+    playback.add(1200)
     assert playback.deadline(0, 0) == 107.5
     assert playback.deadline(0, RATE) == 108.5
     assert playback.deadline(0, 2 * RATE + 12_000) == 110.0
@@ -42,52 +42,52 @@ def test_a_player_that_was_dry_goes_on_from_there() -> None:
     """After a pause of its writer, a session went before every other one for the rest of it."""
     clock = Clock()
     playback = build(clock)
-    playback.turn_to(0)
-    playback.give(RATE)
+    playback.begin_chunk(0)
+    playback.add(RATE)
     clock.now = 150.0
-    playback.give(RATE)
+    playback.add(RATE)
     assert playback.deadline(0, 2 * RATE) == 151.0
 
 
 def test_a_chunk_starts_where_the_one_before_it_ended() -> None:
     playback = build(Clock())
-    playback.turn_to(0)
-    playback.give(RATE)
-    playback.give(12_000)
-    playback.turn_to(1)
+    playback.begin_chunk(0)
+    playback.add(RATE)
+    playback.add(12_000)
+    playback.begin_chunk(1)
     assert [playback.deadline(1, start) for start in (0, RATE)] == [101.5, 102.5]
-    playback.give(RATE)
+    playback.add(RATE)
     assert playback.deadline(1, 0) == 101.5
-    playback.turn_to(2)
+    playback.begin_chunk(2)
     assert playback.deadline(2, 0) == 102.5
 
 
 def test_nobody_plays_another_chunk() -> None:
     playback = build(Clock())
     assert playback.deadline(0, 0) == math.inf
-    playback.turn_to(0)
+    playback.begin_chunk(0)
     assert playback.deadline(1, 0) == math.inf
-    playback.give(RATE)
+    playback.add(RATE)
     assert playback.deadline(1, 0) == math.inf
-    playback.turn_to(1)
+    playback.begin_chunk(1)
     assert playback.deadline(0, 0) == math.inf
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(0.25, 4.0), (0.5, 2.0), (1.0, 1.0), (4.0, 0.25)])
 def test_fast_speech_is_over_sooner(speed: float, seconds: float) -> None:
     playback = build(Clock(), speed=speed)
-    playback.turn_to(0)
-    playback.give(RATE)
+    playback.begin_chunk(0)
+    playback.add(RATE)
     assert playback.deadline(0, RATE) == 100.0 + seconds
-    playback.turn_to(1)
+    playback.begin_chunk(1)
     assert playback.deadline(1, RATE) == 100.0 + 2 * seconds
 
 
 def test_nobody_plays_a_file_before_it_is_whole() -> None:
     playback = build(Clock(), is_live=False)
-    playback.turn_to(0)
+    playback.begin_chunk(0)
     assert playback.deadline(0, 0) == math.inf
-    playback.give(RATE)
+    playback.add(RATE)
     assert playback.deadline(0, RATE) == math.inf
 
 
@@ -101,11 +101,11 @@ class TestHold:
     def test_a_second_ahead_may_go(self, speed: float) -> None:
         clock = Clock()
         playback = build(clock, speed=speed)
-        playback.turn_to(0)
-        playback.give(RATE // 2)
+        playback.begin_chunk(0)
+        playback.add(RATE // 2)
         assert playback.hold_sec() == 0.5 / speed - HOLD_AHEAD_SEC
-        playback.give(2 * RATE)
-        playback.turn_to(1)
+        playback.add(2 * RATE)
+        playback.begin_chunk(1)
         assert playback.hold_sec() == 2.5 / speed - HOLD_AHEAD_SEC
         clock.now += 1.25
         assert playback.hold_sec() == 2.5 / speed - HOLD_AHEAD_SEC - 1.25
@@ -114,11 +114,11 @@ class TestHold:
         """Text that came late made all that followed overdue: a loop left as it was made."""
         clock = Clock()
         playback = build(clock)
-        playback.turn_to(0)
-        playback.give(RATE)
+        playback.begin_chunk(0)
+        playback.add(RATE)
         clock.now += 20.0
         assert playback.hold_sec() < 0
-        playback.turn_to(1)
-        playback.give(2 * RATE)
+        playback.begin_chunk(1)
+        playback.add(2 * RATE)
         assert playback.hold_sec() == 2.0 - HOLD_AHEAD_SEC
         assert playback.deadline(1, 2 * RATE) == 122.0
