@@ -1,4 +1,4 @@
-"""The order of a conversation, and how much of it a language model is given."""
+"""The order of a conversation, and how much of it fits into the context of a model."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def test_estimate(content: str, num_tokens: int) -> None:
 @pytest.mark.parametrize(
     ("max_model_len", "requested", "max_tokens"),
     [
-        # 7 tokens are the message.
+        # The message has 7 tokens.
         (2048, None, 2041),
         (2048, 100, 100),
         (2048, 2041, 2041),
@@ -41,7 +41,9 @@ def test_estimate(content: str, num_tokens: int) -> None:
         (512, None, 505),
     ],
 )
-def test_tokens_of_the_answer(max_model_len: int, requested: int | None, max_tokens: int) -> None:
+def test_token_limit_of_the_answer(
+    max_model_len: int, requested: int | None, max_tokens: int
+) -> None:
     messages = (user("abc"),)
     found = fit_to_context(messages, max_model_len=max_model_len, max_tokens=requested)
     assert found == (messages, max_tokens)
@@ -50,15 +52,15 @@ def test_tokens_of_the_answer(max_model_len: int, requested: int | None, max_tok
 @pytest.mark.parametrize(
     ("requested", "num_kept"), [(None, 3), (512, 3), (100, 3), (824, 3), (825, 1), (5000, 1)]
 )
-def test_what_is_kept_free(requested: int | None, num_kept: int) -> None:
-    """Three messages of 400 tokens in 2024: an answer of 824 fits beside them."""
+def test_tokens_reserved_for_the_answer(requested: int | None, num_kept: int) -> None:
+    """Three messages of 400 tokens in a context of 2024 leave 824 for the answer."""
     messages = (user("a" * 1182), ChatMessage("assistant", "b" * 1182), user("c" * 1182))
     kept, max_tokens = fit_to_context(messages, max_model_len=2024, max_tokens=requested)
     assert kept == messages[-num_kept:]
     assert max_tokens == min(requested or 4096, 2024 - 400 * num_kept)
 
 
-def test_at_most_half_is_kept_free() -> None:
+def test_at_most_half_is_reserved() -> None:
     kept, max_tokens = fit_to_context((user("a" * 3054),), max_model_len=2048, max_tokens=2000)
     assert (len(kept), max_tokens) == (1, 1024)
     with pytest.raises(RequestError, match="longer than the 1024 tokens") as caught:
@@ -67,7 +69,7 @@ def test_at_most_half_is_kept_free() -> None:
 
 
 def test_ten_thousand_turns() -> None:
-    """Only those that are kept are looked at."""
+    """Only the messages that fit are tokenised."""
     roles = ("user", "assistant")
     messages = [ChatMessage(roles[index % 2], str(index)) for index in range(9_999)]  # type: ignore[arg-type]
     kept, max_tokens = fit_to_context(messages, max_model_len=2048, max_tokens=None)
@@ -81,7 +83,9 @@ def test_ten_thousand_turns() -> None:
     st.integers(512, 4096),
     st.one_of(st.none(), st.integers(1, 5000)),
 )
-def test_it_fits(sizes: list[int], max_model_len: int, max_tokens: int | None) -> None:
+def test_the_result_always_fits(
+    sizes: list[int], max_model_len: int, max_tokens: int | None
+) -> None:
     messages = [user("a" * size) for size in sizes]
     try:
         kept, limit = fit_to_context(messages, max_model_len=max_model_len, max_tokens=max_tokens)
@@ -106,7 +110,7 @@ class TestArrange:
         assert arrange(messages, default_system=None) == messages
         assert arrange(messages, default_system="") == messages
 
-    def test_own_system_messages_become_one(self) -> None:
+    def test_system_messages_are_merged(self) -> None:
         messages = said(("system", "A"), ("user", "Hi"), ("system", " "), ("system", "B"))
         assert arrange(messages, default_system="Be short.") == said(
             ("system", "A\n\nB"), ("user", "Hi")
@@ -136,13 +140,13 @@ class TestArrange:
             said(("user", "Hi"), ("assistant", "Hello")),
         ],
     )
-    def test_the_last_one_is_the_users(self, messages: tuple[ChatMessage, ...]) -> None:
+    def test_the_last_message_must_be_the_users(self, messages: tuple[ChatMessage, ...]) -> None:
         with pytest.raises(RequestError) as caught:
             arrange(messages, default_system="Be short.")
         assert (caught.value.param, caught.value.code) == ("messages", "invalid_value")
 
     def test_many_turns_of_one_role(self) -> None:
-        """Each was put behind a copy of all before it, while the event loop waited."""
+        """Each message was appended to a copy of all before it, which blocked the event loop."""
         messages = [ChatMessage("user", "x" * 1000)] * 10_000
         (only,) = arrange(messages, default_system=None)
         assert len(only.content) == 10_000 * 1000 + 9_999 * 2
@@ -163,7 +167,7 @@ class TestFoldSystem:
                 said(("system", "S"), ("assistant", "b"), ("user", "c")),
                 said(("user", "S"), ("assistant", "b"), ("user", "c")),
             ),
-            # Such a template refuses a conversation that the assistant began.
+            # Such a template rejects a conversation that starts with the assistant.
             (said(("assistant", "b"), ("user", "c")), said(("user", "c"))),
         ],
     )
@@ -195,11 +199,11 @@ class TestTrim:
             (5, "SS eee"),
         ],
     )
-    def test_the_oldest_go_first(self, available_tokens: int, kept: str) -> None:
+    def test_the_oldest_are_dropped_first(self, available_tokens: int, kept: str) -> None:
         trimmed = trim(CONVERSATION, num_tokens=num_letters, available_tokens=available_tokens)
         assert " ".join(message.content for message in trimmed) == kept
 
-    def test_the_last_one_has_no_room(self) -> None:
+    def test_the_last_message_does_not_fit(self) -> None:
         with pytest.raises(RequestError, match="longer than the 4 tokens") as caught:
             trim(CONVERSATION, num_tokens=num_letters, available_tokens=4)
         assert (caught.value.param, caught.value.code) == ("messages", "context_length_exceeded")
@@ -209,13 +213,13 @@ class TestTrim:
             trim(CONVERSATION[1:], num_tokens=num_letters, available_tokens=9) == CONVERSATION[3:]
         )
 
-    def test_a_greeting_stays_while_it_fits(self) -> None:
+    def test_a_greeting_is_kept_while_it_fits(self) -> None:
         greeted = said(("assistant", "hey"), ("user", "aaa"))
         assert trim(greeted, num_tokens=num_letters, available_tokens=6) == greeted
         assert trim(greeted, num_tokens=num_letters, available_tokens=5) == greeted[1:]
 
-    def test_only_what_is_kept_is_counted(self) -> None:
-        """Counting ten thousand turns of which ten fit would take as long as the answer."""
+    def test_only_kept_messages_are_counted(self) -> None:
+        """Counting ten thousand turns when only ten fit takes as long as the answer."""
         counted: list[ChatMessage] = []
 
         def count(message: ChatMessage) -> int:
@@ -232,7 +236,7 @@ class TestTrim:
         st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=12),
         st.integers(0, 60),
     )
-    def test_what_always_holds(
+    def test_invariants(
         self, has_system: bool, is_greeted: bool, contents: list[str], available_tokens: int
     ) -> None:
         own: list[tuple[Role, str]] = [("system", "SSS")] if has_system else []

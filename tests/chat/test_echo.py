@@ -1,4 +1,4 @@
-"""The language model that says what it was told."""
+"""The stand-in model that repeats the message."""
 
 import asyncio
 from contextlib import aclosing
@@ -39,7 +39,7 @@ async def test_max_tokens(max_tokens: int, text: str, reason: str) -> None:
     assert deltas[-1].finish_reason == reason
 
 
-async def test_whoever_leaves_is_no_longer_answered() -> None:
+async def test_closing_the_generator_ends_the_answer() -> None:
     model = EchoModel()
     async with aclosing(model.reply(asks("one two"))) as deltas:
         assert (await anext(deltas)).text == "one"
@@ -48,8 +48,8 @@ async def test_whoever_leaves_is_no_longer_answered() -> None:
     await model.close()
 
 
-async def test_a_long_message_holds_up_nobody() -> None:
-    """It was said in one go, and everybody else waited for its last word."""
+async def test_a_long_message_does_not_block_the_loop() -> None:
+    """It was repeated in one step, and every other task waited for its last word."""
     others: list[int] = []
     model = EchoModel()
     taken = 0
@@ -60,7 +60,7 @@ async def test_a_long_message_holds_up_nobody() -> None:
     assert len(others) >= taken - 2
 
 
-def test_what_it_says_of_itself() -> None:
+def test_its_model_info() -> None:
     info = EchoModel().info
     assert (info.name, info.provider, info.license) == ("echo", "orpheus-server", "Apache-2.0")
     assert EchoModel().is_alive

@@ -1,4 +1,4 @@
-"""Thoughts of a model, and stop strings, however they are cut."""
+"""Reasoning and stop strings, in text that is cut anywhere."""
 
 import pytest
 from hypothesis import given
@@ -44,14 +44,14 @@ PARTS = st.sampled_from(["<think>", "</think>", "<", "think", ">", " ", "\n", "a
 
 
 @given(st.lists(PARTS, max_size=12).map("".join), st.lists(st.integers(0, 60), max_size=6))
-def test_thoughts_cut_anywhere(text: str, cuts: list[int]) -> None:
+def test_reasoning_in_text_cut_anywhere(text: str, cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), len(text)]
     pieces = [text[start:end] for start, end in zip(ends, ends[1:], strict=False)]
     pieces[-1] = text[min(ends[-2], len(text)) :]
     assert without_thoughts(*pieces) == without_thoughts(text)
 
 
-def test_an_answer_is_not_held_up() -> None:
+def test_an_answer_is_not_held_back() -> None:
     thinking = ThinkingFilter()
     assert thinking.feed("<") == ""
     assert thinking.feed("sigh") == "<sigh"
@@ -75,9 +75,9 @@ def stopped(stops: tuple[str, ...], *pieces: str) -> tuple[str, bool]:
         (("abc",), "ab", "ab", False),
         (("aab",), "aaab", "a", True),
         (("END", "\n"), "one\nEND", "one", True),
-        # The one that is complete first, however the text is cut.
+        # The stop string that is complete first, however the text is cut.
         (("abcd", "c"), "abcd", "ab", True),
-        # Of two that end there, the longer one.
+        # The longer of two that end at the same place.
         (("bc", "c"), "abcd", "a", True),
         (("안녕",), "말 안녕 끝", "말 ", True),
     ],
@@ -92,8 +92,8 @@ STOPS = st.lists(st.text("ab ", max_size=4), max_size=3).map(tuple)
 
 
 @given(STOPS, st.lists(LETTERS, max_size=5))
-def test_stops_cut_anywhere(stops: tuple[str, ...], pieces: list[str]) -> None:
-    """With the stop strings `abcd` and `c` a text ended elsewhere if it came in one piece."""
+def test_stop_strings_in_text_cut_anywhere(stops: tuple[str, ...], pieces: list[str]) -> None:
+    """With the stop strings `abcd` and `c`, a text in one piece ended at another place."""
     text = "".join(pieces)
     assert stopped(stops, *pieces) == stopped(stops, text) == stopped(stops, *text)
 
@@ -109,7 +109,7 @@ def test_no_stop_string_gets_through(stops: tuple[str, ...], text: str) -> None:
         assert kept == text
 
 
-def test_only_what_may_become_a_stop_is_held_back() -> None:
+def test_only_a_possible_stop_string_is_held_back() -> None:
     stop = StopStringFilter(("END",))
     assert stop.feed("one EN") == "one "
     assert stop.feed("d E") == "ENd "

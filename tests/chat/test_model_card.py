@@ -1,4 +1,4 @@
-"""Licence and size of a language model, from what lies beside its weights."""
+"""Licence and size of a language model, from the files next to its weights."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_no_card(tmp_path: Path) -> None:
 
 
 def test_gemma_is_known(tmp_path: Path) -> None:
-    """Whatever somebody writes into the card of a copy."""
+    """Whatever the card of a copy says."""
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
     known = known_chat_model("somebody/my-Gemma", provider="orpheus-server")
     info = describe_model(known, tmp_path, num_parameters=270_000_000)

@@ -1,4 +1,4 @@
-"""What is known of a language model by its name."""
+"""What is known about a language model by its name."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from orpheus_server.interfaces import ChatModelInfo
     ],
 )
 def test_gemma_by_any_name(name: str, parameters: str) -> None:
-    """Its terms bind whoever serves it."""
+    """Its terms apply wherever it is served."""
     assert known_chat_model(name, provider="p") == ChatModelInfo(
         name=name,
         provider="p",
@@ -26,5 +26,5 @@ def test_gemma_by_any_name(name: str, parameters: str) -> None:
     )
 
 
-def test_nothing_is_made_up() -> None:
+def test_an_unknown_model_has_no_licence() -> None:
     assert known_chat_model("qwen3", provider="p") == ChatModelInfo("qwen3", "p", "", "", "", "")

@@ -1,4 +1,4 @@
-"""An answer while it is written: text for readers, chunks for the voice, failures for both."""
+"""A reply while it is written: text for clients, chunks for the voice, errors for both."""
 
 import asyncio
 import gc
@@ -48,7 +48,7 @@ def model_of(*texts: str, **changes: object) -> ScriptedChatModel:
 
 
 async def rest_of(items: AsyncGenerator[str, None]) -> tuple[list[str], Exception | None]:
-    """Everything, and what was raised at the end."""
+    """Returns all items, and the error at the end."""
     taken = []
     try:
         async with aclosing(items):
@@ -79,16 +79,16 @@ class TestText:
         ) as reply:
             assert await rest_of(reply.deltas()) == (["One tw", "o", " "], None)
             assert reply.stats.finish_reason == "stop"
-        # It was stopped, not left to write on.
+        # The model was stopped.
         assert (model.num_active, model.num_aborted) == (0, 1)
 
-    async def test_what_looked_like_a_stop_string_is_told_at_the_end(self) -> None:
+    async def test_text_held_back_for_a_stop_string_is_returned_at_the_end(self) -> None:
         async with open_reply(
             model_of("One thr"), request_of("three"), chunker=None, timeout_sec=9.0
         ) as reply:
             assert await rest_of(reply.deltas()) == (["One ", "thr"], None)
 
-    async def test_an_endless_one_is_cut(self) -> None:
+    async def test_an_endless_reply_is_cut(self) -> None:
         model = model_of(*["x" * 10_000] * 50)
         async with open_reply(model, request_of(), chunker=None, timeout_sec=9.0) as reply:
             deltas, error = await rest_of(reply.deltas())
@@ -96,8 +96,8 @@ class TestText:
             assert (error, reply.stats.finish_reason) == (None, "length")
         assert model.num_active == 0
 
-    async def test_one_that_comes_in_one_piece_is_no_longer(self) -> None:
-        """A delta of a million characters was taken whole, and all of it spoken."""
+    async def test_a_reply_in_one_delta_is_cut_too(self) -> None:
+        """A delta of a million characters was accepted and spoken."""
         text = "ab cd " * 200_000
         model = model_of(text)
         options = ReplyOptions(stop=("d a!",))
@@ -107,7 +107,7 @@ class TestText:
             assert "".join(deltas) == text[:MAX_REPLY_CHARS]
             assert (error, reply.stats.finish_reason) == (None, "length")
 
-    async def test_nothing_at_all(self) -> None:
+    async def test_an_empty_reply(self) -> None:
         async with open_reply(
             model_of(), request_of(), chunker=chunker(), timeout_sec=9.0
         ) as reply:
@@ -117,8 +117,8 @@ class TestText:
 
 
 class TestChunks:
-    async def test_a_sentence_comes_while_the_next_is_written(self) -> None:
-        """Speech used to begin only when the whole answer had been written."""
+    async def test_a_sentence_is_ready_while_the_next_is_written(self) -> None:
+        """Speech started only when the whole answer had been written."""
         gate = asyncio.Event()
         model = model_of(*ANSWER, gate=gate, gate_at=3)
         async with (
@@ -144,14 +144,14 @@ class TestChunks:
 
 class TestFailures:
     @pytest.mark.parametrize("error", [ChatModelFailed("no"), EngineDead("gone")])
-    async def test_what_was_said_before_it_is_spoken(self, error: Exception) -> None:
+    async def test_text_before_the_error_is_spoken(self, error: Exception) -> None:
         model = model_of("This is a whole sentence. ", "And this is ha", error=error)
         async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply:
             assert await rest_of(reply.chunks()) == (["This is a whole sentence."], error)
             deltas, raised = await rest_of(reply.deltas())
             assert (deltas, raised) == (["This is a whole sentence. ", "And this is ha"], error)
 
-    async def test_one_that_breaks_off_is_not_taken_for_whole(self) -> None:
+    async def test_a_reply_that_ends_early_is_an_error(self) -> None:
         model = model_of("This is a whole sentence. ", "And", finish_reason=None)
         async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply:
             chunks, error = await rest_of(reply.chunks())
@@ -159,7 +159,7 @@ class TestFailures:
             assert isinstance(error, ChatModelFailed)
 
     @pytest.mark.parametrize("gate_at", [0, 1])
-    async def test_silence_is_told_after_its_limit(self, gate_at: int) -> None:
+    async def test_no_token_within_the_limit_is_an_error(self, gate_at: int) -> None:
         model = model_of("A", "B", gate=asyncio.Event(), gate_at=gate_at)
         async with open_reply(model, request_of(), chunker=None, timeout_sec=0.01) as reply:
             deltas, error = await rest_of(reply.deltas())
@@ -168,16 +168,14 @@ class TestFailures:
             assert str(error) == ("The language model wrote nothing for 0.01 s, the time limit.")
             assert (model.num_active, model.num_aborted) == (0, 1)
 
-    async def test_a_timeout_of_the_model_itself_is_not_ours(self) -> None:
+    async def test_a_timeout_raised_by_the_model_passes(self) -> None:
         model = model_of("A", error=TimeoutError("its own"))
         async with open_reply(model, request_of(), chunker=None, timeout_sec=9.0) as reply:
             _, error = await rest_of(reply.deltas())
             assert repr(error) == "TimeoutError('its own')"
 
-    async def test_a_reply_that_is_kept_does_not_keep_its_failure(self) -> None:
-        """A session holds its latest reply: the engine that had died under it stayed as long, with
-        its threads and sockets, in the frames of the traceback.
-        """
+    async def test_a_kept_reply_drops_its_error(self) -> None:
+        """A session keeps its latest reply, whose traceback kept a dead engine's threads and sockets."""
         error = EngineDead("gone")
         held = weakref.ref(error)
         model = model_of("A", error=error)
@@ -204,7 +202,7 @@ class TestLeaving:
 
 
 class TestStats:
-    async def test_times_are_from_the_question_on(self) -> None:
+    async def test_times_start_with_the_request(self) -> None:
         now = 10.0
 
         def clock() -> float:

@@ -1,4 +1,4 @@
-"""The one line of an answer."""
+"""The log line of a reply."""
 
 from orpheus_server.chat.reply_timings import ReplyTimings
 
@@ -27,7 +27,7 @@ def test_line() -> None:
     )
 
 
-def test_what_did_not_come_to_pass() -> None:
+def test_events_that_never_happened() -> None:
     nothing = ReplyTimings(
         num_prompt_tokens=0,
         num_tokens=0,

@@ -1,4 +1,4 @@
-"""Which language model answers, and where it runs."""
+"""The choice of the language model, and where it runs."""
 
 import pytest
 from pydantic import SecretStr
@@ -28,7 +28,7 @@ def chosen(*, has_cuda: bool = False, **changes: object) -> ChatModelConfig | No
 def test_in_this_process(name: str | None, has_cuda: bool, config: ChatModelConfig | None) -> None:
     assert chosen(has_cuda=has_cuda, llm_model_name=name) == config
     if config is not None:
-        # Where a folder lies is this machine's business.
+        # The path of a folder must not reach clients.
         assert config.info.name == config.source.removeprefix("/models/")
         assert config.info.provider == "orpheus-server"
 
@@ -75,8 +75,8 @@ def test_another_server_needs_a_name() -> None:
         "http://m\u00fcller.example/v1",
     ],
 )
-def test_no_address(url: str) -> None:
-    """Told at the start, by the name of the setting, and not at the first question."""
+def test_invalid_urls(url: str) -> None:
+    """They are reported at the start with the name of the setting, not at the first request."""
     with pytest.raises(StartError) as caught:
         chosen(llm_base_url=url, llm_model_name="m")
     assert str(caught.value) == (
@@ -103,8 +103,8 @@ def test_passwords_are_not_repeated(url: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["hush hush", "hush\n", "h\u00fcsh"])
-def test_a_key_that_no_header_can_hold(key: str) -> None:
-    """Each question would fail, with the key in the error."""
+def test_a_key_that_cannot_be_a_header(key: str) -> None:
+    """Each request would fail, with the key in the error."""
     with pytest.raises(StartError) as caught:
         chosen(llm_base_url="http://a/v1", llm_model_name="m", llm_api_key=SecretStr(key))
     assert str(caught.value) == (

@@ -1,4 +1,4 @@
-"""What a language model is told before it speaks through a voice."""
+"""The built-in system prompt for answers that are read aloud."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_language_and_tags() -> None:
 
 
 def test_the_order_of_the_tags_does_not_matter() -> None:
-    """Sets have none: another prompt at every start would empty the caches of servers."""
+    """Sets are unordered; a different prompt at every start would miss the caches of servers."""
     tags = ["gasp", "chuckle", "yawn"]
     assert voice_prompt(language="en", tags=tags) == voice_prompt(language="en", tags=tags[::-1])
 

@@ -1,18 +1,18 @@
-"""Texts of what was said aloud: whose, for how long, how many."""
+"""Transcripts of spoken answers: their owner, lifetime and number."""
 
 from orpheus_server.chat.transcripts import TranscriptStore
 from tests.support.app import VirtualClock
 
 
-def test_it_is_found_by_its_id_again_and_again() -> None:
+def test_a_transcript_is_found_repeatedly() -> None:
     transcripts = TranscriptStore(clock=VirtualClock())
     assert transcripts.keep("anna", "audio_1", "Hello you.") == 100 + 3600
     assert [transcripts.find("anna", "audio_1") for _ in range(2)] == ["Hello you."] * 2
     assert transcripts.find("anna", "audio_2") is None
 
 
-def test_another_caller_does_not_know_it() -> None:
-    """An id that was seen in somebody's log would tell what was said to them."""
+def test_another_caller_cannot_find_it() -> None:
+    """An id seen in a log would reveal the answer to another caller."""
     transcripts = TranscriptStore(clock=VirtualClock())
     transcripts.keep("anna", "audio_1", "A secret.")
     assert transcripts.find("ben", "audio_1") is None
@@ -20,7 +20,7 @@ def test_another_caller_does_not_know_it() -> None:
     assert transcripts.find("anna", "audio_1") == "A secret."
 
 
-def test_it_expires_when_it_was_told_to() -> None:
+def test_it_expires_at_the_returned_time() -> None:
     clock = VirtualClock()
     transcripts = TranscriptStore(lifetime_sec=10, clock=clock)
     expires_at = transcripts.keep("anna", "audio_1", "Hello.")
@@ -34,7 +34,7 @@ def test_it_expires_when_it_was_told_to() -> None:
     assert (len(transcripts), transcripts.num_chars) == (1, 4)
 
 
-def test_the_oldest_make_room_for_more() -> None:
+def test_the_oldest_are_dropped_for_newer_ones() -> None:
     transcripts = TranscriptStore(max_transcripts=2, clock=VirtualClock())
     for index in range(4):
         transcripts.keep(f"caller {index}", "audio", str(index))
@@ -42,7 +42,7 @@ def test_the_oldest_make_room_for_more() -> None:
     assert found == [None, None, "2", "3"]
 
 
-def test_the_oldest_make_room_for_longer_ones() -> None:
+def test_the_oldest_are_dropped_for_longer_ones() -> None:
     transcripts = TranscriptStore(max_chars=10, clock=VirtualClock())
     for name in ("one", "two", "three"):
         transcripts.keep("anna", name, name)
@@ -54,7 +54,7 @@ def test_the_oldest_make_room_for_longer_ones() -> None:
     assert (len(transcripts), transcripts.num_chars) == (0, 0)
 
 
-def test_kept_again_it_is_new() -> None:
+def test_a_transcript_kept_again_is_new() -> None:
     clock = VirtualClock()
     transcripts = TranscriptStore(lifetime_sec=10, max_transcripts=2, clock=clock)
     transcripts.keep("anna", "first", "a")

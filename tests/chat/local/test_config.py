@@ -1,4 +1,4 @@
-"""What is read beside the weights of a language model."""
+"""The configuration files of a language model."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def read(folder: Path, config: Any, generation: Any = None) -> ChatConfig:
     return read_chat_config(folder)
 
 
-def test_of_the_tiny_gemma(tiny_gemma: Path) -> None:
+def test_the_tiny_gemma(tiny_gemma: Path) -> None:
     assert read_chat_config(tiny_gemma) == ChatConfig(
         max_model_len=4096,
         stop_token_ids=frozenset({1, 5}),
@@ -32,14 +32,14 @@ def test_of_the_tiny_gemma(tiny_gemma: Path) -> None:
     )
 
 
-def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
+def test_missing_values_have_defaults(tmp_path: Path) -> None:
     assert read(tmp_path, {}) == ChatConfig(None, frozenset(), DEFAULT_SAMPLING)
     null = {"temperature": None, "eos_token_id": None}
     assert read(tmp_path, {"eos_token_id": 7}, null).stop_token_ids == {7}
 
 
-def test_a_part_of_its_own(tmp_path: Path) -> None:
-    """Gemma 3 keeps its limits where its pictures are not."""
+def test_a_nested_text_config(tmp_path: Path) -> None:
+    """Gemma 3 keeps its text model's limits in a section."""
     config = {"text_config": {"max_position_embeddings": 131_072, "eos_token_id": [1, 106]}}
     read_config = read(tmp_path, config)
     assert read_config.max_model_len == 131_072
@@ -68,12 +68,12 @@ def test_all_of_the_sampling(tmp_path: Path) -> None:
         ({"eos_token_id": ["x"]}, "is not configured as a language model"),
     ],
 )
-def test_what_is_no_configuration(tmp_path: Path, config: Any, message: str) -> None:
+def test_invalid_configurations(tmp_path: Path, config: Any, message: str) -> None:
     with pytest.raises(StartError, match=message):
         read(tmp_path, config)
 
 
-def test_none_at_all(tmp_path: Path) -> None:
+def test_a_missing_config(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"config\.json cannot be read"):
         read_chat_config(tmp_path)
 
@@ -85,15 +85,15 @@ def test_a_chat_model(tiny_gemma: Path, tmp_path: Path) -> None:
     check_chat_files(tmp_path, source="tiny")
 
 
-def test_no_chat_model(tiny_gemma: Path, tmp_path: Path) -> None:
+def test_not_a_chat_model(tiny_gemma: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_gemma, tmp_path / "base")
     (folder / "tokenizer_config.json").write_text('{"chat_template": null}')
     with pytest.raises(StartError, match="^tiny is not a chat model: .* instruction-tuned"):
         check_chat_files(folder, source="tiny")
 
 
-def test_a_context_without_room(tiny_gemma: Path, tmp_path: Path) -> None:
-    """The key-value cache was blamed for it."""
+def test_a_context_that_is_too_short(tiny_gemma: Path, tmp_path: Path) -> None:
+    """The error blamed the key-value cache."""
     folder = shutil.copytree(tiny_gemma, tmp_path / "short")
     (folder / "config.json").write_text('{"max_position_embeddings": 256}')
     with pytest.raises(StartError, match="^tiny has a context of 256 tokens, but at least 512"):

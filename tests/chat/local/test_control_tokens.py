@@ -1,4 +1,4 @@
-"""People cannot write the tokens that only a prompt format may."""
+"""Messages cannot contain the tokens of the prompt format."""
 
 import random
 
@@ -22,19 +22,19 @@ TURN = ControlTokenFilter(["<start_of_turn>", "<end_of_turn>", "<eos>", "  ", ""
         ("a  b", "a  b"),
     ],
 )
-def test_what_is_left(text: str, left: str) -> None:
+def test_control_tokens_are_removed(text: str, left: str) -> None:
     assert TURN.remove(text) == left
 
 
-def test_nothing_is_removed_where_there_are_no_tokens() -> None:
+def test_without_tokens_nothing_is_removed() -> None:
     assert ControlTokenFilter([]).remove("<eos>") == "<eos>"
 
 
-def test_of_two_that_end_alike_the_longer_is_taken() -> None:
+def test_the_longer_of_two_with_the_same_end_is_removed() -> None:
     assert ControlTokenFilter(["s>", "<eos>"]).remove("a<eos>b") == "ab"
 
 
-def test_whatever_is_written_none_is_left() -> None:
+def test_no_token_survives_in_any_text() -> None:
     pieces = ["<", ">", "<eo", "s>", "<eos>", "<start_of", "_turn>", "<end_of_turn>", "x"]
     draw = random.Random(1)
     for _ in range(2000):
@@ -44,7 +44,7 @@ def test_whatever_is_written_none_is_left() -> None:
 
 
 def test_deep_nesting_costs_one_pass() -> None:
-    """Removing again and again until nothing changes took minutes for a text of this kind."""
+    """Repeated removal until nothing changed took minutes for such a text."""
     depth = 100_000
     text = "<start_of_" * depth + "<start_of_turn>" + "turn>" * depth
     assert TURN.remove(text) == ""

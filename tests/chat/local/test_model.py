@@ -1,4 +1,4 @@
-"""Answers of a language model in this process, over a scripted engine."""
+"""A language model in this process over a scripted engine."""
 
 import asyncio
 import threading
@@ -87,7 +87,7 @@ async def test_an_answer(chat: Chat) -> None:
     assert (chat.model.num_active, chat.engine.num_active, chat.engine.num_aborted) == (0, 0, 0)
 
 
-async def test_what_the_engine_is_asked(chat: Chat) -> None:
+async def test_the_request_to_the_engine(chat: Chat) -> None:
     await chat.ask(
         temperature=0.0, seed=5, max_tokens=100, presence_penalty=0.5, frequency_penalty=-0.5
     )
@@ -102,8 +102,8 @@ async def test_what_the_engine_is_asked(chat: Chat) -> None:
     ("written", "said"),
     [("<think>\nso so</think>\n\nWell.", "Well."), ("<think>so", ""), (" <thin", " <thin")],
 )
-async def test_thoughts_are_no_part_of_the_answer(chat: Chat, written: str, said: str) -> None:
-    """Readers and the history of a session were given them, as they are not by a remote model."""
+async def test_reasoning_is_not_part_of_the_answer(chat: Chat, written: str, said: str) -> None:
+    """Unlike with a remote model, clients and the session's history received it."""
     chat.engine.enqueue(chat.script(written))
     deltas = await chat.ask()
     assert "".join(delta.text for delta in deltas) == said
@@ -114,13 +114,13 @@ async def test_thoughts_are_no_part_of_the_answer(chat: Chat, written: str, said
 async def test_the_length_of_an_answer(
     chat: Chat, max_tokens: int | None, num_requested: int | None
 ) -> None:
-    """Without a limit, or with one beyond the context, it may take what the prompt leaves."""
+    """Without a limit, or with one beyond the context, it may use what the prompt leaves."""
     await chat.ask(max_tokens=max_tokens)
     (requested,) = chat.engine.requests
     assert requested.max_tokens == (num_requested or CONTEXT - len(requested.prompt_token_ids))
 
 
-async def test_characters_of_several_tokens_come_whole(tiny_gemma: Path) -> None:
+async def test_characters_of_several_tokens_stay_whole(tiny_gemma: Path) -> None:
     text = "x\u00e9\u4f60\u597d\U0001f600 the"
     for delta_size in (1, 2, 3):
         async with open_chat(tiny_gemma, delta_size=delta_size) as chat:
@@ -132,7 +132,7 @@ async def test_characters_of_several_tokens_come_whole(tiny_gemma: Path) -> None
 
 
 async def test_nothing_is_lost_at_the_end(chat: Chat) -> None:
-    """Cut off by `max_tokens` in the middle of a character: all before it has been written."""
+    """`max_tokens` ends the answer within a character: all text before it is returned."""
     chat.engine.enqueue(chat.script("a\u4f60\u597d"))
     deltas = await chat.ask(max_tokens=5)
     assert "".join(delta.text for delta in deltas) == "a\u4f60"
@@ -142,7 +142,7 @@ async def test_nothing_is_lost_at_the_end(chat: Chat) -> None:
 async def test_a_long_conversation_is_trimmed_in_a_thread(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The event loop stood still for as long as ten thousand turns were tokenised."""
+    """The event loop was blocked while ten thousand turns were tokenised."""
     threads = set()
     encode = chat.tokenizer.encode
 
@@ -168,14 +168,14 @@ async def test_a_long_conversation_is_trimmed_in_a_thread(
     assert threading.current_thread() not in threads
 
 
-async def test_a_message_that_has_no_room(chat: Chat) -> None:
+async def test_a_message_that_does_not_fit(chat: Chat) -> None:
     with pytest.raises(RequestError) as caught:
         await chat.ask((ChatMessage("user", "the " * 3000),))
     assert caught.value.code == "context_length_exceeded"
     assert (chat.model.num_active, chat.engine.requests) == (0, [])
 
 
-async def test_more_answers_than_it_can_hold(chat: Chat) -> None:
+async def test_too_many_answers_at_once(chat: Chat) -> None:
     gate = asyncio.Event()
     chat.engine.enqueue(*[Script((10, END_ID), gate=gate)] * 4)
     waiting = [asyncio.create_task(chat.ask()) for _ in range(4)]
@@ -203,7 +203,7 @@ async def test_closing_stops_the_engine(chat: Chat) -> None:
 
 
 async def test_failures(chat: Chat) -> None:
-    """Of one answer alone, and of the engine, which is told as it is."""
+    """A failed answer is translated; the loss of the engine is raised unchanged."""
     chat.engine.enqueue(Script((10, 11), error=GenerationFailed("no"), fail_at=1))
     with pytest.raises(ChatModelFailed, match="The language model failed: no"):
         await chat.ask()

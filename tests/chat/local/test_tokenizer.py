@@ -1,4 +1,4 @@
-"""Conversations to prompts by the model's own template, and ids back to text."""
+"""Conversations to prompts with the model's chat template, and ids back to text."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def prompt(tokenizer: ChatTokenizer, *messages: ChatMessage, available_tokens: i
 
 
 def test_gemmas_format(gemma: ChatTokenizer) -> None:
-    """As it is published, with one beginning of the text, not two."""
+    """As published, with one BOS token instead of two."""
     text = prompt(gemma, user("Hello there."), assistant(" two\n"), user("And the street?"))
     assert text == (
         "<bos><start_of_turn>user\nHello there.<end_of_turn>\n"
@@ -62,14 +62,14 @@ def test_gemmas_format(gemma: ChatTokenizer) -> None:
     assert (ids[:2], ids.count(BOS_ID), ids.count(START_ID)) == ((BOS_ID, START_ID), 1, 2)
 
 
-def test_a_template_that_knows_no_system_role(gemma: ChatTokenizer) -> None:
+def test_a_template_without_a_system_role(gemma: ChatTokenizer) -> None:
     text = prompt(gemma, system("Be brief."), user("Hello."))
     assert text == (
         "<bos><start_of_turn>user\nBe brief.\n\nHello.<end_of_turn>\n<start_of_turn>model\n"
     )
 
 
-def test_one_that_knows_it(tmp_path: Path, tiny_gemma: Path) -> None:
+def test_a_template_with_a_system_role(tmp_path: Path, tiny_gemma: Path) -> None:
     folder = with_template(tmp_path, tiny_gemma, CHATML)
     tokenizer = load_chat_tokenizer(folder, source="tiny")
     assert prompt(tokenizer, system("Be brief."), user("Hello.")) == (
@@ -78,21 +78,21 @@ def test_one_that_knows_it(tmp_path: Path, tiny_gemma: Path) -> None:
     )
 
 
-def test_one_that_leaves_it_out(tmp_path: Path, tiny_gemma: Path) -> None:
-    """Such a template raises nothing, and the model would never be told."""
+def test_a_template_that_ignores_the_system_role(tmp_path: Path, tiny_gemma: Path) -> None:
+    """Such a template raises nothing, and the model would never see the system prompt."""
     silent = CHATML.replace("messages %}", "messages if m.role != 'system' %}")
     tokenizer = load_chat_tokenizer(with_template(tmp_path, tiny_gemma, silent), source="tiny")
     assert "user\nBe brief.\n\nHello.<end" in prompt(tokenizer, system("Be brief."), user("Hello."))
 
 
-def test_a_template_in_a_file_of_its_own(tmp_path: Path, tiny_gemma: Path) -> None:
+def test_a_template_in_a_separate_file(tmp_path: Path, tiny_gemma: Path) -> None:
     folder = with_template(tmp_path, tiny_gemma, None)
     (folder / "chat_template.jinja").write_text(CHATML)
     tokenizer = load_chat_tokenizer(folder, source="tiny")
     assert prompt(tokenizer, user("Hello.")).endswith("<start_of_turn>assistant\n")
 
 
-def test_no_chat_model(tmp_path: Path, tiny_gemma: Path) -> None:
+def test_not_a_chat_model(tmp_path: Path, tiny_gemma: Path) -> None:
     folder = with_template(tmp_path, tiny_gemma, None)
     with pytest.raises(StartError, match="owner/base is not a chat model: it has no chat"):
         load_chat_tokenizer(folder, source="owner/base")
@@ -110,7 +110,7 @@ def test_no_tokenizer(tmp_path: Path) -> None:
         load_chat_tokenizer(tmp_path, source="owner/x")
 
 
-def test_a_conversation_that_the_template_refuses(gemma: ChatTokenizer) -> None:
+def test_a_conversation_that_the_template_rejects(gemma: ChatTokenizer) -> None:
     with pytest.raises(RequestError, match="must alternate") as caught:
         prompt(gemma, user("Hello."), user("Hello."))
     assert (caught.value.param, caught.value.code) == ("messages", "invalid_value")
@@ -126,7 +126,7 @@ def test_a_conversation_that_the_template_refuses(gemma: ChatTokenizer) -> None:
     ],
 )
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
-def test_nobody_writes_control_tokens(gemma: ChatTokenizer, text: str, role: str) -> None:
+def test_messages_cannot_contain_control_tokens(gemma: ChatTokenizer, text: str, role: str) -> None:
     contents = {"system": "a", "user": "b", "assistant": "c"}
     plain = [user("first"), assistant(contents["assistant"]), user(contents["user"])]
     plain = [system(contents["system"]), *plain]
@@ -137,8 +137,8 @@ def test_nobody_writes_control_tokens(gemma: ChatTokenizer, text: str, role: str
     assert [ids.count(each) for each in control] == [plain_ids.count(each) for each in control]
 
 
-def test_a_token_that_is_not_special_but_the_templates(tmp_path: Path, tiny_gemma: Path) -> None:
-    """Some models mark their turns with added tokens that nobody called special."""
+def test_a_template_token_that_is_not_special(tmp_path: Path, tiny_gemma: Path) -> None:
+    """Some models mark turns with added tokens that are not flagged as special."""
     folder = with_template(tmp_path, tiny_gemma, CHATML)
     path = folder / "tokenizer.json"
     described = json.loads(path.read_text())
@@ -154,8 +154,8 @@ def test_a_token_that_is_not_special_but_the_templates(tmp_path: Path, tiny_gemm
     assert (ids.count(START_ID), ids.count(END_ID)) == (2, 1)
 
 
-def test_a_token_in_disguise(tmp_path: Path, tiny_gemma: Path) -> None:
-    """A tokenizer that reads wide letters as plain ones finds a token where none was written."""
+def test_a_control_token_in_disguise(tmp_path: Path, tiny_gemma: Path) -> None:
+    """A tokenizer that normalises wide letters can find a token that was not in the text."""
     folder = with_template(tmp_path, tiny_gemma, CHATML)
     path = folder / "tokenizer.json"
     described = json.loads(path.read_text())
@@ -173,19 +173,19 @@ def test_a_token_in_disguise(tmp_path: Path, tiny_gemma: Path) -> None:
     assert (ids.count(START_ID), ids.count(END_ID)) == (2, 1)
 
 
-def test_the_oldest_turns_go_and_the_system_stays(gemma: ChatTokenizer) -> None:
+def test_the_oldest_turns_are_dropped_and_the_system_message_stays(gemma: ChatTokenizer) -> None:
     turns = [m for n in range(50) for m in (user(f"the {n}"), assistant(f"a {n}"))]
     messages = [system("Be kind."), *turns, user("the last")]
     text = prompt(gemma, *messages, available_tokens=100)
     assert text.startswith("<bos><start_of_turn>user\nBe kind.\n\nthe 4")
     assert text.endswith("the last<end_of_turn>\n<start_of_turn>model\n")
-    # As many as fit: one question and answer more would not.
+    # One more question and answer would not fit.
     whole = len(gemma.prompt_ids(messages, available_tokens=4096))
     assert len(gemma.prompt_ids(messages, available_tokens=whole)) == whole
     assert len(gemma.prompt_ids(messages, available_tokens=whole - 1)) < whole
 
 
-def test_what_fits_exactly_is_kept_whatever_is_estimated(gemma: ChatTokenizer) -> None:
+def test_an_exact_fit_is_kept_despite_the_estimate(gemma: ChatTokenizer) -> None:
     turns = [m for n in range(9) for m in (user("the"), assistant("a"))]
     messages = [system("Be kind."), *turns, user("the")]
     lengths = set()
@@ -196,7 +196,7 @@ def test_what_fits_exactly_is_kept_whatever_is_estimated(gemma: ChatTokenizer) -
     assert len(lengths) > 5
 
 
-def test_no_room_for_the_last_message(gemma: ChatTokenizer) -> None:
+def test_the_last_message_does_not_fit(gemma: ChatTokenizer) -> None:
     for length in (200, 1_000_000):
         with pytest.raises(RequestError) as caught:
             prompt(gemma, user("the " * length), available_tokens=100)
@@ -204,7 +204,7 @@ def test_no_room_for_the_last_message(gemma: ChatTokenizer) -> None:
 
 
 def test_long_messages_are_not_read(gemma: ChatTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten thousand turns only those are tokenised for which there may be room."""
+    """Of ten thousand turns, only those that may fit are tokenised."""
     num_read = 0
     encode = gemma.encode
 
@@ -241,27 +241,27 @@ def test_ids_become_the_text_again(gemma: ChatTokenizer, text: str) -> None:
             assert "\ufffd" not in "".join(parts)
 
 
-def test_characters_come_whole(gemma: ChatTokenizer) -> None:
-    """Three bytes, three tokens: halves of characters went out as question marks."""
+def test_characters_stay_whole(gemma: ChatTokenizer) -> None:
+    """A character of three tokens was sent as question marks."""
     answer = gemma.open_text()
     ids = gemma.encode("the\u4f60")
     assert [answer.feed([token_id]) for token_id in ids[-3:]] == ["", "", "\u4f60"]
 
 
-def test_a_character_that_is_cut_off_is_left_out(gemma: ChatTokenizer) -> None:
+def test_an_incomplete_character_is_left_out(gemma: ChatTokenizer) -> None:
     answer = gemma.open_text()
     assert answer.feed([*gemma.encode(" the"), *gemma.encode("\u4f60")[-3:-1]]) == " the"
     assert answer.flush() == ""
 
 
-def test_control_tokens_are_no_text(gemma: ChatTokenizer) -> None:
+def test_control_tokens_are_not_text(gemma: ChatTokenizer) -> None:
     answer = gemma.open_text()
     ids = gemma.encode(" the morning")
     assert answer.feed([START_ID, *ids, END_ID, EOS_ID]) + answer.flush() == " the morning"
 
 
-def test_rubbish_does_not_pile_up(gemma: ChatTokenizer) -> None:
-    """Bytes that are no characters were held back, and read again with every token."""
+def test_invalid_bytes_do_not_pile_up(gemma: ChatTokenizer) -> None:
+    """Bytes that are not characters were held back and decoded again with every token."""
     answer = gemma.open_text()
     start_byte = gemma.backend.token_to_id("<0xE4>")
     assert start_byte is not None
@@ -270,7 +270,7 @@ def test_rubbish_does_not_pile_up(gemma: ChatTokenizer) -> None:
 
 
 def test_ends_of_answers(gemma: ChatTokenizer, tiny_gemma: Path) -> None:
-    """Those of the tokenizer and of the configuration, and none of them is text."""
+    """Stop ids come from the tokenizer and the configuration, and none becomes text."""
     assert gemma.stop_token_ids == {EOS_ID, END_ID}
     (word,) = gemma.encode(" morning")
     stops = frozenset({word})
@@ -278,5 +278,5 @@ def test_ends_of_answers(gemma: ChatTokenizer, tiny_gemma: Path) -> None:
     assert tokenizer.stop_token_ids == {EOS_ID, END_ID, word}
     answer = tokenizer.open_text()
     assert answer.feed(tokenizer.encode(" the morning")) + answer.flush() == " the"
-    # People may say it all the same.
+    # A message may still contain it.
     assert word in tokenizer.prompt_ids([user("the morning")], available_tokens=100)

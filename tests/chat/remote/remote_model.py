@@ -53,7 +53,7 @@ async def open_model(
 
 
 def asks(*contents: str, system: str | None = None, **options: object) -> ReplyRequest:
-    """Turns of the user and the assistant."""
+    """Returns alternating turns of user and assistant."""
     turns = [
         ChatMessage("assistant" if index % 2 else "user", content)
         for index, content in enumerate(contents or (PROMPT,))
@@ -68,7 +68,7 @@ async def take(model: RemoteChatModel, request: ReplyRequest | None = None) -> l
 
 
 async def answer(play: Play, stub: StubLlm, **changes: object) -> list[ReplyDelta]:
-    """What one answer is made into."""
+    """Collects an answer."""
     stub.plays.append(play)
     async with open_model(stub.url, **changes) as model:  # type: ignore[arg-type]
         return await take(model)

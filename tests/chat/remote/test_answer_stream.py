@@ -1,4 +1,4 @@
-"""Events out of bytes that are cut anywhere."""
+"""Events from bytes that are cut anywhere, and deltas from events."""
 
 import json
 
@@ -32,13 +32,13 @@ def events_of(pieces: list[bytes]) -> list[str]:
 
 
 def test_events_of_a_stream() -> None:
-    """A line separator within JSON is no end of a line; it was cut there once too often."""
+    """A line separator within JSON does not end the line."""
     assert events_of([STREAM]) == EVENTS
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_a_byte_order_mark(size: int) -> None:
-    """The first event behind it was lost, and with it the first words."""
+    """The first event after it was lost, and with it the first words."""
     stream = b'\xef\xbb\xbfdata: {"a": 1}\n\ndata: [DONE]\n\n'
     pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
     assert events_of(pieces) == ['{"a": 1}', "[DONE]"]
@@ -51,8 +51,8 @@ def test_cut_anywhere(cuts: list[int]) -> None:
     assert events_of(pieces) == EVENTS
 
 
-def test_an_event_is_told_with_its_line() -> None:
-    """Not with the blank line behind it, which some servers send with the next event."""
+def test_an_event_is_complete_with_its_line() -> None:
+    """Some servers send the blank line after it only with the next event."""
     lines = EventStreamParser()
     assert lines.feed(b"data: a\nda") == ["a"]
     assert lines.feed(b"ta: b\n") == ["b"]
@@ -66,13 +66,13 @@ def test_a_line_without_end() -> None:
         lines.feed(b"x")
 
 
-def test_no_text() -> None:
+def test_not_utf_8() -> None:
     with pytest.raises(ValueError, match="utf-8"):
         EventStreamParser().feed(b"data: \xff\n")
 
 
 def taken(answer: AnswerStream, *events: object) -> list[ReplyDelta]:
-    """What they add, and the end."""
+    """Returns the deltas of the events, and the last one."""
     texts = [event if isinstance(event, str) else json.dumps(event) for event in events]
     deltas = [delta for text in texts if (delta := answer.take(text)) is not None]
     return [*deltas, answer.last()]
@@ -116,7 +116,7 @@ def test_counts(counts: object, last: ReplyDelta) -> None:
 
 
 def test_counts_of_every_chunk() -> None:
-    """Some servers tell them all along: the last ones count."""
+    """Some servers send counts with every event: the last ones apply."""
     first = {**chunk("Hi"), "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
     answer = AnswerStream()
     assert taken(answer, first, usage(3, 9), DONE) == [
@@ -132,12 +132,12 @@ def test_text_that_was_held_back_is_not_lost() -> None:
     ]
 
 
-def test_not_a_word() -> None:
+def test_no_event_at_all() -> None:
     with pytest.raises(ChatModelFailed, match="not a chat completion"):
         taken(AnswerStream(), DONE)
 
 
-def test_an_error_that_says_what_it_is() -> None:
+def test_an_error_with_a_code() -> None:
     with pytest.raises(RequestError):
         AnswerStream().take('{"error": {"code": "context_length_exceeded"}}')
 

@@ -1,4 +1,4 @@
-"""How servers differ, found out by what they refuse."""
+"""Differences between servers, learned from the requests they reject."""
 
 import itertools
 from dataclasses import replace
@@ -37,7 +37,7 @@ USE_OTHER = "unsupported parameter: 'max_tokens' is not supported with this mode
             NO_SYSTEM,
         ),
         (RemoteError(400, text="temperature is not supported"), None),
-        # Numbers that are too large, in the words of two servers.
+        # A number that is too large, as two servers word it.
         (RemoteError(400, "invalid_value", "max_tokens", "max_tokens is too large: 9000"), None),
         (
             RemoteError(
@@ -53,13 +53,15 @@ USE_OTHER = "unsupported parameter: 'max_tokens' is not supported with this mode
         (RemoteError(500, text="stream_options"), None),
     ],
 )
-def test_what_avoids_the_refusal(remote_error: RemoteError, dialect: Dialect | None) -> None:
+def test_the_dialect_that_avoids_an_error(
+    remote_error: RemoteError, dialect: Dialect | None
+) -> None:
     assert fitted(Dialect(), remote_error) == dialect
 
 
 @pytest.mark.parametrize("dialect", ALL)
 def test_no_step_is_taken_twice(dialect: Dialect) -> None:
-    """Else a server that refuses everything would be asked for ever."""
+    """Otherwise requests to a server that rejects everything would never end."""
     everything = RemoteError(
         400, "unsupported_parameter", "max_tokens", "stream_options max_tokens system role"
     )

@@ -1,4 +1,4 @@
-"""Servers that refuse a field are asked again without it."""
+"""A request with a field that the server rejects is sent again without it."""
 
 import asyncio
 
@@ -33,7 +33,7 @@ class TestDialects:
             (NO_SYSTEM, Dialect(has_system_role=False)),
         ],
     )
-    async def test_asked_once_more_and_remembered(
+    async def test_a_retry_that_is_remembered(
         self, stub: StubLlm, play: Play, dialect: Dialect, caplog: pytest.LogCaptureFixture
     ) -> None:
         request = asks("Hi", system="Be short.", max_tokens=9)
@@ -52,7 +52,7 @@ class TestDialects:
         assert stub.bodies == [first, second, second]
         assert warnings_in(caplog) == []
 
-    async def test_all_of_them_one_after_the_other(self, stub: StubLlm) -> None:
+    async def test_all_dialects_in_a_row(self, stub: StubLlm) -> None:
         stub.plays += [NO_SYSTEM, NO_MAX_TOKENS, NO_USAGE]
         async with open_model(stub.url) as model:
             await take(model, asks("Hi", system="Be short.", max_tokens=9))
@@ -63,8 +63,8 @@ class TestDialects:
             "max_completion_tokens": 9,
         }
 
-    async def test_refused_again(self, stub: StubLlm) -> None:
-        """What did not help is forgotten: something else was wrong."""
+    async def test_a_retry_that_fails_too(self, stub: StubLlm) -> None:
+        """A dialect that did not help is not remembered."""
         stub.plays += [NO_SYSTEM, NO_SYSTEM]
         async with open_model(stub.url) as model:
             with pytest.raises(ChatModelFailed, match=r"^The .* request: status 400\.$"):
@@ -80,8 +80,8 @@ class TestDialects:
             "context length is 2048 tokens and your request has 30 input tokens",
         ],
     )
-    async def test_an_answer_that_may_not_be_as_long(self, stub: StubLlm, message: str) -> None:
-        """LLM_MAX_MODEL_LEN was more than the model has, and every answer failed."""
+    async def test_a_token_limit_that_is_too_large(self, stub: StubLlm, message: str) -> None:
+        """LLM_MAX_MODEL_LEN exceeded the model's context, and every answer failed."""
         stub.plays.append(refuses(400, message, code=400))
         async with open_model(stub.url, llm_max_model_len=100_000) as model:
             await take(model)
@@ -96,7 +96,7 @@ class TestDialects:
                 await take(model)
         assert [body.get("max_tokens") for body in stub.bodies] == [2036, None]
 
-    async def test_two_at_once_learn_different_things(self, stub: StubLlm) -> None:
+    async def test_two_requests_learn_different_dialects(self, stub: StubLlm) -> None:
         stub.plays += [NO_USAGE, NO_SYSTEM]
         request = asks("Hi", system="Be short.")
         async with open_model(stub.url) as model:

@@ -1,4 +1,4 @@
-"""What an error of the language model's server means."""
+"""Errors of the language model's server, translated."""
 
 from datetime import UTC, datetime
 
@@ -44,7 +44,7 @@ def test_retry_after(header: str | None, seconds: int) -> None:
         ("x" * 41, "status 403"),
     ],
 )
-def test_only_a_word_is_told(code: str | None, named: str) -> None:
+def test_only_a_single_word_is_shown(code: str | None, named: str) -> None:
     assert RemoteError(403, code).named == named
 
 
@@ -84,7 +84,7 @@ def test_a_limit_that_is_too_large(remote_error: RemoteError, is_too_large: bool
     assert remote_error.is_limit_too_large is is_too_large
 
 
-def test_what_callers_are_told() -> None:
+def test_errors_for_callers() -> None:
     away = error_for(RemoteError(429, "insufficient_quota", retry_after="20"))
     assert isinstance(away, ChatModelUnavailable)
     assert away.retry_after_sec == 20

@@ -1,4 +1,4 @@
-"""A server that refuses, breaks off, answers nonsense or is away."""
+"""A server that rejects requests, ends early, sends nonsense or cannot be reached."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ FAILED = "The language model's server failed: status "
 AWAY = "The language model's server is full or unavailable: status "
 
 
-class TestRefusals:
+class TestErrors:
     @pytest.mark.parametrize(
         ("status", "code", "message"),
         [
@@ -79,7 +79,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("header", "retry_after_sec"), [(None, 10), ("7", 7), ("0", 1), ("3600", 120), ("x", 10)]
     )
-    async def test_away(
+    async def test_unavailable(
         self, stub: StubLlm, status: int, header: str | None, retry_after_sec: int
     ) -> None:
         headers = {} if header is None else {"retry-after": header}
@@ -112,7 +112,7 @@ class TestRefusals:
 
         assert str(await failure(play, stub)) == f"{REFUSED}403."
 
-    async def test_nobody_listens(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_closed_port(self, caplog: pytest.LogCaptureFixture) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             async with open_model(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as model:
@@ -133,8 +133,8 @@ class TestRefusals:
             with pytest.raises(ChatModelUnavailable, match="cannot be reached"):
                 await take(model)
 
-    async def test_a_connection_that_does_not_come_about(self) -> None:
-        """Packets are dropped by a full backlog as by many a firewall."""
+    async def test_a_connection_that_is_never_accepted(self) -> None:
+        """A full backlog drops packets, as firewalls do."""
         with socket.socket() as full, socket.socket() as first, socket.socket() as second:
             full.bind(("127.0.0.1", 0))
             full.listen(0)
@@ -167,7 +167,7 @@ BROKEN_OFF = "The language model's answer ended early."
 NO_ANSWER = "The language model's server sent a response that is not a chat completion."
 
 
-class TestBrokenOff:
+class TestEndedEarly:
     @pytest.mark.parametrize(
         ("play", "message"),
         [
@@ -196,7 +196,7 @@ class TestBrokenOff:
             ),
         ],
     )
-    async def test_broken_off(
+    async def test_ended_early(
         self, stub: StubLlm, play: Play, message: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         error = await failure(play, stub)
@@ -207,7 +207,7 @@ class TestBrokenOff:
         assert PROMPT not in line
         assert KEY not in line
 
-    async def test_what_came_before_it_is_kept(self, stub: StubLlm) -> None:
+    async def test_text_before_the_error_is_kept(self, stub: StubLlm) -> None:
         gate = asyncio.Event()
         stub.plays.append(cuts(chunk("Hel"), chunk("lo"), gate=gate))
         async with open_model(stub.url) as model, aclosing(model.reply(asks())) as deltas:
@@ -217,7 +217,7 @@ class TestBrokenOff:
                 await anext(deltas)
         assert taken == ["Hel", "lo"]
 
-    async def test_no_event_stream_and_no_completion(self, stub: StubLlm) -> None:
+    async def test_neither_events_nor_a_completion(self, stub: StubLlm) -> None:
         async def page(requested: Asked, wire: Wire) -> None:
             wire.head(kind="text/html")
             wire.raw(b"<html>Welcome</html>")
@@ -226,7 +226,7 @@ class TestBrokenOff:
         assert str(await failure(page, stub)) == NO_ANSWER
 
     @pytest.mark.parametrize("body", ["{", "[]", '{"choices": []}', "\ud83d", "x" * (1 << 21)])
-    async def test_no_completion(self, stub: StubLlm, body: str) -> None:
+    async def test_not_a_completion(self, stub: StubLlm, body: str) -> None:
         async def play(requested: Asked, wire: Wire) -> None:
             wire.head(kind="application/json; charset=utf-8")
             wire.raw(body.encode("utf-8", "surrogatepass"))
@@ -236,7 +236,7 @@ class TestBrokenOff:
         assert str(error) == NO_ANSWER
 
     async def test_an_idle_connection_that_was_closed(self, stub: StubLlm) -> None:
-        """Such a request reaches nobody; it failed although the server was there."""
+        """Such a request was not processed, but it failed although the server was up."""
         stub.plays += [cuts(), says("Hi")]
         async with open_model(stub.url) as model:
             assert [delta.text for delta in await take(model)] == ["Hi", ""]
@@ -247,8 +247,8 @@ class TestBrokenOff:
         assert isinstance(error, ChatModelUnavailable)
         assert len(stub.requested) == 2
 
-    async def test_nothing_foreign_gets_out(self, stub: StubLlm) -> None:
-        """Whatever is raised is of this server's tree, and tells where it came from."""
+    async def test_only_own_exceptions_are_raised(self, stub: StubLlm) -> None:
+        """Every error belongs to this server's exception tree and has a cause."""
         error = await failure(cuts(chunk("Hi")), stub)
         assert isinstance(error.__cause__, httpx2.RemoteProtocolError)
 
@@ -265,10 +265,10 @@ class TestSecrets:
             cuts(chunk("Hi")),
         ],
     )
-    async def test_neither_key_nor_prompt_is_told(
+    async def test_neither_key_nor_prompt_is_shown(
         self, stub: StubLlm, play: Play, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Not in the traceback either, which is logged where nobody expected the error."""
+        """Not in the traceback either, which is logged for unexpected errors."""
         caplog.set_level(logging.DEBUG, logger="orpheus_server")
         for name in ("openai", "httpx2", "httpcore2"):
             caplog.set_level(logging.DEBUG, logger=name)
@@ -278,6 +278,6 @@ class TestSecrets:
         assert PROMPT not in logged
         assert stub.requested[0].headers["authorization"] == f"Bearer {KEY}"
 
-    async def test_not_in_its_looks(self, stub: StubLlm) -> None:
+    async def test_not_when_models_are_listed(self, stub: StubLlm) -> None:
         async with open_model(stub.url, llm_api_key=KEY) as model:
             assert KEY not in repr(model) + repr(vars(model)) + str(model.info)

@@ -1,4 +1,4 @@
-"""A language model behind OpenAI's API, against a server that behaves as many kinds of them do."""
+"""A remote language model against a stub that behaves like many kinds of servers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -54,21 +54,21 @@ END = (chunk(finish="stop"), "[DONE]")
 
 class TestAnswer:
     async def test_deltas_and_counts(self, stub: StubLlm) -> None:
-        """The last one carries what the server counted more than there were chunks."""
+        """The last delta adds the tokens that the server counted beyond the events."""
         assert await answer(says("Hel", "lo", counts=(5, 7)), stub) == [
             ReplyDelta("Hel", 1),
             ReplyDelta("lo", 1),
             ReplyDelta("", 5, "stop", 5),
         ]
 
-    async def test_without_counts_a_chunk_is_a_token(self, stub: StubLlm) -> None:
+    async def test_without_counts_an_event_is_a_token(self, stub: StubLlm) -> None:
         assert await answer(says("Hel", "lo", counts=None), stub) == [
             ReplyDelta("Hel", 1),
             ReplyDelta("lo", 1),
             ReplyDelta("", 0, "stop"),
         ]
 
-    async def test_fewer_tokens_than_chunks_are_not_taken_back(self, stub: StubLlm) -> None:
+    async def test_fewer_tokens_than_events_are_not_subtracted(self, stub: StubLlm) -> None:
         assert (await answer(says("a", "b", counts=(5, 1)), stub))[-1] == ReplyDelta(
             "", 0, "stop", 5
         )
@@ -84,14 +84,14 @@ class TestAnswer:
             ("something_new", "stop"),
         ],
     )
-    async def test_how_it_ends(self, stub: StubLlm, finish: str, reason: str) -> None:
+    async def test_finish_reasons(self, stub: StubLlm, finish: str, reason: str) -> None:
         deltas = await answer(says("Hi", finish=finish), stub)
         assert [delta.finish_reason for delta in deltas] == [None, reason]
 
-    async def test_nothing_is_an_answer_too(self, stub: StubLlm) -> None:
+    async def test_an_empty_answer(self, stub: StubLlm) -> None:
         assert await answer(says(counts=(5, 0)), stub) == [ReplyDelta("", 0, "stop", 5)]
 
-    async def test_chunks_that_say_nothing(self, stub: StubLlm) -> None:
+    async def test_events_without_text(self, stub: StubLlm) -> None:
         nothing: tuple[object, ...] = (
             {"choices": []},
             {"choices": None},
@@ -117,8 +117,8 @@ class TestAnswer:
         deltas = await answer(events(chunk("Hi"), *END, is_chunked=False), stub)
         assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
 
-    async def test_thoughts_are_tokens_and_no_text(self, stub: StubLlm) -> None:
-        """They keep the time limit between two tokens from ending an answer that is coming."""
+    async def test_reasoning_counts_as_tokens_without_text(self, stub: StubLlm) -> None:
+        """Those tokens reset the time limit between tokens."""
         thoughts = (chunk(None, reasoning_content="Hm"), chunk("", reasoning="Well"))
         assert await answer(events(*thoughts, chunk("Hi"), *END), stub) == [
             ReplyDelta("", 1),
@@ -127,17 +127,17 @@ class TestAnswer:
             ReplyDelta("", 0, "stop"),
         ]
 
-    async def test_thoughts_within_the_text(self, stub: StubLlm) -> None:
+    async def test_reasoning_within_the_text(self, stub: StubLlm) -> None:
         deltas = await answer(says("<thi", "nk>Hm", "</think>\n", "\nHi", counts=None), stub)
         assert "".join(delta.text for delta in deltas) == "Hi"
         assert sum(delta.num_tokens for delta in deltas) == 4
 
-    async def test_characters_in_two_halves(self, stub: StubLlm) -> None:
-        """JSON of some servers escapes each half alone, and half a character cannot be encoded."""
+    async def test_characters_split_into_surrogates(self, stub: StubLlm) -> None:
+        """Some servers escape each surrogate separately, and a lone one cannot be encoded."""
         deltas = await answer(events(chunk("a\ud83d"), chunk("\ude00"), *END), stub)
         assert [delta.text for delta in deltas] == ["a", "\U0001f600", ""]
 
-    async def test_half_a_character_at_the_end(self, stub: StubLlm) -> None:
+    async def test_a_lone_surrogate_at_the_end(self, stub: StubLlm) -> None:
         deltas = await answer(events(chunk("a\ud83d"), *END), stub)
         assert [delta.text for delta in deltas] == ["a", "\ufffd"]
 
@@ -154,10 +154,8 @@ class TestAnswer:
         deltas = await answer(play, stub)
         assert deltas == [ReplyDelta("Hello there", 1), ReplyDelta("", 1, "length", 4)]
 
-    async def test_the_counts_are_not_waited_for_without_end(self, stub: StubLlm) -> None:
-        """The answer is complete when it says so: a server that hangs then delays its last words
-        only so long.
-        """
+    async def test_waiting_for_counts_is_bounded(self, stub: StubLlm) -> None:
+        """A server that hangs after the finish reason delays the end only by this limit."""
         said = [chunk("Hi"), chunk(finish="stop")]
         deltas = await answer(waits(asyncio.Event(), said), stub, tail_sec=SHORT_SEC)
         assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
@@ -170,19 +168,19 @@ class TestAnswer:
             events(chunk("Hi"), chunk(finish="stop"), "{"),
         ],
     )
-    async def test_what_goes_wrong_behind_the_end(self, stub: StubLlm, play: Play) -> None:
+    async def test_errors_after_the_end_are_ignored(self, stub: StubLlm, play: Play) -> None:
         deltas = await answer(play, stub)
         assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
 
-    async def test_one_connection_for_one_answer_after_the_other(self, stub: StubLlm) -> None:
+    async def test_the_connection_is_reused(self, stub: StubLlm) -> None:
         async with open_model(stub.url) as model:
             for _ in range(3):
                 await take(model)
         assert stub.num_connections == 1
 
 
-class TestWhatIsSent:
-    async def test_only_what_was_asked_for(self, stub: StubLlm) -> None:
+class TestRequest:
+    async def test_only_requested_options_are_sent(self, stub: StubLlm) -> None:
         async with open_model(stub.url) as model:
             await take(model, asks("Hi", system="Be short."))
         assert stub.bodies == [
@@ -193,7 +191,7 @@ class TestWhatIsSent:
                     {"role": "user", "content": "Hi"},
                 ],
                 "stream": True,
-                # 2048, less 3 + 6 for the system prompt and 1 + 6 for the message.
+                # 2048 minus 3 + 6 for the system prompt and 1 + 6 for the message.
                 "max_tokens": 2032,
                 "stream_options": {"include_usage": True},
             }
@@ -226,15 +224,15 @@ class TestWhatIsSent:
             "stream_options": {"include_usage": True},
         }
 
-    async def test_the_oldest_are_left_out(self, stub: StubLlm) -> None:
-        # 106 tokens each; 512 tokens of which half are kept free leave room for two.
+    async def test_the_oldest_messages_are_left_out(self, stub: StubLlm) -> None:
+        # Each has 106 tokens, and 512 tokens with half reserved fit two.
         request = asks("a" * 300, "b" * 300, "c" * 300, "d" * 300, "e" * 300)
         async with open_model(stub.url, llm_max_model_len=512) as model:
             await take(model, request)
         assert [each["content"][0] for each in stub.bodies[0]["messages"]] == ["e"]
         assert stub.bodies[0]["max_tokens"] == 512 - 106
 
-    async def test_a_message_without_room_is_not_sent(
+    async def test_a_message_that_does_not_fit_is_not_sent(
         self, stub: StubLlm, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with open_model(stub.url, llm_max_model_len=512) as model:
@@ -245,16 +243,14 @@ class TestWhatIsSent:
         assert warnings_in(caplog) == []
 
     @pytest.mark.parametrize(("key", "shown"), [(KEY, f"Bearer {KEY}"), (None, "Bearer none")])
-    async def test_nothing_of_the_environment(
+    async def test_nothing_from_the_environment_is_sent(
         self,
         stub: StubLlm,
         monkeypatch: pytest.MonkeyPatch,
         key: str | None,
         shown: str,
     ) -> None:
-        """The SDK finds keys there, an organization, a project, headers and a proxy: they are meant
-        for another server.
-        """
+        """Keys, organization, project, headers and proxy there are meant for another server."""
         for name in (
             *("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"),
             *("OPENAI_WEBHOOK_SECRET", "AZURE_OPENAI_API_KEY"),
@@ -282,7 +278,7 @@ class TestWhatIsSent:
         assert stub.requested[0].path == "/v1/chat/completions"
 
     async def test_no_redirect_is_followed(self, stub: StubLlm) -> None:
-        """The conversation would go to a server that nobody has named."""
+        """The conversation would go to a server that is not configured."""
 
         async def play(requested: Asked, wire: Wire) -> None:
             wire.json(307, {}, headers={"location": f"{stub.url}/elsewhere"})
@@ -308,7 +304,7 @@ class TestLeaving:
             await wait_for(lambda: stub.num_running == 0)
             assert stub.num_left == 1
             assert model.num_active == 0
-            # The connection is gone from the pool too, and the next one is answered.
+            # The connection has left the pool too, and the next request is answered.
             assert [delta.text for delta in await take(model)] == ["Hello", ".", ""]
 
     async def test_a_closed_generator_closes_the_connection(self, stub: StubLlm) -> None:
@@ -343,7 +339,7 @@ class TestLook:
                 await model.look()
         assert warnings_in(caplog) == []
 
-    async def test_a_model_that_is_not(
+    async def test_a_model_that_is_not_listed(
         self, stub: StubLlm, caplog: pytest.LogCaptureFixture
     ) -> None:
         stub.model_names = ["other", "another"]
@@ -357,7 +353,7 @@ class TestLook:
     @pytest.mark.parametrize(
         ("context_tokens", "max_tokens"), [(1000, 987), (100_000, 2035), (None, 2035)]
     )
-    async def test_the_room_of_the_model(
+    async def test_the_context_of_the_model(
         self, stub: StubLlm, context_tokens: int | None, max_tokens: int
     ) -> None:
         """LLM_MAX_MODEL_LEN is 2048, and the message takes 13."""
@@ -377,7 +373,7 @@ class TestLook:
             (events(), "ValueError"),
         ],
     )
-    async def test_no_list(
+    async def test_no_list_of_models(
         self, stub: StubLlm, play: Play, cause: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         stub.models = play
@@ -389,7 +385,7 @@ class TestLook:
             "that it is running, LLM_BASE_URL (which usually ends in /v1) and LLM_API_KEY"
         ]
 
-    async def test_opened_with_the_server(self, stub: StubLlm) -> None:
+    async def test_models_are_listed_at_the_start(self, stub: StubLlm) -> None:
         settings = settings_for(stub.url, llm_model_name="gemma2:2b")
         stub.model_names = ["gemma2:2b"]
         config = resolve_chat_config(settings, has_cuda=False)
@@ -410,7 +406,7 @@ class TestLook:
             assert [delta.text async for delta in model.reply(asks())] == ["Hello", ".", ""]
         await wait_for(lambda: not stub.connections)
 
-    def test_an_address_that_the_client_refuses(self) -> None:
+    def test_a_url_that_the_client_rejects(self) -> None:
         settings = settings_for("http://999.1.1.1/v1")
         with pytest.raises(StartError, match="^LLM_BASE_URL="):
             RemoteChatModel(ChatModelInfo("m", "server"), settings)
@@ -420,7 +416,7 @@ class TestLook:
 async def replying(
     stub: StubLlm, play: Play, *, timeout_sec: float = 5.0, stop: tuple[str, ...] = ()
 ) -> AsyncIterator[tuple[list[str], Callable[[], OrpheusError | None]]]:
-    """What the reader of an answer gets, and how it ends for it."""
+    """Reads an answer, and returns its error."""
     stub.plays.append(play)
     texts: list[str] = []
     ended: list[OrpheusError | None] = []
@@ -443,11 +439,11 @@ class TestReply:
 
     @pytest.mark.parametrize(
         ("before", "texts", "limit_sec"),
-        # The token that comes must have the time to.
+        # The token that arrives must have enough time.
         [((), [], SHORT_SEC), ((chunk("Hi"),), ["Hi"], 0.5)],
         ids=["first", "next"],
     )
-    async def test_a_token_that_does_not_come(
+    async def test_a_token_that_never_arrives(
         self, stub: StubLlm, before: tuple[object, ...], texts: list[str], limit_sec: float
     ) -> None:
         play = waits(asyncio.Event(), before)
@@ -458,29 +454,29 @@ class TestReply:
                 f"The language model wrote nothing for {limit_sec:g} s, the time limit."
             )
             assert taken == texts
-            # On a busy machine the time may be over before anything was asked.
+            # On a busy machine the time may run out before the request is sent.
             await wait_for(lambda: stub.num_left == len(stub.requested))
 
-    async def test_broken_off(self, stub: StubLlm) -> None:
+    async def test_an_answer_that_ends_early(self, stub: StubLlm) -> None:
         async with replying(stub, cuts(chunk("Hel"))) as (texts, ended):
             assert texts == ["Hel"]
             assert isinstance(ended(), ChatModelFailed)
 
-    async def test_refused(self, stub: StubLlm) -> None:
+    async def test_a_rejected_request(self, stub: StubLlm) -> None:
         async with replying(stub, refuses(429, headers={"retry-after": "3"})) as (texts, ended):
             error = ended()
             assert isinstance(error, ChatModelUnavailable)
             assert (texts, error.retry_after_sec) == ([], 3)
 
     async def test_a_stop_string_ends_the_model_too(self, stub: StubLlm) -> None:
-        """It is sent, and a server that does not know it is stopped from here."""
+        """It is sent, and a server that ignores it is stopped by closing the connection."""
         play = waits(asyncio.Event(), [chunk("One END two")])
         async with replying(stub, play, stop=("END",)) as (texts, ended):
             assert (texts, ended()) == (["One "], None)
             assert stub.bodies[0]["stop"] == ["END"]
             await wait_for(lambda: stub.num_left == 1)
 
-    async def test_whoever_leaves_stops_the_model(self, stub: StubLlm) -> None:
+    async def test_leaving_stops_the_model(self, stub: StubLlm) -> None:
         stub.plays.append(waits(asyncio.Event(), [chunk("Hi")]))
         async with open_model(stub.url) as model:
             async with open_reply(model, asks(), chunker=None, timeout_sec=5.0) as reply:
