@@ -175,7 +175,7 @@ class TestFailures:
             assert repr(error) == "TimeoutError('its own')"
 
     async def test_a_kept_reply_drops_its_error(self) -> None:
-        """A session keeps its latest reply, whose traceback kept a dead engine's threads and sockets."""
+        """A session keeps its latest reply, whose traceback kept a dead engine in memory."""
         error = EngineDead("gone")
         held = weakref.ref(error)
         model = model_of("A", error=error)
