@@ -54,6 +54,7 @@ PURE = (
     *("server.api_keys", "server.origins"),
     *("synthesis.prompts", "synthesis.frames", "synthesis.guard", "synthesis.retry"),
     *("synthesis.capacity", "synthesis.fair_queue", "synthesis.job", "synthesis.playback_clock"),
+    "synthesis.wait_estimate",
     *("chat.conversation", "chat.model_info", "chat.selection", "chat.filters"),
     *("chat.system_prompt", "chat.reply_timings", "chat.transcripts"),
     "chat.local.control_tokens",

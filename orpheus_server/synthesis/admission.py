@@ -1,7 +1,6 @@
 """Who may be spoken now, who waits, and who is told to come back."""
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,7 +8,8 @@ from contextlib import contextmanager
 from typing import Literal
 
 from orpheus_server.errors import EngineUnavailable, Overloaded, RateLimited, ShuttingDown
-from orpheus_server.synthesis.fair_queue import FairQueue, Lane, Waiter
+from orpheus_server.synthesis.fair_queue import FairQueue, Lane, Waiter, num_ahead
+from orpheus_server.synthesis.wait_estimate import FIRST_HOLD_SEC, WaitEstimate, retry_after_sec
 
 BULK_SHARE = 0.75
 """Share of the capacity that whole files may take: a stream that comes finds the rest free."""
@@ -17,17 +17,8 @@ BULK_SHARE = 0.75
 MAX_WAITING = 1000
 """Each holds a connection and its text; more wait in vain for any time that a caller would wait."""
 
-MAX_RETRY_AFTER_SEC = 120
-"""OpenAI's SDK does not try again at all if it is told a longer time."""
-
 LOOK_SEC = 1.0
 """The capacity grows without telling: those who wait look so often whether it has."""
-
-_FIRST_HOLD_SEC = 2.0
-_MAX_HOLD_SEC = 60.0
-_HOLD_FOLLOW_SHARE = 0.1
-"""Time that a slot is held: what is believed at first, the most that one of them teaches, and how
-quickly it follows."""
 
 RejectionReason = Literal["overloaded", "waited_too_long", "rate_limited", "shutting_down"]
 
@@ -111,10 +102,7 @@ class Admission:
         self._called: Counter[str] = Counter()
         self._num_called_bulk = 0
         self._coming: Counter[str] = Counter()
-        self._hold_sec: dict[Lane, float] = {
-            "interactive": _FIRST_HOLD_SEC,
-            "bulk": _FIRST_HOLD_SEC,
-        }
+        self._estimate = WaitEstimate()
         self._is_closed = False
         self.rejections: Counter[RejectionReason] = Counter()
 
@@ -193,8 +181,7 @@ class Admission:
     def leave(self, slot: EngineSlot) -> None:
         """Frees the slot for the next one."""
         assert slot.held_since is not None
-        held_sec = min(_MAX_HOLD_SEC, self._clock() - slot.held_since)
-        self._hold_sec[slot.lane] += _HOLD_FOLLOW_SHARE * (held_sec - self._hold_sec[slot.lane])
+        self._estimate.observe(slot.lane, self._clock() - slot.held_since)
         slot.held_since = None
         del self._running[slot]
         self._call_next()
@@ -216,7 +203,7 @@ class Admission:
                     self._call_next()
         except TimeoutError:
             self._give_up(waiter)
-            wait_sec = max(_FIRST_HOLD_SEC, self._expected_wait_sec(caller, lane))
+            wait_sec = max(FIRST_HOLD_SEC, self._expected_wait_sec(caller, lane))
             raise self._reject("waited_too_long", wait_sec) from None
         except asyncio.CancelledError:
             self._give_up(waiter)
@@ -286,20 +273,11 @@ class Admission:
                 waiter.item.set_result(None)
 
     def _expected_wait_sec(self, caller: str, lane: Lane) -> float:
-        # A language model may think for long about what they are to say: as in the queue, of the
-        # others no more count than this caller has.
-        own = self._coming[caller]
-        num_coming = sum(min(num, own + 1) for num in self._coming.values())
-        num_before = self._queue.num_before(caller, lane) + num_coming
-        return (num_before + 1) * self._slot_sec() / self._num_streams()
-
-    def _slot_sec(self) -> float:
-        """How long a slot is held: of those held now no less than they have been."""
+        # Coming requests may wait long for their language model, so callers share here as well.
+        num_before = self._queue.num_before(caller, lane) + num_ahead(caller, self._coming)
         now = self._clock()
-        held = [
-            max(self._hold_sec[slot.lane], now - (slot.held_since or now)) for slot in self._running
-        ]
-        return sum(held) / len(held) if held else self._hold_sec["interactive"]
+        held = [(slot.lane, now - (slot.held_since or now)) for slot in self._running]
+        return self._estimate.wait_sec(num_before, held, self._num_streams())
 
     def _reject(
         self, reason: RejectionReason, wait_sec: float = 0.0
@@ -311,7 +289,7 @@ class Admission:
             return RateLimited(
                 f"This key has {self._max_per_caller} requests in hand already, which is its limit."
             )
-        seconds = min(MAX_RETRY_AFTER_SEC, max(1, math.ceil(wait_sec)))
+        seconds = retry_after_sec(wait_sec)
         return Overloaded(
             "More speech is asked for than this server can make in real time; try again in "
             f"{seconds} s.",

@@ -168,7 +168,7 @@ class TestEngineSlot:
 
     async def test_a_refusal_is_one_of_the_whole_request(self) -> None:
         async with crowd(1, max_wait_sec=0.01) as them:
-            them.admission._hold_sec["interactive"] = 0.005
+            them.admission._estimate._hold_sec["interactive"] = 0.005
             await them.come("a1")
             with them.admission.reserve("z", "interactive") as slot:
                 for _ in range(2):
@@ -235,7 +235,7 @@ async def test_leaving_in_the_moment_of_its_turn() -> None:
 
 async def test_waiting_too_long() -> None:
     async with crowd(1, max_wait_sec=0.01) as them:
-        them.admission._hold_sec["interactive"] = 0.005
+        them.admission._estimate._hold_sec["interactive"] = 0.005
         await them.come("a1", "a2")
         await them._tasks["a2"]
         assert retry_after(them.refused["a2"]) == 2
