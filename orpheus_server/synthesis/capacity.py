@@ -1,51 +1,51 @@
-"""How many chunks can be spoken at once in real time: measured at the start, followed ever since.
+"""How many chunks can be synthesised at once in real time: measured at start-up, then adjusted.
 
-A step of the engine costs a fixed part and a part for each generation in it, and so does all that
-comes after, so the real-time factor of a chunk is a line over the number that are spoken at once.
-The start measures the line; what is spoken later moves it up and down as a whole.
+A step of the engine has a fixed cost and a cost for each generation in it, and so has all later
+work, so the real-time factor (RTF) of a chunk is a linear function of the number of chunks at once.
+Start-up measures the line; chunks synthesised later scale it as a whole.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 REAL_TIME_SHARE = 0.6
-"""Real-time factor up to which callers are admitted. Higher, and a text of several chunks, of which
-two are made at once at times, has its player run dry; lower, and callers wait without need."""
+"""RTF up to which requests are admitted. Higher, and the player of a text of several chunks, two of
+which are synthesised at once at times, runs out of audio; lower, and requests wait needlessly."""
 
 MIN_MEASURED_SEC = 1.0
-"""Shorter chunks take most of their time to begin."""
+"""Shorter chunks spend most of their time starting."""
 
 MIN_UNFINISHED_SEC = 3.0
-"""A chunk that nobody waited for any longer tells something once it has taken so long."""
+"""Cancelled chunks are measured only after this time."""
 
 _FIRST_AUDIO_SEC = 0.1
-"""Taken for what was made where nothing was."""
+"""Assumed for a cancelled chunk without any audio."""
 
 _FIXED_SHARE = 0.3
-"""Of the real-time factor at full load, where nothing was measured: 0.25 of 0.69 on two cores."""
+"""Of the RTF at full load if nothing was measured: 0.25 of 0.69 on two cores."""
 
 _LEAST_SLOPE_SHARE = 0.01
-"""Of the factor alone: noise may measure a second generation as free, but it is not."""
+"""Of the RTF of a chunk alone: noise may make a second generation look free, but it is not."""
 
 _FOLLOW_SHARE = 0.3
 _MIN_CHUNKS = 4
 _LEAST_LOAD = 0.25
 _MOST_AT_ONCE = 2.0
-"""All chunks that are spoken at once move the line together by this share of what they differ (a
-few alone by less), and each counts as no more than twice slower or faster: a neighbour's burst on
-the machine, which all of them feel, is not its capacity."""
+"""All chunks at once move the line by this share of their deviation from it (few chunks by less),
+and each counts as at most twice slower or faster: a burst of load from another process on the
+machine slows all of them, but does not change the capacity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A chunk that was spoken beside others: how many on average, itself included, and its RTF."""
+    """The RTF of a chunk, and the mean number of chunks at the same time, itself included."""
 
     num_at_once: float
     real_time_factor: float
 
 
 class Capacity:
-    """Chunks at once in real time, at least 1 and at most `ceiling`."""
+    """Number of chunks at once in real time, from 1 to `ceiling`."""
 
     def __init__(self, *, ceiling: int) -> None:
         self._ceiling = ceiling
@@ -56,17 +56,17 @@ class Capacity:
 
     @property
     def num_streams(self) -> int:
-        """As many as are spoken in real time, with some air."""
+        """Largest number of chunks at once whose RTF is at most `REAL_TIME_SHARE`."""
         num = (REAL_TIME_SHARE / self._scale - self._fixed) / self._slope
-        # A hair more than a whole number is that number.
+        # Rounding errors just below a whole number must not cost a stream.
         return max(1, min(self._ceiling, int(num + 1e-9)))
 
     def begin_probe(self) -> None:
-        """What is observed from now on is for the line alone."""
+        """Collects the measurements from now on to fit the line."""
         self._probe = []
 
     def end_probe(self) -> None:
-        """Lays the line through what was observed: least squares over the number at once."""
+        """Fits the line to the collected measurements by least squares over the number at once."""
         points, self._probe = self._probe or [], None
         if not points:
             return
@@ -78,7 +78,7 @@ class Capacity:
             for point in points
         )
         if over < 1.0:
-            # All at the same number: the line keeps its shape and goes through them.
+            # All at about the same number: scales the line to go through them.
             self._scale = mean_factor / (self._fixed + self._slope * mean_num)
             return
         alone = min(point.real_time_factor for point in points)
@@ -87,14 +87,14 @@ class Capacity:
         self._scale = 1.0
 
     def observe_finished(self, elapsed_sec: float, audio_sec: float, num_at_once: float) -> None:
-        """A chunk was spoken in one attempt, beside so many on average, itself included."""
+        """Measures a chunk that took one attempt; `num_at_once` is the mean, itself included."""
         if audio_sec >= MIN_MEASURED_SEC:
             self._observe(Measurement(num_at_once, elapsed_sec / audio_sec))
 
     def observe_unfinished(self, elapsed_sec: float, audio_sec: float, num_at_once: float) -> None:
-        """One was given up: it tells something if it was slower than speech already.
+        """Measures a cancelled chunk if it was slower than real time.
 
-        Without these a machine on which no chunk is ever finished in time would never be known.
+        Otherwise a machine too slow to finish any chunk in time would never be recognised.
         """
         if elapsed_sec < MIN_UNFINISHED_SEC:
             return
@@ -108,7 +108,7 @@ class Capacity:
             return
         ratio = measurement.real_time_factor / self._expected(measurement.num_at_once)
         ratio = min(_MOST_AT_ONCE, max(1 / _MOST_AT_ONCE, ratio))
-        # At little load the fixed part alone is seen: it tells less.
+        # At low load the fixed cost dominates, which says less about the capacity.
         load = max(_LEAST_LOAD, min(1.0, measurement.num_at_once / self.num_streams))
         weight = load * _FOLLOW_SHARE / max(_MIN_CHUNKS, measurement.num_at_once)
         self._scale *= 1 + weight * (ratio - 1)
@@ -118,7 +118,7 @@ class Capacity:
 
 
 class LoadMeter:
-    """Counts chunks that are spoken now, and how many there were on average during each of them."""
+    """Counts the chunks that are being synthesised, now and on average during each chunk."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -127,12 +127,12 @@ class LoadMeter:
         self.num_now = 0
 
     def begin(self) -> tuple[float, float]:
-        """One more; what `end` wants."""
+        """Counts one more chunk; returns the argument for `end`."""
         started = self._count(1)
         return started, self._chunk_sec
 
     def end(self, begun: tuple[float, float]) -> tuple[float, float]:
-        """One less; how long it took in seconds, and how many there were on average."""
+        """Counts one chunk less; returns its seconds and the mean number of chunks meanwhile."""
         started, chunk_sec = begun
         elapsed_sec = self._count(-1) - started
         mean = (self._chunk_sec - chunk_sec) / elapsed_sec if elapsed_sec > 0 else 1.0
