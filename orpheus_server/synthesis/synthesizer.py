@@ -8,10 +8,10 @@ from functools import partial
 
 from orpheus_server.audio.rendering import Renderer
 from orpheus_server.concurrency import WorkerPool
-from orpheus_server.synthesis.admission import EngineSlot
 from orpheus_server.synthesis.capacity import Capacity, LoadMeter
 from orpheus_server.synthesis.chunk_buffer import CallLater, ChunkBuffer
 from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSynthesizer
+from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.job import (
     AudioPiece,
     ChunkReport,

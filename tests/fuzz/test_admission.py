@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from orpheus_server.errors import EngineUnavailable, RateLimited
 from orpheus_server.synthesis import admission as admission_module
-from orpheus_server.synthesis.admission import BULK_SHARE, Admission, EngineSlot
+from orpheus_server.synthesis.admission import BULK_SHARE, Admission
+from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.fair_queue import BULK_EVERY, LANES, FairQueue, Lane, Waiter
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import settle, wait_for

@@ -1,378 +1,239 @@
-"""Who may be spoken now, who waits, who is told to come back."""
+"""Which requests run, which wait, and which are refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 
 import pytest
 
-from orpheus_server.errors import EngineUnavailable, Overloaded, RateLimited, ShuttingDown
+from orpheus_server.errors import Overloaded, RateLimited, ShuttingDown
 from orpheus_server.synthesis import admission as admission_module
 from orpheus_server.synthesis.admission import Admission
-from orpheus_server.synthesis.fair_queue import Lane
 from tests.support.app import settle, wait_for
+from tests.support.request_group import request_group, retry_after
 
 pytestmark = pytest.mark.anyio
 
 
-class Crowd:
-    """Requests by name, each a task that holds its ticket until it is told to go."""
+async def test_no_more_requests_run_than_the_capacity() -> None:
+    async with request_group(2) as group:
+        await group.start("a1", "a2", "a3", "a4")
+        assert group.running == ["a1", "a2"]
+        assert (group.admission.num_running, group.admission.num_waiting) == (2, 2)
+        await group.finish("a1")
+        assert group.running == ["a2", "a3"]
+        await group.finish("a2", "a3")
+        assert group.running == ["a4"]
 
-    def __init__(
-        self,
-        num_streams: int = 2,
-        *,
-        max_wait_sec: float = 30.0,
-        max_per_caller: int | None = None,
-    ) -> None:
-        self.num_streams = num_streams
-        self.now = 0.0
-        self.admission = Admission(
-            lambda: self.num_streams,
-            max_wait_sec=max_wait_sec,
-            max_per_caller=max_per_caller,
-            clock=lambda: self.now,
-        )
-        self.running: list[str] = []
-        self.refused: dict[str, Exception] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._leave: dict[str, asyncio.Event] = {}
 
-    async def come(self, *names: str) -> None:
-        """`a1` asks for a stream, `A1` (the same caller) for a file."""
-        for name in names:
-            self._leave[name] = asyncio.Event()
-            self._tasks[name] = asyncio.create_task(self._be(name))
+async def test_streams_go_before_files() -> None:
+    async with request_group(1) as group:
+        await group.start("a1", "B1", "c1")
+        await group.finish("a1")
+        assert group.running == ["c1"]
+        await group.finish("c1")
+        assert group.running == ["B1"]
+
+
+async def test_files_leave_capacity_for_streams() -> None:
+    async with request_group(4) as group:
+        await group.start("A1", "A2", "A3", "A4")
+        assert group.running == ["A1", "A2", "A3"]
+        await group.start("b1")
+        assert group.running == ["A1", "A2", "A3", "b1"]
+        await group.start("b2")
+        await group.finish("A1")
+        assert group.running == ["A2", "A3", "b1", "b2"]
+        await group.finish("b1")
+        assert group.running == ["A2", "A3", "b2", "A4"]
+
+
+async def test_a_resumed_file_counts_as_a_file_as_soon_as_it_is_called() -> None:
+    """It counted only once its task ran, so another file was called beyond their share."""
+    async with request_group(2) as group:
+        with group.admission.reserve("Z", "bulk") as slot:
+            await slot.wait()
+            slot.give_back()
+            await group.start("a1", "a2", "B1")
+            resuming = asyncio.create_task(slot.wait())
+            await group.finish("a1", "a2")
+            await resuming
+            assert (group.running, group.admission.num_waiting) == ([], 1)
+
+
+async def test_a_file_does_not_overtake_waiting_files() -> None:
+    async with request_group(2) as group:
+        await group.start("A1", "A2", "b1")
+        assert group.running == ["A1", "b1"]
+
+
+async def test_many_requests_of_one_caller_do_not_delay_another_caller() -> None:
+    async with request_group(2) as group:
+        await group.start(*(f"a{index}" for index in range(9)), "b1")
+        await group.finish("a0")
+        assert group.running == ["a1", "b1"]
+
+
+async def test_a_waiting_request_can_be_cancelled() -> None:
+    async with request_group(1) as group:
+        await group.start("a1", "a2", "a3")
+        await group.cancel("a2")
+        assert group.admission.num_waiting == 1
+        await group.finish("a1")
+        assert group.running == ["a3"]
+
+
+async def test_a_request_cancelled_as_it_is_called_passes_its_slot_on() -> None:
+    """Its slot was lost for good."""
+    async with request_group(1) as group:
+        await group.start("a1", "a2", "a3")
+        group.may_end["a1"].set()
+        # a1 ends and calls a2, which is cancelled before its task runs.
+        await wait_for(lambda: group.admission.num_waiting == 1)
+        group.tasks["a2"].cancel()
         await settle()
-
-    async def go(self, *names: str) -> None:
-        """These have all they wanted."""
-        for name in names:
-            self._leave[name].set()
-        await settle()
-
-    async def hang_up(self, *names: str) -> None:
-        """These leave, wherever they are."""
-        for name in names:
-            self._tasks[name].cancel()
-        await settle()
-
-    async def _be(self, name: str) -> None:
-        lane: Lane = "bulk" if name[0].isupper() else "interactive"
-        try:
-            with self.admission.reserve(name[0].lower(), lane) as slot:
-                slot.add_chunk()
-                await slot.wait()
-                self.running.append(name)
-                try:
-                    await self._leave[name].wait()
-                finally:
-                    self.running.remove(name)
-        except (EngineUnavailable, RateLimited) as error:
-            self.refused[name] = error
-
-    async def end(self) -> None:
-        await self.hang_up(*self._tasks)
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        assert (self.admission.num_running, self.admission.num_waiting) == (0, 0)
-        assert (self.admission.num_delivering, self.running) == (0, [])
+        assert group.running == ["a3"]
 
 
-@asynccontextmanager
-async def crowd(
-    num_streams: int = 2, *, max_wait_sec: float = 30.0, max_per_caller: int | None = None
-) -> AsyncIterator[Crowd]:
-    made = Crowd(num_streams, max_wait_sec=max_wait_sec, max_per_caller=max_per_caller)
-    try:
-        yield made
-    finally:
-        await made.end()
+async def test_a_request_that_waited_too_long_is_refused() -> None:
+    async with request_group(1, max_wait_sec=0.01) as group:
+        await group.learn_short_holds()
+        await group.start("a1", "a2")
+        await group.tasks["a2"]
+        assert retry_after(group.refused["a2"]) == 2
+        assert group.admission.num_waiting == 0
+        assert group.admission.rejections == {"waited_too_long": 1}
 
 
-def retry_after(error: Exception) -> int:
-    assert isinstance(error, Overloaded)
-    return error.retry_after_sec
+async def test_a_request_that_would_wait_too_long_is_refused_at_once() -> None:
+    async with request_group(1, max_wait_sec=5) as group:
+        # Each request is expected to take two seconds.
+        await group.start("a1", "a2", "a3", "a4", "a5")
+        assert list(group.refused) == ["a4", "a5"]
+        # a4 would wait six seconds; in one second it would wait five.
+        assert [retry_after(error) for error in group.refused.values()] == [1, 1]
+        assert not group.admission.is_open or group.admission.num_waiting == 2
+        assert group.admission.rejections == {"overloaded": 2}
 
 
-async def test_no_more_than_the_capacity() -> None:
-    async with crowd(2) as them:
-        await them.come("a1", "a2", "a3", "a4")
-        assert them.running == ["a1", "a2"]
-        assert (them.admission.num_running, them.admission.num_waiting) == (2, 2)
-        await them.go("a1")
-        assert them.running == ["a2", "a3"]
-        await them.go("a2", "a3")
-        assert them.running == ["a4"]
-
-
-class TestEngineSlot:
-    async def test_the_place_goes_back_with_the_last_chunk(self) -> None:
-        them = Admission(lambda: 1, max_wait_sec=1)
-        with them.reserve("a", "interactive") as slot:
-            for _ in range(2):
-                slot.add_chunk()
-                await slot.wait()
-            slot.end_chunk()
-            assert (them.num_running, them.num_delivering) == (1, 0)
-            slot.end_chunk()
-            assert (them.num_running, them.num_delivering) == (0, 1)
-            with them.reserve("a", "interactive") as other:
-                await other.wait()
-                assert (them.num_running, them.num_delivering) == (1, 1)
-        assert (them.num_running, them.num_delivering) == (0, 0)
-
-    async def test_going_on_is_before_all_newcomers(self) -> None:
-        """One who paused for its reader or its writer is not sent to the end of the line."""
-        async with crowd(1) as them:
-            with them.admission.reserve("z", "interactive") as slot:
-                await slot.wait()
-                slot.add_chunk()
-                slot.end_chunk()
-                await them.come("a1", "a2", "a3")
-                slot.add_chunk()
-                going_on = asyncio.create_task(slot.wait())
-                await settle()
-                assert them.admission.num_waiting == 3
-                await them.go("a1")
-                await going_on
-                assert them.running == []
-                slot.end_chunk()
-                await settle()
-                assert them.running == ["a2"]
-
-    async def test_going_on_is_never_refused(self) -> None:
-        async with crowd(1, max_wait_sec=0) as them:
-            with them.admission.reserve("z", "interactive") as slot:
-                await slot.wait()
-                slot.add_chunk()
-                slot.end_chunk()
-                await them.come("a1")
-                slot.add_chunk()
-                going_on = asyncio.create_task(slot.wait())
-                await settle()
-                them.admission.close()
-                assert not going_on.done()
-                await them.go("a1")
-                await going_on
-
-    async def test_two_chunks_wait_for_one_place(self) -> None:
-        async with crowd(1) as them:
-            await them.come("a1")
-            with them.admission.reserve("z", "interactive") as slot:
-                waiting = [asyncio.create_task(slot.wait()) for _ in range(2)]
-                await settle()
-                assert them.admission.num_waiting == 1
-                await them.go("a1")
-                await asyncio.gather(*waiting)
-                assert them.admission.num_running == 1
-
-    async def test_a_refusal_is_one_of_the_whole_request(self) -> None:
-        async with crowd(1, max_wait_sec=0.01) as them:
-            them.admission._estimate._hold_sec["interactive"] = 0.005
-            await them.come("a1")
-            with them.admission.reserve("z", "interactive") as slot:
-                for _ in range(2):
-                    with pytest.raises(Overloaded):
-                        await slot.wait()
-            assert them.admission.rejections == {"waited_too_long": 1}
-
-
-async def test_streams_go_first() -> None:
-    async with crowd(1) as them:
-        await them.come("a1", "B1", "c1")
-        await them.go("a1")
-        assert them.running == ["c1"]
-        await them.go("c1")
-        assert them.running == ["B1"]
-
-
-async def test_files_leave_room_for_streams() -> None:
-    async with crowd(4) as them:
-        await them.come("A1", "A2", "A3", "A4")
-        assert them.running == ["A1", "A2", "A3"]
-        await them.come("b1")
-        assert them.running == ["A1", "A2", "A3", "b1"]
-        await them.come("b2")
-        await them.go("A1")
-        assert them.running == ["A2", "A3", "b1", "b2"]
-        await them.go("b1")
-        assert them.running == ["A2", "A3", "b2", "A4"]
-
-
-async def test_a_file_does_not_pass_files_that_wait() -> None:
-    async with crowd(2) as them:
-        await them.come("A1", "A2", "b1")
-        assert them.running == ["A1", "b1"]
-
-
-async def test_one_who_floods_does_not_keep_another_one_waiting() -> None:
-    async with crowd(2) as them:
-        await them.come(*(f"a{index}" for index in range(9)), "b1")
-        await them.go("a0")
-        assert them.running == ["a1", "b1"]
-
-
-async def test_leaving_while_it_waits() -> None:
-    async with crowd(1) as them:
-        await them.come("a1", "a2", "a3")
-        await them.hang_up("a2")
-        assert them.admission.num_waiting == 1
-        await them.go("a1")
-        assert them.running == ["a3"]
-
-
-async def test_leaving_in_the_moment_of_its_turn() -> None:
-    """The place that it was given at that moment was lost for ever."""
-    async with crowd(1) as them:
-        await them.come("a1", "a2", "a3")
-        them._leave["a1"].set()
-        # a1 ends and calls a2, which is cancelled before it has noticed.
-        await wait_for(lambda: them.admission.num_waiting == 1)
-        them._tasks["a2"].cancel()
-        await settle()
-        assert them.running == ["a3"]
-
-
-async def test_waiting_too_long() -> None:
-    async with crowd(1, max_wait_sec=0.01) as them:
-        them.admission._estimate._hold_sec["interactive"] = 0.005
-        await them.come("a1", "a2")
-        await them._tasks["a2"]
-        assert retry_after(them.refused["a2"]) == 2
-        assert them.admission.num_waiting == 0
-        assert them.admission.rejections == {"waited_too_long": 1}
-
-
-async def test_who_would_wait_too_long_learns_it_at_once() -> None:
-    async with crowd(1, max_wait_sec=5) as them:
-        # Each is expected to take two seconds.
-        await them.come("a1", "a2", "a3", "a4", "a5")
-        assert list(them.refused) == ["a4", "a5"]
-        # Six seconds until a4 would have its turn: in one there is room for it.
-        assert [retry_after(error) for error in them.refused.values()] == [1, 1]
-        assert not them.admission.is_open or them.admission.num_waiting == 2
-        assert them.admission.rejections == {"overloaded": 2}
-
-
-async def test_the_time_to_come_back_is_computed() -> None:
-    async with crowd(1, max_wait_sec=0) as them:
-        await them.come("a1")
+async def test_the_retry_time_follows_the_hold_times() -> None:
+    async with request_group(1, max_wait_sec=0) as group:
+        await group.start("a1")
         for held_sec, expected in ((100, 8), (100, 14), (2000, 18)):
-            them.now += held_sec
-            await them.go("a1")
-            await them.come("a1", "b1")
-            # What one of them teaches is bounded: a single long one is soon forgotten.
-            assert retry_after(them.refused["b1"]) == expected
-            assert them.admission.num_waiting == 0
-        # It has lasted 50 s by now, and will not be gone in 18.
-        them.now += 50
-        await them.come("c1")
-        assert retry_after(them.refused["c1"]) == 50
-        them.now += 500
-        await them.come("d1")
-        assert retry_after(them.refused["d1"]) == 120
+            group.now += held_sec
+            await group.finish("a1")
+            await group.start("a1", "b1")
+            # Each hold counts as 60 s at most, so that a single long one is soon forgotten.
+            assert retry_after(group.refused["b1"]) == expected
+            assert group.admission.num_waiting == 0
+        # a1 has been running for 50 s, longer than the average.
+        group.now += 50
+        await group.start("c1")
+        assert retry_after(group.refused["c1"]) == 50
+        group.now += 500
+        await group.start("d1")
+        assert retry_after(group.refused["d1"]) == 120
 
 
-async def test_a_fair_share_of_a_long_line() -> None:
-    async with crowd(1, max_wait_sec=10) as them:
-        await them.come(*(f"a{index}" for index in range(9)), "b1")
-        # a0 runs, five wait for up to 10 s; b's turn comes after one of them.
-        assert list(them.refused) == ["a6", "a7", "a8"]
+async def test_callers_share_a_long_queue_fairly() -> None:
+    async with request_group(1, max_wait_sec=10) as group:
+        await group.start(*(f"a{index}" for index in range(9)), "b1")
+        # a0 runs and five wait for up to 10 s; b1 goes after one of them.
+        assert list(group.refused) == ["a6", "a7", "a8"]
 
 
-async def test_the_line_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_length_of_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission_module, "MAX_WAITING", 3)
-    async with crowd(1, max_wait_sec=1000) as them:
-        await them.come("a1", "a2", "a3", "a4")
-        await them.come("a5")
-        assert list(them.refused) == ["a5"]
-        # One who has less takes the place of the last one of whoever has most.
-        await them.come("b1")
-        assert list(them.refused) == ["a5", "a4"]
-        assert retry_after(them.refused["a4"]) >= 1
-        assert them.admission.num_waiting == 3
-        await them.come("b2")
-        assert list(them.refused) == ["a5", "a4", "b2"]
+    async with request_group(1, max_wait_sec=1000) as group:
+        await group.start("a1", "a2", "a3", "a4")
+        await group.start("a5")
+        assert list(group.refused) == ["a5"]
+        # A caller with fewer requests evicts the newest one of the caller with the most.
+        await group.start("b1")
+        assert list(group.refused) == ["a5", "a4"]
+        assert retry_after(group.refused["a4"]) >= 1
+        assert group.admission.num_waiting == 3
+        await group.start("b2")
+        assert list(group.refused) == ["a5", "a4", "b2"]
 
 
-async def test_a_limit_of_each_caller() -> None:
-    async with crowd(1, max_per_caller=2) as them:
-        await them.come("a1", "a2", "a3", "b1")
-        assert isinstance(them.refused.pop("a3"), RateLimited)
-        assert them.refused == {}
-        await them.go("a1")
-        await them.come("a4")
-        assert them.refused == {}
-        assert them.admission.rejections == {"rate_limited": 1}
+async def test_each_caller_has_a_limit() -> None:
+    async with request_group(1, max_per_caller=2) as group:
+        await group.start("a1", "a2", "a3", "b1")
+        assert isinstance(group.refused.pop("a3"), RateLimited)
+        assert group.refused == {}
+        await group.finish("a1")
+        await group.start("a4")
+        assert group.refused == {}
+        assert group.admission.rejections == {"rate_limited": 1}
 
 
-async def test_more_room_is_used_when_somebody_comes() -> None:
-    async with crowd(1) as them:
-        await them.come("a1", "a2")
-        them.num_streams = 3
-        await them.come("a3")
-        assert sorted(them.running) == ["a1", "a2", "a3"]
+async def test_added_capacity_is_used_when_a_request_arrives() -> None:
+    async with request_group(1) as group:
+        await group.start("a1", "a2")
+        group.num_streams = 3
+        await group.start("a3")
+        assert sorted(group.running) == ["a1", "a2", "a3"]
 
 
-async def test_less_room_takes_nothing_away() -> None:
-    async with crowd(3) as them:
-        await them.come("a1", "a2", "a3", "a4")
-        them.num_streams = 1
-        await them.go("a1")
-        assert them.running == ["a2", "a3"]
-        await them.go("a2", "a3")
-        assert them.running == ["a4"]
+async def test_running_requests_keep_their_slots_when_capacity_shrinks() -> None:
+    async with request_group(3) as group:
+        await group.start("a1", "a2", "a3", "a4")
+        group.num_streams = 1
+        await group.finish("a1")
+        assert group.running == ["a2", "a3"]
+        await group.finish("a2", "a3")
+        assert group.running == ["a4"]
 
 
-async def test_closing() -> None:
-    async with crowd(1) as them:
-        await them.come("a1", "a2")
-        assert them.admission.is_open
-        them.admission.close()
-        await them.come("a3")
-        assert [type(them.refused[name]) for name in ("a2", "a3")] == [ShuttingDown] * 2
-        assert them.running == ["a1"]
-        assert not them.admission.is_open
+async def test_closing_refuses_new_and_waiting_requests() -> None:
+    async with request_group(1) as group:
+        await group.start("a1", "a2")
+        assert group.admission.is_open
+        group.admission.close()
+        await group.start("a3")
+        assert [type(group.refused[name]) for name in ("a2", "a3")] == [ShuttingDown] * 2
+        assert group.running == ["a1"]
+        assert not group.admission.is_open
         with pytest.raises(ShuttingDown):
-            them.admission.check("b", "bulk")
+            group.admission.check("b", "bulk")
 
 
-async def test_asking_whether_it_is_open_rejects_nobody() -> None:
-    async with crowd(1, max_wait_sec=0) as them:
-        await them.come("a1")
-        assert not them.admission.is_open
-        assert them.admission.rejections == {}
+async def test_reading_is_open_counts_no_rejection() -> None:
+    async with request_group(1, max_wait_sec=0) as group:
+        await group.start("a1")
+        assert not group.admission.is_open
+        assert group.admission.rejections == {}
 
 
-async def test_a_crowd_that_comes_at_once_is_told_at_once() -> None:
-    """All of it was planned first, which took the loop and the pool for seconds."""
-    them = Admission(lambda: 2, max_wait_sec=2)
-    reported = 0
+async def test_requests_that_arrive_at_once_are_refused_at_once() -> None:
+    """All of them were planned first, which blocked the event loop and the pool for seconds."""
+    admission = Admission(lambda: 2, max_wait_sec=2)
+    num_refused = 0
     with ExitStack() as stack:
-        turns = []
+        slots = []
         for _ in range(20):
             try:
-                slot = them.reserve("a", "interactive", is_coming=True)
-                turns.append(stack.enter_context(slot))
+                slot = admission.reserve("a", "interactive", is_coming=True)
+                slots.append(stack.enter_context(slot))
             except Overloaded:
-                reported += 1
-        # Two have room, and a third would wait for three seconds.
-        assert (len(turns), reported) == (2, 18)
-        for each in turns:
+                num_refused += 1
+        # Two run, and a third would wait for three seconds.
+        assert (len(slots), num_refused) == (2, 18)
+        for each in slots:
             await each.wait()
-        assert them.num_running == 2
-    assert them.num_running == 0
-    them.check("a", "interactive")
+        assert admission.num_running == 2
+    assert admission.num_running == 0
+    admission.check("a", "interactive")
 
 
-async def test_those_who_come_late_hold_up_no_other_caller() -> None:
-    """Sixty answers that a slow language model had not begun closed an idle voice to everybody."""
-    them = Admission(lambda: 4, max_wait_sec=30)
+async def test_coming_requests_do_not_delay_other_callers() -> None:
+    """Sixty answers that a slow language model had not begun closed an idle server to everyone."""
+    admission = Admission(lambda: 4, max_wait_sec=30)
     with ExitStack() as stack:
         for _ in range(60):
-            stack.enter_context(them.reserve("a", "interactive", is_coming=True))
+            stack.enter_context(admission.reserve("a", "interactive", is_coming=True))
         with pytest.raises(Overloaded):
-            them.check("a", "interactive")
-        them.check("b", "interactive")
-        assert them.is_open
-    them.check("a", "interactive")
+            admission.check("a", "interactive")
+        admission.check("b", "interactive")
+        assert admission.is_open
+    admission.check("a", "interactive")

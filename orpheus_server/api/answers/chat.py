@@ -10,7 +10,7 @@ from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.concurrency import pieces_within
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.runtime.speech_services import SpeechServices
-from orpheus_server.synthesis.admission import EngineSlot
+from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.job import SpeechParams
 
 _ROUTE = "/v1/chat"

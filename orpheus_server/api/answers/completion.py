@@ -28,7 +28,7 @@ from orpheus_server.interfaces import FinishReason
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome, sse_event
-from orpheus_server.synthesis.admission import EngineSlot
+from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.job import AudioPiece
 
 _ROUTE = "/v1/chat/completions"

@@ -15,7 +15,7 @@ from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import ErrorResponse, error_body
 from orpheus_server.server.responses import Outcome, sse_event
-from orpheus_server.synthesis.admission import EngineSlot
+from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.fair_queue import Lane
 from orpheus_server.synthesis.job import SpeechJob, SpeechStats
 from orpheus_server.text.chunking import ChunkPlan

@@ -14,7 +14,7 @@ from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, RequestError
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest
 from orpheus_server.runtime.speech_services import SpeechServices
-from orpheus_server.synthesis.admission import EngineSlot
+from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechParams, SpeechStats
 
 logger = logging.getLogger(__name__)

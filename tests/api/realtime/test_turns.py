@@ -72,7 +72,7 @@ class TestPlaces:
             session = Session(server, client, socket)
             session.start()
             session.send(delta("Hello "))
-            wait_until(lambda: bool(server.runtime.admission._slots))
+            wait_until(lambda: any(server.runtime.admission._slots.values()))
             body = {"input": "Hello you.", "response_format": "pcm"}
             assert client.post("/v1/audio/speech", json=body).status_code == 200
             session.send(delta("you. "), FLUSH)
