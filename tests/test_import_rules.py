@@ -50,7 +50,7 @@ PURE = (
     *("checkpoints.checkpoint", "checkpoints.speech_json", "checkpoints.published"),
     "text",
     *("audio.samples", "audio.trimming", "audio.crossfade"),
-    *("engine.restart_budget", "engine.memory"),
+    *("engine.restart_budget", "engine.watchdog", "engine.memory"),
     *("server.api_keys", "server.origins"),
     *("synthesis.prompts", "synthesis.frames", "synthesis.guard", "synthesis.retry"),
     *("synthesis.capacity", "synthesis.fair_queue", "synthesis.job", "synthesis.playback_clock"),

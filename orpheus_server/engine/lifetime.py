@@ -14,8 +14,8 @@ T = TypeVar("T")
 class EngineLifetime:
     """Follows the generations of an engine; `on_death` is called when one raises `EngineDead`.
 
-    `has_progress` is set by every delta; whoever looks at it takes it back. `num_failures_in_row`
-    counts failed generations since the last one that came to its end.
+    `num_deltas` counts the deltas of all generations; `num_failures_in_row` counts failed
+    generations since the last one that finished.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class EngineLifetime:
     ) -> None:
         self.engine = engine
         self.is_lost = False
-        self.has_progress = False
+        self.num_deltas = 0
         self.num_failures_in_row = 0
         self._on_death = on_death
         self._label = label
@@ -54,7 +54,7 @@ class EngineLifetime:
         deltas = self.engine.generate(request)
         try:
             while (delta := await self._wait(anext(deltas, None))) is not None:
-                self.has_progress = True
+                self.num_deltas += 1
                 if delta.finish_reason is not None:
                     self.num_failures_in_row = 0
                 yield delta

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.engine.lifetime import EngineLifetime
 from orpheus_server.engine.restart_budget import RestartBudget
+from orpheus_server.engine.watchdog import NUM_FAILURES_IN_DOUBT, Verdict, Watchdog
 from orpheus_server.errors import EngineDead
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
 
@@ -39,16 +40,12 @@ BEING_RESTARTED = being_restarted(SPEECH_ENGINE)
 CHECK_TOKENS = 21
 """Three frames: every slot of the mask, and a frame after the first."""
 
-NUM_FAILURES_IN_DOUBT = 3
-"""So many failures in a row may be the engine's: then a probe decides."""
-
 
 class EngineSupervisor:
     """A `TokenEngine` whose inner engine is replaced when it is lost.
 
     `build` blocks and runs in a thread; `probe` gives a short request that any sound engine can
-    serve; `label` is its name in messages. Time without progress is counted in ticks, so a process
-    that was stopped itself does not blame its engine. `on_give_up` is called once, when more than
+    serve; `label` is its name in messages. `on_give_up` is called once, when more than
     `max_restarts` within ten minutes would be needed.
     """
 
@@ -71,7 +68,6 @@ class EngineSupervisor:
         self._build = build
         self._make_probe = probe
         self._stall_sec = stall_sec
-        self._probe_pause_sec = max(5.0, stall_sec / 2)
         self._budget = RestartBudget(max_restarts, tick_sec)
         self._on_give_up = on_give_up
         self._tick_sec = tick_sec
@@ -81,8 +77,6 @@ class EngineSupervisor:
         self._num_active = 0
         self._num_restarts = 0
         self._num_deaths: dict[Death, int] = {"died": 0, "stalled": 0}
-        self._stalled_sec = self._idle_sec = 0.0
-        self._was_waiting = False
         self._may_restart = True
         self._watching: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
@@ -178,37 +172,31 @@ class EngineSupervisor:
     async def _watch(self) -> None:
         try:
             while self._state != "failed":
-                await self._sleep(self._tick_sec)
-                self._look()
-                if self._state == "restarting" and self._may_restart:
+                await self._watch_lifetime(self._lifetime)
+                if self._may_restart:
                     await self._restart()
-        except Exception:  # a watch that ends in silence would leave nobody to notice a hang
+        except Exception:  # without the watch nothing would notice a hang
             logger.exception("the watch over the %s failed", self._label)
             self._give_up()
 
-    def _look(self) -> None:
-        """One tick: is it alive, does it write, does somebody have to ask it something."""
-        lifetime, is_waiting = self._lifetime, self._lifetime.is_waited_for
-        if lifetime.is_lost:
-            return
-        if not lifetime.is_alive:
-            self._lose(lifetime, "died")
-            return
-        if lifetime.has_progress:
-            self._stalled_sec = self._idle_sec = 0.0
-        elif not is_waiting:
-            self._idle_sec += self._tick_sec
-        elif self._was_waiting:
-            # Not forgotten when callers lose their patience one after the other.
-            self._stalled_sec += self._tick_sec
-        lifetime.has_progress, self._was_waiting = False, is_waiting
-        if self._stalled_sec >= self._stall_sec:
-            self._lose(lifetime, "stalled")
-            return
-        is_in_doubt = lifetime.num_failures_in_row >= NUM_FAILURES_IN_DOUBT
-        if is_in_doubt or (self._idle_sec >= self._probe_pause_sec and not is_waiting):
-            self._idle_sec = 0.0
-            if self._probing is None or self._probing.done():
+    async def _watch_lifetime(self, lifetime: EngineLifetime) -> None:
+        """Returns at the first tick after the engine was lost."""
+        watchdog = Watchdog(stall_sec=self._stall_sec, tick_sec=self._tick_sec)
+        while True:
+            await self._sleep(self._tick_sec)
+            if not lifetime.is_alive:
+                self._lose(lifetime, "died")
+                return
+            watchdog, verdict = watchdog.tick(
+                num_deltas=lifetime.num_deltas,
+                is_waiting=lifetime.is_waited_for,
+                num_failures_in_row=lifetime.num_failures_in_row,
+            )
+            if verdict is Verdict.STALLED:
+                self._lose(lifetime, "stalled")
+                return
+            is_probing = self._probing is not None and not self._probing.done()
+            if verdict is Verdict.NEEDS_PROBE and not is_probing:
                 self._probing = asyncio.create_task(self._probe(lifetime))
 
     async def _probe(self, lifetime: EngineLifetime) -> None:
@@ -251,7 +239,6 @@ class EngineSupervisor:
                 logger.warning("its context is shorter now: %d tokens", engine.max_model_len)
             self._lifetime = EngineLifetime(engine, self._on_death, self._label)
             self._state = "serving"
-            self._stalled_sec = self._idle_sec = 0.0
             # Requests that failed with the old one hold it in circles, with its threads and
             # sockets, and behind a frozen heap the next collection may be hours away.
             gc.collect()
