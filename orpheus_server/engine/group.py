@@ -1,4 +1,4 @@
-"""What the engines of one process have in common: one is built at a time, and all stop together."""
+"""The engines of one process: one is built at a time, and none restarts once the server stops."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -9,36 +9,31 @@ from orpheus_server.interfaces import TokenEngine
 
 
 class EngineGroup:
-    """Two that load at once would measure each other's memory and take each other's processes."""
+    """Shared by the supervisors of one process.
+
+    Engines that load at the same time would count each other's memory and processes as their own.
+    `may_restart` turns False for good when the server stops: a lost engine then stays lost.
+    """
 
     def __init__(self) -> None:
         self._building = Lock()
-        self._supervisors: list[EngineSupervisor] = []
-        self._may_restart = True
+        self.may_restart = True
         self.language_model: EngineSupervisor | None = None
 
     def alone(self, build: Callable[[], TokenEngine]) -> Callable[[], TokenEngine]:
-        """The same build, which waits for any other one to end; call it from a thread.
+        """Wraps a build so that it waits for any other build to end; call it from a thread.
 
-        Raises `StartError` once the server ends: nobody would use what is built then.
+        It raises `StartError` once the server stops.
         """
 
         def build_alone() -> TokenEngine:
             with self._building:
-                if not self._may_restart:
+                if not self.may_restart:
                     raise StartError("the server ends")
                 return build()
 
         return build_alone
 
-    def add(self, supervisor: EngineSupervisor) -> None:
-        """One more that stops restarting with the others."""
-        self._supervisors.append(supervisor)
-        if not self._may_restart:
-            supervisor.stop_restarting()
-
     def stop_restarting(self) -> None:
-        """The server ends: an engine that is lost now stays lost."""
-        self._may_restart = False
-        for supervisor in self._supervisors:
-            supervisor.stop_restarting()
+        """Call it when the server stops."""
+        self.may_restart = False

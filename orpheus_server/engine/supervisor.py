@@ -58,6 +58,7 @@ class EngineSupervisor:
         stall_sec: float,
         max_restarts: int,
         on_give_up: Callable[[], None],
+        may_restart: Callable[[], bool] = lambda: True,
         tick_sec: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -70,6 +71,7 @@ class EngineSupervisor:
         self._stall_sec = stall_sec
         self._budget = RestartBudget(max_restarts, tick_sec)
         self._on_give_up = on_give_up
+        self._may_restart = may_restart
         self._tick_sec = tick_sec
         self._clock = clock
         self._sleep = sleep
@@ -77,7 +79,6 @@ class EngineSupervisor:
         self._num_active = 0
         self._num_restarts = 0
         self._num_deaths: dict[Death, int] = {"died": 0, "stalled": 0}
-        self._may_restart = True
         self._watching: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
 
@@ -143,10 +144,6 @@ class EngineSupervisor:
         finally:
             self._num_active -= 1
 
-    def stop_restarting(self) -> None:
-        """The server ends: an engine that is lost now stays lost."""
-        self._may_restart = False
-
     def kill(self) -> None:
         """Ends the inner engine at once; the watch takes it for a death."""
         self._lifetime.engine.kill()
@@ -173,7 +170,7 @@ class EngineSupervisor:
         try:
             while self._state != "failed":
                 await self._watch_lifetime(self._lifetime)
-                if self._may_restart:
+                if self._may_restart():
                     await self._restart()
         except Exception:  # without the watch nothing would notice a hang
             logger.exception("the watch over the %s failed", self._label)
@@ -224,7 +221,7 @@ class EngineSupervisor:
                 self._give_up()
                 return
             await self._sleep(pause_sec)
-            if not self._may_restart:
+            if not self._may_restart():
                 return
             started = self._clock()
             self._num_restarts += 1

@@ -110,9 +110,9 @@ async def _open_local_model(
         stall_sec=max(settings.tts_engine_stall_sec, settings.llm_timeout_sec),
         max_restarts=settings.tts_max_restarts,
         on_give_up=on_give_up,
+        may_restart=lambda: group.may_restart,
         label=LANGUAGE_MODEL,
     )
-    group.add(supervisor)
     group.language_model = supervisor
     model = LocalChatModel(
         loaded.info,

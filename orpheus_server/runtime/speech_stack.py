@@ -63,16 +63,15 @@ def supervise_engine(
             seed=1,
         )
 
-    supervisor = EngineSupervisor(
+    return EngineSupervisor(
         speech.engine,
         group.alone(speech.build_engine),
         probe=probe,
         stall_sec=settings.tts_engine_stall_sec,
         max_restarts=settings.tts_max_restarts,
         on_give_up=on_give_up,
+        may_restart=lambda: group.may_restart,
     )
-    group.add(supervisor)
-    return supervisor
 
 
 def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:

@@ -71,10 +71,12 @@ async def test_a_build_that_fails_lets_the_next_one_in() -> None:
     assert group.alone(lambda: engine)() is engine
 
 
-@pytest.mark.parametrize("is_late", [False, True])
-async def test_none_restarts_once_the_server_ends(is_late: bool) -> None:
+@pytest.mark.parametrize("is_supervised_later", [False, True])
+async def test_no_engine_restarts_once_the_server_stops(is_supervised_later: bool) -> None:
     group, engine = EngineGroup(), ScriptedEngine(lambda request: Script((1,)))
     num_ticks = 0
+    if is_supervised_later:
+        group.stop_restarting()
 
     async def sleep(seconds: float) -> None:
         nonlocal num_ticks
@@ -91,14 +93,10 @@ async def test_none_restarts_once_the_server_ends(is_late: bool) -> None:
         stall_sec=30.0,
         max_restarts=5,
         on_give_up=lambda: pytest.fail("it gave up"),
+        may_restart=lambda: group.may_restart,
         sleep=sleep,
     )
-    if is_late:
-        group.stop_restarting()
-        group.add(supervisor)
-    else:
-        group.add(supervisor)
-        group.stop_restarting()
+    group.stop_restarting()
     async with supervisor:
         engine.kill()
         await wait_for(lambda: supervisor.state == "restarting")

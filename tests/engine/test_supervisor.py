@@ -122,6 +122,7 @@ class Supervised:
     built: list[HandEngine] = field(default_factory=list)
     may_build: threading.Event = field(default_factory=threading.Event)
     num_given_up: int = 0
+    may_restart: bool = True
     supervisor: EngineSupervisor = field(init=False)
 
     def build(self) -> TokenEngine:
@@ -164,6 +165,7 @@ async def supervise(
         stall_sec=STALL_SEC,
         max_restarts=max_restarts,
         on_give_up=supervised.give_up,
+        may_restart=lambda: supervised.may_restart,
         clock=lambda: supervised.clock.now,
         sleep=supervised.clock.sleep,
     )
@@ -427,6 +429,17 @@ async def test_too_many_restarts_end_the_process(max_restarts: int) -> None:
             await supervised.speak("a")
         await settle()
         assert supervised.num_given_up == 1
+
+
+async def test_a_server_that_stops_before_the_restart_starts_no_engine() -> None:
+    """Ctrl-C in a terminal ends the engine's processes before the server learns of it."""
+    async with supervise() as supervised:
+        supervised.first.is_alive = False
+        await supervised.clock.run_until(lambda: supervised.first.ended == ["killed", "closed"])
+        supervised.may_restart = False
+        await supervised.clock.run(60.0)
+        assert (supervised.supervisor.state, supervised.built) == ("restarting", [])
+        assert supervised.num_given_up == 0
 
 
 async def test_restarts_that_lie_apart_go_on_for_ever() -> None:
