@@ -1,8 +1,9 @@
 """Decides once per tick whether an engine has stalled or needs a probe."""
 
 from dataclasses import dataclass, replace
-from enum import Enum, auto
-from typing import Self
+from typing import Literal, Self
+
+Verdict = Literal["healthy", "needs probe", "stalled"]
 
 NUM_FAILURES_IN_DOUBT = 3
 """After this many failed generations in a row the engine may be at fault: a probe decides."""
@@ -10,19 +11,11 @@ NUM_FAILURES_IN_DOUBT = 3
 MIN_PROBE_PAUSE_SEC = 5.0
 
 
-class Verdict(Enum):
-    """What a tick found."""
-
-    HEALTHY = auto()
-    NEEDS_PROBE = auto()
-    STALLED = auto()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watchdog:
-    """The counters of one engine after the last tick.
+    """The counters of one engine as of the last tick.
 
-    Time is counted in ticks, so a process that was suspended does not blame its engine.
+    Time is counted in ticks, so an engine is not blamed while the process itself is suspended.
     """
 
     stall_sec: float
@@ -37,8 +30,8 @@ class Watchdog:
     ) -> tuple[Self, Verdict]:
         """Returns the counters after one more tick, and the verdict.
 
-        `num_deltas` is how many deltas the engine has produced so far; `is_waiting` is whether a
-        generation is waiting for its next delta.
+        `num_deltas` counts all deltas of the engine so far. `is_waiting` says whether a generation
+        is waiting for its next one.
         """
         stalled_sec, idle_sec = self.stalled_sec, self.idle_sec
         if num_deltas != self.num_deltas:
@@ -48,14 +41,14 @@ class Watchdog:
         elif self.was_waiting:
             # Only a delta resets it: callers that give up one after the other do not hide a stall.
             stalled_sec += self.tick_sec
-        verdict = Verdict.HEALTHY
+        verdict: Verdict = "healthy"
         if stalled_sec >= self.stall_sec:
-            verdict = Verdict.STALLED
+            verdict = "stalled"
         elif (
             idle_sec >= max(MIN_PROBE_PAUSE_SEC, self.stall_sec / 2)
             or num_failures_in_row >= NUM_FAILURES_IN_DOUBT
         ):
-            verdict, idle_sec = Verdict.NEEDS_PROBE, 0.0
+            verdict, idle_sec = "needs probe", 0.0
         watchdog = replace(
             self,
             num_deltas=num_deltas,

@@ -9,8 +9,8 @@ from orpheus_server.chat.transcripts import TranscriptStore
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.engine.group import EngineGroup
 from orpheus_server.engine.supervisor import (
-    BEING_RESTARTED,
     LANGUAGE_MODEL,
+    SPEECH_ENGINE,
     EngineSupervisor,
     being_restarted,
 )
@@ -105,7 +105,7 @@ class Runtime:
         if self._synthesizer is None or self._engine is None:
             raise EngineNotReady("The speech model is still loading; try again in a moment.")
         if not self._engine.is_alive:
-            raise EngineDead(BEING_RESTARTED)
+            raise EngineDead(being_restarted(SPEECH_ENGINE))
         return self._synthesizer
 
     def get_chat_model(self) -> ChatModel:

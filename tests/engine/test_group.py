@@ -97,12 +97,15 @@ async def test_no_engine_restarts_once_the_server_stops(is_supervised_later: boo
         sleep=sleep,
     )
     group.stop_restarting()
-    async with supervisor:
+    supervisor.open()
+    try:
         engine.kill()
         await wait_for(lambda: supervisor.state == "restarting")
         seen = num_ticks
         await wait_for(lambda: num_ticks > seen + 3)
         assert supervisor.num_restarts == 0
+    finally:
+        await supervisor.close()
 
 
 async def test_an_engine_is_called_what_it_is() -> None:
@@ -127,5 +130,5 @@ async def test_an_engine_is_called_what_it_is() -> None:
     with pytest.raises(EngineDead) as caught:
         await anext(supervisor.generate(request))
     assert str(caught.value) == (
-        "The language model is being started again; try again in half a minute."
+        "The language model is being restarted; try again in half a minute."
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orpheus_server.engine import supervisor as supervisor_module
+from orpheus_server.engine import lifetime as lifetime_module
 from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import EngineDead, GenerationFailed, StartError
 from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
@@ -169,8 +169,11 @@ async def supervise(
         clock=lambda: supervised.clock.now,
         sleep=supervised.clock.sleep,
     )
-    async with supervised.supervisor:
+    supervised.supervisor.open()
+    try:
         yield supervised
+    finally:
+        await supervised.supervisor.close()
     assert supervised.supervisor.num_active == 0
     assert not supervised.supervisor.is_alive
     assert asyncio.all_tasks() <= before, "a task has no owner"
@@ -206,10 +209,10 @@ async def test_a_death_that_one_generation_meets_ends_all_and_another_engine_ser
             await speaking[1]
         # In the same moment, without a tick.
         assert (supervisor.is_alive, supervisor.state) == (False, "restarting")
-        with pytest.raises(EngineDead, match="is being started again"):
+        with pytest.raises(EngineDead, match="is being restarted"):
             await anext(supervisor.generate(request("d")))
         for each in (speaking[0], speaking[2]):
-            with pytest.raises(EngineDead, match="was lost"):
+            with pytest.raises(EngineDead, match="has died or stalled"):
                 await each
         assert supervised.clock.now == 0.0
         # A tick to see it, and one in which a server that is about to close would do so.
@@ -391,7 +394,7 @@ async def test_what_was_not_asked_for_before_a_loss_does_not_come_after_it() -> 
 async def test_an_engine_that_does_not_close_holds_up_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(supervisor_module, "END_LIMIT_SEC", 0.0)
+    monkeypatch.setattr(lifetime_module, "CLOSE_LIMIT_SEC", 0.0)
     first = HandEngine()
     first.on_close = asyncio.Event()
     async with supervise(first=first) as supervised:

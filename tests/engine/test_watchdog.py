@@ -4,7 +4,7 @@ import pytest
 
 from orpheus_server.engine.watchdog import Verdict, Watchdog
 
-LETTERS = {Verdict.HEALTHY: "-", Verdict.NEEDS_PROBE: "p", Verdict.STALLED: "s"}
+LETTERS: dict[Verdict, str] = {"healthy": "-", "needs probe": "p", "stalled": "s"}
 
 
 def verdicts(
