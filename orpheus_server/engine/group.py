@@ -29,7 +29,7 @@ class EngineGroup:
         def build_alone() -> TokenEngine:
             with self._building:
                 if not self.may_restart:
-                    raise StartError("the server ends")
+                    raise StartError("the server is stopping")
                 return build()
 
         return build_alone

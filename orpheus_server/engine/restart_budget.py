@@ -1,4 +1,4 @@
-"""How often, and how soon after another, a lost engine is started again."""
+"""Limits how often a lost engine is restarted, and how soon after the last restart."""
 
 from collections import deque
 
@@ -6,14 +6,14 @@ WINDOW_SEC = 600.0
 """Restarts within this time count together."""
 
 LONGEST_PAUSE_SEC = 30.0
-"""Between two starts of an engine that does not stay."""
+"""Before a restart, when many have failed."""
 
 
 class RestartBudget:
-    """At most `max_restarts` within ten minutes, each after a longer pause than the one before.
+    """Allows `max_restarts` within ten minutes, each after a longer pause than the one before.
 
-    The first pause is short and not nothing: Ctrl-C in a terminal ends the engine's processes too,
-    and a server that is about to close should not start them again.
+    The first pause is short but not zero: Ctrl-C in a terminal ends the engine's processes too,
+    and a server that is about to stop should not restart them.
     """
 
     def __init__(self, max_restarts: int, first_pause_sec: float) -> None:
@@ -22,7 +22,7 @@ class RestartBudget:
         self._taken_at: deque[float] = deque()
 
     def take(self, now_sec: float) -> float | None:
-        """Seconds to wait before the next restart, or None: there is none left."""
+        """Returns the seconds to wait before the next restart, or None if none is left."""
         taken_at = self._taken_at
         while taken_at and taken_at[0] <= now_sec - WINDOW_SEC:
             taken_at.popleft()

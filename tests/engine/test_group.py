@@ -1,4 +1,4 @@
-"""Engines of one process, built one at a time."""
+"""The engines of one process are built one at a time and stop restarting together."""
 
 import asyncio
 import threading
@@ -17,50 +17,50 @@ pytestmark = pytest.mark.anyio
 SAMPLING = SamplingOptions(temperature=1.0, top_p=1.0, repetition_penalty=1.0)
 
 
-async def test_a_build_waits_for_the_other_one() -> None:
-    """Each takes the processes that came up meanwhile for its own, and kills them later."""
+async def test_a_build_waits_for_another_build() -> None:
+    """Each counts the processes that start during its build as its own, and kills them later."""
     group, engine = EngineGroup(), ScriptedEngine(lambda request: Script((1,)))
-    begun: list[str] = []
+    started: list[str] = []
     may_end = threading.Event()
 
     def build(name: str) -> TokenEngine:
-        begun.append(name)
+        started.append(name)
         may_end.wait(10)
         return engine
 
     first = asyncio.create_task(asyncio.to_thread(group.alone(lambda: build("first"))))
-    await wait_for(lambda: begun == ["first"])
+    await wait_for(lambda: started == ["first"])
     second = asyncio.create_task(asyncio.to_thread(group.alone(lambda: build("second"))))
     await asyncio.sleep(0)
-    assert begun == ["first"]
+    assert started == ["first"]
     may_end.set()
     await asyncio.gather(first, second)
-    assert begun == ["first", "second"]
+    assert started == ["first", "second"]
 
 
-async def test_nothing_is_built_once_the_server_ends() -> None:
-    """A restart that waited for the other engine began behind it, and the end waited for both."""
+async def test_no_build_starts_once_the_server_stops() -> None:
+    """A restart that waited for the other engine's build began after it, and delayed the stop."""
     group, engine = EngineGroup(), ScriptedEngine(lambda request: Script((1,)))
-    has_begun, may_end = threading.Event(), threading.Event()
+    has_started, may_end = threading.Event(), threading.Event()
 
     def build() -> TokenEngine:
-        has_begun.set()
+        has_started.set()
         may_end.wait(10)
         return engine
 
     first = asyncio.create_task(asyncio.to_thread(group.alone(build)))
-    await asyncio.to_thread(has_begun.wait, 10)
+    await asyncio.to_thread(has_started.wait, 10)
     second = asyncio.create_task(
         asyncio.to_thread(group.alone(lambda: pytest.fail("another engine was built")))
     )
     group.stop_restarting()
     may_end.set()
     assert await first is engine
-    with pytest.raises(StartError, match="the server ends"):
+    with pytest.raises(StartError, match="the server is stopping"):
         await second
 
 
-async def test_a_build_that_fails_lets_the_next_one_in() -> None:
+async def test_the_next_build_starts_after_a_failed_one() -> None:
     group, engine = EngineGroup(), ScriptedEngine(lambda request: Script((1,)))
 
     def fail() -> TokenEngine:
@@ -101,15 +101,15 @@ async def test_no_engine_restarts_once_the_server_stops(is_supervised_later: boo
     try:
         engine.kill()
         await wait_for(lambda: supervisor.state == "restarting")
-        seen = num_ticks
-        await wait_for(lambda: num_ticks > seen + 3)
+        num_ticks_at_loss = num_ticks
+        await wait_for(lambda: num_ticks > num_ticks_at_loss + 3)
         assert supervisor.num_restarts == 0
     finally:
         await supervisor.close()
 
 
-async def test_an_engine_is_called_what_it_is() -> None:
-    """Callers of a chat were told that the speech engine was being started again."""
+async def test_the_error_names_the_engine_that_is_restarted() -> None:
+    """Chat requests failed with the message that the speech engine was being restarted."""
     engine = ScriptedEngine(lambda request: Script((1, 2), error=EngineDead("gone")))
 
     async def probe() -> TokenRequest:
