@@ -1,4 +1,4 @@
-"""The processes that vLLM starts: found by their titles, ended in whatever state they are."""
+"""Finds the processes that vLLM starts by their titles, and kills them in whatever state."""
 
 import os
 import time
@@ -11,11 +11,11 @@ TITLE = "VLLM::"
 """`VLLM::EngineCore`, and `VLLM::Worker_TP0` and so on below it."""
 
 GONE_LIMIT_SEC = 5.0
-"""A killed process gives its memory back while it ends, which a driver may delay."""
+"""A killed process frees its memory while it exits, which a driver may delay."""
 
 
 def find_processes() -> frozenset[psutil.Process]:
-    """vLLM's processes below this one, with their start times: a reused id is another process."""
+    """Returns vLLM's processes below this one. A reused process id is not mistaken for one."""
     found = []
     for child in psutil.Process(os.getpid()).children(recursive=True):
         with suppress(psutil.Error):
@@ -25,7 +25,7 @@ def find_processes() -> frozenset[psutil.Process]:
 
 
 def kill_processes(processes: Iterable[psutil.Process]) -> None:
-    """Kills them and all below them, stopped ones too, and waits a moment until they are gone."""
+    """Kills the processes and all their descendants, even stopped ones, and waits for their end."""
     doomed = set(processes)
     for process in tuple(doomed):
         with suppress(psutil.Error):
@@ -34,13 +34,16 @@ def kill_processes(processes: Iterable[psutil.Process]) -> None:
         with suppress(psutil.Error):
             process.kill()
     end = time.monotonic() + GONE_LIMIT_SEC
-    while any(_left(doomed)) and time.monotonic() < end:
+    while any(_remaining(doomed)) and time.monotonic() < end:
         time.sleep(0.01)
 
 
-def _left(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
-    """Those that still hold something. psutil's own wait would take the exit status away from
-    `multiprocessing`, which then holds the process to be alive for ever."""
+def _remaining(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+    """Yields the processes that have not exited.
+
+    psutil's own wait would take the exit status away from `multiprocessing`, which would then
+    consider the process alive for ever.
+    """
     for process in processes:
         with suppress(psutil.Error):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:

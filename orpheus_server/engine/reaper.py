@@ -1,7 +1,7 @@
-"""Ends what a server leaves behind when it is killed: its engine would hold the GPU for minutes.
+"""Ends the processes of a killed server, whose engine would hold the GPU for minutes.
 
 This file is also the program that does it (`python -I -S reaper.py`): a small process that only
-looks on while its parent lives, and needs nothing but the standard library.
+watches while its parent lives, and needs nothing but the standard library.
 """
 
 import logging
@@ -17,28 +17,28 @@ from dataclasses import dataclass
 
 logger = logging.getLogger(__name__)
 
-LOOK_SEC = 1.0
-"""Between two looks at the processes; what was started and orphaned in between stays unknown."""
+POLL_SEC = 1.0
+"""Between two listings of the processes; one that starts and is orphaned in between is missed."""
 
-MOMENT_SEC = 1.0
-"""For processes that are ending anyhow."""
+EXIT_LIMIT_SEC = 1.0
+"""For processes that are exiting by themselves."""
 
 TRACKER = b"resource_tracker"
-"""`multiprocessing`'s own: it ends, after tidying up, once all those that it serves have ended."""
+"""`multiprocessing`'s own process: it cleans up and exits once all its clients have exited."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessKey:
-    """A process, and not a later one with the same id: its start in clock ticks since the boot."""
+    """Identifies a process even if its id is reused: `started_at` is in clock ticks since boot."""
 
     pid: int
     started_at: int
 
 
 class OrphanReaper:
-    """Once it is made, all processes below this one end soon after this one, however it ends.
+    """While it is open, all descendants of this process are ended soon after it, however it ends.
 
-    Making and closing it takes some milliseconds each, so do it in a thread.
+    Creating and closing it block for some milliseconds each, so call them in a thread.
     """
 
     def __init__(self) -> None:
@@ -50,30 +50,30 @@ class OrphanReaper:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                # Not of the terminal's group: Ctrl-C is for the server.
+                # Not in the terminal's process group, because Ctrl-C is meant for the server.
                 start_new_session=True,
             )
         except OSError as error:
-            logger.warning("nothing ends the engine if this server is killed: %s", error)
+            logger.warning("the engine will keep running if this server is killed: %s", error)
 
     def close(self) -> None:
-        """From now on nothing is ended: whoever started a process has ended it."""
+        """Ends the watch; call it once all other processes have been ended."""
         if self._process is not None:
             with self._process as process:
                 process.kill()
 
 
 def main(parent_pid: int) -> None:
-    """Looks on until the parent has ended, then ends what it left."""
+    """Watches the parent until it has ended, then ends its descendants."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Whoever stops the whole group means the server, which ends this process itself.
+        # A signal to the whole group is meant for the server, which ends this process itself.
         signal.signal(number, signal.SIG_IGN)
     known: set[ProcessKey] = set()
     watched = [sys.stdin.fileno()]
     while os.getppid() == parent_pid:
         known |= {key for key in descendants({parent_pid}) if key.pid != os.getpid()}
-        # The end of the pipe tells at once; alone it is no proof, a child may hold the other end.
-        readable, _, _ = select.select(watched, [], [], LOOK_SEC)
+        # The pipe ends immediately with the parent, unless a child has inherited its other end.
+        readable, _, _ = select.select(watched, [], [], POLL_SEC)
         if readable:
             watched = []
             wait_until(lambda: os.getppid() != parent_pid)
@@ -81,7 +81,7 @@ def main(parent_pid: int) -> None:
 
 
 def end_all(known: set[ProcessKey]) -> None:
-    """Gives them a moment to end, then kills them and what they have started."""
+    """Lets the processes exit, then kills them and their descendants, resource trackers last."""
     known = known | descendants({key.pid for key in known if is_running(key)})
     wait_until(lambda: not any(map(is_running, known)))
     for key in known:
@@ -93,27 +93,26 @@ def end_all(known: set[ProcessKey]) -> None:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Returns when it holds, or after a moment."""
-    end = time.monotonic() + MOMENT_SEC
+    """Returns when the condition holds, or after `EXIT_LIMIT_SEC`."""
+    end = time.monotonic() + EXIT_LIMIT_SEC
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
 
 
 def kill(key: ProcessKey) -> None:
-    """Kills the process if it still is that one."""
+    """Kills the process if it is still running."""
     if is_running(key):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(key.pid, signal.SIGKILL)
 
 
 def is_running(key: ProcessKey) -> bool:
-    """Whether it lives; a process that nobody has waited for holds nothing any more."""
-    found = read_stat(key.pid)
-    return found is not None and found[0] == key and found[2] not in ("Z", "X")
+    """Whether it is running; a zombie is not, because it holds no resources."""
+    stat = read_stat(key.pid)
+    return stat is not None and stat[0] == key and stat[2] not in ("Z", "X")
 
 
 def is_tracker(key: ProcessKey) -> bool:
-    """Whether it is a resource tracker."""
     try:
         with open(f"/proc/{key.pid}/cmdline", "rb") as file:
             return TRACKER in file.read()
@@ -122,29 +121,29 @@ def is_tracker(key: ProcessKey) -> bool:
 
 
 def descendants(pids: set[int]) -> set[ProcessKey]:
-    """All processes below these."""
+    """Returns all descendants of the processes."""
     children: dict[int, list[ProcessKey]] = {}
     for name in os.listdir("/proc"):
-        if name.isdecimal() and (found := read_stat(int(name))) is not None:
-            children.setdefault(found[1], []).append(found[0])
-    below: set[ProcessKey] = set()
-    waiting = list(pids)
-    while waiting:
-        for key in children.get(waiting.pop(), ()):
-            if key not in below:
-                below.add(key)
-                waiting.append(key.pid)
-    return below
+        if name.isdecimal() and (stat := read_stat(int(name))) is not None:
+            children.setdefault(stat[1], []).append(stat[0])
+    found: set[ProcessKey] = set()
+    unvisited = list(pids)
+    while unvisited:
+        for key in children.get(unvisited.pop(), ()):
+            if key not in found:
+                found.add(key)
+                unvisited.append(key.pid)
+    return found
 
 
 def read_stat(pid: int) -> tuple[ProcessKey, int, str] | None:
-    """Process, parent's id and state; None if there is none."""
+    """Returns the process, its parent's id and its state; None if it does not exist."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             line = file.read()
     except OSError:
         return None
-    # The name, in brackets, may hold anything, brackets and spaces too.
+    # The name is in parentheses and may itself contain parentheses and spaces.
     fields = line[line.rindex(b")") + 2 :].split()
     return ProcessKey(pid, int(fields[19])), int(fields[1]), fields[0].decode()
 

@@ -164,4 +164,4 @@ def test_a_machine_that_starts_nothing_more_is_told_of(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     OrphanReaper().close()
-    assert "nothing ends the engine if this server is killed" in caplog.text
+    assert "the engine will keep running if this server is killed" in caplog.text

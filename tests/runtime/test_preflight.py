@@ -75,7 +75,7 @@ def test_on_a_gpu_the_device_is_asked(monkeypatch: pytest.MonkeyPatch, tiny_gemm
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, 24 * GIB))
     settings = load_settings(llm_model_name=str(tiny_gemma))
     config = replace(resolve_config(settings, has_cuda=False), is_cuda=True, gpu_share=0.5)
-    with pytest.raises(StartError, match=r"want 18\.0 GiB of the GPU, where only 1\.0 GiB of 24"):
+    with pytest.raises(StartError, match=r"want 18\.0 GiB of the GPU, but only 1\.0 GiB of 24"):
         check_memory(config, settings)
 
 
