@@ -1,4 +1,4 @@
-"""The engine of a language model: every token at once, and conversations share their beginning."""
+"""Builds the engine of a language model: a delta per token, and a cache of common prefixes."""
 
 from collections.abc import Iterable
 
@@ -13,12 +13,12 @@ def build_chat_engine(
 ) -> VllmEngine:
     """Loads the model; blocking. Raises `StartError`.
 
-    Its context is at most `own_max_len` tokens, and no less than `min_model_len`.
+    The context is at most `own_max_len` tokens, and at least `min_model_len`.
     """
     args = engine_args(options)
     args.max_model_len = min(options.max_model_len, own_max_len)
     args.enable_prefix_caching = True
-    # Of models that see and hear as well, only what reads and writes is loaded.
+    # Of multimodal models only the language model is loaded.
     args.language_model_only = True
     kind = EngineKind(
         label="language model",
@@ -31,5 +31,5 @@ def build_chat_engine(
 
 
 def _fit_to_cache(config: VllmConfig) -> None:
-    # As if nobody had named a length: then one that the cache cannot hold is lowered, not refused.
+    # As if no length were set: vLLM then lowers one that the cache cannot hold, and does not fail.
     config.model_config.original_max_model_len = -1

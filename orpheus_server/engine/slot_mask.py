@@ -1,7 +1,7 @@
-"""Which ids may follow: one row per slot of a frame, shared by both vLLM interfaces.
+"""Which ids each slot of a frame allows, for the masks of both vLLM model runners.
 
-Without a mask the model now and then writes a token of the wrong slot, most at a high temperature
-or in a quantised checkpoint; with it that cannot be sampled.
+Without a mask the model sometimes samples a token of the wrong slot, most often at a high
+temperature or with a quantised checkpoint.
 """
 
 from typing import Any, cast
@@ -11,11 +11,11 @@ import torch
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 
 CONFIG_KEY = "orpheus_slots"
-"""Key of the layout in vLLM's `additional_config`, which reaches the engine's own process."""
+"""Key of the layout in vLLM's `additional_config`, which is passed to the engine's process."""
 
 
 def layout_to_config(layout: TokenLayout) -> dict[str, Any]:
-    """The layout as plain JSON values for `additional_config`."""
+    """Returns the layout as plain JSON values for `additional_config`."""
     return {
         CONFIG_KEY: {
             "audio_token_base": layout.audio_token_base,
@@ -27,7 +27,7 @@ def layout_to_config(layout: TokenLayout) -> dict[str, Any]:
 
 
 def layout_from_config(additional_config: object) -> TokenLayout:
-    """The layout that `layout_to_config` wrote. Raises `KeyError` if it is not there."""
+    """Reads the layout that `layout_to_config` wrote. Raises `KeyError` if it is missing."""
     values = cast(dict[str, Any], additional_config)[CONFIG_KEY]
     return TokenLayout(
         audio_token_base=values["audio_token_base"],
@@ -38,10 +38,10 @@ def layout_from_config(additional_config: object) -> TokenLayout:
 
 
 def build_blocked_table(layout: TokenLayout, vocab_size: int, device: torch.device) -> torch.Tensor:
-    """Bool [num_slots + 1, vocab_size], True where an id must not be sampled.
+    """Returns bool [num_slots + 1, vocab_size], True where an id must not be sampled.
 
-    Row `slot` allows that slot's codes. The last row is slot 0 of a later frame: there the stop
-    ids are allowed too, so a generation ends at a frame boundary and never before the first frame.
+    Row `slot` allows that slot's codes. The last row is for slot 0 after the first frame. It also
+    allows the stop ids, so a generation ends at a frame boundary and has at least one frame.
     """
     num_slots, size = layout.num_slots, layout.codebook_size
     blocked = torch.ones(num_slots + 1, vocab_size, dtype=torch.bool)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SlotMaskV1(LogitsProcessor):
-    """Keeps each row's running list of output ids; its length gives the slot."""
+    """Keeps a reference to each row's growing list of output ids, whose length gives the slot."""
 
     def __init__(
         self, vllm_config: "VllmConfig", device: torch.device, is_pin_memory: bool
@@ -32,7 +32,7 @@ class SlotMaskV1(LogitsProcessor):
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
-        """Follows rows as they are removed, added and moved, in that order (vLLM interface)."""
+        """Applies the removed, added and moved rows, in the order that vLLM requires."""
         if batch_update is None:
             return
         for index in batch_update.removed:
@@ -48,7 +48,7 @@ class SlotMaskV1(LogitsProcessor):
                 self._outputs[source] = replaced
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Blocks every id of another slot, in place; float [num_rows, vocab_size]."""
+        """Blocks every id of another slot in place; float [num_rows, vocab_size]."""
         rows = [self._row(index) for index in range(logits.shape[0])]
         index = torch.tensor(rows, device=self._device)
         return logits.masked_fill_(self._blocked[index], float("-inf"))

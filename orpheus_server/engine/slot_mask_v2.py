@@ -1,6 +1,6 @@
 """The slot mask for vLLM's second model runner (`vllm.v1.worker.gpu.sample.logits_processor`).
 
-Works on the device from each row's position alone, so a step needs no copy to the host.
+It runs on the device and needs only each row's position, so a step copies nothing to the host.
 """
 
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SlotMaskV2(LogitsProcessor):
-    """Row's slot = (position of the sampled token - prompt length) modulo slots."""
+    """A row's slot is (position of the sampled token - prompt length) modulo `num_slots`."""
 
     def __init__(self, vllm_config: "VllmConfig", req_states: LogitsProcRequestState) -> None:
         layout = layout_from_config(vllm_config.additional_config)
@@ -28,7 +28,7 @@ class SlotMaskV2(LogitsProcessor):
         self._blocked = build_blocked_table(layout, req_states.vocab_size, req_states.device)
 
     def apply(self, logits: torch.Tensor, ctx: LogitsContext) -> torch.Tensor:
-        """Blocks every id of another slot, in place; float32 [num_logits_rows, vocab_size]."""
+        """Blocks every id of another slot in place; float32 [num_logits_rows, vocab_size]."""
         prompt_len = self._prompt_len.gpu[ctx.expanded_idx_mapping]
         num_output = ctx.pos + 1 - prompt_len
         slot = num_output % self._num_slots

@@ -1,4 +1,4 @@
-"""The engine that writes speech: every token masked to its slot, a delta for each frame."""
+"""Builds the speech engine: every token is masked to its slot, and a delta is a frame."""
 
 import json
 from pathlib import Path
@@ -12,18 +12,18 @@ from orpheus_server.engine.vllm_loader import VllmOptions, engine_args, start_en
 from orpheus_server.errors import StartError
 
 MIN_MODEL_LEN = 2048
-"""Below this a chunk of ordinary length no longer fits: 2048 tokens are 25 s of audio."""
+"""A shorter context does not hold an ordinary chunk: 2048 tokens are 25 s of audio."""
 
 
 def build_speech_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     """Loads the model; blocking. Raises `StartError`."""
     own_max_len = _own_max_len(options.folder)
-    wanted = min(options.max_model_len, own_max_len)
+    max_len = min(options.max_model_len, own_max_len)
     args = engine_args(options)
-    # -1 fits the context to the cache; the wanted length goes in as the model's own limit.
+    # -1 fits the context to the cache; our limit is passed as the model's own one.
     args.max_model_len = -1
-    args.hf_overrides = {"max_position_embeddings": wanted}
-    # Prompts are short and all different: the cache of prefixes would never hit.
+    args.hf_overrides = {"max_position_embeddings": max_len}
+    # Prompts are short and all different, so a prefix cache would never hit.
     args.enable_prefix_caching = False
     args.additional_config = layout_to_config(checkpoint.layout)
     kind = EngineKind(
@@ -42,7 +42,7 @@ def _mask_slots(config: VllmConfig) -> None:
 
 
 def _own_max_len(folder: Path) -> int:
-    """What the model was built for, from its `config.json`. Raises `StartError`."""
+    """Returns the context length in the model's `config.json`. Raises `StartError`."""
     path = folder / "config.json"
     try:
         return int(json.loads(path.read_text(encoding="utf-8"))["max_position_embeddings"])

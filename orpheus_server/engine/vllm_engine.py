@@ -17,18 +17,18 @@ from orpheus_server.errors import EngineDead, EngineNotReady, GenerationFailed
 from orpheus_server.interfaces import FinishReason, TokenDelta, TokenRequest
 
 SMALLEST_TOP_P = 1e-6
-"""vLLM refuses 0; this keeps the likeliest token only, which is what 0 means."""
+"""vLLM rejects 0; this keeps only the likeliest token, which is what 0 means."""
 
 SHUTDOWN_SEC = 10.0
-"""A core and its workers take 4 s on two slow processors; one that takes longer is stopped."""
+"""A core and its workers need 4 s to exit on two slow CPUs; after this they are killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """What an engine writes: `stop_token_ids` end it, a delta has `stream_interval` tokens.
+    """How an engine generates: up to one of `stop_token_ids`, `stream_interval` tokens per delta.
 
-    `label` is its name in messages. Below `min_model_len` tokens of context it is of no use, and
-    `share_setting` is what to raise then.
+    `label` is its name in messages. It needs a context of `min_model_len` tokens; `share_setting`
+    names the setting to raise if the cache holds fewer.
     """
 
     label: str
@@ -39,7 +39,7 @@ class EngineKind:
 
 
 class VllmEngine:
-    """One engine in this process; its core runs in processes of its own."""
+    """One vLLM engine, whose core and workers run in their own processes."""
 
     def __init__(
         self,
@@ -61,24 +61,24 @@ class VllmEngine:
 
     @property
     def max_model_len(self) -> int:
-        """Longest prompt and output together, in tokens, after fitting to the cache."""
+        """Maximum tokens of prompt and output together, after fitting them to the cache."""
         return self._max_model_len
 
     @property
     def num_active(self) -> int:
-        """Our own count: vLLM's stays up after its core has died."""
+        """Counted here because vLLM's own count stays up after its core has died."""
         return self._num_active
 
     @property
     def process_ids(self) -> frozenset[int]:
-        """Of its core and workers."""
+        """The ids of the core and its workers."""
         return frozenset(process.pid for process in self._processes)
 
     @property
     def kv_cache_share(self) -> float:
-        """Counted here: vLLM's own figure comes with statistics that double the cost of a token.
+        """Counted here because vLLM's own figure needs statistics that double the cost of a token.
 
-        Prompts that share their beginning count as if they did not, up to a full cache.
+        Prompts that share a cached prefix each count in full, up to a full cache.
         """
         if not self._cache_tokens:
             return 0.0
@@ -86,11 +86,11 @@ class VllmEngine:
 
     @property
     def is_alive(self) -> bool:
-        """False once the engine core has died."""
+        """False once the engine core has died or the engine is closed."""
         return self._engine is not None and not self._engine.errored
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
-        """Deltas of new ids, the first at once, the others as often as the kind says."""
+        """Yields the first new id immediately, then deltas of the kind's `stream_interval` ids."""
         self._check(request)
         if self._engine is None:
             raise EngineNotReady("the engine is closed")
@@ -117,16 +117,16 @@ class VllmEngine:
             self._num_cached_tokens -= num_tokens
 
     def kill(self) -> None:
-        """Ends its processes at once, stopped ones too; what is in it raises `EngineDead`."""
+        """Kills its processes, even stopped ones; its generations raise `EngineDead`."""
         kill_processes(self._processes)
 
     async def close(self) -> None:
-        """Ends the engine core, which has a moment for it and is killed then."""
+        """Shuts down the engine core, and kills it after `SHUTDOWN_SEC`."""
         engine, self._engine = self._engine, None
         if engine is None:
             return
         if engine.output_handler is not None:
-            # It would take the end of its core for a crash and log one.
+            # It would log the end of its core as a crash.
             engine.output_handler.cancel()
         await asyncio.to_thread(shut_down, engine, self._processes)
 
@@ -136,12 +136,12 @@ class VllmEngine:
         if self._loop is not loop:
             # vLLM would produce the tokens and never wake this loop.
             raise RuntimeError("the engine was used from a second event loop")
-        # One id outside of the vocabulary kills the engine for everyone.
+        # One id outside the vocabulary would kill the engine and fail all its requests.
         if not all(0 <= token_id < self._vocab_size for token_id in request.prompt_token_ids):
             raise GenerationFailed("the prompt has an id outside of the vocabulary")
         num_tokens = len(request.prompt_token_ids) + request.max_tokens
         if not request.prompt_token_ids or request.max_tokens < 1:
-            raise GenerationFailed("the prompt is empty, or no token may follow it")
+            raise GenerationFailed("the prompt is empty, or max_tokens is less than 1")
         if num_tokens > self._max_model_len:
             raise GenerationFailed(
                 f"{num_tokens} tokens do not fit into the context of {self._max_model_len}"
@@ -167,7 +167,7 @@ class VllmEngine:
 
 
 def shut_down(engine: AsyncLLMEngine, processes: frozenset[psutil.Process]) -> None:
-    """Ends an engine and its processes; blocking. vLLM itself leaves the workers of a slow core."""
+    """Shuts down an engine; blocking. Kills the workers that vLLM leaves behind for a slow core."""
     try:
         engine.shutdown(timeout=SHUTDOWN_SEC)
     finally:

@@ -1,4 +1,4 @@
-"""Starts vLLM engines: what those of speech and of language have in common."""
+"""Starts vLLM engines, for speech and for language models."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
-    """How the engine is built; `gpu_memory_utilization` is a share of the GPU, unused on CPU."""
+    """Options of an engine; `gpu_memory_utilization` is a share of the GPU, unused on a CPU."""
 
     folder: Path
     is_cuda: bool
@@ -32,7 +32,7 @@ class VllmOptions:
 
 
 def engine_args(options: VllmOptions) -> AsyncEngineArgs:
-    """Ids in, ids out, and memory as the device counts it."""
+    """Returns arguments for an engine without a tokenizer, with the memory of its device."""
     args = AsyncEngineArgs(
         model=str(options.folder),
         dtype=options.dtype,
@@ -46,7 +46,7 @@ def engine_args(options: VllmOptions) -> AsyncEngineArgs:
         args.gpu_memory_utilization = options.gpu_memory_utilization
     else:
         args.kv_cache_memory_bytes = CPU_KV_CACHE_BYTES
-        # Compiling takes longer than a laptop's first sentence and gains little on two cores.
+        # Compiling takes longer than speaking a first sentence on a laptop, for little gain.
         args.enforce_eager = True
     return args
 
@@ -59,11 +59,12 @@ def start_engine(
     own_max_len: int,
     adapt: Callable[[VllmConfig], None],
 ) -> VllmEngine:
-    """Loads the model; tens of seconds, never two at once: each takes what it finds for its own.
+    """Loads the model; blocks for tens of seconds. Never load two engines at the same time: each
+    counts all new vLLM processes as its own.
 
-    `adapt` has the last word on the configuration. A context that was lowered to what the model
-    (`own_max_len`) or the cache holds gets one line in the log. Raises `StartError` if it is then
-    below the least of its kind, or if the model cannot be loaded.
+    `adapt` changes the final configuration. Logs a warning if the context is lowered to what the
+    model (`own_max_len`) or the cache holds. Raises `StartError` if the context is then below the
+    minimum of `kind`, or if the model cannot be loaded.
     """
     others = find_processes()
     try:
@@ -78,8 +79,8 @@ def start_engine(
     if fitted < kind.min_model_len:
         shut_down(engine, processes)
         raise StartError(
-            f"the key-value cache holds only {fitted} tokens, at least {kind.min_model_len} are "
-            f"needed: free memory, or raise {kind.share_setting}"
+            f"the key-value cache holds only {fitted} tokens, but at least {kind.min_model_len} "
+            f"are needed: free memory, or raise {kind.share_setting}"
         )
     if fitted < options.max_model_len:
         logger.warning(
