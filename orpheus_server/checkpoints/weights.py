@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import parse_local_safetensors_file_metadata, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
+    SafetensorsParsingError,
 )
 
 from orpheus_server.checkpoints.checkpoint import is_hub_id
@@ -31,9 +32,6 @@ VOICE_GATE_HINT = (
     f", or use the ungated mirror of the English voice: TTS_MODEL_NAME={UNGATED_MIRROR}"
 )
 CHAT_GATE_HINT = "."
-
-_MAX_HEADER_BYTES = 100_000_000
-"""The format's own limit."""
 
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 
@@ -117,23 +115,15 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _weigh_file(path: Path) -> WeightSize:
-    """A safetensors file begins with the length of its header in 8 bytes, and that in JSON."""
     num_floats = num_others = other_bytes = 0
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _MAX_HEADER_BYTES:
-                raise ValueError(f"its header would have {length} bytes")
-            header = json.loads(file.read(length))
-        for name, tensor in header.items():
-            if name == "__metadata__":
-                continue
-            if tensor["dtype"] in _FLOATS:
-                num_floats += prod(tensor["shape"])
+        for tensor in parse_local_safetensors_file_metadata(path).tensors.values():
+            if tensor.dtype in _FLOATS:
+                num_floats += prod(tensor.shape)
             else:
-                num_others += prod(tensor["shape"])
-                start, end = tensor["data_offsets"]
+                num_others += prod(tensor.shape)
+                start, end = tensor.data_offsets
                 other_bytes += end - start
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, SafetensorsParsingError, ValueError, AttributeError, TypeError) as error:
         raise StartError(f"{path} is not a safetensors file: {error}") from error
     return WeightSize(num_floats, num_others, other_bytes)

@@ -182,15 +182,20 @@ def test_an_impossible_id(hub: StubHub) -> None:
     assert hub.requested == []
 
 
+def header(fields: dict[str, object]) -> bytes:
+    """Length and JSON text of the header."""
+    text = json.dumps(fields).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
 def write_weights(path: Path, **tensors: tuple[str, list[int], int]) -> None:
     """A safetensors file of headers alone: type, shape and bytes of each tensor."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    fields: dict[str, object] = {"__metadata__": {"format": "pt"}}
     at = 0
     for name, (dtype, shape, num_bytes) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + num_bytes]}
+        fields[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + num_bytes]}
         at += num_bytes
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    path.write_bytes(header(fields))
 
 
 def test_weights_are_weighed(tmp_path: Path) -> None:
@@ -222,10 +227,28 @@ def test_no_weights(tmp_path: Path) -> None:
     assert weigh(tmp_path) == WeightSize(0, 0, 0)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 20, b"\x02" + bytes(7) + b"[]", b"\x09" * 40])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"\xff" * 20, b"\x02" + bytes(7) + b"[]", b"\x09" * 40),
+        b"\x09" + bytes(7) + b"{}",
+        header({"a": {"dtype": "I8", "shape": [3]}}),
+        header({"a": {"dtype": "I8", "shape": [3], "data_offsets": [1]}}),
+        header({"a": {"dtype": "F32", "shape": 3, "data_offsets": [0, 12]}}),
+        header({"a": 1}),
+    ],
+)
 def test_no_safetensors(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(StartError, match="is not a safetensors file"):
+        weigh(tmp_path)
+
+
+def test_a_file_of_the_index_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "a.safetensors"}}')
+    with pytest.raises(
+        StartError, match=r"a.safetensors is not a safetensors file: .*No such file"
+    ):
         weigh(tmp_path)
 
 
