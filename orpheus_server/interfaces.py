@@ -3,8 +3,8 @@ pass between them.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, Self, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,17 @@ Role = Literal["system", "user", "assistant"]
 Samples = npt.NDArray[np.float32]
 Frame = tuple[int, ...]
 """The codes of one frame in slot order."""
+
+
+class RequestedSampling(TypedDict, total=False):
+    """Fields of `SamplingOptions` as a request names them; None keeps the default."""
+
+    temperature: float | None
+    top_p: float | None
+    repetition_penalty: float | None
+    top_k: int | None
+    min_p: float | None
+    max_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,13 @@ class SamplingOptions:
     def is_greedy(self) -> bool:
         """True if the likeliest token is always taken."""
         return self.temperature == 0.0 or self.top_p == 0.0 or self.top_k == 1
+
+    def overridden_by(self, **requested: Unpack[RequestedSampling]) -> Self:
+        """These options with the requested values in place of its own; None keeps its own."""
+        changes: dict[str, Any] = {
+            name: value for name, value in requested.items() if value is not None
+        }
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import Literal
 
 from orpheus_server.chat.transcripts import TranscriptStore
@@ -90,12 +89,10 @@ class Runtime:
 
     def _default_sampling(self) -> SamplingOptions:
         """The checkpoint's sampling with the settings over it; no token limit of a caller."""
-        settings, own = self.settings, self.checkpoint.sampling
-        return replace(
-            own,
-            temperature=_first(settings.tts_temperature, own.temperature),
-            top_p=_first(settings.tts_top_p, own.top_p),
-            repetition_penalty=_first(settings.tts_repetition_penalty, own.repetition_penalty),
+        return self.checkpoint.sampling.overridden_by(
+            temperature=self.settings.tts_temperature,
+            top_p=self.settings.tts_top_p,
+            repetition_penalty=self.settings.tts_repetition_penalty,
         )
 
     def get_synthesizer(self) -> Synthesizer:
@@ -223,7 +220,3 @@ class Runtime:
     def close_for_requests(self) -> None:
         """From now on requests are told to come back later."""
         self._engine, self._synthesizer, self._chat = None, None, None
-
-
-def _first(value: float | None, default: float) -> float:
-    return default if value is None else value

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -41,10 +40,13 @@ def check_format(name: str | None) -> None:
 
 def resolve_sampling(options: SpeechOptions, default: SamplingOptions) -> SamplingOptions:
     """Returns the default sampling overridden by the values in the request."""
-    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens")
-    requested = {name: getattr(options, name) for name in names}
-    return replace(
-        default, **{name: value for name, value in requested.items() if value is not None}
+    return default.overridden_by(
+        temperature=options.temperature,
+        top_p=options.top_p,
+        repetition_penalty=options.repetition_penalty,
+        top_k=options.top_k,
+        min_p=options.min_p,
+        max_tokens=options.max_tokens,
     )
 
 

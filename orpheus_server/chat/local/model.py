@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 
 from orpheus_server.chat.filters import ThinkingFilter
 from orpheus_server.chat.local.tokenizer import ChatTokenizer
@@ -11,7 +10,6 @@ from orpheus_server.errors import ChatModelFailed, GenerationFailed, Overloaded
 from orpheus_server.interfaces import (
     ChatModelInfo,
     ReplyDelta,
-    ReplyOptions,
     ReplyRequest,
     SamplingOptions,
     TokenEngine,
@@ -87,7 +85,9 @@ class LocalChatModel:
         return TokenRequest(
             request_id=request.request_id,
             prompt_token_ids=prompt,
-            sampling=_sampling(self._sampling, options),
+            sampling=self._sampling.overridden_by(
+                temperature=options.temperature, top_p=options.top_p
+            ),
             max_tokens=min(options.max_tokens or tokens_left, tokens_left),
             seed=options.seed,
             presence_penalty=options.presence_penalty,
@@ -97,11 +97,3 @@ class LocalChatModel:
     async def close(self) -> None:
         """Closes the engine."""
         await self.engine.close()
-
-
-def _sampling(own: SamplingOptions, options: ReplyOptions) -> SamplingOptions:
-    return replace(
-        own,
-        temperature=own.temperature if options.temperature is None else options.temperature,
-        top_p=own.top_p if options.top_p is None else options.top_p,
-    )
