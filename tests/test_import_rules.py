@@ -78,7 +78,6 @@ OWNERS = {
     "httpx2": {"chat.remote", "bench"},
     "huggingface_hub": {"checkpoints.weights", "chat.model_card"},
     "jinja2": {"chat.local"},
-    "matplotlib": {"bench.speech"},
     "numpy": {"audio", "synthesis", "bench", "interfaces", "fakes"},
     "openai": {"chat.remote"},
     "prometheus_client": {"runtime.metrics", "api.routes.metrics", "bench.client"},
@@ -98,7 +97,7 @@ OWNERS = {
 IMPORTS_IN_FUNCTIONS = {
     *("runtime.chat_stack", "runtime.metrics", "runtime.preflight"),
     *("runtime.serving_config", "runtime.speech_stack"),
-    *("text.phonemes", "bench.command", "bench.speech.command"),
+    *("text.phonemes", "bench.command"),
 }
 
 

@@ -92,11 +92,6 @@ def _add_sweep(group: argparse._ArgumentGroup) -> None:
         help="users listen: they read as it plays, one second ahead, and to the end before they "
         "ask again; the real-time factor then nears 1",
     )
-    picture = group.add_mutually_exclusive_group()
-    picture.add_argument(
-        "--plot", type=_png, default=Path("bench.png"), metavar="FILE.png", help="(bench.png)"
-    )
-    picture.add_argument("--no-plot", action="store_true", help="draw none")
 
 
 def _add_modes(group: argparse._ArgumentGroup) -> None:
@@ -239,9 +234,3 @@ def _file(text: str) -> Path:
     if not file.parent.is_dir() or file.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is not a file in a folder that exists")
     return file
-
-
-def _png(text: str) -> Path:
-    if not text.endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png")
-    return _file(text)

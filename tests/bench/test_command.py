@@ -1,7 +1,6 @@
 """Arguments, and which benchmark they start."""
 
 import argparse
-from pathlib import Path
 
 import pytest
 
@@ -39,8 +38,6 @@ def test_defaults() -> None:
         "max_input_chars": 32768,
         "capacity": None,
         "round_sec": 30.0,
-        "plot": Path("bench.png"),
-        "no_plot": False,
         "model": "tts-1",
         "voice": "alloy",
         "seed": 1,
@@ -83,8 +80,7 @@ def test_lists_and_numbers() -> None:
         (["http://host", "--soak", "1", "--overload"], "not allowed with"),
         (["http://host", "--burst", "5,1", "--overload"], "not allowed with"),
         (["http://host", "--warmup", "-1"], "'-1' is not a whole number from 0 up"),
-        (["http://host", "--plot", "picture.jpg"], "'picture.jpg' does not end in .png"),
-        (["http://host", "--plot", "/no/such/a.png"], "is not a file in a folder that exists"),
+        (["http://host", "--json", "/no/such/a.json"], "is not a file in a folder that exists"),
         (["http://host", "--json", "/"], "'/' is not a file"),
     ],
 )

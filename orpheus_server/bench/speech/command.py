@@ -81,14 +81,6 @@ def options_of(parsed: Namespace) -> Options:
 def run(parsed: Namespace) -> int:
     """Measures and prints; 0, or 1 if the server is not there or any request failed."""
     options = options_of(parsed)
-    plot_file: Path | None = None if parsed.no_plot or options.burst else parsed.plot
-    if plot_file is not None:
-        try:
-            # Before the measuring, so that nothing is measured for nothing.
-            from orpheus_server.bench.speech.plot import write_plot
-        except ModuleNotFoundError as error:
-            _tell(f"The plot needs {error.name}; install matplotlib or give --no-plot.")
-            return 2
     try:
         bench = asyncio.run(_measure(options, parsed.api_key))
     except (Unreachable, WarmUpFailed) as error:
@@ -97,10 +89,7 @@ def run(parsed: Namespace) -> int:
     except KeyboardInterrupt:
         _tell("stopped")
         return 130
-    if plot_file is not None:
-        title = f"{bench.server.model or options.target.url}\n{bench.card.cpu}"
-        write_plot(bench.levels, plot_file, title=title)
-    _print(bench, bench.document(options), plot_file=plot_file, copy_file=parsed.json)
+    _print(bench, bench.document(options), copy_file=parsed.json)
     return 1 if bench.num_failed else 0
 
 
@@ -111,7 +100,6 @@ class Measured:
     started_at: str
     card: MachineCard
     server: ServerFacts
-    levels: tuple[LevelReport, ...]
     num_failed: int
     text: str
     figures: Mapping[str, object]
@@ -129,17 +117,9 @@ class Measured:
         }
 
 
-def _print(
-    bench: Measured,
-    document: Mapping[str, object],
-    *,
-    plot_file: Path | None,
-    copy_file: Path | None,
-) -> None:
+def _print(bench: Measured, document: Mapping[str, object], *, copy_file: Path | None) -> None:
     print(report.card_text(bench.card, bench.server))
     print(bench.text)
-    if plot_file is not None:
-        print(f"plot: {plot_file}")
     line = report.json_line(document)
     if copy_file is not None:
         copy_file.write_text(line + "\n", encoding="utf-8")
@@ -163,7 +143,6 @@ async def _measure(options: Options, api_key: str | None) -> Measured:
                 started_at=started_at,
                 card=read_card(),
                 server=facts,
-                levels=levels,
                 num_failed=sum(level.summary.num_failed for level in levels),
                 text=f"{table(levels)}\n{highest_text(highest)}",
                 figures={
@@ -178,7 +157,6 @@ async def _measure(options: Options, api_key: str | None) -> Measured:
             started_at=started_at,
             card=read_card(),
             server=facts,
-            levels=(),
             num_failed=stats.num_failed,
             text=burst_text(
                 stats,

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,12 @@ def refusal(body: dict[str, Any]) -> Script:
 class TestSweep:
     def test_a_clean_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         app = ScriptedApp()
-        plot, copy = tmp_path / "b.png", tmp_path / "b.json"
+        copy = tmp_path / "b.json"
         with serve_script(app) as url:
             status = bench(
                 *(url, "--concurrency=1,3", "--texts=short,long", "--rounds=2", "--requests=4"),
                 *("--seed=100", "--warmup=1", "--api-key=secret"),
-                *("--plot", str(plot), "--json", str(copy)),
+                *("--json", str(copy)),
             )
         captured = capsys.readouterr()
         assert status == 0, captured.err
@@ -46,11 +45,9 @@ class TestSweep:
             ["long", "1"],
             ["long", "3"],
         ]
-        assert lines[-3] == (
+        assert lines[-2] == (
             "most users without an underrun or a failure in any round: short 3, long 3"
         )
-        assert lines[-2] == f"plot: {plot}"
-        assert plot.read_bytes().startswith(b"\x89PNG")
         assert copy.read_text() == lines[-1] + "\n"
         assert "secret" not in captured.out + captured.err
 
@@ -77,7 +74,7 @@ class TestSweep:
     def test_rounds_begin_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
         with serve_script(ScriptedApp()) as url:
             arguments = ("--concurrency=1,2", "--texts=short,long", "--rounds=2", "--requests=2")
-            assert bench(url, *arguments, "--no-plot") == 0
+            assert bench(url, *arguments) == 0
         places = [
             line.removeprefix("orpheus-server bench: ").split(":")[0]
             for line in capsys.readouterr().err.splitlines()
@@ -97,7 +94,7 @@ class TestSweep:
         app = ScriptedApp()
         with serve_script(app) as url:
             arguments = ("--concurrency=5", "--texts=short", "--rounds=1", "--warmup=0")
-            assert bench(url, *arguments, "--no-plot") == 0
+            assert bench(url, *arguments) == 0
         assert len(app.bodies) == 10
 
     def test_failures_are_told_and_end_with_1(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +102,7 @@ class TestSweep:
         app = ScriptedApp(lambda body: Script() if body["input"] == SHORT[0] else refusal(body))
         with serve_script(app) as url:
             arguments = ("--concurrency=1", "--texts=short", "--rounds=1", "--requests=3")
-            assert bench(url, *arguments, "--no-plot", "--warmup=1") == 1
+            assert bench(url, *arguments, "--warmup=1") == 1
         captured = capsys.readouterr()
         assert captured.err.endswith("2 x 503 overloaded\n")
         document = json.loads(captured.out.splitlines()[-1])
@@ -136,7 +133,7 @@ class TestOneClearLine:
     def test_nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         with serve_script(ScriptedApp()) as url:
             pass
-        assert bench(url, "--no-plot") == 1
+        assert bench(url) == 1
         captured = capsys.readouterr()
         assert captured.out == ""
         assert captured.err.startswith(f"orpheus-server bench: {url}/health does not answer: ")
@@ -144,7 +141,7 @@ class TestOneClearLine:
 
     def test_a_server_that_does_not_speak(self, capsys: pytest.CaptureFixture[str]) -> None:
         with serve_script(ScriptedApp(refusal)) as url:
-            assert bench(url, "--no-plot") == 1
+            assert bench(url) == 1
         captured = capsys.readouterr()
         assert captured.err == (
             "orpheus-server bench: The warm-up request failed: 503 overloaded\n"
@@ -157,17 +154,5 @@ class TestOneClearLine:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(SpeechClient, "facts", stop)
-        assert bench("http://127.0.0.1:9", "--no-plot") == 130
+        assert bench("http://127.0.0.1:9") == 130
         assert capsys.readouterr() == ("", "orpheus-server bench: stopped\n")
-
-    def test_no_matplotlib(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """Found out before the measuring."""
-        monkeypatch.delitem(sys.modules, "orpheus_server.bench.speech.plot", raising=False)
-        monkeypatch.delattr("orpheus_server.bench.speech.plot", raising=False)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
-            monkeypatch.delitem(sys.modules, name)
-        monkeypatch.setitem(sys.modules, "matplotlib", None)
-        assert bench("http://127.0.0.1:9") == 2
-        assert "install matplotlib or give --no-plot" in capsys.readouterr().err
