@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from orpheus_server.bench.client.exchange import HttpCaller
+from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.client.speech import Clock, Sleep
 
 _TIMEOUT_SEC = 10.0

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from orpheus_server.bench.client.exchange import Exchange, HttpCaller
+from orpheus_server.bench.client.exchange import Exchange
+from orpheus_server.bench.client.http_caller import HttpCaller
 
 _PATH = "/metrics"
 _TIMEOUT_SEC = 10.0

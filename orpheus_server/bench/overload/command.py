@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from orpheus_server.bench import report
-from orpheus_server.bench.client.exchange import HttpCaller
 from orpheus_server.bench.client.health_probe import HealthProbe
+from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.client.server_metrics import MetricsUnavailable, read_metrics
 from orpheus_server.bench.client.speech import Clock, Sleep, SpeechClient, Target, Unreachable
 from orpheus_server.bench.client.texts import text_for

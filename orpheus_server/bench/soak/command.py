@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from orpheus_server.bench import report
-from orpheus_server.bench.client.exchange import HttpCaller
+from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.client.server_metrics import (
     MetricsUnavailable,
     ServerMetrics,

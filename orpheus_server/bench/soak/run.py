@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from orpheus_server.bench.client.exchange import HttpCaller
 from orpheus_server.bench.client.health_probe import HealthProbe
+from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.client.server_metrics import (
     MetricsUnavailable,
     ServerMetrics,

@@ -1,6 +1,6 @@
 """Does what a soak's mixture asks for, and judges it."""
 
-from orpheus_server.bench.client.exchange import HttpCaller
+from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.soak.mix import Mix
 from orpheus_server.bench.soak.result import SoakResult, judge
 from orpheus_server.bench.soak.session import SocketCaller

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from orpheus_server.bench.client.exchange import Exchange, HttpCaller
+from orpheus_server.bench.client.exchange import Exchange
 from orpheus_server.bench.client.health_probe import HealthProbe
+from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.concurrency import cancel_all
 from tests.bench.soaked import exchange
 from tests.support.app import wait_for

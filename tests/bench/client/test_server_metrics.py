@@ -2,7 +2,7 @@
 
 import pytest
 
-from orpheus_server.bench.client.exchange import HttpCaller
+from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.client.server_metrics import (
     MetricsUnavailable,
     parse_metrics,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from orpheus_server.bench import command
-from orpheus_server.bench.client.exchange import Exchange, HttpCaller
+from orpheus_server.bench.client.exchange import Exchange
+from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.client.speech import Target
 from orpheus_server.bench.overload import command as overload
 from orpheus_server.bench.overload.command import Listeners, Options, user_counts

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orpheus_server.bench import command
-from orpheus_server.bench.client import exchange
+from orpheus_server.bench.client import http_caller
 from orpheus_server.bench.client.server_metrics import ServerMetrics
 from orpheus_server.bench.soak import command as soak
 from orpheus_server.bench.soak.result import SoakResult
@@ -32,8 +32,8 @@ HASTY = Timing(minute_sec=0.5, health_sec=0.05, rest_poll_sec=0.01, rest_limit_s
 @pytest.fixture(autouse=True)
 def _quick_slow_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is truly slow takes longer than all else of a test."""
-    monkeypatch.setattr(exchange, "SLOW_PACE", 100.0)
-    monkeypatch.setattr(exchange, "_SLOW_RECEIVE_BYTES", 1 << 20)
+    monkeypatch.setattr(http_caller, "SLOW_PACE", 100.0)
+    monkeypatch.setattr(http_caller, "_SLOW_RECEIVE_BYTES", 1 << 20)
 
 
 def run(url: str, *arguments: str, timing: Timing = TIMING) -> int:
