@@ -4,13 +4,19 @@ The benchmarks are imported when they run: `serve` needs none of them, nor their
 """
 
 import argparse
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
 
-from orpheus_server.bench.client.texts import LENGTHS, TextLength
-
-T = TypeVar("T")
+from orpheus_server.bench.argument_types import (
+    burst,
+    count,
+    count_or_zero,
+    list_of,
+    minutes,
+    output_file,
+    seconds,
+    text_length,
+    url,
+)
+from orpheus_server.bench.client.texts import LENGTHS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,15 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "The last line of stdout is one JSON document."
     )
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("url", nargs="?", type=_url, metavar="URL", help="such as http://host:8880")
+    target.add_argument("url", nargs="?", type=url, metavar="URL", help="such as http://host:8880")
     target.add_argument("--codec", action="store_true", help="the codec alone; needs no server")
     target.add_argument(
         "--frontend", action="store_true", help="all but engine and codec; needs no server"
     )
     parser.add_argument(
-        "--rounds", type=_count, default=3, help="rounds, of which the median counts (3)"
+        "--rounds", type=count, default=3, help="rounds, of which the median counts (3)"
     )
-    parser.add_argument("--json", type=_file, metavar="FILE", help="a copy of the document")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="a copy of the document")
     _add_sweep(parser.add_argument_group("load on a server"))
     _add_modes(parser.add_argument_group("instead of levels"))
     _add_requests(parser.add_argument_group("requests to a server"))
@@ -64,27 +70,27 @@ def run(parsed: argparse.Namespace) -> int:
 def _add_sweep(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--concurrency",
-        type=_list_of(_count),
+        type=list_of(count),
         default=(1, 2, 4, 8, 16),
         metavar="N,N",
         help="users at once, each asking again when the last answer has ended (1,2,4,8,16)",
     )
     group.add_argument(
         "--texts",
-        type=_list_of(_length),
+        type=list_of(text_length),
         default=LENGTHS,
         metavar="KIND,KIND",
         help="short (3 s), medium (10 s), long (60 s); all by default",
     )
     end = group.add_mutually_exclusive_group()
     end.add_argument(
-        "--requests", type=_count, metavar="N", help="of each level (two a user, at least 8)"
+        "--requests", type=count, metavar="N", help="of each level (two a user, at least 8)"
     )
     end.add_argument(
-        "--duration-sec", type=_seconds, metavar="S", help="of each level, instead of a number"
+        "--duration-sec", type=seconds, metavar="S", help="of each level, instead of a number"
     )
     group.add_argument(
-        "--stagger-sec", type=_seconds, default=0.0, metavar="S", help="between users' starts (0)"
+        "--stagger-sec", type=seconds, default=0.0, metavar="S", help="between users' starts (0)"
     )
     group.add_argument(
         "--realtime-readers",
@@ -98,13 +104,13 @@ def _add_modes(group: argparse._ArgumentGroup) -> None:
     mode = group.add_mutually_exclusive_group()
     mode.add_argument(
         "--burst",
-        type=_burst,
+        type=burst,
         metavar="N,SENTENCES",
         help="N users in the same instant with so many sentences each",
     )
     mode.add_argument(
         "--soak",
-        type=_minutes,
+        type=minutes,
         metavar="MINUTES",
         help="mixed load with callers who hang up, read slowly or send nonsense; every answer is "
         "checked, and a leak or a failure ends with 1",
@@ -120,28 +126,28 @@ def _add_modes(group: argparse._ArgumentGroup) -> None:
         help="messages to the language model: first text, first sound, last text",
     )
     group.add_argument(
-        "--max-tokens", type=_count, default=128, metavar="N", help="of an answer of chat (128)"
+        "--max-tokens", type=count, default=128, metavar="N", help="of an answer of chat (128)"
     )
-    group.add_argument("--repeats", type=_count, default=10, metavar="N", help="of the burst (10)")
+    group.add_argument("--repeats", type=count, default=10, metavar="N", help="of the burst (10)")
     group.add_argument(
-        "--users", type=_count, metavar="N", help="of the soak (as many as the server carries)"
+        "--users", type=count, metavar="N", help="of the soak (as many as the server carries)"
     )
     group.add_argument(
         "--no-leak-check", action="store_true", help="soak a server whose /metrics are closed"
     )
     group.add_argument(
         "--max-input-chars",
-        type=_count_or_none,
+        type=count_or_zero,
         default=32_768,
         metavar="N",
         help="of the soaked server; longer texts must be refused. 0: it has no limit (32768)",
     )
     group.add_argument(
-        "--capacity", type=_count, metavar="N", help="of the overload (what /metrics tells)"
+        "--capacity", type=count, metavar="N", help="of the overload (what /metrics tells)"
     )
     group.add_argument(
         "--round-sec",
-        type=_seconds,
+        type=seconds,
         default=30.0,
         metavar="S",
         help="of each number of users of the overload, after they have come (30)",
@@ -155,82 +161,12 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
         "--seed", type=int, default=1, help="of the first request, counted up; each round again (1)"
     )
     group.add_argument(
-        "--warmup", type=_count_or_none, default=2, metavar="N", help="requests before (2)"
+        "--warmup", type=count_or_zero, default=2, metavar="N", help="requests before (2)"
     )
     group.add_argument(
-        "--timeout-sec", type=_seconds, default=300.0, metavar="S", help="of a whole request (300)"
+        "--timeout-sec", type=seconds, default=300.0, metavar="S", help="of a whole request (300)"
     )
     group.add_argument("--api-key", metavar="KEY", help="sent as a bearer token")
     group.add_argument(
         "--no-stream", action="store_true", help="do not ask for streaming: whole files"
     )
-
-
-def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(f"{text!r} does not begin with http:// or https://")
-    return text
-
-
-def _count(text: str) -> int:
-    return _number(text, at_least=1)
-
-
-def _count_or_none(text: str) -> int:
-    return _number(text, at_least=0)
-
-
-def _number(text: str, *, at_least: int) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < at_least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {at_least} up")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    return _time(text, "seconds")
-
-
-def _minutes(text: str) -> float:
-    return _time(text, "minutes")
-
-
-def _time(text: str, unit: str) -> float:
-    try:
-        time = float(text)
-    except ValueError:
-        time = -1.0
-    if not 0 < time < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0")
-    return time
-
-
-def _length(text: str) -> TextLength:
-    for length in LENGTHS:
-        if text == length:
-            return length
-    raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(LENGTHS)}")
-
-
-def _list_of(item: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    def parse(text: str) -> tuple[T, ...]:
-        items = tuple(item(part.strip()) for part in text.split(","))
-        if len(set(items)) < len(items):
-            raise argparse.ArgumentTypeError(f"{text!r} names something twice")
-        return items
-
-    return parse
-
-
-def _burst(text: str) -> tuple[int, int]:
-    parts = text.split(",")
-    if len(parts) != 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers such as 5,1")
-    return _count(parts[0].strip()), _count(parts[1].strip())
-
-
-def _file(text: str) -> Path:
-    """Found out before the measuring, not after it."""
-    file = Path(text)
-    if not file.parent.is_dir() or file.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a file in a folder that exists")
-    return file
