@@ -80,7 +80,9 @@ OWNERS = {
     "jinja2": {"chat.local"},
     "numpy": {"audio", "synthesis", "bench", "interfaces", "fakes"},
     "openai": {"chat.remote"},
-    "prometheus_client": {"runtime.metrics", "api.routes.metrics", "bench.client"},
+    "prometheus_client": {
+        *("runtime.metrics", "runtime.snapshot", "api.routes.metrics", "bench.client"),
+    },
     "psutil": {"engine", "runtime.preflight"},
     "pydantic": {"api", "server.errors", "server.responses", "checkpoints.speech_json", "settings"},
     "pydantic_settings": {"settings"},
@@ -95,8 +97,8 @@ OWNERS = {
     "websockets": {"server.protocols", "bench.soak"},
 }
 IMPORTS_IN_FUNCTIONS = {
-    *("runtime.chat_stack", "runtime.metrics", "runtime.preflight"),
-    *("runtime.serving_config", "runtime.speech_stack"),
+    *("runtime.chat_stack", "runtime.preflight"),
+    *("runtime.serving_config", "runtime.snapshot", "runtime.speech_stack"),
     *("text.phonemes", "bench.command"),
 }
 

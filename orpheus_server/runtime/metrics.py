@@ -1,10 +1,4 @@
-"""What Prometheus is told. https://prometheus.io/docs/practices/naming/"""
-
-import asyncio
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+"""The metrics for Prometheus. https://prometheus.io/docs/practices/naming/"""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,70 +9,23 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from orpheus_server.chat.reply_timings import ReplyTimings
+from orpheus_server.runtime.snapshot import SnapshotCollector, Source
 
 _ANSWER_BUCKETS_SEC = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
-"""Around the second within which somebody who talks expects to hear something."""
+"""Finest around one second, within which a person expects an answer to begin."""
 
 _RATE_BUCKETS = (5.0, 10.0, 20.0, 40.0, 82.0, 160.0, 320.0, 640.0, 1280.0, 2560.0)
-"""Tokens a second; 82 of the voice are real time."""
-
-
-@dataclass(frozen=True, slots=True)
-class GpuMemory:
-    """Bytes of one device."""
-
-    device: int
-    used_bytes: int
-    free_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChatState:
-    """The language model, where there is one."""
-
-    is_up: bool
-    num_replies: int
-    num_restarts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The server at the moment of a scrape; counts are since the start."""
-
-    num_queued: int
-    num_generating: int
-    num_draining: int
-    num_sessions: int
-    num_generations: int
-    num_streams_capacity: int
-    is_engine_up: bool
-    num_engine_restarts: int
-    kv_cache_share: float
-    rejections: Mapping[str, int]
-    attempt_faults: Mapping[str, int]
-    rollbacks: Mapping[str, int]
-    num_chunks: int
-    num_degraded_chunks: int
-    gpu_memory: tuple[GpuMemory, ...] = ()
-    chat: ChatState | None = None
-
-
-class Source(Protocol):
-    """Whoever knows."""
-
-    def snapshot(self) -> Snapshot:
-        """How it is now."""
+"""Tokens per second; the voice is in real time at 82."""
 
 
 class Metrics:
-    """One for each app: the counters that handlers raise, and what is read when asked for."""
+    """The metrics of one app: counters raised by handlers, and its state read at each scrape."""
 
     def __init__(self, source: Source, *, has_chat: bool = False) -> None:
         self._registry = registry = CollectorRegistry(auto_describe=False)
-        registry.register(_SnapshotCollector(source))
+        registry.register(SnapshotCollector(source))
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -176,85 +123,3 @@ class _ChatMetrics:
             (self._audio, timings.audio_sec),
         ):
             counter.inc(number)
-
-
-class _SnapshotCollector:
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def collect(self) -> Iterator[Metric]:
-        now = self._source.snapshot()
-        states = GaugeMetricFamily(
-            "orpheus_requests_active",
-            "Requests by state: waiting for their turn, being made, made and being sent.",
-            labels=("state",),
-        )
-        states.add_metric(("queued",), now.num_queued)
-        states.add_metric(("generating",), now.num_generating)
-        states.add_metric(("draining",), now.num_draining)
-        yield states
-        for name, text, value in (
-            ("sessions_active", "WebSocket sessions that are open.", now.num_sessions),
-            ("generations_active", "Generations in the engine.", now.num_generations),
-            ("capacity_streams", "Streams in real time, as measured.", now.num_streams_capacity),
-            ("engine_up", "1 while the engine serves.", now.is_engine_up),
-            ("kv_cache_usage_ratio", "Share of the key-value cache in use.", now.kv_cache_share),
-            ("threads", "Threads of the server's process.", threading.active_count()),
-            ("tasks", "Tasks on the server's event loop.", _num_tasks()),
-        ):
-            yield GaugeMetricFamily(f"orpheus_{name}", text, value=float(value))
-        for name, text, number in (
-            (
-                "engine_restarts",
-                "Times that the engine was started again.",
-                now.num_engine_restarts,
-            ),
-            ("chunks", "Chunks of text that were begun.", now.num_chunks),
-            ("degraded_chunks", "Chunks whose audio is second best.", now.num_degraded_chunks),
-        ):
-            yield CounterMetricFamily(f"orpheus_{name}", text, value=number)
-        for name, text, label, counts in (
-            ("admission_rejections", "Requests that were refused.", "reason", now.rejections),
-            ("attempt_faults", "Attempts that failed.", "cause", now.attempt_faults),
-            ("rollbacks", "Streams resumed from a good frame.", "cause", now.rollbacks),
-        ):
-            family = CounterMetricFamily(f"orpheus_{name}", text, labels=(label,))
-            for name_of_one, count in counts.items():
-                family.add_metric((name_of_one,), count)
-            yield family
-        if now.chat is not None:
-            for name, text, value in (
-                ("up", "1 while the language model answers.", now.chat.is_up),
-                ("replies_active", "Answers that are being written.", now.chat.num_replies),
-            ):
-                yield GaugeMetricFamily(f"orpheus_chat_{name}", text, value=float(value))
-            yield CounterMetricFamily(
-                "orpheus_chat_restarts",
-                "Times that the language model was started again.",
-                value=now.chat.num_restarts,
-            )
-        memory = GaugeMetricFamily(
-            "orpheus_gpu_memory_bytes", "Memory of the GPUs.", labels=("device", "state")
-        )
-        for gpu in now.gpu_memory:
-            memory.add_metric((str(gpu.device), "used"), gpu.used_bytes)
-            memory.add_metric((str(gpu.device), "free"), gpu.free_bytes)
-        yield memory
-
-
-def _num_tasks() -> int:
-    try:
-        return len(asyncio.all_tasks())
-    except RuntimeError:  # outside of the event loop
-        return 0
-
-
-def gpu_memory(codec_device: str) -> tuple[GpuMemory, ...]:
-    """Of the codec's GPU, which is the engine's too unless the settings part them; none on CPU."""
-    if not codec_device.startswith("cuda"):
-        return ()
-    import torch
-
-    device = torch.device(codec_device)
-    free, total = torch.cuda.mem_get_info(device)
-    return (GpuMemory(device.index or 0, used_bytes=total - free, free_bytes=free),)

@@ -23,8 +23,9 @@ from orpheus_server.errors import (
 )
 from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions, TokenEngine
 from orpheus_server.runtime.caller_slots import CallerSlots
-from orpheus_server.runtime.metrics import ChatState, Metrics, Snapshot, gpu_memory
+from orpheus_server.runtime.metrics import Metrics
 from orpheus_server.runtime.serving_config import ServingConfig
+from orpheus_server.runtime.snapshot import ChatState, Snapshot, gpu_memory
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.runtime.speech_stack import SpeechStack, build_synthesizer
 from orpheus_server.settings import Settings

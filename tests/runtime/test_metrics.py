@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from orpheus_server.runtime.metrics import ChatState, GpuMemory, Metrics, Snapshot
+from orpheus_server.runtime.metrics import Metrics
+from orpheus_server.runtime.snapshot import ChatState, GpuMemory, Snapshot
 from orpheus_server.settings import load_settings
 from tests.chat.test_reply_timings import TIMINGS
 from tests.support.app import FakeServer
