@@ -23,7 +23,7 @@ from orpheus_server.audio.snac.decoder import EXACT_FIRST_FRAMES, SnacUtterance
 from orpheus_server.audio.snac.windows import HOPS, Window, WindowCutter
 from orpheus_server.bench.client.player import Piece, play
 from orpheus_server.bench.machine_card import ServerFacts, read_card
-from orpheus_server.bench.offline.codec import FRAMES_PER_SEC
+from orpheus_server.bench.offline.codec_bench import FRAMES_PER_SEC
 from orpheus_server.bench.report import card_text, json_line
 from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
 from orpheus_server.concurrency import WorkerPool

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from orpheus_server.bench.offline import codec
-from orpheus_server.bench.offline.codec import CodecLevel
+from orpheus_server.bench.offline import codec, codec_bench
 from orpheus_server.checkpoints.published import SNAC_24KHZ
 
 
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2}
-    monkeypatch.setattr(codec, "SNAC_24KHZ", narrow)
+    monkeypatch.setattr(codec_bench, "SNAC_24KHZ", narrow)
     # Two threads wait for each other at every layer where the cores are busy.
-    monkeypatch.setattr(codec, "_THREADS", (1,))
-    monkeypatch.setattr(codec, "_HOPS", (1, 4))
-    monkeypatch.setattr(codec, "_BATCHES", (1, 2))
+    monkeypatch.setattr(codec_bench, "_THREADS", (1,))
+    monkeypatch.setattr(codec_bench, "_HOPS", (1, 4))
+    monkeypatch.setattr(codec_bench, "_BATCHES", (1, 2))
 
 
 @pytest.mark.usefixtures("_small")
@@ -41,18 +40,11 @@ def test_the_last_line_is_one_document(tmp_path: Path, capsys: pytest.CaptureFix
     assert reference[1] / reference[4] == pytest.approx(4 / (7 / 4), rel=1e-3)
 
 
-def test_how_much_less_a_level_takes() -> None:
-    level = CodecLevel(
-        hop=1, batch=1, num_threads=1, ours_ms=2.0, reference_ms=5.0, ours_macs=1, reference_macs=4
-    )
-    assert level.ratio == 2.5
-
-
 def test_what_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     narrow = SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2}
-    monkeypatch.setattr(codec, "SNAC_24KHZ", narrow)
+    monkeypatch.setattr(codec_bench, "SNAC_24KHZ", narrow)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert codec.run(argparse.Namespace(rounds=1, json=None)) == 1
     assert "pip install orpheus-speech" in capsys.readouterr().err
