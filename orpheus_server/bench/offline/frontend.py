@@ -1,42 +1,26 @@
-"""`bench --frontend`: everything but engine and codec, at the pace of a full engine.
-
-The synthesizer, its pool, the batcher and the `pcm` encoder are the real ones. The engine writes
-prepared tokens by the clock, and the codec's device hands out prepared samples.
-"""
+"""`bench --frontend`: everything but engine and codec, at the pace of a full engine."""
 
 import argparse
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import uvicorn
-from snac import SNAC
-from tokenizers import Tokenizer, models, pre_tokenizers
 
-from orpheus_server.audio.snac.batcher import Batcher
-from orpheus_server.audio.snac.cropped import CroppedDecoder, WindowShape
-from orpheus_server.audio.snac.decoder import EXACT_FIRST_FRAMES, SnacUtterance
-from orpheus_server.audio.snac.windows import HOPS, Window, WindowCutter
+from orpheus_server.audio.snac.windows import HOPS
 from orpheus_server.bench.client.player import Piece, play
 from orpheus_server.bench.machine_card import ServerFacts, read_card
 from orpheus_server.bench.offline.codec_bench import FRAMES_PER_SEC
+from orpheus_server.bench.offline.prepared import PreparedBackend, open_synthesizer
 from orpheus_server.bench.report import card_text, json_line
-from orpheus_server.checkpoints.published import ENGLISH, SNAC_24KHZ
-from orpheus_server.concurrency import WorkerPool
+from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.fakes import PacedEngine
-from orpheus_server.interfaces import Deadline, Samples, TokenRequest
-from orpheus_server.synthesis.attempt import AttemptRunner
-from orpheus_server.synthesis.capacity import Capacity
-from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
+from orpheus_server.interfaces import TokenRequest
 from orpheus_server.synthesis.job import SpeechJob, SpeechParams, SpeechStats
-from orpheus_server.synthesis.prompts import PromptBuilder
-from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
-from orpheus_server.text.chunking import limits_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,47 +46,6 @@ _RAMP_SEC = 2.0
 _MEASURED_SEC = 6.0
 _HAND_OFF_SEC = 2.0
 _TEXT = "The evening train was late again, so we walked along the river and counted the boats."
-
-
-class PreparedBackend:
-    """A device that has every window's samples at once: a soft noise, never silent."""
-
-    max_windows = dict.fromkeys(HOPS, 64)
-
-    def __init__(self) -> None:
-        self._samples = np.random.default_rng(0).normal(0, 0.1, 8 * 2048).astype(np.float32)
-        self.num_calls = 0
-
-    def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
-        """As the protocol of backends says."""
-        self.num_calls += 1
-        return [self._samples[window.skip : window.stop] for window in windows]
-
-
-class PreparedDecoder:
-    """The codec's own way from frames to windows and batches, with a prepared device."""
-
-    sample_rate = 24_000
-    samples_per_frame = 2048
-
-    def __init__(self, backend: PreparedBackend, pool: WorkerPool) -> None:
-        model = CroppedDecoder(
-            SNAC(**(SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2})), ENGLISH.layout.slot_levels
-        )
-        self._shapes: dict[int, WindowShape] = {hop: model.shape_for(hop) for hop in HOPS}
-        self._pool = pool
-        self._batcher = Batcher(backend, pool)
-
-    def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> SnacUtterance:
-        """As `SnacDecoder`."""
-        cutter = WindowCutter(self._shapes, samples_per_frame=2048, first_frames=EXACT_FIRST_FRAMES)
-        return SnacUtterance(
-            cutter, self._batcher, self._pool, ENGLISH.layout.codebook_size, noise_seed, deadline
-        )
-
-    async def close(self) -> None:
-        """Fails what waits."""
-        self._batcher.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +100,11 @@ def _line(each: FrontEndRound) -> str:
 
 async def _round(pace: Pace) -> FrontEndRound:
     hand_off = await _measure_hand_off(pace)
-    async with _open_front_end(pace) as (engine, backend, synthesizer):
+    backend = PreparedBackend()
+    async with (
+        _build_engine(pace) as engine,
+        open_synthesizer(engine, backend, max_streams=4 * pace.num_streams) as synthesizer,
+    ):
         streams = [
             asyncio.create_task(_listen(synthesizer, index, index * _RAMP_SEC / pace.num_streams))
             for index in range(pace.num_streams)
@@ -216,43 +163,6 @@ def _build_engine(pace: Pace) -> PacedEngine:
     )
 
 
-@asynccontextmanager
-async def _open_front_end(
-    pace: Pace,
-) -> AsyncGenerator[tuple[PacedEngine, PreparedBackend, Synthesizer], None]:
-    pool = WorkerPool(2)
-    backend = PreparedBackend()
-    decoder = PreparedDecoder(backend, pool)
-    prompts = PromptBuilder(ENGLISH, _letter_tokenizer(), None)
-    try:
-        async with _build_engine(pace) as engine:
-            runner = AttemptRunner(ENGLISH.layout, prompts, engine, decoder, pool)
-            retries = RetryPolicy(max_attempts=1, default=ENGLISH.sampling)
-            chunk_synthesizer = ChunkSynthesizer(runner, retries, may_be_degraded=True)
-            limits = limits_for(
-                ENGLISH,
-                frame_sec=1 / FRAMES_PER_SEC,
-                chunk_max_chars=500,
-                max_model_len=engine.max_model_len,
-                max_tokens=4096,
-            )
-            yield (
-                engine,
-                backend,
-                Synthesizer(
-                    chunk_synthesizer,
-                    pool,
-                    sample_rate=decoder.sample_rate,
-                    limits=limits,
-                    expected_sec=prompts.expected_sec,
-                    capacity=Capacity(ceiling=4 * pace.num_streams),
-                ),
-            )
-    finally:
-        await decoder.close()
-        await pool.close()
-
-
 async def _listen(synthesizer: Synthesizer, index: int, after_sec: float) -> list[Piece]:
     await asyncio.sleep(after_sec)
     plan = await synthesizer.plan(_TEXT, tags=frozenset())
@@ -273,11 +183,3 @@ def _buffered(pieces: Sequence[Piece]) -> list[Piece]:
     """As a player takes them that begins so much later than the first one came."""
     start_sec = pieces[0].at_sec + PREBUFFER_SEC
     return [Piece(max(piece.at_sec, start_sec), piece.num_bytes) for piece in pieces]
-
-
-def _letter_tokenizer() -> Tokenizer:
-    """One id a character: the published tokenizer is not here, and its cost is small."""
-    alphabet = {chr(code): code - 31 for code in range(32, 127)}
-    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, **alphabet}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    return tokenizer
