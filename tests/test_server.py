@@ -23,11 +23,11 @@ from openai import APIStatusError, BadRequestError, NotFoundError, OpenAI
 from websockets.sync.client import ClientConnection, connect
 
 from orpheus_server.errors import GenerationFailed
-from orpheus_server.fakes import LoopingEngine
 from orpheus_server.interfaces import SamplingOptions, TokenDelta, TokenRequest
 from tests.support.app import kept_ids_of
 from tests.support.ear import dictation, pick, word_error_rate, words_of
 from tests.support.live import LiveServer, read_wav, wait_until
+from tests.support.looping_engine import LoopingEngine
 
 pytestmark = pytest.mark.engine
 
