@@ -1,4 +1,4 @@
-"""Finds where an answer becomes audible; models begin with silence that no byte count shows."""
+"""Finds where a response becomes audible: models begin with silence, which a byte count misses."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ WINDOW_BYTES = 480
 """10 ms of 16-bit mono at 24 kHz."""
 
 AUDIBLE_RMS = 0.006
-"""Of full scale, -44 dB: breath and noise stay below it, a soft consonant is above."""
+"""Relative to full scale, -44 dB: above breath and noise, below a soft consonant."""
 
 
 class AudibleFinder:
-    """`feed` the body as it comes; `byte` is where the first audible window begins."""
+    """`feed` the body as it arrives; `byte` is where the first audible window begins."""
 
     def __init__(self) -> None:
         self.byte: int | None = None
@@ -18,7 +18,7 @@ class AudibleFinder:
         self._num_passed = 0
 
     def feed(self, data: bytes) -> None:
-        """Looks at the windows that these bytes complete; after the first audible one at none."""
+        """Checks the windows that these bytes complete, until one is audible."""
         if self.byte is not None:
             return
         data = self._held + data

@@ -1,4 +1,4 @@
-"""How long `/health` takes, which needs nothing but the server's event loop."""
+"""Times `/health`, which needs only the server's event loop."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ _TIMEOUT_SEC = 10.0
 
 
 class HealthProbe:
-    """Asks again and again until it is cancelled; `take` gives what it found since the last one."""
+    """Requests `/health` until it is cancelled; `take` returns the times since the last `take`."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class HealthProbe:
         self._delays_sec: list[float] = []
 
     async def run(self) -> None:
-        """An answer of any kind counts; none at all counts as long as it was waited for."""
+        """Times a response of any status; without a response, the time until the timeout."""
         due_sec = self._clock()
         while True:
             exchange = await self._caller.get("/health", timeout_sec=_TIMEOUT_SEC)
@@ -37,6 +37,6 @@ class HealthProbe:
             await self._sleep(due_sec - now_sec)
 
     def take(self) -> list[float]:
-        """Seconds of each answer."""
+        """Seconds that each response took."""
         delays_sec, self._delays_sec = self._delays_sec, []
         return delays_sec

@@ -1,4 +1,4 @@
-"""Sends HTTP requests as a caller who may be slow, or hang up."""
+"""Sends HTTP requests as a caller that may read slowly or hang up."""
 
 import asyncio
 import socket
@@ -15,21 +15,21 @@ from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece
 from orpheus_server.bench.client.speech import Clock, Sleep
 
 SLOW_PACE = 0.8
-"""Of real time: a reader who falls behind what plays."""
+"""Reading speed of a slow reader, in real time: it falls behind playback."""
 
 _SLOW_RECEIVE_BYTES = 4096
-"""Of the system's buffer; more, and it would take the whole answer for its slow reader."""
+"""The socket's receive buffer: a larger one would take the whole response at once."""
 
 _RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER of no time: closing sends RST and throws away what was not read."""
+"""SO_LINGER with a timeout of 0: closing sends RST and discards unread data."""
 
 _NO_CONNECTIONS_KEPT = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-"""A connection that the server closes in the moment of its next request would count as failed, and
-an idle one as a file that the server has left open."""
+"""A reused connection that the server is just closing would count as a failure, and an idle one as
+an open file that the server leaks."""
 
 
 class HttpCaller:
-    """`async with HttpCaller(root_url, ...) as caller`: every request has its own connection."""
+    """`async with HttpCaller(root_url, ...) as caller`: each request opens a connection."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class HttpCaller:
         self._slow_http = self._open((socket.SOL_SOCKET, socket.SO_RCVBUF, _SLOW_RECEIVE_BYTES))
 
     def _open(self, *options: tuple[int, int, int]) -> httpx2.AsyncClient:
-        # As in SpeechClient: no compression, no proxies of the environment between.
+        # As in SpeechClient: no compression, and no proxies from the environment.
         transport = httpx2.AsyncHTTPTransport(
             limits=_NO_CONNECTIONS_KEPT, socket_options=options, trust_env=False
         )
@@ -68,7 +68,7 @@ class HttpCaller:
         await self._slow_http.__aexit__()
 
     async def get(self, path: str, *, timeout_sec: float) -> Exchange:
-        """The answer to a GET."""
+        """The response to a GET; errors are in the result."""
         return await self._run("GET", path, b"", {}, Behaviour(), timeout_sec)
 
     async def post(
@@ -79,7 +79,7 @@ class HttpCaller:
         content_type: str = "application/json",
         behaviour: Behaviour = Behaviour(),  # noqa: B008 - frozen
     ) -> Exchange:
-        """The answer to a POST; never raises for what went wrong."""
+        """The response to a POST; errors are in the result."""
         headers = {"content-type": content_type}
         return await self._run("POST", path, body, headers, behaviour, self._timeout_sec)
 
@@ -115,7 +115,7 @@ class HttpCaller:
             is_cut = behaviour.hang_up_sec is not None
             broken = None if is_cut else "timeout"
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            # Chunked or counted, a body that stops before its end is an error of the protocol.
+            # Chunked or with a length, an incomplete body is a protocol error.
             problem = "no answer" if received.status is None else "broken body"
             broken = f"{problem}: {type(error).__name__}"
         return Exchange(
@@ -132,7 +132,7 @@ class HttpCaller:
     async def _read(
         self, response: httpx2.Response, received: "_Received", behaviour: Behaviour
     ) -> bool:
-        """To the end, or True for one who hangs up."""
+        """Reads the body; True if the caller hangs up before its end."""
         leaves = response.status_code == 200
         if leaves and behaviour.hang_up_sec is not None:
             return True
@@ -150,7 +150,7 @@ class HttpCaller:
         return False
 
     async def send_half(self, path: str, body: bytes, *, hold_sec: float, resets: bool) -> Exchange:
-        """Announces the whole body, sends half of it, and hangs up a while later."""
+        """Announces the whole body, sends half of it, waits `hold_sec` and hangs up."""
         url = httpx2.URL(self.root_url)
         port = url.port or (443 if url.scheme == "https" else 80)
         received = _Received(self._clock())
@@ -185,7 +185,7 @@ class HttpCaller:
 
 
 def reset_on_close(stream: object) -> None:
-    """Makes the end of a connection an RST; a stream that has no socket any more is left alone."""
+    """Makes closing send an RST; does nothing to a stream without a socket."""
     get_extra_info = getattr(stream, "get_extra_info", None)
     connection = None if get_extra_info is None else get_extra_info("socket")
     if connection is not None:
@@ -194,7 +194,7 @@ def reset_on_close(stream: object) -> None:
 
 @dataclass(slots=True)
 class _Received:
-    """What has come of one answer."""
+    """What has arrived of one response."""
 
     started_sec: float
     status: int | None = None

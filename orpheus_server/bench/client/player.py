@@ -1,4 +1,4 @@
-"""A simulated player without a prebuffer: what a listener would notice of the pieces' times."""
+"""A simulated player without a prebuffer: the underruns that a listener would hear."""
 
 import bisect
 import itertools
@@ -12,7 +12,7 @@ BYTES_PER_SEC = SAMPLE_RATE * 2
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes that arrived together, so long after the request was sent."""
+    """Bytes that arrived together, and the seconds since the request was sent."""
 
     at_sec: float
     num_bytes: int
@@ -20,26 +20,26 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """Where playing began anew, and the silences before it did.
+    """Where playback started or resumed, and the silence before each resumption.
 
-    `resumes` are (first byte, when it sounds): the start, then one for each underrun.
+    `resumes` holds (first byte, time it plays): the start, then one entry per underrun.
     """
 
     resumes: tuple[tuple[int, float], ...]
     stalls_sec: tuple[float, ...]
 
     def sounds_at_sec(self, byte: int) -> float:
-        """When the player reaches this byte."""
+        """When the player plays this byte."""
         index = bisect.bisect_right(self.resumes, byte, key=lambda resume: resume[0]) - 1
         first_byte, at_sec = self.resumes[index]
         return at_sec + (byte - first_byte) / BYTES_PER_SEC
 
 
 def play(pieces: Sequence[Piece]) -> Playback:
-    """Plays from the first byte on; an underrun is an empty buffer while more is still to come.
+    """Plays from the first byte on; an underrun is an empty buffer before the last piece.
 
-    What follows the last byte is no underrun, however late the connection ends. A piece that
-    arrives at the very moment when the buffer runs empty is in time.
+    The time from the last byte to the end of the connection is not an underrun. A piece that
+    arrives exactly when the buffer runs empty is in time.
     """
     first = pieces[0]
     resumes = [(0, first.at_sec)]
@@ -56,6 +56,6 @@ def play(pieces: Sequence[Piece]) -> Playback:
 
 
 def largest_gap_sec(pieces: Sequence[Piece]) -> float:
-    """The longest time between two pieces; 0 for a single one."""
+    """The longest time between two consecutive pieces; 0 for a single piece."""
     pairs = itertools.pairwise(pieces)
     return max((later.at_sec - earlier.at_sec for earlier, later in pairs), default=0.0)

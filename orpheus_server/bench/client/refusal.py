@@ -1,20 +1,20 @@
-"""Whether an answer that is not 200 says what it must: OpenAI's envelope, an id, when to return."""
+"""Checks error responses: OpenAI's envelope, a request id, and a retry time on refusals."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 REFUSALS = (429, 503)
-"""Statuses that say "not now", which is no failure."""
+"""Statuses that ask the caller to retry later; they do not count as failures."""
 
 REFUSAL_TYPES = ("service_unavailable_error", "rate_limit_error")
-"""The same in an event, which has no status."""
+"""The matching error types of events, which have no status."""
 
 MAX_RETRY_AFTER_SEC = 120
 
 
 def defect(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
-    """What is wrong with an error's answer; None for a right one. Header names in lower case."""
+    """The defect of an error response, or None. Header names are in lower case."""
     if not _is_envelope(body):
         return f"{status} without an error in OpenAI's envelope"
     if not headers.get("x-request-id"):
@@ -34,7 +34,7 @@ def retry_after_sec(headers: Mapping[str, str]) -> int | None:
 
 
 def is_refusal_event(error: Any) -> bool:
-    """True for the error of an event that says "not now"."""
+    """True for the error of an event that asks the caller to retry later."""
     return isinstance(error, dict) and error.get("type") in REFUSAL_TYPES
 
 

@@ -1,4 +1,4 @@
-"""What one request is measured by."""
+"""The measures of one request."""
 
 import math
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece, largest_gap
 
 @dataclass(frozen=True, slots=True)
 class SpeechResponse:
-    """What the client saw of one request; times are since it was sent, except `started_sec`."""
+    """What the client received; times are since the request was sent, except `started_sec`."""
 
     started_sec: float
-    """On the clock of the run."""
+    """On the run's clock."""
 
     total_sec: float
     pieces: tuple[Piece, ...]
     audible_byte: int | None
     failure: str | None
-    """Status and code, or what broke; None for a whole answer."""
+    """Status and code, or how the response broke off; None if it is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The measures of a whole answer."""
+    """The measures of a complete response."""
 
     audio_sec: float
     first_audio_sec: float
-    """First byte of the body; headers do not count."""
+    """When the first byte of the body arrived."""
 
     audible_sec: float
-    """When the first audible window sounds in a player that starts at the first byte."""
+    """When a player that starts at the first byte plays the first audible window."""
 
     real_time_factor: float
     num_underruns: int
@@ -40,7 +40,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """Either `heard` or `failure`."""
+    """Either `heard` or `failure` is set."""
 
     started_sec: float
     total_sec: float
@@ -49,7 +49,7 @@ class RequestResult:
 
 
 def measure(response: SpeechResponse) -> RequestResult:
-    """The result of a request; a whole answer without sound is a failure too."""
+    """The result of a request; a complete response without audible sound is a failure."""
     failure = response.failure or _defect(response)
     heard = None if failure else _hear(response)
     return RequestResult(response.started_sec, response.total_sec, heard, failure)

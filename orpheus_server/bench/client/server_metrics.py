@@ -1,4 +1,4 @@
-"""What the server under test says of itself at `/metrics`."""
+"""Reads the metrics of the server under test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ _COUNTS = {
 
 
 class MetricsUnavailable(Exception):
-    """There are none, or not this server's."""
+    """The metrics cannot be read, or are not those of this server."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerMetrics:
-    """The server at one moment."""
+    """Metrics of one scrape."""
 
     active: Mapping[str, int]
     """Requests by state."""
@@ -43,18 +43,18 @@ class ServerMetrics:
 
     num_open_files: int
     resident_bytes: int
-    """Of the process that answers; an engine of its own process is not in it."""
+    """Of the HTTP server's process; an engine in another process is not included."""
 
     num_streams_capacity: int
 
     @property
     def is_at_rest(self) -> bool:
-        """Nothing is asked for."""
+        """True if no request, session or generation is active."""
         return not (any(self.active.values()) or self.num_sessions or self.num_generations)
 
 
 async def read_metrics(caller: HttpCaller) -> ServerMetrics:
-    """The figures of now; raises `MetricsUnavailable`."""
+    """Scrapes `/metrics`; raises `MetricsUnavailable`."""
     exchange = await caller.get(_PATH, timeout_sec=_TIMEOUT_SEC)
     url = f"{caller.root_url}{_PATH}"
     if exchange.broken is not None:
@@ -68,7 +68,7 @@ async def read_metrics(caller: HttpCaller) -> ServerMetrics:
 
 
 def parse_metrics(text: str) -> ServerMetrics:
-    """The figures in Prometheus' text format; raises `MetricsUnavailable` if any is missing."""
+    """Parses Prometheus' text format; raises `MetricsUnavailable` if a metric is missing."""
     values: dict[str, float] = {}
     active: dict[str, int] = {}
     try:

@@ -1,4 +1,4 @@
-"""Whether the bytes of an answer are sound, of a length that fits the text."""
+"""Checks that a response is audible sound whose length fits the text."""
 
 import base64
 import io
@@ -15,13 +15,13 @@ _CHARS_PER_SEC = 15
 _LEAST_SHARE = 0.3
 _MOST_SHARE = 4.0
 _MOST_MORE_SEC = 2.0
-"""Of the length that the text lets expect: far more than voices and samples differ."""
+"""Allowed deviation from the length expected of the text: far more than voices differ."""
 
 _CONTAINERS = {"mp3": "mp3", "opus": "ogg", "flac": "flac", "aac": "aac"}
 
 
 def sound_defect(response_format: str, body: bytes, text: str) -> str | None:
-    """What is wrong with the sound of a whole answer; None for a plausible one."""
+    """The defect of a complete response, or None if its sound is plausible."""
     if not body:
         return "empty body"
     if response_format == "pcm" and len(body) % 2:
@@ -42,7 +42,7 @@ def sound_defect(response_format: str, body: bytes, text: str) -> str | None:
 
 
 def events_to_sound(body: bytes) -> tuple[bytes, str | None]:
-    """The bytes in server-sent events, and what is wrong with the events."""
+    """The sound in server-sent events, and the defect of the events or None."""
     sound = bytearray()
     is_done = False
     try:
@@ -61,7 +61,7 @@ def events_to_sound(body: bytes) -> tuple[bytes, str | None]:
 
 
 def _decode(response_format: str, body: bytes) -> bytes:
-    """16-bit mono at 24 kHz; raises for what is no such file."""
+    """Decodes to 16-bit mono at 24 kHz; raises for an invalid file."""
     if response_format == "pcm":
         return body
     if response_format == "wav":

@@ -1,4 +1,4 @@
-"""One request at a time to a running server, with the time of every piece of its answer."""
+"""Sends speech requests to a server and records when each piece of the response arrives."""
 
 import asyncio
 import json
@@ -18,42 +18,42 @@ Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
 READ_AHEAD_SEC = 1.0
-"""What a real-time reader holds beyond what has sounded. Less, and its own pauses look like
-underruns; more, and short answers are never held back."""
+"""How far a real-time reader reads ahead of playback. With less, its own pauses look like
+underruns; with more, short responses are never held back."""
 
 _INFO_TIMEOUT_SEC = 10.0
 
 _KEEP_ALIVE_SEC = 2.0
-"""Of an idle connection. Servers close theirs after 5 s (uvicorn); a request that is sent in that
-instant would count as failed."""
+"""Lifetime of an idle connection. uvicorn closes them after 5 s, and a request sent at that moment
+would count as failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which server is asked, and for what."""
+    """The server, and the parameters of the requests to it."""
 
     url: str
-    """With or without `/v1` and slashes at its end."""
+    """With or without a trailing `/v1` and slashes."""
 
     model: str = "tts-1"
     voice: str = "alloy"
     is_streaming: bool = True
     reads_in_real_time: bool = False
     timeout_sec: float = 300.0
-    """Of a whole request."""
+    """For a whole request."""
 
     @property
     def root_url(self) -> str:
-        """Without `/v1`, without a slash at the end."""
+        """The URL without a trailing `/v1` or slash."""
         return self.url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 class Unreachable(Exception):
-    """No HTTP server answers at the URL."""
+    """No HTTP server responds at the URL."""
 
 
 class SpeechClient:
-    """`async with SpeechClient(target) as client`: one pool of connections, opened when needed."""
+    """`async with SpeechClient(target) as client`: one connection pool, opened on demand."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class SpeechClient:
         self._target = target
         self._clock = clock
         self._sleep = sleep
-        # No compression: pieces are counted as they come. No proxies of the environment between.
+        # No compression: pieces are counted as they arrive. No proxies from the environment.
         headers = {"accept-encoding": "identity"}
         if api_key is not None:
             headers["authorization"] = f"Bearer {api_key}"
@@ -91,7 +91,7 @@ class SpeechClient:
         await self._http.__aexit__()
 
     async def speak(self, text: str, *, seed: int) -> SpeechResponse:
-        """Asks for the text and reads the answer to its end; never raises for what went wrong."""
+        """Requests speech and reads the response to its end; errors are in the result."""
         target = self._target
         body: dict[str, object] = {
             "model": target.model,
@@ -118,7 +118,7 @@ class SpeechClient:
         except TimeoutError:
             failure = "timeout"
         except httpx2.HTTPError as error:
-            # Chunked or counted, a body that stops before its end is an error of the protocol.
+            # Chunked or with a length, an incomplete body is a protocol error.
             problem = "broken body" if received.pieces else "no answer"
             failure = f"{problem}: {type(error).__name__}"
         total_sec = self._clock() - received.started_sec
@@ -133,7 +133,7 @@ class SpeechClient:
         )
 
     async def facts(self) -> ServerFacts:
-        """Asks `/health` and `/`; raises Unreachable if nothing answers."""
+        """Reads `/health` and `/`; raises `Unreachable` if there is no response."""
         health = await self._get_json("/health")
         root = await self._get_json("/")
         return ServerFacts(model=_text(health, "model"), version=_text(root, "version"))
@@ -145,7 +145,7 @@ class SpeechClient:
                 await self._listen(received, ahead_sec=READ_AHEAD_SEC)
 
     async def _listen(self, received: "_Received", *, ahead_sec: float) -> None:
-        """Waits until all but the last `ahead_sec` of what has come would have sounded."""
+        """Waits until all but the last `ahead_sec` of the received audio would have played."""
         wait_sec = received.unheard_sec(self._clock()) - ahead_sec
         if wait_sec > 0:
             await self._sleep(wait_sec)
@@ -158,13 +158,13 @@ class SpeechClient:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise Unreachable(f"{url} does not answer: {error or type(error).__name__}") from error
         except ValueError:
-            # Another server, or a proxy's page.
+            # A server of another kind, or a proxy's page.
             return None
 
 
 @dataclass(slots=True)
 class _Received:
-    """What has come of one answer. Its bytes are not kept: only their times and sizes count."""
+    """What has arrived of one response: times and sizes only, the bytes are not kept."""
 
     started_sec: float
     pieces: list[Piece] = field(default_factory=list)
@@ -178,7 +178,7 @@ class _Received:
             self.finder.feed(data)
 
     def unheard_sec(self, now_sec: float) -> float:
-        """Audio that a player which never stalled would still have before it."""
+        """Audio left in the buffer of a player that never stalled."""
         if not self.pieces:
             return 0.0
         heard_sec = now_sec - self.started_sec - self.pieces[0].at_sec
@@ -186,7 +186,7 @@ class _Received:
 
 
 def describe(status: int, body: bytes) -> str:
-    """Status and OpenAI's error code or, where it is null, its type."""
+    """Status and OpenAI's error code, or the error's type if the code is null."""
     try:
         error = json.loads(body)["error"]
         return f"{status} {error.get('code') or error['type']}"

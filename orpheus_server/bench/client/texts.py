@@ -1,4 +1,4 @@
-"""English texts of three lengths; seconds are at about 15 characters a second."""
+"""English texts of three lengths; durations assume about 15 characters per second."""
 
 from typing import Literal, get_args
 
@@ -15,7 +15,7 @@ SHORT = (
     "The rain stopped just before the match began.",
     "Could you read me the last line once more?",
 )
-"""One sentence of about 3 s each."""
+"""One sentence each, about 3 s."""
 
 MEDIUM = (
     "The baker opens her door at six in the morning. By then the first loaves are already "
@@ -31,7 +31,7 @@ MEDIUM = (
     "Before you start, wash the apples and cut them into thin slices. Add a little lemon, a "
     "spoon of sugar and some cinnamon, and let everything rest for a while.",
 )
-"""Two sentences, about 10 s."""
+"""Two sentences each, about 10 s."""
 
 LONG = (
     "The lighthouse stood on a narrow strip of rock, an hour by boat from the nearest village. "
@@ -75,18 +75,18 @@ LONG = (
     "right. They looked at me with pity, moved a little closer together, and explained that "
     "this was not at all the point, and that I should sit down and listen.",
 )
-"""About 60 s."""
+"""About 60 s each."""
 
 _TEXTS: dict[TextLength, tuple[str, ...]] = {"short": SHORT, "medium": MEDIUM, "long": LONG}
 
 
 def text_for(length: TextLength, index: int) -> str:
-    """The text of the request with this number; they repeat in order."""
+    """The text of the request with this index; texts repeat in order."""
     texts = _TEXTS[length]
     return texts[index % len(texts)]
 
 
 def sentences_for(index: int, *, num_sentences: int) -> str:
-    """So many sentences in a row; neighbouring indexes share none while there are enough."""
+    """Consecutive sentences; neighbouring indexes share none as long as there are enough."""
     first = index * num_sentences
     return " ".join(text_for("short", first + offset) for offset in range(num_sentences))
