@@ -1,4 +1,4 @@
-"""Statistics of bursts: several users who ask in the same instant."""
+"""Statistics of bursts: several users who send requests at the same instant."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from orpheus_server.bench.speech.level_stats import wall_sec_of
 
 @dataclass(frozen=True, slots=True)
 class MeanAndP95:
-    """The p95 with linear interpolation between the two nearest values."""
+    """Mean and p95; the p95 is interpolated linearly between the two nearest values."""
 
     mean: float
     p95: float
@@ -20,13 +20,13 @@ class MeanAndP95:
 
 @dataclass(frozen=True, slots=True)
 class BurstStats:
-    """All bursts together; times are of whole answers only."""
+    """All bursts together; times are of complete responses only."""
 
     num_requests: int
     num_failed: int
     failures: dict[str, int]
     requests_per_sec: float
-    """Whole answers by the time of the bursts, pauses between them left out."""
+    """Complete responses over the duration of the bursts, without the pauses between them."""
 
     total_sec: MeanAndP95 | None
     first_audio_sec: MeanAndP95 | None
@@ -35,7 +35,7 @@ class BurstStats:
 
 
 def burst_stats(bursts: Sequence[Sequence[RequestResult]]) -> BurstStats:
-    """The statistics of at least one burst of at least one request."""
+    """The statistics of one or more bursts, each of one or more requests."""
     results = [result for burst in bursts for result in burst]
     whole = [(result, result.heard) for result in results if result.heard is not None]
     failures = Counter(result.failure for result in results if result.failure is not None)

@@ -1,4 +1,4 @@
-"""The benchmark of a running server: users who ask again and again, or in bursts."""
+"""The benchmark of a running server: users who send one request after the other, or bursts."""
 
 import asyncio
 import sys
@@ -28,28 +28,28 @@ from orpheus_server.bench.speech.report import (
 
 
 class WarmUpFailed(Exception):
-    """The server answers, but does not speak."""
+    """The server responds, but a warm-up request failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is measured; all of it is in the JSON document, so the key is not here."""
+    """What is measured. All of it is written to the JSON document, so the API key is left out."""
 
     target: Target
     texts: tuple[TextLength, ...]
     concurrency: tuple[int, ...]
     rounds: int
     num_requests: int | None
-    """Of a level; None: `default_num_requests`, if there is no duration either."""
+    """Per level; None without a duration means `default_num_requests`."""
 
     duration_sec: float | None
     stagger_sec: float
     seed: int
-    """Of the first request; each following one has the next. Every round asks for the same."""
+    """Seed of the first request; each further one adds 1. Every round uses the same seeds."""
 
     num_warmups: int
     burst: tuple[int, int] | None
-    """Users and sentences of each; None: a sweep."""
+    """Users, and sentences per user; None for a sweep over levels."""
 
     num_bursts: int
 
@@ -79,7 +79,7 @@ def options_of(parsed: Namespace) -> Options:
 
 
 def run(parsed: Namespace) -> int:
-    """Measures and prints; 0, or 1 if the server is not there or any request failed."""
+    """Measures and prints; returns 0, or 1 if the server is unreachable or a request failed."""
     options = options_of(parsed)
     try:
         bench = asyncio.run(_measure(options, parsed.api_key))
@@ -105,7 +105,7 @@ class Measured:
     figures: Mapping[str, object]
 
     def document(self, options: Options) -> dict[str, object]:
-        """For the JSON line."""
+        """The JSON document."""
         return {
             "benchmark": "speech",
             "started_at": self.started_at,
@@ -130,7 +130,7 @@ async def _measure(options: Options, api_key: str | None) -> Measured:
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     async with SpeechClient(options.target, api_key=api_key) as client:
         facts = await client.facts()
-        # Until the model is loaded, compiled for and in the caches, figures are of the start.
+        # Figures of the first requests would include compilation and cold caches.
         for index in range(options.num_warmups):
             text = text_for("short", index)
             result = measure(await client.speak(text, seed=options.seed + index))
@@ -169,7 +169,7 @@ async def _measure(options: Options, api_key: str | None) -> Measured:
 
 
 async def _sweep(options: Options, client: SpeechClient) -> tuple[LevelReport, ...]:
-    """Every text at every level in every round; each round begins with another of both."""
+    """Runs every text length at every level in each round, in a rotated order."""
     rounds: dict[tuple[TextLength, int], list[LevelStats]] = {
         (texts, users): [] for texts in options.texts for users in options.concurrency
     }

@@ -1,4 +1,4 @@
-"""Statistics of one level of load, and their median over rounds."""
+"""Statistics of one level of load, and their medians over rounds."""
 
 import math
 from collections import Counter
@@ -10,18 +10,18 @@ from orpheus_server.bench.client.request_result import Heard, RequestResult
 from orpheus_server.bench.report import Percentiles, percentiles
 
 SHORT_STALL_SEC = 0.1
-"""A stall that most listeners miss."""
+"""Most listeners do not notice a stall this short."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelStats:
-    """One round of one level. Times, stalls and gaps are of whole answers only."""
+    """One round of one level. Times, stalls and gaps are of complete responses only."""
 
     num_requests: int
     num_failed: int
     failures: dict[str, int]
     wall_sec: float
-    """From the first request sent to the last answer ended."""
+    """From sending the first request to the end of the last response."""
 
     audio_sec: float
     audio_sec_per_sec: float
@@ -31,20 +31,20 @@ class LevelStats:
     real_time_factor: Percentiles | None
     num_underruns: int
     stalled_sec: float
-    """All answers together."""
+    """Sum over all responses."""
 
     share_without_underrun: float
-    """Of all requests; a failed one counts against it."""
+    """Share of all requests; a failed request counts as having an underrun."""
 
     share_with_short_stalls: float
-    """No stall above SHORT_STALL_SEC."""
+    """Share of all requests without a stall above `SHORT_STALL_SEC`."""
 
     largest_stall_sec: float
     largest_gap_sec: float
 
 
 def level_stats(results: Sequence[RequestResult]) -> LevelStats:
-    """The statistics of at least one request."""
+    """The statistics of one or more requests."""
     whole = [(result, result.heard) for result in results if result.heard is not None]
     heard = [each for _, each in whole]
     failures = Counter(result.failure for result in results if result.failure is not None)
@@ -73,13 +73,13 @@ def level_stats(results: Sequence[RequestResult]) -> LevelStats:
 
 
 def wall_sec_of(results: Sequence[RequestResult]) -> float:
-    """From the first request sent to the last answer ended."""
+    """From sending the first request to the end of the last response."""
     ended_sec = max(result.started_sec + result.total_sec for result in results)
     return ended_sec - min(result.started_sec for result in results)
 
 
 def over_rounds(rounds: Sequence[LevelStats]) -> LevelStats:
-    """Medians of the rounds; counts are sums, and the largest stall and gap are of all rounds."""
+    """Medians of the rounds, but sums of counts, and the largest stall and gap of all rounds."""
 
     def middle(value: Callable[[LevelStats], float]) -> float:
         return median(value(each) for each in rounds)
@@ -110,7 +110,7 @@ def _share(results: Sequence[RequestResult], is_good: Callable[[Heard], bool]) -
 
 
 def _middle_percentiles(rounds: Sequence[Percentiles | None]) -> Percentiles | None:
-    """Rounds in which nothing succeeded have none."""
+    """Medians over the rounds that have values: a round of failures has none."""
     found = [each for each in rounds if each is not None]
     if not found:
         return None

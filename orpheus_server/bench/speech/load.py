@@ -1,4 +1,4 @@
-"""Closed-loop load: so many workers, each asking again when its last answer has ended."""
+"""Closed-loop load: each worker sends its next request when its last response has ended."""
 
 import asyncio
 import itertools
@@ -13,31 +13,31 @@ from orpheus_server.bench.client.speech import Clock, Sleep
 T = TypeVar("T")
 
 Speak = Callable[[int], Awaitable[RequestResult]]
-"""Sends the request with this number: equal numbers are equal requests."""
+"""Sends the request with this index; the same index is the same request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many workers ask, and when they stop: after so many requests or so long a time."""
+    """Number of workers, and when they stop: after a number of requests or a duration."""
 
     concurrency: int
     num_requests: int | None = None
     duration_sec: float | None = None
     first_index: int = 0
     stagger_sec: float = 0.0
-    """Between the starts of two workers; 0 starts all of them in the same instant."""
+    """Time between the starts of two workers; 0 starts all of them at once."""
 
     def __post_init__(self) -> None:
         assert (self.num_requests is None) != (self.duration_sec is None)
 
 
 def default_num_requests(concurrency: int) -> int:
-    """Two for each worker, so that the batch changes while it runs, and eight for a median."""
+    """Two per worker, so that the batch changes during the level; at least 8, for a median."""
     return max(2 * concurrency, 8)
 
 
 def rotated(items: Sequence[T], num_steps: int) -> tuple[T, ...]:
-    """The same items, beginning so many places later: no level is always the first one."""
+    """The items rotated by `num_steps`, so that no level comes first in every round."""
     cut = num_steps % len(items)
     return (*items[cut:], *items[:cut])
 
@@ -49,9 +49,9 @@ async def run_load(
     clock: Clock = time.perf_counter,
     sleep: Sleep = asyncio.sleep,
 ) -> list[RequestResult]:
-    """The results in the order in which the answers ended.
+    """The results in the order in which the responses ended.
 
-    A request that has begun is always finished, so the last ones run among fewer others.
+    A request that has begun is always finished, so the last ones run beside fewer others.
     """
     indexes = itertools.count()
     results: list[RequestResult] = []

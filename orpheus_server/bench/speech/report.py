@@ -1,4 +1,4 @@
-"""What the benchmark of speech prints: a line a round, a table of levels, the burst."""
+"""What the benchmark of speech prints: a line per round, a table of levels, the bursts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ _COLUMNS = (
 )
 _EXPLAINED = (
     "first audio and audible: p50/p95/p99; real-time factor: p50/p99. Medians of the rounds; "
-    "stall and gap: the largest of all rounds; failed: all rounds."
+    "stall and gap: largest of all rounds; failed: all rounds."
 )
 
 
@@ -35,12 +35,12 @@ class LevelReport:
 
     @property
     def summary(self) -> LevelStats:
-        """Over the rounds."""
+        """The statistics over the rounds."""
         return over_rounds(self.rounds)
 
 
 def progress_line(stats: LevelStats) -> str:
-    """One round of one level, as it ends."""
+    """The line printed when one round of one level ends."""
     first = stats.first_audio_sec
     first_text = "none heard" if first is None else f"first audio p50 {first.p50 * 1000:.0f} ms"
     line = (
@@ -51,7 +51,7 @@ def progress_line(stats: LevelStats) -> str:
 
 
 def table(levels: Sequence[LevelReport]) -> str:
-    """A line for each level."""
+    """The table with one line per level."""
     return f"{text_table(_COLUMNS, [_cells(level) for level in levels])}\n{_EXPLAINED}"
 
 
@@ -73,9 +73,9 @@ def _cells(level: LevelReport) -> list[str]:
 
 
 def highest_without_underrun(levels: Sequence[LevelReport]) -> dict[str, int | None]:
-    """For each kind of text the highest concurrency up to which no round had an underrun.
+    """The highest concurrency of each text length up to which no round had an underrun.
 
-    A level above one that stuttered does not count: it was luck.
+    A clean level above one with underruns does not count: it was luck.
     """
     highest: dict[str, int | None] = {}
     for texts in dict.fromkeys(level.texts for level in levels):
@@ -90,13 +90,13 @@ def highest_without_underrun(levels: Sequence[LevelReport]) -> dict[str, int | N
 
 
 def highest_text(highest: Mapping[str, int | None]) -> str:
-    """The same in words."""
+    """The line that reports `highest_without_underrun`."""
     found = ", ".join(f"{texts} {users or 'none'}" for texts, users in highest.items())
     return f"most users without an underrun or a failure in any round: {found}"
 
 
 def burst_text(stats: BurstStats, *, num_users: int, num_sentences: int, num_bursts: int) -> str:
-    """What the bursts came to."""
+    """The summary of the bursts."""
     lines = [
         f"{num_bursts} bursts of {num_users} users, sentences each: {num_sentences}",
         f"  {stats.requests_per_sec:.2f} requests/s, {stats.audio_sec_per_sec:.1f} audio s/s",
@@ -113,7 +113,7 @@ def burst_text(stats: BurstStats, *, num_users: int, num_sentences: int, num_bur
 
 
 def level_document(level: LevelReport) -> dict[str, object]:
-    """One level for the JSON document."""
+    """One level in the JSON document."""
     return {
         "texts": level.texts,
         "concurrency": level.concurrency,
