@@ -1,1 +1,1 @@
-"""`bench --overload`: twice the callers that a server carries."""
+"""`bench --overload`: twice as many users as the server can serve."""

@@ -1,4 +1,4 @@
-"""Whether listeners who were let in are hurt when more knock: half, all and twice the capacity."""
+"""Measures whether overload harms admitted streams: half, full and twice the capacity."""
 
 import asyncio
 import itertools
@@ -28,16 +28,16 @@ from orpheus_server.concurrency import WorkerPool, cancel_all
 
 _SHARES = (0.5, 1.0, 2.0)
 _RAMP_SEC = 10.0
-"""The users come one after the other over the time that one text plays."""
+"""The users arrive evenly over about the time that one text plays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is done; all of it is in the JSON document, so the key is not here."""
+    """What is measured. All of it is written to the JSON document, so the API key is left out."""
 
     target: Target
     capacity: int | None
-    """None: what the server tells."""
+    """None for the capacity that the server reports."""
 
     round_sec: float
     ramp_sec: float
@@ -46,7 +46,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Overloaded:
-    """Everything that is reported."""
+    """The results of all rounds."""
 
     started_at: str
     card: MachineCard
@@ -56,12 +56,12 @@ class Overloaded:
 
     @property
     def num_failed(self) -> int:
-        """Refusals are none."""
+        """Failures of all rounds; refusals are not failures."""
         return sum(each.num_failed for each in self.rounds)
 
 
 def user_counts(capacity: int) -> tuple[int, ...]:
-    """Half, all and twice of it, each once."""
+    """Half, full and twice the capacity, without duplicates."""
     return tuple(dict.fromkeys(max(1, round(share * capacity)) for share in _SHARES))
 
 
@@ -82,7 +82,7 @@ def options_of(parsed: Namespace, *, ramp_sec: float) -> Options:
 
 
 def run(parsed: Namespace, *, ramp_sec: float = _RAMP_SEC) -> int:
-    """0; 1 for a failure or a server that is not there; 2 if its capacity is not known."""
+    """Returns 0; 1 for a failure or an unreachable server; 2 if the capacity is unknown."""
     options = options_of(parsed, ramp_sec=ramp_sec)
     try:
         outcome = asyncio.run(_measure(options, parsed.api_key))
@@ -90,7 +90,7 @@ def run(parsed: Namespace, *, ramp_sec: float = _RAMP_SEC) -> int:
         _tell(str(error))
         return 1
     except MetricsUnavailable as error:
-        _tell(f"{error}: the capacity is not known; give --capacity.")
+        _tell(f"{error}: the capacity is unknown; set --capacity.")
         return 2
     except KeyboardInterrupt:
         _tell("stopped")
@@ -136,10 +136,10 @@ async def _measure(options: Options, api_key: str | None) -> Overloaded:
 
 
 class Listeners:
-    """Users who ask for the next text as soon as they have all of one.
+    """Users who request the next text as soon as they have received the whole of the last one.
 
-    What is counted by the capacity is speech that is being made: those who hear it to its end
-    leave the server idle most of the time, and none of them would ever have to wait.
+    The capacity counts streams that are being synthesised. Users who listened to each stream to
+    its end would leave the server idle most of the time and would never have to wait.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Listeners:
         self._indexes = itertools.count()
 
     async def run(self, num_users: int) -> OverloadStats:
-        """So many of them, for the time of a round after all have come."""
+        """Runs `num_users` users until `round_sec` after the last of them has arrived."""
         start_sec = self._clock()
         window = (
             start_sec + self._options.ramp_sec,

@@ -1,4 +1,4 @@
-"""Figures of one number of listeners, and their table."""
+"""Statistics of each number of users, and their table."""
 
 import math
 from collections import Counter
@@ -11,7 +11,7 @@ from orpheus_server.bench.report import Percentiles, milliseconds, percentiles, 
 from orpheus_server.bench.soak.result import SoakResult
 
 QUEUE_HEADER = "x-orpheus-queue-ms"
-"""Milliseconds that a streamed answer waited for its turn."""
+"""Milliseconds that a streamed response waited in the queue."""
 
 _COLUMNS = (
     ("users", 5),
@@ -28,14 +28,14 @@ _COLUMNS = (
     ("health ms", 9),
 )
 _EXPLAINED = (
-    "p50/p95/p99 of streams that began after all users had come; from admission: first audio "
-    "without the queue, where the server tells it; underrun: streams; health: p99."
+    "p50/p95/p99 of streams that began after all users had arrived; from admission: first audio "
+    "without the queue, if the server reports it; underrun: streams; health: p99."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Listened:
-    """One request of a listener, and what was made of it."""
+    """One request of a user, and its result."""
 
     exchange: Exchange
     result: SoakResult
@@ -43,7 +43,7 @@ class Listened:
 
 @dataclass(frozen=True, slots=True)
 class OverloadStats:
-    """Requests that began in the window; times are of streams that came whole."""
+    """Requests that began in the window; times are of complete streams."""
 
     num_users: int
     num_served: int
@@ -52,14 +52,14 @@ class OverloadStats:
     failures: dict[str, int]
     first_audio_sec: Percentiles | None
     queue_sec: Percentiles | None
-    """None where the server does not tell, as `from_admission_sec`."""
+    """None if the server does not report it, as is `from_admission_sec`."""
 
     from_admission_sec: Percentiles | None
     num_underrun_streams: int
     num_stalls: int
     stalled_sec: float
     audio_sec_per_sec: float
-    """Of everything that came in the window, whenever it was asked for."""
+    """Of all audio that arrived in the window, whenever it was requested."""
 
     health_sec: Percentiles | None
 
@@ -71,7 +71,7 @@ def overload_stats(
     window: tuple[float, float],
     health_sec: Sequence[float],
 ) -> OverloadStats:
-    """The figures of a window in seconds on the clock of the run."""
+    """The statistics of a window, which is in seconds on the run's clock."""
     begin_sec, end_sec = window
     found = [each for each in listened if begin_sec <= each.exchange.started_sec < end_sec]
     served = [each for each in found if each.result.outcome == "ok"]
@@ -101,7 +101,7 @@ def overload_stats(
 
 
 def queue_sec_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds of the queue; None without the header, or with something else in it."""
+    """Seconds in the queue; None if the header is missing or invalid."""
     text = headers.get(QUEUE_HEADER, "")
     try:
         milliseconds_ = float(text)
@@ -111,7 +111,7 @@ def queue_sec_of(headers: Mapping[str, str]) -> float | None:
 
 
 def overload_table(rounds: Sequence[OverloadStats]) -> str:
-    """A line for each number of users."""
+    """The table with one line per number of users."""
     return f"{text_table(_COLUMNS, [_cells(each) for each in rounds])}\n{_EXPLAINED}"
 
 

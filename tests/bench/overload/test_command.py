@@ -173,7 +173,7 @@ def test_failures_end_with_1() -> None:
 def test_an_unknown_capacity(capsys: pytest.CaptureFixture[str]) -> None:
     with serve_script(ScriptedApp()) as url:
         assert run(url) == 2
-    assert capsys.readouterr().err.endswith("the capacity is not known; give --capacity.\n")
+    assert capsys.readouterr().err.endswith("the capacity is unknown; set --capacity.\n")
 
 
 def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
