@@ -1,1 +1,1 @@
-"""`bench --chat`: spoken answers of the language model, timed."""
+"""`bench --chat`: times the spoken replies of the language model."""

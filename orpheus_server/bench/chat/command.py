@@ -1,4 +1,4 @@
-"""Messages to a server with a language model: when is the first word of an answer heard."""
+"""Sends messages to a server with a language model and times the spoken replies."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ _PATH = "/v1/chat/completions"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is asked for; all of it is in the JSON document, so the key is not here."""
+    """What is measured. All of it is written to the JSON document, so the API key is left out."""
 
     url: str
     voice: str
@@ -36,7 +36,7 @@ class Options:
 
     @property
     def target(self) -> Target:
-        """For what is asked of every server."""
+        """The server, as `SpeechClient` takes it."""
         return Target(url=self.url, voice=self.voice, timeout_sec=self.timeout_sec)
 
 
@@ -55,7 +55,7 @@ def options_of(parsed: Namespace) -> Options:
 
 
 class ChatCaller:
-    """`async with ChatCaller(...)`: sends messages, and times what comes back."""
+    """`async with ChatCaller(...)`: sends messages and times the replies."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class ChatCaller:
         await self._http.__aexit__()
 
     async def ask(self, message: str, *, seed: int) -> ChatResult:
-        """One message, its answer read to the end; never raises for what went wrong."""
+        """Sends one message and reads the reply to its end; errors are in the result."""
         options = self._options
         body = {
             "messages": [{"role": "user", "content": message}],
@@ -111,7 +111,7 @@ class ChatCaller:
 
 
 def run(parsed: Namespace) -> int:
-    """0; 1 for a failed answer or a server that is not there."""
+    """Measures and prints; returns 0, or 1 if the server is unreachable or a reply failed."""
     options = options_of(parsed)
     try:
         card, server, levels = asyncio.run(_measure(options, parsed.api_key))
@@ -164,7 +164,7 @@ async def _measure(
 async def ask_all(
     caller: ChatCaller, *, num_users: int, num_requests: int, seed: int
 ) -> list[ChatResult]:
-    """So many messages by so many users at once."""
+    """Sends `num_requests` messages from `num_users` concurrent users."""
     numbers = itertools.count()
     results: list[ChatResult] = []
 

@@ -1,4 +1,4 @@
-"""Times of one spoken answer as they come over the wire, and of a level of them."""
+"""Times of one spoken reply as it arrives, and statistics of a level."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from orpheus_server.bench.report import Percentiles, percentiles
 
 @dataclass(frozen=True, slots=True)
 class ChatResult:
-    """Seconds since the message was sent; None is what never came."""
+    """Seconds since the message was sent; None for what never arrived."""
 
     first_text_sec: float | None
     last_text_sec: float | None
@@ -23,13 +23,13 @@ class ChatResult:
 
     @property
     def is_overlapped(self) -> bool:
-        """Sound came before the last of the text: the voice did not wait for the model."""
+        """True if audio arrived before the last text: the voice did not wait for the model."""
         first, last = self.first_audio_sec, self.last_text_sec
         return first is not None and last is not None and first < last
 
 
 class ChatTimes:
-    """Takes the events of one answer, in the order in which they come."""
+    """Takes the events of one reply, in order of arrival."""
 
     def __init__(self) -> None:
         self.first_text_sec: float | None = None
@@ -40,7 +40,7 @@ class ChatTimes:
         self.is_done = False
 
     def take(self, line: str, now_sec: float) -> None:
-        """One line of the server-sent events of `/v1/chat/completions`."""
+        """Takes one line of the server-sent events of `/v1/chat/completions`."""
         kind, _, data = line.partition(": ")
         if kind != "data":
             return
@@ -62,7 +62,7 @@ class ChatTimes:
                 self.first_audio_sec = self.first_audio_sec or now_sec
 
     def result(self, total_sec: float, failure: str | None) -> ChatResult:
-        """What came; an answer without an end, or without sound, has failed."""
+        """The result; a reply without an end or without audio has failed."""
         failure = failure or self.failure
         if failure is None and not self.is_done:
             failure = "no end"
@@ -80,7 +80,7 @@ class ChatTimes:
 
 @dataclass(frozen=True, slots=True)
 class ChatStats:
-    """A level: so many users, each with the next message when the last answer has ended."""
+    """One level: each user sends the next message when the last reply has ended."""
 
     num_users: int
     num_answers: int
@@ -94,12 +94,12 @@ class ChatStats:
 
     @property
     def num_failed(self) -> int:
-        """Of any kind."""
+        """Failures of all kinds."""
         return sum(self.failures.values())
 
 
 def chat_stats(results: Sequence[ChatResult], *, num_users: int) -> ChatStats:
-    """Of whole answers; failures are counted by their kind."""
+    """Times of complete replies; failures are counted by kind."""
     whole = [each for each in results if each.failure is None]
 
     def of(name: str) -> Percentiles | None:
@@ -123,7 +123,7 @@ _COLUMNS = ("users", "answers", "failed", "first text", "first audio", "last tex
 
 
 def chat_table(levels: Sequence[ChatStats]) -> str:
-    """A line for each level; times are p50/p95 in ms."""
+    """The table with one line per level; times are p50/p95 in ms."""
     rows = [
         (
             str(each.num_users),
@@ -142,7 +142,7 @@ def chat_table(levels: Sequence[ChatStats]) -> str:
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in (_COLUMNS, *rows)
     ]
-    explained = "times: p50/p95 ms; sooner: answers that were heard before their text was whole."
+    explained = "times: p50/p95 ms; sooner: replies that were heard before their text was complete."
     return "\n".join((*lines, explained))
 
 

@@ -83,7 +83,7 @@ def test_stats() -> None:
     assert chat_table([stats]).splitlines() == [
         "users  answers  failed  first text  first audio  last text        end  sooner",
         "    2        3       1     100/100      700/970    900/900  2000/2000       1",
-        "times: p50/p95 ms; sooner: answers that were heard before their text was whole.",
+        "times: p50/p95 ms; sooner: replies that were heard before their text was complete.",
     ]
 
 
