@@ -1,1 +1,1 @@
-"""`bench --soak`: a mixed load for minutes or hours, and what it leaves behind."""
+"""`bench --soak`: a mixed load for minutes or hours, and a check for leaks."""

@@ -1,4 +1,4 @@
-"""A soak: mixed load on a running server for a long time, every answer checked, no leak allowed."""
+"""A soak: a long mixed load on a running server; every response is checked, leaks are failures."""
 
 import asyncio
 import sys
@@ -26,22 +26,22 @@ from orpheus_server.bench.soak.user import SoakUser
 from orpheus_server.concurrency import WorkerPool
 
 _DEFAULT_USERS = 8
-"""Of a server that does not tell how many it carries."""
+"""For a server that does not report its capacity."""
 
 _WARM_UP_SHARE = 0.1
 _MOST_WARM_UP_MIN = 1.0
 _FIRST_INDEX = 1_000_000
-"""After the warm-up: the asks do not depend on how many it had."""
+"""Index of the first request after the warm-up, which may send any number of requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is done; all of it is in the JSON document, so the key is not here."""
+    """What is measured. All of it is written to the JSON document, so the API key is left out."""
 
     target: Target
     minutes: float
     num_users: int | None
-    """None: as many as the server says that it carries."""
+    """None for the capacity that the server reports."""
 
     mix: Mix
     is_leak_checked: bool
@@ -49,7 +49,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class SoakOutcome:
-    """Everything that is reported."""
+    """The results of a soak."""
 
     started_at: str
     card: MachineCard
@@ -60,16 +60,16 @@ class SoakOutcome:
     totals: SoakTotals
     baseline: ServerMetrics | None
     verdict: Verdict | None
-    """None: nobody looked."""
+    """None if leaks were not checked."""
 
     @property
     def is_clean(self) -> bool:
-        """No failure, not in the warm-up either, and no leak."""
+        """True without failures, the warm-up included, and without leaks."""
         num_failed = self.totals.outcomes["failed"] + self.warm_up.outcomes["failed"]
         return not num_failed and not (self.verdict and self.verdict.leaks)
 
     def document(self, options: Options) -> dict[str, object]:
-        """For the JSON line."""
+        """The JSON document."""
         return {
             "benchmark": "soak",
             "settings": asdict(options),
@@ -100,7 +100,7 @@ def options_of(parsed: Namespace) -> Options:
 
 
 def run(parsed: Namespace, *, timing: Timing = Timing()) -> int:  # noqa: B008 - frozen
-    """0; 1 for a failure, a leak or a server that is not there; 2 if leaks cannot be seen."""
+    """Measures and prints; 1 for a failure, a leak or an unreachable server, 2 without metrics."""
     options = options_of(parsed)
     try:
         outcome = asyncio.run(_measure(options, parsed.api_key, timing))
@@ -108,7 +108,7 @@ def run(parsed: Namespace, *, timing: Timing = Timing()) -> int:  # noqa: B008 -
         _tell(str(error))
         return 1
     except MetricsUnavailable as error:
-        _tell(f"{error}: leaks cannot be seen; give --no-leak-check to go without.")
+        _tell(f"{error}: leaks cannot be checked; set --no-leak-check to skip the check.")
         return 2
     except KeyboardInterrupt:
         _tell("stopped")
@@ -133,7 +133,7 @@ async def _measure(options: Options, api_key: str | None, timing: Timing) -> Soa
     target = options.target
     async with SpeechClient(target, api_key=api_key) as client:
         facts = await client.facts()
-    # One thread is enough for the checks, and leaves the other cores to what is measured.
+    # One thread is enough for the checks, and leaves the other cores to the server.
     pool = WorkerPool(1)
     try:
         async with HttpCaller(

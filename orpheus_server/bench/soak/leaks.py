@@ -1,4 +1,4 @@
-"""Whether a server kept something of the requests that it has answered."""
+"""Checks whether a server still holds resources of requests that have ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from orpheus_server.bench.client.server_metrics import ServerMetrics
 MEGABYTE = 10**6
 
 MOST_MORE = 2
-"""Open files, threads and tasks that come and go by themselves."""
+"""Allowed increase in open files, threads and tasks, which vary by themselves."""
 
 MOST_GROWTH_MB_PER_MIN = 1.0
 MOST_GROWTH_SHARE = 0.05
-"""Of resident memory over the baseline."""
+"""Allowed growth of resident memory over the baseline."""
 
 LEAST_SLOPE_MIN = 5.0
-"""In less time caches that fill look like a leak."""
+"""In a shorter soak, caches that are filling look like a leak."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was kept, and what was only noted."""
+    """The leaks, and observations that are not leaks."""
 
     leaks: tuple[str, ...]
     notes: tuple[str, ...]
     memory_mb_per_min: float | None
-    """None for fewer than two readings."""
+    """None with fewer than two readings."""
 
     memory_growth_share: float
     num_engine_restarts: int
@@ -39,16 +39,16 @@ def judge_leaks(
     *,
     duration_min: float,
 ) -> Verdict:
-    """Both readings are at rest, the baseline after a warm-up.
+    """Compares two readings at rest; the baseline is from after a warm-up.
 
-    `memory` is of the time between them: minutes and resident bytes.
+    `memory` holds (minutes, resident bytes) of the time between the readings.
     """
     leaks = [f"{count} requests are still {state}" for state, count in end.active.items() if count]
     for count, label in ((end.num_sessions, "sessions"), (end.num_generations, "generations")):
         if count:
             leaks.append(f"{count} {label} are still active")
     leaks += [
-        f"{after} {label}, {after - before} more than at first"
+        f"{after} {label}, {after - before} more than at the start"
         for before, after, label in _pairs(baseline, end)
         if after > before + MOST_MORE
     ]
@@ -59,8 +59,8 @@ def judge_leaks(
     is_larger = end.resident_bytes > (1 + MOST_GROWTH_SHARE) * baseline.resident_bytes
     if not is_slope_judged:
         notes.append(
-            f"the slope of the memory is not judged, only its growth: {duration_min:g} minutes are "
-            f"less than {LEAST_SLOPE_MIN:g}"
+            f"the slope of the memory was not checked, only its growth: {duration_min:g} minutes "
+            f"are less than {LEAST_SLOPE_MIN:g}"
         )
     is_steep = not is_slope_judged or (slope is not None and slope > MOST_GROWTH_MB_PER_MIN)
     if is_larger and is_steep:
@@ -68,17 +68,17 @@ def judge_leaks(
         leaks.append(f"memory {growth_share:+.1%}{steep}")
     restarts = end.num_engine_restarts - baseline.num_engine_restarts
     if restarts:
-        notes.append(f"the engine was started again {restarts} times")
+        notes.append(f"the engine was restarted {restarts} times")
     return Verdict(tuple(leaks), tuple(notes), slope, growth_share, restarts)
 
 
 def has_grown(baseline: ServerMetrics, now: ServerMetrics) -> bool:
-    """True while more files, threads or tasks are there than come and go by themselves."""
+    """True if open files, threads or tasks have increased by more than they vary by themselves."""
     return any(after > before + MOST_MORE for before, after, _ in _pairs(baseline, now))
 
 
 def unjudged(reason: str) -> Verdict:
-    """Of a server that could not be looked at in the end, which is no better than a leak."""
+    """The verdict on a server whose metrics could not be read at the end: it counts as a leak."""
     return Verdict((reason,), (), None, 0.0, 0)
 
 
@@ -91,7 +91,7 @@ def _pairs(baseline: ServerMetrics, now: ServerMetrics) -> list[tuple[int, int, 
 
 
 def memory_mb_per_min(memory: Sequence[tuple[float, int]]) -> float | None:
-    """The slope of the straight line that fits best."""
+    """The slope of the line of best fit."""
     if len({minutes for minutes, _ in memory}) < 2:
         return None
     minutes = [each for each, _ in memory]

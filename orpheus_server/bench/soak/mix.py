@@ -1,4 +1,4 @@
-"""What the users of a soak ask for: a mixture drawn by chance, the same for the same seed."""
+"""The requests of a soak: a random mixture, the same for the same seed."""
 
 import json
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ _NUM_TEXTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A body that must be refused, and how."""
+    """An invalid body, and the status that it must be refused with."""
 
     name: str
     body: bytes
@@ -61,12 +61,12 @@ class ScriptedUtterance:
 
     text: str
     cancel_byte: int | None
-    """Barge-in once so many bytes of it have come."""
+    """Cancels the utterance after this many bytes of its audio; None does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What one user does next."""
+    """One request or session of a user."""
 
     kind: Kind
     text: str
@@ -74,7 +74,7 @@ class Ask:
     seed: int
     behaviour: Behaviour = Behaviour()
     hold_sec: float = 0.0
-    """Between half a body and hanging up."""
+    """Time between sending half the body and hanging up."""
 
     mistake: Mistake | None = None
     turns: tuple[ScriptedUtterance, ...] = ()
@@ -82,16 +82,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Of what the asks are made."""
+    """Draws the requests."""
 
     seed: int
     model: str = "tts-1"
     voice: str = "alloy"
     max_input_chars: int = 32_768
-    """Of the server: more must be refused. 0: it takes any length."""
+    """The server's limit, above which a text must be refused; 0 for no limit."""
 
     def ask(self, index: int) -> Ask:
-        """The ask with this number, whoever comes to make it."""
+        """The request with this index, whichever user sends it."""
         chance = Random(f"{self.seed}-{index}")
         (kind,) = chance.choices(KINDS, [_PER_MILLE[kind] for kind in KINDS])
         length: Literal["short", "medium"] = (
@@ -126,7 +126,7 @@ class Mix:
                 return Ask(kind, text, "pcm", seed)
 
     def body(self, ask: Ask) -> bytes:
-        """What is posted."""
+        """The body of the request."""
         if ask.mistake is not None:
             return ask.mistake.body
         body: dict[str, object] = {
@@ -143,7 +143,7 @@ class Mix:
         return json.dumps(body).encode()
 
     def mistakes(self) -> list[Mistake]:
-        """Every one that there is."""
+        """All kinds of invalid requests."""
         body = {"model": self.model, "voice": self.voice, "input": text_for("short", 0)}
         plain = json.dumps(body).encode()
         found = [

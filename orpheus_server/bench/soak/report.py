@@ -1,4 +1,4 @@
-"""What a soak prints: a line for each minute, then what it came to."""
+"""What a soak prints: a line per minute, the totals and the verdict."""
 
 from collections.abc import Sequence
 
@@ -20,18 +20,18 @@ COLUMNS = (
     ("tasks", 5),
 )
 _EXPLAINED = (
-    "refused: told to come back later; cut: by the users; bad input: and answered rightly. "
+    "refused: asked to retry later; cut: by the users; bad input: refused as it should be. "
     "First audio: p50/p95/p99 of all streams; underrun: of raw pcm streams; health: p99."
 )
 
 
 def soak_table(minutes: Sequence[MinuteStats]) -> str:
-    """A line for each minute."""
+    """The table with one line per minute."""
     return f"{text_table(COLUMNS, [minute_cells(each) for each in minutes])}\n{_EXPLAINED}"
 
 
 def minute_cells(minute: MinuteStats) -> list[str]:
-    """One line of the table."""
+    """The cells of one line of the table."""
     health, now = minute.health_sec, minute.metrics
     return [
         str(minute.number),
@@ -48,7 +48,7 @@ def minute_cells(minute: MinuteStats) -> list[str]:
 
 
 def totals_text(totals: SoakTotals) -> str:
-    """Outcomes of everything and of each kind, the slowest answers, and each failure."""
+    """Outcomes in total and by kind, the slow tail of the times, and the failures."""
     lines = [f"{totals.num_requests} requests: {_counts(totals.outcomes)}"]
     lines += [f"  {kind}: {_counts(counts)}" for kind, counts in totals.kinds.items()]
     lines.append(f"streams with an underrun: {totals.num_underrun_streams}/{totals.num_players}")
@@ -63,9 +63,9 @@ def totals_text(totals: SoakTotals) -> str:
 
 
 def verdict_text(verdict: Verdict | None) -> str:
-    """What was kept; None: nobody looked."""
+    """The lines that report leaks; None if leaks were not checked."""
     if verdict is None:
-        return "leaks: not looked for"
+        return "leaks: not checked"
     slope = verdict.memory_mb_per_min
     slope_text = "" if slope is None else f", {slope:+.2f} MB a minute under load"
     lines = [

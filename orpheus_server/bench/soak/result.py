@@ -1,4 +1,4 @@
-"""How a request of a soak ended, judged from what came back."""
+"""Judges how a request of a soak ended."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,30 +11,30 @@ from orpheus_server.bench.client.speech import describe
 from orpheus_server.bench.soak.mix import Ask, Kind
 
 Outcome = Literal["ok", "refused", "cut", "bad input", "failed"]
-"""`refused`: told to come back later; `cut`: by us; `bad input`: and it was answered rightly."""
+"""`refused`: asked to retry later; `cut`: by the user; `bad input`: refused as it should be."""
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True, slots=True)
 class SoakResult:
-    """Times are since the request was sent."""
+    """The result of one request; times are since it was sent."""
 
     kind: Kind
     outcome: Outcome
     total_sec: float
     failure: str | None = None
     first_audio_sec: float | None = None
-    """Of streams that came whole, or were cancelled by the event for it."""
+    """Of complete streams, and of sessions with cancelled utterances."""
 
     num_underruns: int | None = None
-    """Of players, which only raw pcm has."""
+    """Underruns of the player; None for anything but raw pcm."""
 
     retry_after_sec: int | None = None
 
 
 def judge(ask: Ask, exchange: Exchange) -> SoakResult:
-    """The result of an HTTP request; decodes, so it is not for the event loop."""
+    """Judges an HTTP request. Decodes audio, so it must not run on the event loop."""
 
     def result(outcome: Outcome, failure: str | None = None) -> SoakResult:
         return SoakResult(ask.kind, outcome, exchange.total_sec, failure)

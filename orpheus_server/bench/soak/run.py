@@ -1,4 +1,4 @@
-"""The load of a soak, and what is read of the server meanwhile and when it has come to rest."""
+"""Runs the load of a soak and reads the server's metrics, under load and at rest."""
 
 import asyncio
 import itertools
@@ -26,27 +26,27 @@ Perform = Callable[[int], Awaitable[SoakResult]]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How often the server is looked at."""
+    """Intervals at which the server is observed."""
 
     minute_sec: float = 60.0
     health_sec: float = 1.0
     rest_poll_sec: float = 1.0
     rest_limit_sec: float = 30.0
-    """Longest wait until the server is at rest."""
+    """Longest wait for the server to come to rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Soaked:
-    """What a load left behind."""
+    """The results of one load."""
 
     results: tuple[SoakResult, ...]
     minutes: tuple[MinuteStats, ...]
     memory: tuple[tuple[float, int], ...]
-    """Minutes since its start and resident bytes, all of them under load."""
+    """Minutes since the start, and resident bytes; all readings are under load."""
 
 
 class SoakRun:
-    """Loads one server; nothing of it is shared between two runs but the clock."""
+    """Runs loads on one server."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class SoakRun:
         self._sleep = sleep
 
     async def load(self, *, duration_sec: float, first_index: int) -> Soaked:
-        """Users who ask until the time is over; a request that has begun is always finished."""
+        """Runs the users for `duration_sec`; a request that has begun is always finished."""
         timing = self._timing
         start_sec = self._clock()
         end_sec = start_sec + duration_sec
@@ -99,7 +99,7 @@ class SoakRun:
                     minute = (self._clock() - start_sec) / timing.minute_sec
                     memory.append((minute, metrics.resident_bytes))
                 if mark_sec >= end_sec:
-                    # What ends later belongs to the last minute.
+                    # Requests that end later belong to the last minute.
                     await all_done.wait()
                 minute_results, num_reported = results[num_reported:], len(results)
                 minutes.append(
@@ -123,9 +123,9 @@ class SoakRun:
         return Soaked(tuple(results), tuple(minutes), tuple(memory))
 
     async def settle(self, baseline: ServerMetrics | None = None) -> ServerMetrics:
-        """The server at rest and, with a baseline, back at it; or as it is when the wait is over.
+        """Waits until the server is at rest and, with a baseline, back at it; returns its metrics.
 
-        Raises `MetricsUnavailable` if it then cannot be read.
+        After `rest_limit_sec` it returns the metrics as they are, or raises `MetricsUnavailable`.
         """
         end_sec = self._clock() + self._timing.rest_limit_sec
         before: ServerMetrics | None = None

@@ -1,4 +1,4 @@
-"""One WebSocket session of a soak: a few utterances, some of them interrupted."""
+"""One WebSocket session of a soak: a few utterances, some of them cancelled."""
 
 import asyncio
 import json
@@ -19,11 +19,11 @@ from orpheus_server.concurrency import WorkerPool
 _TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket
 _DELTA_CHARS = 12
 _RETRY_AFTER_SEC = 1
-"""Where the refusal names no time."""
+"""Used if the refusal names no time."""
 
 
 class _Ended(Exception):
-    """The session is over before its end."""
+    """The session ended early."""
 
     def __init__(self, outcome: Outcome, failure: str | None, retry_after_sec: int | None) -> None:
         self.outcome: Outcome = outcome
@@ -32,7 +32,7 @@ class _Ended(Exception):
 
 
 class SocketCaller:
-    """Holds sessions with one server."""
+    """Opens sessions with one server."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class SocketCaller:
         self._clock = clock
 
     async def hold(self, ask: Ask) -> SoakResult:
-        """A session with the turns of `ask`; never raises for what went wrong."""
+        """Runs a session with the turns of `ask`; errors are in the result."""
         started_sec = self._clock()
         outcome: Outcome = "failed"
         failure = first_audio_sec = retry_after_sec = None
@@ -66,7 +66,7 @@ class SocketCaller:
                     compression=None,
                     proxy=None,
                     open_timeout=None,
-                    # A server that is slow to answer a ping is slow, which is measured elsewhere.
+                    # A late pong only means a slow server, which is measured elsewhere.
                     ping_interval=None,
                     max_size=None,
                 ) as socket,
@@ -82,7 +82,6 @@ class SocketCaller:
             answer = error.response
             headers = {name.lower(): value for name, value in answer.headers.raw_items()}
             body = bytes(answer.body or b"")
-            # A handshake has no id: it is the session that has one.
             failure = refusal.defect(answer.status_code, headers, body)
             if failure is None and answer.status_code in refusal.REFUSALS:
                 outcome, retry_after_sec = "refused", refusal.retry_after_sec(headers)
@@ -107,7 +106,7 @@ class SocketCaller:
         )
 
     async def _converse(self, socket: ClientConnection, ask: Ask) -> float | None:
-        """Time from the first text to the first sound; raises `_Ended`."""
+        """Seconds from the first text to the first audio; raises `_Ended`."""
         await _send(socket, {**self._start, "seed": ask.seed})
         event = await _receive_event(socket)
         if event.get("type") != "session.started":

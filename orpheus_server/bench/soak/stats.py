@@ -1,4 +1,4 @@
-"""Figures of a soak: of each minute, and of the whole."""
+"""Statistics of a soak: per minute, and in total."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ from orpheus_server.bench.soak.result import OUTCOMES, SoakResult
 
 @dataclass(frozen=True, slots=True)
 class MinuteStats:
-    """The requests that ended in one minute, and the server at its end."""
+    """The requests that ended in one minute, and the server's metrics at its end."""
 
     number: int
     num_requests: int
     outcomes: dict[str, int]
     first_audio_sec: Percentiles | None
     num_players: int
-    """Streams of raw pcm that came whole."""
+    """Complete streams of raw pcm."""
 
     num_underrun_streams: int
     health_sec: Percentiles | None
     metrics: ServerMetrics | None
-    """None where they could not be read."""
+    """None if they could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The slow end of what whole answers took."""
+    """The slow tail of the times of complete responses."""
 
     percentiles: Percentiles
     largest: float
@@ -42,12 +42,12 @@ class SoakTotals:
     num_requests: int
     outcomes: dict[str, int]
     kinds: dict[str, dict[str, int]]
-    """Outcomes of each kind that was asked for."""
+    """Outcomes by kind of request."""
 
     failures: dict[str, int]
     first_audio_sec: Tail | None
     total_sec: Tail | None
-    """Of answers that came whole."""
+    """Of complete responses."""
 
     num_players: int
     num_underrun_streams: int
@@ -60,7 +60,7 @@ def minute_stats(
     health_sec: Sequence[float],
     metrics: ServerMetrics | None,
 ) -> MinuteStats:
-    """The figures of minute `number`, counted from 1."""
+    """The statistics of minute `number`, counted from 1."""
     return MinuteStats(
         number=number,
         num_requests=len(results),
@@ -74,7 +74,7 @@ def minute_stats(
 
 
 def soak_totals(results: Sequence[SoakResult]) -> SoakTotals:
-    """The figures of all minutes."""
+    """The statistics of all minutes."""
     failures = Counter(f"{each.kind}: {each.failure}" for each in results if each.failure)
     by_kind = {kind: [each for each in results if each.kind == kind] for kind in KINDS}
     return SoakTotals(

@@ -1,4 +1,4 @@
-"""Does what a soak's mixture asks for, and judges it."""
+"""Sends the requests of a soak's mixture and judges the results."""
 
 from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.soak.mix import Mix
@@ -10,7 +10,7 @@ _SPEECH_PATH = "/v1/audio/speech"
 
 
 class SoakUser:
-    """Any number of users at once, who share nothing but the order of what is asked."""
+    """Performs requests for any number of concurrent users."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class SoakUser:
         )
 
     async def perform(self, index: int) -> SoakResult:
-        """The ask with this number."""
+        """Performs the request with this index."""
         ask = self._mix.ask(index)
         if ask.kind == "socket":
             return await self._socket_caller.hold(ask)
@@ -51,8 +51,8 @@ class SoakUser:
 
 
 def pause_after(result: SoakResult) -> float:
-    """Seconds before the same user asks again."""
+    """Seconds before the same user sends its next request."""
     if result.retry_after_sec is not None:
         return float(result.retry_after_sec)
-    # A server that is gone is not asked a thousand times a second.
+    # Without a pause, an unreachable server would get a thousand requests per second.
     return 1.0 if result.outcome == "failed" else 0.0

@@ -159,8 +159,8 @@ class TestNoMetrics:
         captured = capsys.readouterr()
         assert captured.out == ""
         assert captured.err == (
-            f"orpheus-server bench: {url}/metrics answers 404: leaks cannot be seen; give "
-            "--no-leak-check to go without.\n"
+            f"orpheus-server bench: {url}/metrics answers 404: leaks cannot be checked; set "
+            "--no-leak-check to skip the check.\n"
         )
 
     def test_without_the_check(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +168,7 @@ class TestNoMetrics:
         with ServedFakes(FakeServer(settings=settings)) as served:
             assert run(served.url, "--no-leak-check", timing=HASTY) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[-2] == "leaks: not looked for"
+        assert lines[-2] == "leaks: not checked"
         assert json.loads(lines[-1])["verdict"] is None
 
     def test_they_are_gone_in_the_end(self, capsys: pytest.CaptureFixture[str]) -> None:

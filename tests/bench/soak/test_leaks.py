@@ -40,9 +40,9 @@ def test_what_is_still_active() -> None:
 def test_two_more_come_and_go_by_themselves() -> None:
     assert judge(metrics(files=32, threads=12, tasks=7)).leaks == ()
     assert judge(metrics(files=33, threads=13, tasks=8)).leaks == (
-        "33 open files, 3 more than at first",
-        "13 threads, 3 more than at first",
-        "8 tasks, 3 more than at first",
+        "33 open files, 3 more than at the start",
+        "13 threads, 3 more than at the start",
+        "8 tasks, 3 more than at the start",
     )
     assert not has_grown(metrics(), metrics(files=32, threads=12, tasks=7))
     assert has_grown(metrics(), metrics(tasks=8))
@@ -60,7 +60,7 @@ class TestMemory:
 
     def test_a_short_run_is_judged_by_its_growth_only(self) -> None:
         note = (
-            "the slope of the memory is not judged, only its growth: 4.5 minutes are less than 5",
+            "the slope of the memory was not checked, only its growth: 4.5 minutes are less than 5",
         )
         verdict = judge(metrics(resident_bytes=1_060_000_000), duration_min=4.5)
         assert verdict.leaks == ("memory +6.0%, +0.00 MB a minute",)
@@ -76,7 +76,7 @@ class TestMemory:
 
 def test_restarts_are_told() -> None:
     verdict = judge(metrics(restarts=2))
-    assert (verdict.leaks, verdict.notes) == ((), ("the engine was started again 2 times",))
+    assert (verdict.leaks, verdict.notes) == ((), ("the engine was restarted 2 times",))
     assert verdict.num_engine_restarts == 2
 
 

@@ -86,7 +86,7 @@ def test_no_totals() -> None:
 
 
 def test_verdicts() -> None:
-    assert verdict_text(None) == "leaks: not looked for"
+    assert verdict_text(None) == "leaks: not checked"
     assert verdict_text(Verdict((), ("a note",), None, 0.01, 0)).splitlines() == [
         "note: a note",
         "memory: +1.0% over the baseline",
