@@ -1,4 +1,4 @@
-"""Types of arguments for `argparse`: each converts a text or raises `ArgumentTypeError`."""
+"""Argument types for `argparse`: each converts a string or raises `ArgumentTypeError`."""
 
 import argparse
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def burst(text: str) -> tuple[int, int]:
 
 
 def output_file(text: str) -> Path:
-    """Found out before the measuring, not after it."""
+    """A file that can be written; checked before measuring, not after it."""
     file = Path(text)
     if not file.parent.is_dir() or file.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is not a file in a folder that exists")

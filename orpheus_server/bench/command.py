@@ -1,6 +1,6 @@
-"""The arguments of `orpheus-server bench`, and which benchmark they ask for.
+"""The arguments of `orpheus-server bench`, and the benchmark that they select.
 
-The benchmarks are imported when they run: `serve` needs none of them, nor their libraries.
+Benchmarks are imported when they run: `serve` needs neither them nor their libraries.
 """
 
 import argparse
@@ -20,28 +20,34 @@ from orpheus_server.bench.client.texts import LENGTHS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """For the subcommand's parser."""
+    """Adds the arguments to the subcommand's parser."""
     parser.description = (
-        "Measures a running server (URL), or a part of this one by itself (--codec, --frontend). "
+        "Measures a running server (URL), or one part without a server (--codec, --frontend). "
         "The last line of stdout is one JSON document."
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("url", nargs="?", type=url, metavar="URL", help="such as http://host:8880")
-    target.add_argument("--codec", action="store_true", help="the codec alone; needs no server")
     target.add_argument(
-        "--frontend", action="store_true", help="all but engine and codec; needs no server"
+        "--codec", action="store_true", help="measure the codec alone; needs no server"
+    )
+    target.add_argument(
+        "--frontend",
+        action="store_true",
+        help="measure everything but engine and codec; needs no server",
     )
     parser.add_argument(
-        "--rounds", type=count, default=3, help="rounds, of which the median counts (3)"
+        "--rounds", type=count, default=3, help="number of rounds; medians are reported (3)"
     )
-    parser.add_argument("--json", type=output_file, metavar="FILE", help="a copy of the document")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write the JSON document to this file too"
+    )
     _add_sweep(parser.add_argument_group("load on a server"))
-    _add_modes(parser.add_argument_group("instead of levels"))
+    _add_modes(parser.add_argument_group("modes instead of levels"))
     _add_requests(parser.add_argument_group("requests to a server"))
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """The exit status of the benchmark that was asked for."""
+    """Runs the selected benchmark; returns its exit status."""
     if parsed.codec:
         from orpheus_server.bench.offline import codec
 
@@ -73,30 +79,37 @@ def _add_sweep(group: argparse._ArgumentGroup) -> None:
         type=list_of(count),
         default=(1, 2, 4, 8, 16),
         metavar="N,N",
-        help="users at once, each asking again when the last answer has ended (1,2,4,8,16)",
+        help="concurrent users; each sends a request when its last response ends (1,2,4,8,16)",
     )
     group.add_argument(
         "--texts",
         type=list_of(text_length),
         default=LENGTHS,
         metavar="KIND,KIND",
-        help="short (3 s), medium (10 s), long (60 s); all by default",
+        help="lengths: short (3 s), medium (10 s), long (60 s); all by default",
     )
     end = group.add_mutually_exclusive_group()
     end.add_argument(
-        "--requests", type=count, metavar="N", help="of each level (two a user, at least 8)"
+        "--requests", type=count, metavar="N", help="requests per level (two per user, at least 8)"
     )
     end.add_argument(
-        "--duration-sec", type=seconds, metavar="S", help="of each level, instead of a number"
+        "--duration-sec",
+        type=seconds,
+        metavar="S",
+        help="duration of each level, instead of --requests",
     )
     group.add_argument(
-        "--stagger-sec", type=seconds, default=0.0, metavar="S", help="between users' starts (0)"
+        "--stagger-sec",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="time between users' starts (0)",
     )
     group.add_argument(
         "--realtime-readers",
         action="store_true",
-        help="users listen: they read as it plays, one second ahead, and to the end before they "
-        "ask again; the real-time factor then nears 1",
+        help="users listen: they read at most one second ahead of playback and play to the end "
+        "before their next request; the real-time factor then approaches 1",
     )
 
 
@@ -106,67 +119,73 @@ def _add_modes(group: argparse._ArgumentGroup) -> None:
         "--burst",
         type=burst,
         metavar="N,SENTENCES",
-        help="N users in the same instant with so many sentences each",
+        help="N users who start at the same instant, with this many sentences each",
     )
     mode.add_argument(
         "--soak",
         type=minutes,
         metavar="MINUTES",
-        help="mixed load with callers who hang up, read slowly or send nonsense; every answer is "
-        "checked, and a leak or a failure ends with 1",
+        help="mixed load with users who hang up, read slowly or send invalid requests; every "
+        "response is checked, and a leak or a failure exits with 1",
     )
     mode.add_argument(
         "--overload",
         action="store_true",
-        help="half, all and twice as many users as the server carries, each with a player",
+        help="users for half, all and twice the server's capacity, each with a player",
     )
     mode.add_argument(
         "--chat",
         action="store_true",
-        help="messages to the language model: first text, first sound, last text",
+        help="messages to the language model: times of first text, first audio and last text",
     )
     group.add_argument(
-        "--max-tokens", type=count, default=128, metavar="N", help="of an answer of chat (128)"
-    )
-    group.add_argument("--repeats", type=count, default=10, metavar="N", help="of the burst (10)")
-    group.add_argument(
-        "--users", type=count, metavar="N", help="of the soak (as many as the server carries)"
+        "--max-tokens", type=count, default=128, metavar="N", help="limit of a chat reply (128)"
     )
     group.add_argument(
-        "--no-leak-check", action="store_true", help="soak a server whose /metrics are closed"
+        "--repeats", type=count, default=10, metavar="N", help="number of bursts (10)"
+    )
+    group.add_argument(
+        "--users", type=count, metavar="N", help="users of the soak (the server's capacity)"
+    )
+    group.add_argument(
+        "--no-leak-check", action="store_true", help="soak a server without /metrics"
     )
     group.add_argument(
         "--max-input-chars",
         type=count_or_zero,
         default=32_768,
         metavar="N",
-        help="of the soaked server; longer texts must be refused. 0: it has no limit (32768)",
+        help="limit of the soaked server, above which it must refuse; 0 for no limit (32768)",
     )
     group.add_argument(
-        "--capacity", type=count, metavar="N", help="of the overload (what /metrics tells)"
+        "--capacity", type=count, metavar="N", help="capacity for --overload (from /metrics)"
     )
     group.add_argument(
         "--round-sec",
         type=seconds,
         default=30.0,
         metavar="S",
-        help="of each number of users of the overload, after they have come (30)",
+        help="duration of each round of --overload, after all users have arrived (30)",
     )
 
 
 def _add_requests(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--model", default="tts-1", help="(tts-1)")
-    group.add_argument("--voice", default="alloy", help="(alloy)")
+    group.add_argument("--model", default="tts-1", help="model to request (tts-1)")
+    group.add_argument("--voice", default="alloy", help="voice to request (alloy)")
     group.add_argument(
-        "--seed", type=int, default=1, help="of the first request, counted up; each round again (1)"
+        "--seed", type=int, default=1, help="seed of the first request; each further one adds 1 (1)"
     )
     group.add_argument(
-        "--warmup", type=count_or_zero, default=2, metavar="N", help="requests before (2)"
+        "--warmup", type=count_or_zero, default=2, metavar="N", help="warm-up requests (2)"
     )
     group.add_argument(
-        "--timeout-sec", type=seconds, default=300.0, metavar="S", help="of a whole request (300)"
+        "--timeout-sec",
+        type=seconds,
+        default=300.0,
+        metavar="S",
+        help="timeout of a whole request (300)",
     )
     group.add_argument("--api-key", metavar="KEY", help="sent as a bearer token")
     group.add_argument(
-        "--no-stream", action="store_true", help="do not ask for streaming: whole files"
+        "--no-stream", action="store_true", help="request whole files instead of streams"
     )

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""Describes the machine that a benchmark ran on."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class MachineCard:
-    """The machine and the packages of the client, which are the server's if it runs here too."""
+    """The client's machine and packages, which are also the server's if it runs here."""
 
     cpu: str
     num_cores: int
@@ -27,19 +27,19 @@ class MachineCard:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a server says of itself; None where it says nothing."""
+    """What the server reports about itself; None for what it does not report."""
 
     model: str | None
     version: str | None
 
 
 def read_card(proc: Path = _PROC) -> MachineCard:
-    """The card of this machine; what cannot be read is `unknown`."""
+    """The card of this machine; values that cannot be read are `unknown`."""
     memory = _field(proc / "meminfo", "MemTotal") or "0"
     gpu_files = sorted(proc.glob("driver/nvidia/gpus/*/information"))
     return MachineCard(
         cpu=_field(proc / "cpuinfo", "model name") or platform.machine() or "unknown",
-        # Not the machine's: containers and taskset give a process fewer.
+        # Not all cores of the machine: containers and taskset may allow fewer.
         num_cores=len(os.sched_getaffinity(0)),
         memory_gib=round(int(memory.split()[0]) / 2**20, 1),
         gpus=tuple(_field(file, "Model") or "unknown" for file in gpu_files),
@@ -60,7 +60,7 @@ def _versions() -> dict[str, str]:
 
 
 def _field(file: Path, name: str) -> str | None:
-    """The first `name: value` of a file of the kernel."""
+    """The first value of `name` in a file of `name: value` lines."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What every benchmark prints: the machine, a table, and one JSON document."""
+"""The output of every benchmark: the machine, a table, and one JSON document."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from orpheus_server.bench.machine_card import MachineCard, ServerFacts
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """With linear interpolation between the two nearest values."""
+    """Percentiles, interpolated linearly between the two nearest values."""
 
     p50: float
     p95: float
@@ -19,7 +19,7 @@ class Percentiles:
 
 
 def percentiles(values: Sequence[float]) -> Percentiles | None:
-    """None for no values."""
+    """The percentiles, or None without values."""
     if not values:
         return None
     p50, p95, p99 = np.percentile(values, (50, 95, 99), method="linear")
@@ -27,7 +27,7 @@ def percentiles(values: Sequence[float]) -> Percentiles | None:
 
 
 def card_text(card: MachineCard, server: ServerFacts) -> str:
-    """Machine, packages and server, a line each."""
+    """Machine, packages and server, one line each."""
     gpus = ", ".join(card.gpus) or "no GPU"
     packages = ", ".join(f"{name} {version}" for name, version in card.packages.items())
     return (
@@ -39,7 +39,7 @@ def card_text(card: MachineCard, server: ServerFacts) -> str:
 
 
 def text_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]) -> str:
-    """Names and widths of the columns, and their cells."""
+    """A table with right-aligned cells; `columns` holds (name, width)."""
     lines = [[name for name, _ in columns], *rows]
     widths = [width for _, width in columns]
     return "\n".join(
@@ -49,14 +49,14 @@ def text_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]
 
 
 def milliseconds(times: Percentiles | None) -> str:
-    """The three of them."""
+    """p50/p95/p99 in milliseconds; a dash for None."""
     if times is None:
         return "-"
     return "/".join(f"{sec * 1000:.0f}" for sec in (times.p50, times.p95, times.p99))
 
 
 def json_line(document: Mapping[str, object]) -> str:
-    """One line, rounded to microseconds; what was not measured is null."""
+    """The document on one line; floats are rounded to six decimals."""
     return json.dumps(_rounded(document), allow_nan=False, ensure_ascii=False)
 
 

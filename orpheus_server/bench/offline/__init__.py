@@ -1,1 +1,1 @@
-"""Benchmarks that need no server: the codec and the front end."""
+"""Benchmarks without a server: of the codec and of the front end."""

@@ -25,7 +25,7 @@ from orpheus_server.synthesis.synthesizer import Synthesizer
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """So many streams at once, each at so many tokens a second."""
+    """Number of concurrent streams, and the tokens per second of each."""
 
     num_streams: int
     tokens_per_sec: float
@@ -33,15 +33,15 @@ class Pace:
 
 REAL_TIME_TOKENS_PER_SEC = 7 * FRAMES_PER_SEC
 PACES = (Pace(256, REAL_TIME_TOKENS_PER_SEC), Pace(128, 2 * REAL_TIME_TOKENS_PER_SEC))
-"""The same work twice. At exactly real time a player without a buffer must run dry whatever serves
-it: the first sound is 53 ms long, and the next frame takes 85. At twice that pace it need not."""
+"""The same work at two paces. At exactly real time a player without a buffer always runs dry: the
+first audio is 53 ms long and the next frame takes 85 ms. At twice that pace it need not."""
 
 PREBUFFER_SEC = 0.4
-"""What a player at exactly real time needs: the longest window and the codec's look-ahead."""
+"""Buffer of a player at exactly real time: the longest window and the codec's look-ahead."""
 
 SPEECH_SEC = 10.0
 _RAMP_SEC = 2.0
-"""Streams begin over this time, as callers do; what is measured begins after it."""
+"""The streams start evenly over this time; measuring begins after it."""
 
 _MEASURED_SEC = 6.0
 _HAND_OFF_SEC = 2.0
@@ -50,7 +50,7 @@ _TEXT = "The evening train was late again, so we walked along the river and coun
 
 @dataclass(frozen=True, slots=True)
 class FrontEndRound:
-    """What one round came to; CPU time is of all threads of the process."""
+    """The results of one round; CPU time is that of all threads of the process."""
 
     pace: Pace
     hand_off_us_per_token: float
@@ -63,10 +63,10 @@ class FrontEndRound:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Prints the figures; the exit status."""
+    """Measures and prints; returns the exit status."""
     card = read_card()
     print(card_text(card, ServerFacts(None, None)))
-    # The loop that `serve` runs on.
+    # The event loop that `serve` uses.
     loop_factory = uvicorn.Config("", loop="auto").get_loop_factory()
     rounds = []
     for pace in PACES * parsed.rounds:
@@ -127,13 +127,13 @@ async def _round(pace: Pace) -> FrontEndRound:
         num_tokens=num_tokens,
         num_underruns=sum(map(len, stalls)),
         num_buffered_underruns=sum(map(len, late)),
-        # Nearly all windows of a long stream are of four frames.
+        # Nearly all windows of a long stream have four frames.
         windows_per_call=num_frames / HOPS[-1] / max(1, num_calls),
     )
 
 
 async def _measure_hand_off(pace: Pace) -> float:
-    """CPU microseconds a token of the engine's side alone: its clock, and a reader of deltas."""
+    """CPU microseconds per token of the engine alone: its clock, and a reader of its deltas."""
     engine = _build_engine(pace)
     request = TokenRequest("bench", (1,), ENGLISH.sampling, 1, None)
 
@@ -180,6 +180,6 @@ async def _listen(synthesizer: Synthesizer, index: int, after_sec: float) -> lis
 
 
 def _buffered(pieces: Sequence[Piece]) -> list[Piece]:
-    """As a player takes them that begins so much later than the first one came."""
+    """The pieces as a player with a prebuffer of `PREBUFFER_SEC` takes them."""
     start_sec = pieces[0].at_sec + PREBUFFER_SEC
     return [Piece(max(piece.at_sec, start_sec), piece.num_bytes) for piece in pieces]

@@ -1,4 +1,4 @@
-"""The decode that other Orpheus servers use: windows of four frames, of which one is played."""
+"""The decoding of other Orpheus servers: sliding windows of four frames, one of which is played."""
 
 import importlib.util
 from collections.abc import AsyncIterator, Sequence
@@ -16,13 +16,13 @@ from orpheus_server.interfaces import Frame, Samples
 from orpheus_server.synthesis.frames import to_levels
 
 CONTEXT_FRAMES = 3
-"""One before and two after what is played (`orpheus_tts.decoder`: slice 2048:4096 of four)."""
+"""One frame before and two after the played one (`orpheus_tts.decoder`: slice 2048:4096)."""
 
 
 def load_reference(codec: SNAC, device: torch.device) -> ModuleType:
-    """`orpheus_tts.decoder` with this codec in place of the weights that its import would fetch.
+    """Loads `orpheus_tts.decoder` with this codec instead of the weights that it would download.
 
-    Loaded from its file, because the package's `__init__` imports vLLM. Raises `ImportError`.
+    Loads it from its file, because the package's `__init__` imports vLLM. Raises `ImportError`.
     """
     package = importlib.util.find_spec("orpheus_tts")
     if package is None or not package.submodule_search_locations:
@@ -32,7 +32,7 @@ def load_reference(codec: SNAC, device: torch.device) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # The module sends the codec to "cuda" whatever is there.
+    # The module always moves the codec to "cuda".
     with (
         patch.object(SNAC, "from_pretrained", return_value=codec),
         patch.object(codec, "to", return_value=codec),
@@ -44,7 +44,7 @@ def load_reference(codec: SNAC, device: torch.device) -> ModuleType:
 
 
 async def play_all(module: ModuleType, frames: Sequence[Frame]) -> list[Samples]:
-    """What the reference plays of an utterance, one array a frame."""
+    """The samples that the reference plays of an utterance, one array per frame."""
 
     async def tokens() -> AsyncIterator[str]:
         for frame in frames:
@@ -60,7 +60,7 @@ async def play_all(module: ModuleType, frames: Sequence[Frame]) -> list[Samples]
 def decode_windows(
     codec: SNAC, windows: Sequence[Sequence[Frame]], device: torch.device
 ) -> np.ndarray[Any, Any]:
-    """Windows of equal length in one call of the package; only their middle frames are wanted."""
+    """Decodes windows of equal length in one call; returns the samples of the played frames."""
     slots = ENGLISH.layout.slot_levels
     levels = [to_levels(frames, slots) for frames in windows]
     codes = [
