@@ -1,1 +1,1 @@
-"""What a checkpoint is, as data, and where its files are."""
+"""Checkpoints: their descriptions, as data, and their files."""

@@ -1,8 +1,7 @@
-"""What a checkpoint is: everything that differs between Orpheus models, as data.
+"""The description of a checkpoint: everything that differs between Orpheus models, as data.
 
-A checkpoint is described by `speech.json` beside its weights (`speech_json.py`) or, for the
-published ones, by the table in `published.py`. Nothing else in the package knows an id, a voice
-or a tag.
+A checkpoint is described by the `speech.json` beside its weights (`speech_json.py`) or, if it is
+published, by the table in `published.py`. No other module knows ids, voices or tags.
 """
 
 import unicodedata
@@ -14,9 +13,9 @@ from orpheus_server.interfaces import DtypeName, SamplingOptions
 
 @dataclass(frozen=True, slots=True)
 class TokenLayout:
-    """Which ids are audio: `id = audio_token_base + slot * codebook_size + code`.
+    """The ids of audio tokens: `id = audio_token_base + slot * codebook_size + code`.
 
-    `slot_levels` gives the SNAC level of each slot of a frame, in the order of generation
+    `slot_levels` is the SNAC level of each slot of a frame, in the order of generation
     (orpheus-speech `decoder.py`: 0, 1, 2, 2, 1, 2, 2).
     """
 
@@ -38,7 +37,7 @@ class TokenLayout:
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """Ids before and after the text, and how voice and text are joined."""
+    """Ids before and after the text, and the format that joins voice and text."""
 
     before: tuple[int, ...]
     text: str
@@ -47,7 +46,7 @@ class PromptTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice that the checkpoint was trained on; unlisted ones are accepted, not shown."""
+    """A voice that the checkpoint was trained on; unlisted voices are accepted but not shown."""
 
     name: str
     language: str
@@ -57,9 +56,9 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One speech model: layout, prompt, voices, defaults, codec, licence.
+    """One speech model.
 
-    `source` is a hub id or a folder, `codec` likewise (a relative path is inside `source`).
+    `source` is a hub id or a folder, as is `codec`, whose relative paths are inside `source`.
     `max_audio_sec` is the longest utterance it was trained on; None means the whole context.
     """
 
@@ -84,7 +83,7 @@ class Checkpoint:
 
     @property
     def hub_id(self) -> str | None:
-        """`source` if it names a repository of the hub; a folder is this machine's business."""
+        """`source` if it is a hub id; None for a folder."""
         return self.source if is_hub_id(self.source) else None
 
     @property
@@ -93,19 +92,19 @@ class Checkpoint:
         return next(voice for voice in self.voices if voice.is_listed)
 
     def find_voice(self, name: str) -> Voice | None:
-        """The voice of that name or alias, in any letter case; None if there is none."""
+        """The voice with this name or alias, ignoring case, or None."""
         # macOS sends Hangul in decomposed form.
         wanted = unicodedata.normalize("NFC", name.strip().casefold())
         wanted = self.voice_aliases.get(wanted, wanted).casefold()
         return next((voice for voice in self.voices if voice.name.casefold() == wanted), None)
 
     def tags_of(self, voice: Voice) -> frozenset[str]:
-        """Emotion tags that work in this voice's language."""
+        """Emotion tags of the voice's language."""
         return frozenset(self.emotion_tags.get(voice.language, ()))
 
 
 def is_hub_id(source: str) -> bool:
-    """True for "owner/name", which names a repository of the hub unless it is a folder here."""
+    """True for "owner/name", a repository of the hub unless a folder has that path."""
     return source.count("/") == 1 and not source.startswith((".", "/", "~"))
 
 
@@ -119,7 +118,7 @@ _MALE_OPENAI_VOICES = {"ash", "ballad", "echo", "fable", "onyx", "verse", "cedar
 
 
 def openai_voice_aliases(*, female: tuple[str, ...], male: tuple[str, ...]) -> dict[str, str]:
-    """OpenAI's voice names spread over a checkpoint's own, female and male kept apart."""
+    """Maps OpenAI's voice names to a checkpoint's voices, female to female and male to male."""
     aliases = {}
     pools = {True: male or female, False: female or male}
     used = {True: 0, False: 0}

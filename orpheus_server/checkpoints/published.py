@@ -29,7 +29,7 @@ SNAC_24KHZ: dict[str, Any] = {
     "noise": True,
     "depthwise": True,
 }
-"""The codec that Orpheus speaks with (hubertsiuzdak/snac_24khz, `config.json`)."""
+"""The codec of Orpheus (hubertsiuzdak/snac_24khz, `config.json`)."""
 
 _LAYOUT = TokenLayout(
     audio_token_base=128_266,
@@ -54,7 +54,7 @@ ENGLISH = Checkpoint(
         Voice(name, "en", "female" if name in _ENGLISH_FEMALE else "male")
         for name in ("tara", "leah", "jess", "leo", "dan", "mia", "zac", "zoe")
     )
-    # Left out of the published list for its quality (canopyai/Orpheus-TTS#71), still trained.
+    # Not in the published list because of its quality (canopyai/Orpheus-TTS#71), but trained.
     + (Voice("julia", "en", "female, lower quality", is_listed=False),),
     sampling=SamplingOptions(temperature=0.6, top_p=0.9, repetition_penalty=1.1),
     codec="hubertsiuzdak/snac_24khz",
@@ -62,7 +62,7 @@ ENGLISH = Checkpoint(
     license_url="https://www.apache.org/licenses/LICENSE-2.0",
     attribution="Orpheus TTS by Canopy Labs, built on Llama 3.2 (Llama 3.2 Community License)",
     parameters="3B",
-    # Quality falls past a minute and text is skipped (canopyai/Orpheus-TTS#195): well under it.
+    # Beyond a minute quality drops and text is skipped (canopyai/Orpheus-TTS#195).
     max_audio_sec=40.0,
     emotion_tags={
         "en": ("laugh", "chuckle", "sigh", "cough", "sniffle", "groan", "yawn", "gasp"),
@@ -112,7 +112,7 @@ def _research(key: str) -> Checkpoint:
 
 PUBLISHED: tuple[Checkpoint, ...] = (
     ENGLISH,
-    # The same weights without the gate that asks for a Hugging Face account.
+    # The same weights in a repository that is not gated.
     replace(ENGLISH, source="unsloth/orpheus-3b-0.1-ft"),
     replace(
         ENGLISH,
@@ -126,7 +126,7 @@ UNGATED_MIRROR = "unsloth/orpheus-3b-0.1-ft"
 
 
 def find_published(name: str) -> Checkpoint | None:
-    """The published checkpoint of that hub id or short name; None if there is none."""
+    """The published checkpoint with this hub id or short name, or None."""
     wanted = name.casefold()
     return next(
         (
@@ -143,9 +143,10 @@ _EMOTION_WORDS = (
     *("whisper", "panicky", "curious", "surprise", "fast", "crying", "deep", "sleepy", "angry"),
     *("high", "shout", "giggle"),
 )
-"""Of `emotions.txt` in canopyai/Orpheus-TTS: people write them, the released models read them."""
+"""From `emotions.txt` in canopyai/Orpheus-TTS: people write them as tags, and the released models
+read them aloud."""
 
 ALL_EMOTION_TAGS = frozenset(_EMOTION_WORDS).union(
     tag for entry in PUBLISHED for tags in entry.emotion_tags.values() for tag in tags
 )
-"""Every tag that a text may carry: what must not be read aloud by a checkpoint without it."""
+"""Every tag that a text may contain; a checkpoint without the tag must not read it aloud."""

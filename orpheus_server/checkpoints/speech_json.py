@@ -1,4 +1,4 @@
-"""`speech.json`: the description of a checkpoint beside its weights, checked loudly."""
+"""Reads `speech.json`, the description of a checkpoint beside its weights."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from orpheus_server.interfaces import DtypeName, SamplingOptions
 
 
 class _Wire(BaseModel):
-    """A part of `speech.json`: every field as it is written, and no other."""
+    """A part of `speech.json`: strict types, no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -29,7 +29,7 @@ class _PromptJson(_Wire):
         except (LookupError, AttributeError, ValueError):
             line = ""
         if "text of a request" not in line:
-            raise ValueError("it must hold {text}, may hold {voice}, and no other braces")
+            raise ValueError("it must contain {text}, may contain {voice}, and no other braces")
         return value
 
 
@@ -74,7 +74,7 @@ class _SpeechJson(_Wire):
 def load_speech_json(folder: Path) -> Checkpoint:
     """The checkpoint that `folder/speech.json` describes.
 
-    Raises `StartError` naming the file and the field when it cannot be read.
+    Raises `StartError` with the file and the fields if it is missing or invalid.
     """
     path = folder / "speech.json"
     try:

@@ -1,4 +1,4 @@
-"""Finds the files of a checkpoint: a folder as it is, or what is needed from the hub."""
+"""Finds the files of a checkpoint, from a folder or the hub, and the size of its weights."""
 
 import json
 import os
@@ -21,12 +21,12 @@ from orpheus_server.checkpoints.published import UNGATED_MIRROR
 from orpheus_server.errors import StartError
 
 MODEL_FILES = ("*.json", "model*.safetensors")
-"""The published repository holds about 100 GB of optimizer shards beside these."""
+"""All that is needed: the published repository also has about 100 GB of optimizer shards."""
 
 CODEC_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
 
 CHAT_FILES = (*MODEL_FILES, "*.jinja", "tokenizer.model", "README.md")
-"""Of a language model: its prompt format and its card too."""
+"""Of a language model: also its chat template and its card."""
 
 VOICE_GATE_HINT = (
     f", or use the ungated mirror of the English voice: TTS_MODEL_NAME={UNGATED_MIRROR}"
@@ -44,10 +44,9 @@ def find_files(
     endpoint: str | None = None,
     gate_hint: str = VOICE_GATE_HINT,
 ) -> Path:
-    """The folder of `source`, fetched from the hub if it is not one on this machine.
+    """The folder `source`, or the folder of the hub's repository, downloaded if needed.
 
-    Raises `StartError` with what to do: of a gated one that is to set `HF_TOKEN`, and what
-    `gate_hint` adds.
+    Raises `StartError`; for a gated repository its message says to set `HF_TOKEN`, and `gate_hint`.
     """
     folder = Path(os.path.expanduser(source))
     if folder.is_dir():
@@ -64,7 +63,7 @@ def find_files(
         ) from error
     except RepositoryNotFoundError as error:
         raise StartError(
-            f"the hub has no {source!r}, or it is private and HF_TOKEN does not open it."
+            f"the hub has no {source!r}, or it is private and HF_TOKEN has no access to it."
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise StartError(f"{source} could not be fetched from the hub: {error}") from error
@@ -73,7 +72,7 @@ def find_files(
 
 @dataclass(frozen=True, slots=True)
 class WeightSize:
-    """How much there is in the weights; those that are no floats are loaded as they are."""
+    """The size of the weights; those that are not floats are loaded as they are."""
 
     num_floats: int
     num_others: int
@@ -81,18 +80,18 @@ class WeightSize:
 
     @property
     def num_parameters(self) -> int:
-        """All numbers; fewer than the model's where several are packed into one."""
+        """Stored numbers: fewer than the model's parameters if several are packed into one."""
         return self.num_floats + self.num_others
 
     def loaded_bytes(self, float_bytes: int) -> int:
-        """In memory, with so many bytes a float."""
+        """Bytes in memory, with `float_bytes` per float."""
         return self.num_floats * float_bytes + self.other_bytes
 
 
 def weigh(folder: Path) -> WeightSize:
-    """From the headers of the safetensors files; all 0 where there are none.
+    """Reads the size from the headers of the safetensors files; 0 without files.
 
-    Raises `StartError` for a file that is none.
+    Raises `StartError` for an invalid file.
     """
     sizes = [_weigh_file(path) for path in _weight_files(folder)]
     return WeightSize(
@@ -103,7 +102,7 @@ def weigh(folder: Path) -> WeightSize:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Those of the index if there is one: some repositories hold the weights a second time."""
+    """The files of the index if there is one: some repositories hold the weights twice."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return sorted(folder.glob("model*.safetensors"))

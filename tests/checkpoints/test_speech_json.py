@@ -96,7 +96,9 @@ def test_a_bad_field_is_named(tmp_path: Path, changes: dict[str, Any], expected:
 def test_a_bad_template_is_named(tmp_path: Path, template: str) -> None:
     """It was only found out at the first request, and there it was an internal error."""
     prompt = {"before": [], "template": template, "after": []}
-    with pytest.raises(StartError, match=r"prompt\.template: it must hold \{text\}, may hold"):
+    with pytest.raises(
+        StartError, match=r"prompt\.template: it must contain \{text\}, may contain"
+    ):
         load_speech_json(write(tmp_path, prompt=prompt))
 
 
