@@ -1,5 +1,5 @@
-"""Stand-ins for engine, codec and language model: for unit tests, and for driving the front end at
-rates no engine here reaches. Never used by a running server.
+"""Fakes of the engine, the codec and the language model, for unit tests and for running the front
+end faster than any engine here. A running server never uses them.
 """
 
 import asyncio
@@ -32,10 +32,9 @@ from orpheus_server.synthesis.frames import to_token_ids
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a scripted generation does: ids, how it ends, or what it raises after `fail_at` ids.
+    """What a scripted generation does: its ids and how it ends, or an error after `fail_at` ids.
 
-    Of its ids it writes `gate_at` before `gate` is set; with `hangs_at_end` the last delta never
-    comes.
+    After `gate_at` ids it waits for `gate`; with `hangs_at_end` the last delta never arrives.
     """
 
     token_ids: tuple[int, ...]
@@ -47,18 +46,18 @@ class Script:
     gate_at: int = 0
 
     async def pass_gate(self) -> None:
-        """Waits for the gate if there is one."""
+        """Waits for the gate, if there is one."""
         if self.gate is not None:
             await self.gate.wait()
 
 
 def frame_ids(layout: TokenLayout, frame: Frame) -> list[int]:
-    """The ids that a model writes for one frame."""
+    """The ids that a model generates for one frame."""
     return to_token_ids([frame], layout)
 
 
 def speech_script(layout: TokenLayout, num_frames: int, *, start: int = 0) -> Script:
-    """A sound utterance: frames that differ, then a stop id."""
+    """A valid utterance: frames that differ, then a stop id."""
     ids: list[int] = []
     for index in range(start, start + num_frames):
         codes = tuple((index * 31 + slot * 7) % layout.codebook_size for slot in range(7))
@@ -67,10 +66,10 @@ def speech_script(layout: TokenLayout, num_frames: int, *, start: int = 0) -> Sc
 
 
 class ScriptedEngine:
-    """Plays scripts: those queued with `enqueue` first, then `default` for every request.
+    """Plays the scripts queued with `enqueue`, then `default` for each further request.
 
     `num_aborted` counts generations that were closed or cancelled before their end. A script that
-    raises `EngineDead` takes the engine with it.
+    raises `EngineDead` also ends the engine.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class ScriptedEngine:
         self._queue.extend(scripts)
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
-        """The next script, a few ids at a time, never more than `max_tokens`."""
+        """The ids of the next script, `delta_size` at a time and at most `max_tokens` in total."""
         self.requests.append(request)
         num_tokens = len(request.prompt_token_ids) + request.max_tokens
         if request.max_tokens < 1 or num_tokens > self.max_model_len:
@@ -138,7 +137,7 @@ class ScriptedEngine:
             raise script.error
 
     def kill(self) -> None:
-        """Ends the engine; what is in it hangs on, as that of a stopped process does."""
+        """Marks the engine as dead; its generations hang, as with a stopped process."""
         self.is_alive = False
 
     async def close(self) -> None:
@@ -147,11 +146,11 @@ class ScriptedEngine:
 
 
 class PacedEngine:
-    """Writes every stream's tokens at one rate, a delta for each frame, as a full engine does.
+    """Generates the tokens of all streams at one rate, one delta per frame, like a loaded engine.
 
-    Steps are shared by all streams and a stream's frames end in any of them, so the deltas of
-    `num_streams` streams are spread over time. Each generation is `num_frames` sound frames long.
-    Use it as a context manager: the clock is a task of its own.
+    All streams share the steps, and a stream's frames can end in any step, so the deltas of many
+    streams are spread over time. Each generation is `num_frames` valid frames long. Use it as a
+    context manager: its clock is a task.
     """
 
     def __init__(
@@ -162,7 +161,7 @@ class PacedEngine:
         self._deltas = [
             TokenDelta(script[start : start + size], None) for start in range(0, len(script), size)
         ]
-        # The stop comes with the last frame.
+        # The stop id is in the delta of the last frame.
         last = self._deltas.pop()
         whole = self._deltas[-1].token_ids + last.token_ids
         self._deltas[-1] = TokenDelta(whole, "stop")
@@ -185,7 +184,7 @@ class PacedEngine:
         await self.close()
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
-        """Its deltas, one every `num_slots` steps from now on."""
+        """The deltas, one every `num_slots` steps."""
         self.num_active += 1
         phase = self._step % self._num_slots
         loop = asyncio.get_running_loop()
@@ -213,7 +212,7 @@ class PacedEngine:
                     due.set_result(None)
 
     def kill(self) -> None:
-        """Nothing of it is outside of this process."""
+        """Marks the engine as dead; it has no process to end."""
         self.is_alive = False
 
     async def close(self) -> None:
@@ -224,11 +223,11 @@ class PacedEngine:
 
 
 class ToneDecoder:
-    """Each frame becomes a tone whose pitch is its first code.
+    """Decodes each frame to a tone whose pitch is its first code.
 
-    `results` go before tones, one an utterance: samples that take the place of all of them, what
-    its first `feed` raises, or None for tones. `calls` keeps the number of frames and the seed of
-    each utterance that was flushed.
+    Each utterance takes the next of `results`, if any: samples to return instead of the tones, an
+    exception for `feed` to raise, or None for tones. `calls` records the number of frames and the
+    seed of each flushed utterance.
     """
 
     sample_rate = 24_000
@@ -239,16 +238,16 @@ class ToneDecoder:
         self.calls: list[tuple[int, int]] = []
 
     def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> "ToneUtterance":
-        """Tones, or what was put into `results`."""
+        """An utterance of tones, or of the next of `results`."""
         result = self.results.popleft() if self.results else None
         return ToneUtterance(self, noise_seed, result)
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Does nothing."""
 
 
 class ToneUtterance:
-    """Samples of a frame as soon as it is fed; the decoder's `result` at the end instead."""
+    """Returns a frame's samples as soon as it is fed, or `result` when it is flushed."""
 
     def __init__(
         self, decoder: ToneDecoder, noise_seed: int, result: Samples | Exception | None
@@ -261,7 +260,7 @@ class ToneUtterance:
     async def feed(
         self, frames: Sequence[Frame], post_process: PostProcess = as_decoded
     ) -> Samples:
-        """A tone for each frame."""
+        """One tone per frame."""
         self._num_frames += len(frames)
         if isinstance(self._result, Exception):
             raise self._result
@@ -273,22 +272,22 @@ class ToneUtterance:
         return post_process(np.concatenate(tones).astype(np.float32))
 
     def skip(self, frames: Sequence[Frame]) -> int:
-        """Takes frames whose tones somebody has; a result is of frames that are fed."""
+        """Counts frames whose samples the caller already has; returns their number of samples."""
         self._num_frames += len(frames)
         return len(frames) * self._decoder.samples_per_frame
 
     async def flush(self, post_process: PostProcess = as_decoded) -> Samples:
-        """Nothing, or the result."""
+        """No samples, or the result."""
         self._decoder.calls.append((self._num_frames, self._noise_seed))
         return post_process(self._result) if isinstance(self._result, np.ndarray) else empty()
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyScript:
-    """What a scripted language model does: texts, one a delta, and how it ends.
+    """What a scripted language model does: texts, one per delta, and how it ends.
 
-    It waits for `gate` before the delta with the index `gate_at`, and raises `error` in place of
-    its end. With `finish_reason` None it breaks off.
+    It waits for `gate` before the delta with index `gate_at`, and raises `error` instead of ending.
+    With `finish_reason` None the reply breaks off.
     """
 
     texts: tuple[str, ...]
@@ -299,9 +298,9 @@ class ReplyScript:
 
 
 class ScriptedChatModel:
-    """Plays scripts: those queued with `enqueue` first, then `default` for every request.
+    """Plays the scripts queued with `enqueue`, then `default` for each further request.
 
-    `num_aborted` counts answers that were closed or cancelled before their end.
+    `num_aborted` counts replies that were closed or cancelled before their end.
     """
 
     def __init__(self, default: ReplyScript) -> None:
@@ -318,7 +317,7 @@ class ScriptedChatModel:
         self._queue.extend(scripts)
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
-        """The next script; `max_tokens` is not looked at."""
+        """The deltas of the next script; `max_tokens` is ignored."""
         self.requests.append(request)
         script = self._queue.popleft() if self._queue else self._default
         self.num_active += 1
@@ -339,4 +338,4 @@ class ScriptedChatModel:
             self.num_aborted += not is_ended
 
     async def close(self) -> None:
-        """There is nothing to end."""
+        """Does nothing."""
