@@ -1,26 +1,26 @@
-"""The exceptions of this server. Nothing here knows of HTTP; one table maps them to statuses.
+"""The exceptions of this server. They know nothing of HTTP; one table maps them to statuses.
 
 OrpheusError
 ├── StartError               the server cannot start: a setting, a checkpoint, the environment
 ├── RequestError             the caller's mistake; names the field and a machine-readable code
-│   └── UnknownModel         the model that was asked for is not served here
+│   └── UnknownModel         the requested model is not served here
 ├── AccessDenied             the caller may not use this server
-│   ├── InvalidApiKey        no key, or none of this server's
-│   ├── HostNotAllowed       a name that anybody can point at this machine
-│   └── OriginNotAllowed     a web page that was not allowed
-├── RateLimited              this caller has used up a limit of its own
-├── RequestTimedOut          the server took longer than a request may take
-│   └── ChatModelTimedOut    the language model did not write on in time
+│   ├── InvalidApiKey        the API key is missing or unknown
+│   ├── HostNotAllowed       a Host name that a web site may have pointed at this machine
+│   └── OriginNotAllowed     a web page whose origin is not allowed
+├── RateLimited              the caller has reached one of its own limits
+├── RequestTimedOut          the request took longer than its limit
+│   └── ChatModelTimedOut    the language model did not continue in time
 ├── GenerationFailed         this request failed; others are not affected
-│   ├── ChunkFailed          every attempt at a chunk failed and the caller wants no second best
+│   ├── ChunkFailed          every attempt at a chunk failed, and the best one is not wanted
 │   └── ChatModelFailed      the language model failed on this request
-├── ChatNotConfigured        there is no language model here
-└── EngineUnavailable        nobody can be served now
-    ├── EngineNotReady       still loading, or closing
-    ├── EngineDead           the engine died or hangs; it is being started again
-    ├── Overloaded           more callers than can be served in real time
-    ├── ShuttingDown         what runs is finished, nothing new begins
-    └── ChatModelUnavailable the server of the language model does not answer, or is full
+├── ChatNotConfigured        this server has no language model
+└── EngineUnavailable        no request can be served now
+    ├── EngineNotReady       the engine is loading, or the server is closing
+    ├── EngineDead           the engine died or hangs; it is being restarted
+    ├── Overloaded           more requests than can be served in real time
+    ├── ShuttingDown         running requests are finished, new ones are refused
+    └── ChatModelUnavailable the language model's server does not respond, or is full
 """
 
 
@@ -33,7 +33,7 @@ class StartError(OrpheusError):
 
 
 class RequestError(OrpheusError):
-    """The caller's mistake: what was given, what is allowed."""
+    """The caller's mistake; the message says what was sent and what is allowed."""
 
     def __init__(self, message: str, *, param: str | None, code: str) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class RequestError(OrpheusError):
 
 
 class UnknownModel(RequestError):
-    """The model that was asked for is not served here."""
+    """The requested model is not served here."""
 
 
 class AccessDenied(OrpheusError):
@@ -50,33 +50,33 @@ class AccessDenied(OrpheusError):
 
 
 class InvalidApiKey(AccessDenied):
-    """No key was shown, or none of this server's."""
+    """The API key is missing or unknown."""
 
 
 class HostNotAllowed(AccessDenied):
-    """The server was asked for by a name that anybody can point at this machine."""
+    """The Host header is a name that a web site may have pointed at this machine."""
 
 
 class OriginNotAllowed(AccessDenied):
-    """A web page asks that was not allowed to."""
+    """The request is from a web page whose origin is not allowed."""
 
 
 class RateLimited(OrpheusError):
-    """This caller has used up a limit of its own; others are not affected."""
+    """The caller has reached one of its own limits; other callers are not affected."""
 
     retry_after_sec = 5
 
 
 class RequestTimedOut(OrpheusError):
-    """The server took longer than a request may take."""
+    """The request took longer than its limit."""
 
 
 class ChatModelTimedOut(RequestTimedOut):
-    """The language model did not write on in time."""
+    """The language model did not continue in time."""
 
 
 class GenerationFailed(OrpheusError):
-    """This request failed inside the server; others are not affected."""
+    """This request failed inside the server; other requests are not affected."""
 
 
 class ChunkFailed(GenerationFailed):
@@ -84,15 +84,15 @@ class ChunkFailed(GenerationFailed):
 
 
 class ChatModelFailed(GenerationFailed):
-    """The language model failed on this request; others are not affected."""
+    """The language model failed on this request; other requests are not affected."""
 
 
 class ChatNotConfigured(OrpheusError):
-    """There is no language model here, and there will be none before the server's next start."""
+    """This server has no language model; only a restart with other settings can change that."""
 
 
 class EngineUnavailable(OrpheusError):
-    """Nobody can be served at the moment; it is worth trying again after `retry_after_sec`."""
+    """No request can be served at the moment; callers may retry after `retry_after_sec`."""
 
     retry_after_sec = 10
 
@@ -104,13 +104,13 @@ class EngineNotReady(EngineUnavailable):
 
 
 class EngineDead(EngineUnavailable):
-    """The engine died or hangs; it is being started again."""
+    """The engine died or hangs; it is being restarted."""
 
     retry_after_sec = 30
 
 
 class Overloaded(EngineUnavailable):
-    """More callers than can be served in real time."""
+    """There are more requests than can be served in real time."""
 
     def __init__(self, message: str, *, retry_after_sec: int) -> None:
         super().__init__(message)
@@ -118,13 +118,13 @@ class Overloaded(EngineUnavailable):
 
 
 class ShuttingDown(EngineUnavailable):
-    """What runs is finished and nothing new begins; another server may take it."""
+    """Running requests are finished and new ones are refused; another server may take them."""
 
     retry_after_sec = 10
 
 
 class ChatModelUnavailable(EngineUnavailable):
-    """The server of the language model does not answer, or is full."""
+    """The language model's server does not respond, or is full."""
 
     def __init__(self, message: str, *, retry_after_sec: int = 10) -> None:
         super().__init__(message)

@@ -1,6 +1,4 @@
-"""What speech needs from an engine and a codec, chat from a language model, and the values that
-pass between them.
-"""
+"""The protocols of engine, codec and language model, and the values that cross them."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +16,7 @@ Frame = tuple[int, ...]
 
 
 class RequestedSampling(TypedDict, total=False):
-    """Fields of `SamplingOptions` as a request names them; None keeps the default."""
+    """The fields of `SamplingOptions` that a request may set; None keeps the default."""
 
     temperature: float | None
     top_p: float | None
@@ -30,7 +28,7 @@ class RequestedSampling(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """Sampling of one generation; `top_k` 0 is off, `max_tokens` None follows the text."""
+    """Sampling of one generation; `top_k` 0 turns it off, `max_tokens` None depends on the text."""
 
     temperature: float
     top_p: float
@@ -41,7 +39,7 @@ class SamplingOptions:
 
     @property
     def is_greedy(self) -> bool:
-        """True if the likeliest token is always taken."""
+        """True if the most likely token is always chosen."""
         return self.temperature == 0.0 or self.top_p == 0.0 or self.top_k == 1
 
     def overridden_by(self, **requested: Unpack[RequestedSampling]) -> Self:
@@ -54,7 +52,7 @@ class SamplingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """One generation: `max_tokens` is final, `seed` fixes the draw (None: another every time)."""
+    """One generation; `max_tokens` is final, and with `seed` None the sampling is random."""
 
     request_id: str
     prompt_token_ids: tuple[int, ...]
@@ -67,78 +65,78 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenDelta:
-    """New ids since the last delta; the last one has a finish reason."""
+    """New ids since the last delta; the last delta has a finish reason."""
 
     token_ids: tuple[int, ...]
     finish_reason: FinishReason | None
 
 
 class TokenEngine(Protocol):
-    """Writes tokens, of audio or of text. Used from one event loop only."""
+    """Generates tokens of audio or text. Used from one event loop only."""
 
     @property
     def max_model_len(self) -> int:
-        """Longest prompt and output together, in tokens."""
+        """Most tokens of prompt and output together."""
 
     @property
     def num_active(self) -> int:
-        """Generations that have started and not ended."""
+        """Generations that have started and have not ended."""
 
     @property
     def kv_cache_share(self) -> float:
-        """Share of the key-value cache that the generations in it take now."""
+        """Share of the key-value cache in use, from 0 to 1."""
 
     @property
     def is_alive(self) -> bool:
-        """False once the engine cannot serve anybody any more."""
+        """False once the engine can no longer serve requests."""
 
     def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
-        """Deltas as they are made. Closing the generator aborts the generation.
+        """Yields deltas as they are generated. Closing the generator aborts the generation.
 
-        Raises `GenerationFailed` if only this request failed, `EngineDead` if all did.
+        Raises `GenerationFailed` if only this request failed, `EngineDead` if the engine did.
         """
 
     def kill(self) -> None:
-        """Ends everything it started at once, whatever state that is in; blocking."""
+        """Ends the engine and everything it started at once, in any state. Blocking."""
 
     async def close(self) -> None:
         """Ends the engine and everything it started."""
 
 
 PostProcess = Callable[[Samples], Samples]
-"""What is still to be done with samples, in the thread that decoded them and in their order."""
+"""Processes samples in order, in the thread that decoded them."""
 
 
 def as_decoded(samples: Samples) -> Samples:
-    """The `PostProcess` that does nothing."""
+    """The `PostProcess` that returns the samples unchanged."""
     return samples
 
 
 class UtteranceDecoder(Protocol):
-    """Frames of one utterance to samples, off the event loop; dropped at will."""
+    """Decodes the frames of one utterance, off the event loop. It may be dropped at any time."""
 
     async def feed(
         self, frames: Sequence[Frame], post_process: PostProcess = as_decoded
     ) -> Samples:
-        """Samples that these frames make certain, post-processed; maybe none.
+        """The samples that are final with these frames, post-processed; may be empty.
 
-        `post_process` is not called where none are. Raises `GenerationFailed`.
+        `post_process` is not called without samples. Raises `GenerationFailed`.
         """
 
     def skip(self, frames: Sequence[Frame]) -> int:
-        """Takes frames as `feed` does, without their samples, which somebody has: their number."""
+        """Feeds frames whose samples the caller already has; returns their number of samples."""
 
     async def flush(self, post_process: PostProcess = as_decoded) -> Samples:
-        """The rest: all of them together are `num_frames * samples_per_frame`."""
+        """The remaining samples; the total is then `num_frames * samples_per_frame`."""
 
 
 Deadline = Callable[[int], float]
-"""When a player that has all samples before this one runs dry: seconds of `time.monotonic`, minus
-infinity for what is waited for in silence, infinity where nobody plays yet."""
+"""The time at which a player that has all samples before this one runs dry, in seconds of
+`time.monotonic`: minus infinity if the player is already silent, infinity if none plays yet."""
 
 
 class FrameDecoder(Protocol):
-    """Turns frames into samples, for many utterances at once."""
+    """Decodes frames to samples, for many utterances at once."""
 
     @property
     def sample_rate(self) -> int:
@@ -146,18 +144,18 @@ class FrameDecoder(Protocol):
 
     @property
     def samples_per_frame(self) -> int:
-        """Samples that one frame becomes."""
+        """Samples per frame."""
 
     def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> UtteranceDecoder:
-        """A new utterance. The same frames and seed give the same samples, however fed."""
+        """Opens an utterance. The same frames and seed give the same samples, in any batches."""
 
     async def close(self) -> None:
-        """Ends what decodes."""
+        """Ends the decoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """What one of them said; of `system` there is at most one, and it comes first."""
+    """One message; a conversation has at most one of `system`, which comes first."""
 
     role: Role
     content: str
@@ -165,7 +163,7 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatModelInfo:
-    """What `/models` tells of a language model; what nobody knows is empty."""
+    """What `/models` reports about a language model; unknown fields are empty."""
 
     name: str
     provider: str
@@ -177,7 +175,7 @@ class ChatModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class ReplyOptions:
-    """How a language model is to answer; None leaves it to the model, 0 penalties are off."""
+    """Options of a reply; None leaves the choice to the model, a penalty of 0 is off."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -190,7 +188,7 @@ class ReplyOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """One answer that is asked for; `messages` are as `conversation.arrange` leaves them."""
+    """One requested reply; `messages` are as `conversation.arrange` returns them."""
 
     request_id: str
     messages: tuple[ChatMessage, ...]
@@ -199,9 +197,9 @@ class ReplyRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDelta:
-    """More of the answer, whole characters; the last one has a finish reason and maybe no text.
+    """More text of a reply, in whole characters; the last delta has a finish reason.
 
-    `num_tokens` were written for it. `num_prompt_tokens` is None until it is known.
+    `num_tokens` were generated for it. `num_prompt_tokens` is None until it is known.
     """
 
     text: str
@@ -211,27 +209,27 @@ class ReplyDelta:
 
 
 class ChatModel(Protocol):
-    """Writes answers. Used from one event loop only."""
+    """Writes replies. Used from one event loop only."""
 
     @property
     def info(self) -> ChatModelInfo:
-        """Name, licence, attribution."""
+        """Name, licence and attribution of the model."""
 
     @property
     def num_active(self) -> int:
-        """Answers that are being written."""
+        """Replies that are being written."""
 
     @property
     def is_alive(self) -> bool:
-        """False while it cannot answer anybody."""
+        """False while the model cannot reply."""
 
     def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
-        """The answer as it is written. Closing the generator stops the model.
+        """Yields the reply as it is written. Closing the generator stops the model.
 
-        Messages that the model has no room for are left out, oldest first. Raises `RequestError`
-        for a conversation that it cannot take, `ChatModelFailed` if only this answer failed,
-        `EngineUnavailable` if nobody can be answered.
+        Messages that do not fit are left out, oldest first. Raises `RequestError` for an invalid
+        conversation, `ChatModelFailed` if only this reply failed, `EngineUnavailable` if the model
+        cannot reply at all.
         """
 
     async def close(self) -> None:
-        """Ends it and everything it started."""
+        """Ends the model and everything it started."""
