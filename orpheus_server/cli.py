@@ -17,14 +17,16 @@ from orpheus_server.settings import Settings, load_settings, warnings_for
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; the exit status."""
+    """Runs a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="orpheus-server", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     serve_parser = commands.add_parser("serve", help="start the HTTP server")
     serve_parser.add_argument("--host", help="address to listen on (HOST)")
     serve_parser.add_argument("--port", help="port to listen on (PORT)")
-    bench_command.add_arguments(commands.add_parser("bench", help="measure a running server"))
+    bench_command.add_arguments(
+        commands.add_parser("bench", help="measure a running server, or a part without one")
+    )
     parsed = parser.parse_args(arguments)
     if parsed.command == "bench":
         return bench_command.run(parsed)
@@ -39,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(settings: Settings) -> int:
-    """Serves until Ctrl-C or SIGTERM; 0, or 1 if it could not start or has lost its engine.
+    """Serves until Ctrl-C or SIGTERM; returns 0, or 1 if it could not start or lost its engine.
 
-    Raises `StartError` before anything is loaded.
+    Raises `StartError` only before anything is loaded.
     """
     check_address(settings)
 
@@ -54,7 +56,7 @@ def serve(settings: Settings) -> int:
     app = create_app(settings, open_runtime=partial(open_runtime, on_start_failure=stop))
     config = server_config(app, settings, port=settings.port)
     server = GracefulServer(config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec)
-    # Bound before anything is loaded: a port that is taken ends the start at once.
+    # Bound before anything is loaded: a port that is in use ends the start at once.
     run_until_stopped(server, [config.bind_socket()])
     runtime = getattr(app.state, "runtime", None)
     has_served = server.started and runtime is not None and runtime.start_error is None

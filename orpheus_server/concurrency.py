@@ -15,9 +15,10 @@ P = ParamSpec("P")
 
 
 async def run_together(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """All results in order; the first failure cancels the rest, which end before it is raised.
+    """Runs coroutines concurrently; returns their results in order.
 
-    Unlike `TaskGroup` it raises the failure itself, so callers match on its type.
+    The first failure cancels the others and is raised once they have ended: itself, unlike with
+    `TaskGroup`, so callers can match on its type.
     """
     tasks = [asyncio.create_task(each) for each in work]
     try:
@@ -33,8 +34,8 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
         task.cancel()
     if not tasks:
         return
-    # Unlike `gather`, it passes on a cancellation of its caller as it came: a cancel scope around
-    # does not know one that was made here for its own.
+    # `gather` would raise a new `CancelledError` if this caller is cancelled; an enclosing cancel
+    # scope would not recognise that one as its own.
     done, _ = await asyncio.wait(tasks)
     for task in done:
         if not task.cancelled():
@@ -52,10 +53,10 @@ class _End:
 
 
 async def merged(*sources: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Items of all sources as they come, until the last one has ended.
+    """Yields the items of all sources as they arrive, until the last source has ended.
 
-    No source is more than two items ahead of whoever takes them. The first failure is raised
-    behind what came before it, and ends the others, as closing the generator does.
+    No source is more than two items ahead of the consumer. The first failure is raised after the
+    items before it; it ends the other sources, as does closing the generator.
     """
     queue: asyncio.Queue[_Part[T] | _End] = asyncio.Queue(maxsize=1)
 
@@ -65,7 +66,7 @@ async def merged(*sources: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
             async with aclosing(source):
                 async for item in source:
                     await queue.put(_Part(item))
-        except Exception as failure:  # a task's edge: whoever takes the items raises it
+        except Exception as failure:  # the consumer raises it
             error = failure
         await queue.put(_End(error))
 
@@ -93,21 +94,21 @@ class WorkerPool:
         )
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The function's result; a cancelled caller leaves, the call itself ends in its thread."""
+        """Returns the function's result; cancelling the caller does not stop the call."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
     def submit(self, function: Callable[[], None]) -> None:
-        """Queues a function that delivers its own result, failures included."""
+        """Queues a function that delivers its own result and handles its own failures."""
         self._executor.submit(function)
 
     async def close(self) -> None:
-        """Waits for calls that run and drops those that have not started."""
+        """Waits for running calls and drops those that have not started."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
 
 
 async def within(limit_sec: float, work: Coroutine[Any, Any, T]) -> T:
-    """The result; raises `RequestTimedOut` if it takes longer, once it has been cancelled."""
+    """Returns the result of `work`, or cancels it after the limit and raises `RequestTimedOut`."""
     limit = asyncio.timeout(limit_sec)
     try:
         async with limit:
@@ -125,10 +126,11 @@ async def pieces_within(
     counts: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[T, None]:
-    """The same pieces; raises `RequestTimedOut` once making them took longer altogether.
+    """Yields the same pieces; raises `RequestTimedOut` once producing them took longer in total.
 
-    What whoever takes them needs in between is not in it: a listener may take an hour for an hour.
-    Nor is a piece that is begun while `counts` says no, because the server waits for its caller.
+    Time spent by the consumer between pieces is not counted: a listener may take an hour for an
+    hour of audio. Nor is a piece counted that begins while `counts` returns False, when the server
+    waits for its caller.
     """
     left_sec = limit_sec
     async with aclosing(pieces):
