@@ -1,4 +1,4 @@
-"""The settings: the environment and `.env`, read once, checked loudly."""
+"""The settings: read once from the environment and `.env`, and validated."""
 
 import difflib
 import os
@@ -21,7 +21,7 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class Settings(BaseSettings):
-    """Every setting with its meaning; None is "not set", and the text says what happens then."""
+    """Every setting; None is "not set", and the description says what applies then."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
@@ -39,109 +39,110 @@ class Settings(BaseSettings):
     """Port that the server listens on."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is logged; texts of requests are never logged."""
+    """Lowest severity that is logged. Texts of requests are never logged."""
 
     log_format: Literal["text", "json"] = "text"
-    """Log lines for people, or one JSON object each."""
+    """Log lines as text, or as one JSON object each."""
 
     tts_model_name: str | None = None
-    """Checkpoint: pocket, the hub id of a published one, or a folder or hub id with a
-    speech.json. Not set: the English Orpheus with a CUDA GPU, else the bundled voice."""
+    """Checkpoint: pocket (the bundled voice), the hub id of a published one, or a folder or hub id
+    with a speech.json. Not set: the English Orpheus with a CUDA GPU, otherwise pocket."""
 
     tts_dtype: DtypeName | None = None
-    """Number type of the weights. Not set: bfloat16 on CUDA, the checkpoint's choice on CPU
-    (float32 for the bundled voice)."""
+    """Data type of the weights. Not set: bfloat16 on CUDA, the checkpoint's choice on CPU (float32
+    for the bundled voice)."""
 
     tts_max_model_len: Annotated[int, Field(ge=2048, le=131072)] | None = None
-    """Longest prompt and speech together, in tokens. Not set: the checkpoint's (8192 published).
-    Lowered to what the cache holds."""
+    """Most tokens of prompt and speech together, lowered if the cache holds fewer. Not set: the
+    checkpoint's limit (8192 for the published ones)."""
 
     tts_tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
-    """GPUs that share one engine."""
+    """Number of GPUs that one engine is spread over."""
 
     tts_gpu_memory_utilization: Share | None = None
     """Share of the GPU's memory for the speech engine; not used on CPU. Not set: 0.9, or 0.35
-    beside a language model in this process."""
+    with a language model in this process."""
 
     tts_max_num_seqs: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Generations at once. Not set: 256 on CUDA, 32 on CPU."""
+    """Most concurrent generations. Not set: 256 on CUDA, 32 on CPU."""
 
     tts_max_workers: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Threads for decoding and other heavy work. Not set: 16 on CUDA, the cores on CPU."""
+    """Threads for decoding and other heavy work. Not set: 16 on CUDA, one per core on CPU."""
 
     tts_temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     """Default temperature. Not set: the checkpoint's."""
 
     tts_top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Default nucleus. Not set: the checkpoint's."""
+    """Default top_p (nucleus sampling). Not set: the checkpoint's."""
 
     tts_repetition_penalty: Annotated[float, Field(ge=0.5, le=2.0)] | None = None
-    """Default penalty. Not set: the checkpoint's."""
+    """Default repetition penalty. Not set: the checkpoint's."""
 
     tts_max_tokens: Annotated[int, Field(ge=100, le=8192)] | None = None
-    """Most tokens of one chunk (82 are a second). Not set: from the text's length, at most 4096."""
+    """Most tokens of one chunk (82 per second). Not set: from the text's length, at most 4096."""
 
     tts_default_response_format: Literal["wav", "pcm", "mp3", "opus", "aac", "flac"] = "wav"
-    """Format of answers whose request names none."""
+    """Format of the audio if the request names none."""
 
     tts_chunk_max_chars: Annotated[int, Field(ge=40, le=2000)] = 500
-    """Longest text that is one generation; less where the checkpoint was trained on less."""
+    """Most characters of text in one generation; fewer if the checkpoint was trained on shorter
+    texts."""
 
     tts_max_input_chars: Annotated[int, Field(ge=0)] = 32768
-    """Longest input of a request in characters; 0 is no limit."""
+    """Most characters in the input of a request; 0 for no limit."""
 
     tts_max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
-    """Attempts at a chunk before it counts as failed."""
+    """Most attempts at a chunk."""
 
     tts_on_failure: Literal["best", "error"] = "best"
-    """When all attempts fail: deliver the best one, marked, or fail the request."""
+    """If all attempts at a chunk fail: deliver the best one, marked, or fail the request."""
 
     tts_deterministic: bool = False
-    """The same answer for the same seed whatever else is being spoken: one generation at a time on
-    CPU, batch-invariant kernels on CUDA. Costs most of the speed under load."""
+    """The same seed gives the same audio under any load: one generation at a time on CPU,
+    batch-invariant kernels on CUDA. Costs most of the throughput."""
 
     tts_first_audio_frames: Annotated[int, Field(ge=2, le=3)] = 3
-    """Frames of 85 ms before the first sound. 2 starts a third sooner, and the first 58 ms of each
-    chunk are not exact."""
+    """Frames of 85 ms decoded before the first audio is sent. 2 starts a third sooner, but the
+    first 58 ms of each chunk are not exact."""
 
     tts_max_streams: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Requests that are spoken at once, at most. Not set: what the machine was measured to carry
-    in real time, at the start and ever since."""
+    """Most requests synthesised at once. Not set: as many as the machine can synthesise in real
+    time, measured at start and continuously."""
 
     tts_queue_wait_sec: Annotated[float, Field(ge=0.0, le=3600.0)] = 30.0
-    """Longest wait of a request for its turn; after that it is told when to come back."""
+    """Longest wait of a request in the queue; after it the request is refused with Retry-After."""
 
     tts_request_timeout_sec: Seconds = 600.0
-    """Longest time that the server works on one request; what a slow reader takes is not in it."""
+    """Longest time that the server works on one request, without waiting for a slow reader."""
 
     tts_client_stall_sec: Seconds = 60.0
-    """A caller who takes not one byte of its answer for so long is cut off."""
+    """A client that does not read a single byte of its response for this long is disconnected."""
 
     tts_receive_timeout_sec: Seconds = 20.0
-    """Longest time that the headers, and then the body, of a request may take to arrive."""
+    """Longest time for the headers of a request to arrive, and again for its body."""
 
     tts_drain_sec: Annotated[float, Field(ge=0.0, le=3600.0)] = 30.0
-    """Time that running requests have to end when the server is asked to stop."""
+    """Time for running requests to finish when the server is stopping."""
 
     tts_engine_stall_sec: Annotated[float, Field(ge=1.0, le=3600.0)] = 30.0
-    """An engine that should write and has written nothing for so long is started again."""
+    """An engine with work that produces no token for this long is restarted."""
 
     tts_max_restarts: Annotated[int, Field(ge=0, le=100)] = 5
-    """Restarts of the engine within ten minutes; one more, and the process ends."""
+    """Most restarts of the engine within ten minutes; after one more the process exits."""
 
     tts_max_requests_per_key: Annotated[int, Field(ge=1)] | None = None
-    """Requests of one key (without keys: of one address) that wait or are spoken at once; beyond
-    it 429. Not set: no limit."""
+    """Most requests of one key (without keys: of one address) that are queued or synthesised at
+    once; more get 429. Not set: no limit."""
 
     tts_max_sessions_per_key: Annotated[int, Field(ge=1)] = 256
-    """WebSocket sessions of one key (without keys: of one address) at once."""
+    """Most concurrent WebSocket sessions of one key (without keys: of one address)."""
 
     tts_max_session_sec: Seconds = 3600.0
-    """Longest time that a WebSocket session lasts."""
+    """Longest duration of a WebSocket session."""
 
     api_keys: SecretStr | None = None
-    """Keys that callers must show as `Authorization: Bearer`, separated by commas, each with a name
-    for the log if wanted: `anna:key1,ben:key2`. Not set: only this machine is served."""
+    """Keys that callers must send as `Authorization: Bearer`, separated by commas, each with an
+    optional name for the log: `anna:key1,ben:key2`. Not set: only this machine is served."""
 
     allow_unauthenticated: bool = False
     """Serve every caller without a key, from any address."""
@@ -157,42 +158,42 @@ class Settings(BaseSettings):
 
     llm_model_name: str | None = None
     """Language model of the chat routes: auto (google/gemma-2-2b-it with a CUDA GPU, else none),
-    echo (says what it was told), a folder or hub id to run in this process, or with LLM_BASE_URL
-    the name that the server there knows. Not set: no chat."""
+    echo (repeats the message), a folder or hub id to run in this process, or with LLM_BASE_URL
+    the model's name on that server. Not set: no chat."""
 
     llm_base_url: str | None = None
-    """Server of the language model, any that speaks OpenAI's API: http://127.0.0.1:11434/v1 is
-    Ollama's. Not set: LLM_MODEL_NAME runs in this process."""
+    """Server of the language model, with OpenAI's API: http://127.0.0.1:11434/v1 is Ollama's.
+    Not set: LLM_MODEL_NAME runs in this process."""
 
     llm_api_key: SecretStr | None = None
-    """Key for that server."""
+    """API key for LLM_BASE_URL."""
 
     llm_max_model_len: Annotated[int, Field(ge=512, le=1_048_576)] = 2048
-    """Room for a conversation and its answer in tokens; the oldest messages that do not fit are
-    left out. Less where the model has less."""
+    """Most tokens of a conversation and its reply together, lowered if the model has fewer. The
+    oldest messages that do not fit are left out."""
 
     llm_gpu_memory_utilization: Share = 0.25
     """Share of the GPU's memory for a language model in this process; not used on CPU."""
 
     llm_system_prompt: str | None = None
-    """What the language model is told before every spoken conversation. Not set: to speak in short
-    sentences, without markup, with the emotion tags of the voice."""
+    """System prompt of every spoken conversation. Not set: the model is asked for short sentences
+    without markup, with the emotion tags of the voice."""
 
     llm_timeout_sec: Seconds = 30.0
-    """Longest time to the first token of an answer, and between two tokens."""
+    """Longest time to the first token of a reply, and between two tokens."""
 
     snac_device: str | None = None
-    """Device of the codec: cpu, cuda, cuda:1. Not set: the engine's GPU, else cpu."""
+    """Device of the codec: cpu, cuda or cuda:N. Not set: the engine's GPU, otherwise cpu."""
 
     hf_token: SecretStr | None = None
     """Hugging Face token for gated checkpoints."""
 
     vllm_use_v1: str | None = None
-    """Of an engine that no longer exists: ignored, 0 gives one warning."""
+    """Ignored, because it selected an engine that no longer exists; 0 logs a warning."""
 
     @property
     def hub_token(self) -> str | None:
-        """`hf_token` in the clear, for the hub alone."""
+        """`hf_token` in plain text, for the hub only."""
         return self.hf_token.get_secret_value() if self.hf_token else None
 
     @field_validator("snac_device")
@@ -204,9 +205,9 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings from the environment and `.env`; `overrides` win.
+    """Reads the settings from the environment and `.env`; `overrides` take precedence.
 
-    Raises `StartError` with one line for each bad value: its name, the value, what is allowed.
+    Raises `StartError` with one line per bad value: its name, the value, what is allowed.
     """
     try:
         return Settings(**overrides)
@@ -234,7 +235,7 @@ def _allowed(message: str) -> str:
 
 
 def warnings_for(settings: Settings) -> list[str]:
-    """What in the environment has no effect, one line each: outdated names and likely typos."""
+    """Warnings about variables without effect: outdated names and likely typos."""
     lines = []
     if settings.vllm_use_v1 == "0":
         lines.append("VLLM_USE_V1=0 has no effect: vLLM's first engine no longer exists.")
