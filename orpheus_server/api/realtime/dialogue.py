@@ -1,8 +1,8 @@
 """The conversation of a session as it was heard: what was cut off was never said."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from orpheus_server.api.realtime.events import TranscriptTruncated
 from orpheus_server.api.realtime.utterances import ChatUtterance
 from orpheus_server.interfaces import ChatMessage
 
@@ -76,14 +76,6 @@ def _num_chars(turn: ChatMessage) -> int:
     return max(_MIN_TURN_CHARS, len(turn.content))
 
 
-@dataclass(frozen=True, slots=True)
-class Truncation:
-    """All that the history now holds of an answer."""
-
-    utterance: int
-    text: str
-
-
 class Dialogue:
     """Writes the history. The latest answer may still be played when all of it has been sent."""
 
@@ -110,7 +102,7 @@ class Dialogue:
         utterance.recorded = utterance.text
         self.history.answer(utterance.text)
 
-    def fail(self, utterance: ChatUtterance) -> Truncation | None:
+    def fail(self, utterance: ChatUtterance) -> TranscriptTruncated | None:
         """What was sent of it will be played, and no more.
 
         Where nothing was written, nothing was said: a message that the model does not take must not
@@ -125,7 +117,9 @@ class Dialogue:
         num_sent = utterance.audio.num_sent if utterance.audio else 0
         return self._record(utterance, utterance.heard(num_sent))
 
-    def interrupt(self, played_ms: float | None, *, playing: int | None) -> Truncation | None:
+    def interrupt(
+        self, played_ms: float | None, *, playing: int | None
+    ) -> TranscriptTruncated | None:
         """The player stops, at this place of the utterance `playing`, or where the clock says.
 
         None if that changes nothing.
@@ -145,9 +139,9 @@ class Dialogue:
             return None
         self.history.correct_answer(text)
         utterance.recorded = text
-        return Truncation(utterance.index, text)
+        return TranscriptTruncated(utterance=utterance.index, text=text)
 
-    def _record(self, utterance: ChatUtterance, text: str) -> Truncation:
+    def _record(self, utterance: ChatUtterance, text: str) -> TranscriptTruncated:
         utterance.recorded = text
         self.history.answer(text)
-        return Truncation(utterance.index, text)
+        return TranscriptTruncated(utterance=utterance.index, text=text)

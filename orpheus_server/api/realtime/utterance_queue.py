@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.websockets import WebSocketDisconnect
 
 from orpheus_server.api.realtime.chat_speaker import ChatSpeaker
-from orpheus_server.api.realtime.dialogue import Dialogue, Truncation
+from orpheus_server.api.realtime.dialogue import Dialogue
 from orpheus_server.api.realtime.events import (
     STREAM_ROUTE,
     AudioDone,
@@ -107,10 +107,10 @@ class UtteranceQueue:
         await self.stop()
         pending, self._pending = self._pending, []
         self._has_work.clear()
-        truncations = self._cut_off(pending, played_ms)
+        truncated = self._cut_off(pending, played_ms)
         self.start()
-        for truncation in truncations:
-            await self._send_truncation(truncation)
+        if truncated is not None:
+            await self._sender.send(truncated)
         for utterance in pending:
             await self._sender.send(_done(utterance, is_cancelled=True))
         if self._end is not None:
@@ -140,14 +140,13 @@ class UtteranceQueue:
 
     def _cut_off(
         self, pending: list[TextUtterance | ChatUtterance], played_ms: float | None
-    ) -> list[Truncation]:
+    ) -> TranscriptTruncated | None:
         playing = max((audio.index for audio in self._audios if audio.has_begun), default=None)
         for utterance in pending:
             if isinstance(utterance, ChatUtterance) and utterance.spoken_reply is None:
                 # Nobody who interrupts it can know whether it had been reached.
                 self._dialogue.begin(utterance)
-        truncation = self._dialogue.interrupt(played_ms, playing=playing)
-        return [] if truncation is None else [truncation]
+        return self._dialogue.interrupt(played_ms, playing=playing)
 
     async def _speak_all(self) -> None:
         try:
@@ -204,14 +203,9 @@ class UtteranceQueue:
     async def _fail_chat(self, utterance: ChatUtterance) -> None:
         if utterance.spoken_reply is None:
             self._services.metrics.count_utterance(STREAM_ROUTE, "failed")
-        truncation = self._dialogue.fail(utterance)
-        if truncation is not None:
-            await self._send_truncation(truncation)
-
-    async def _send_truncation(self, truncation: Truncation) -> None:
-        await self._sender.send(
-            TranscriptTruncated(utterance=truncation.utterance, text=truncation.text)
-        )
+        truncated = self._dialogue.fail(utterance)
+        if truncated is not None:
+            await self._sender.send(truncated)
 
 
 def _done(utterance: TextUtterance | ChatUtterance, *, is_cancelled: bool) -> AudioDone:
