@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message
 from orpheus_server.api.realtime.pacing import Pacer
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel, ScriptedEngine
 from orpheus_server.interfaces import ReplyRequest
+from orpheus_server.runtime.metrics import Metrics
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, VirtualClock, other_tasks, wait_for
@@ -127,6 +129,20 @@ def events_of(received: list[Received], *starts: str) -> list[dict[str, Any]]:
 def written(received: list[Received]) -> str:
     """The transcript that a client shows."""
     return "".join(each["text"] for each in events_of(received, "transcript.delta"))
+
+
+def counts_of(metrics: Metrics) -> dict[str, int]:
+    """How many utterances of sessions ended in each way, and how many callers left."""
+    counts: dict[str, int] = {}
+    for line in metrics.render().decode().splitlines():
+        found = re.match(
+            r'orpheus_(?:utterances_total\{outcome="(\w+)",|(disconnects)_total\{)'
+            r'route="/v1/audio/stream"\} (\d+)',
+            line,
+        )
+        if found:
+            counts[found[1] or found[2]] = int(found[3])
+    return counts
 
 
 async def never_sleep(duration_sec: float) -> None:
