@@ -1,9 +1,11 @@
 """The conversation of a session as it was heard: what was cut off was never said."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from orpheus_server.api.realtime.events import TranscriptTruncated
-from orpheus_server.api.realtime.utterances import ChatUtterance
+from orpheus_server.api.realtime.sent_audio import SentAudio
+from orpheus_server.chat.reply import Reply
 from orpheus_server.interfaces import ChatMessage
 
 MAX_HISTORY_CHARS = 100_000
@@ -76,72 +78,85 @@ def _num_chars(turn: ChatMessage) -> int:
     return max(_MIN_TURN_CHARS, len(turn.content))
 
 
+@dataclass(slots=True)
+class Exchange:
+    """A user's message and the model's reply; `reply` is None until it has begun.
+
+    `recorded` is what the session's history holds of the reply, None until it holds any of it.
+    """
+
+    question: str
+    audio: SentAudio
+    reply: Reply | None = None
+    recorded: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What the model has written so far."""
+        return self.reply.text if self.reply else ""
+
+
 class Dialogue:
-    """Writes the history. The latest answer may still be played when all of it has been sent."""
+    """Writes the history. The latest reply may still be playing after all of it has been sent."""
 
     def __init__(self) -> None:
         self.history = History()
-        self._latest: ChatUtterance | None = None
+        self._latest: Exchange | None = None
 
-    def messages_for(self, utterance: ChatUtterance) -> tuple[ChatMessage, ...]:
-        """What the model is asked."""
-        return (*self.history.messages, ChatMessage("user", utterance.question))
+    def messages_for(self, exchange: Exchange) -> tuple[ChatMessage, ...]:
+        """The messages to send to the model: the history, then the user's."""
+        return (*self.history.messages, ChatMessage("user", exchange.question))
 
-    def restart(self, messages: list[ChatMessage]) -> None:
-        """Another conversation."""
+    def restart(self, messages: Sequence[ChatMessage]) -> None:
+        """Replaces the conversation with these messages."""
         self._latest = None
         self.history.restart(messages)
 
-    def begin(self, utterance: ChatUtterance) -> None:
-        """The user has said it."""
-        self.history.ask(utterance.question)
-        self._latest = utterance
+    def begin(self, exchange: Exchange) -> None:
+        """Records the user's message."""
+        self.history.ask(exchange.question)
+        self._latest = exchange
 
-    def finish(self, utterance: ChatUtterance) -> None:
-        """All of it was sent; it is recorded as the model wrote it."""
-        utterance.recorded = utterance.text
-        self.history.answer(utterance.text)
+    def finish(self, exchange: Exchange) -> None:
+        """Records the reply as the model wrote it, once all of it has been sent."""
+        self._record(exchange, exchange.text)
 
-    def fail(self, utterance: ChatUtterance) -> TranscriptTruncated | None:
-        """What was sent of it will be played, and no more.
+    def fail(self, exchange: Exchange) -> TranscriptTruncated | None:
+        """Records the part of a failed reply that was sent: it will be played, and no more.
 
-        Where nothing was written, nothing was said: a message that the model does not take must not
-        come before it again with the next one.
+        Without any text of a reply the user's message is dropped too, because a message that the
+        model rejects must not be sent again with the next one.
         """
-        if utterance is not self._latest:
+        if exchange is not self._latest:
             return None
-        if not utterance.text:
+        if not exchange.text:
             self._latest = None
             self.history.forget_question()
             return None
-        num_sent = utterance.audio.num_sent if utterance.audio else 0
-        return self._record(utterance, utterance.heard(num_sent))
+        return self._record(exchange, exchange.audio.heard(exchange.audio.num_sent))
 
     def interrupt(
         self, played_ms: float | None, *, playing: int | None
     ) -> TranscriptTruncated | None:
-        """The player stops, at this place of the utterance `playing`, or where the clock says.
+        """Records the part of the latest reply that had been played when the player stopped.
 
-        None if that changes nothing.
+        `played_ms` is the player's position in the utterance `playing`; the clock stands in for a
+        position in any other one, and for None. Returns None if the history stays as it is.
         """
-        utterance, self._latest = self._latest, None
-        if utterance is None:
+        exchange, self._latest = self._latest, None
+        if exchange is None:
             return None
-        num_played = 0
-        if utterance.audio is not None:
-            known_ms = played_ms if playing == utterance.index else None
-            num_played = utterance.audio.num_played(known_ms)
-        text = utterance.heard(num_played)
-        if utterance.recorded is None:
-            return self._record(utterance, text)
-        was_all_sent = utterance.audio is None or text == utterance.heard(utterance.audio.num_sent)
-        if was_all_sent or text == utterance.recorded:
+        audio = exchange.audio
+        text = audio.heard(audio.num_played(played_ms if playing == audio.index else None))
+        is_recorded = exchange.recorded is not None
+        if is_recorded and text in (audio.heard(audio.num_sent), exchange.recorded):
             return None
-        self.history.correct_answer(text)
-        utterance.recorded = text
-        return TranscriptTruncated(utterance=utterance.index, text=text)
+        return self._record(exchange, text)
 
-    def _record(self, utterance: ChatUtterance, text: str) -> TranscriptTruncated:
-        utterance.recorded = text
-        self.history.answer(text)
-        return TranscriptTruncated(utterance=utterance.index, text=text)
+    def _record(self, exchange: Exchange, text: str) -> TranscriptTruncated:
+        if exchange.recorded is None:
+            self.history.answer(text)
+        else:
+            self.history.correct_answer(text)
+        exchange.recorded = text
+        return TranscriptTruncated(utterance=exchange.audio.index, text=text)

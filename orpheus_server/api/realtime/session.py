@@ -7,6 +7,7 @@ from fastapi import WebSocket
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
+from orpheus_server.api.realtime.chat_utterance import ChatUtterance
 from orpheus_server.api.realtime.dialogue import Dialogue
 from orpheus_server.api.realtime.events import (
     Cancel,
@@ -22,8 +23,8 @@ from orpheus_server.api.realtime.events import (
 from orpheus_server.api.realtime.parsing import out_of_order, parse_event
 from orpheus_server.api.realtime.sender import EventSender
 from orpheus_server.api.realtime.text_intake import TextIntake
+from orpheus_server.api.realtime.utterance import SessionContext
 from orpheus_server.api.realtime.utterance_queue import SessionEnd, UtteranceQueue
-from orpheus_server.api.realtime.utterances import ChatUtterance, TextUtterance
 from orpheus_server.api.requests.speech import (
     check_options,
     ignored_fields,
@@ -62,10 +63,15 @@ class RealtimeSession:
         self._id = session_id
         self._sender = EventSender(socket)
         self._dialogue = Dialogue()
-        self._utterances = UtteranceQueue(
-            services, self._sender, self._dialogue, session_id, caller
+        self._context = SessionContext(
+            session_id,
+            caller=caller,
+            services=services,
+            sender=self._sender,
+            dialogue=self._dialogue,
         )
-        self._text = TextIntake(services, self._utterances)
+        self._utterances = UtteranceQueue(self._context)
+        self._text = TextIntake(self._context, self._utterances)
         self._params: SpeechParams | None = None
         self._end: SessionEnd | None = None
 
@@ -119,10 +125,7 @@ class RealtimeSession:
 
     async def _begin_end(self, end: SessionEnd) -> None:
         self._end = end
-        current = self._utterances.end_after_current(end)
-        if isinstance(current, TextUtterance) and not current.has_all_text:
-            await self._text.end(current)
-        self._utterances.wake()
+        await self._utterances.end_after_current(end)
 
     async def _handle_message(self, text: str | None) -> None:
         try:
@@ -200,8 +203,14 @@ class RealtimeSession:
             max_tokens=message.max_tokens,
             seed=message.seed,
         )
-        index = self._utterances.num_utterances
-        self._utterances.add(ChatUtterance(index, message.text, options, self._params))
+        utterance = ChatUtterance(
+            self._utterances.num_utterances,
+            self._params,
+            self._context,
+            question=message.text,
+            options=options,
+        )
+        self._utterances.add(utterance)
 
     async def _interrupt(self, played_ms: float | None) -> None:
         self._text.forget()

@@ -1,14 +1,11 @@
 """The client's own text in a session, which becomes one utterance after the other."""
 
-from collections.abc import Callable
-from functools import partial
-
 from orpheus_server.api.realtime.parsing import out_of_order
+from orpheus_server.api.realtime.text_utterance import TextUtterance
+from orpheus_server.api.realtime.utterance import SessionContext
 from orpheus_server.api.realtime.utterance_queue import UtteranceQueue
-from orpheus_server.api.realtime.utterances import TextUtterance
 from orpheus_server.api.requests.speech import too_long
 from orpheus_server.errors import RequestError
-from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SpeechParams
 
 MAX_WAITING_UTTERANCES = 8
@@ -16,9 +13,6 @@ MAX_WAITING_UTTERANCES = 8
 
 _MAX_UNLIMITED_CHARS = 1_000_000
 """Longest text of an utterance where the setting allows any: it is kept until it is spoken."""
-
-_SLICE_CHARS = 500
-"""Text that is cut in one go: its phonemes take some 20 ms of a worker, and are then spoken."""
 
 
 class TextIntake:
@@ -28,15 +22,15 @@ class TextIntake:
     a hole, or for an utterance of its own. `max_chars` is for every text that a client sends.
     """
 
-    def __init__(self, services: SpeechServices, utterances: UtteranceQueue) -> None:
+    def __init__(self, session: SessionContext, utterances: UtteranceQueue) -> None:
         # Text is cut even when the engine is lost, so that each utterance comes to its end.
-        self._synthesizer = services.synthesizer()
-        self._checkpoint = services.checkpoint
+        self._synthesizer = session.services.synthesizer()
+        self._session = session
         self._utterances = utterances
         self._params: SpeechParams | None = None
         self._latest: TextUtterance | None = None
         self._is_dropping = False
-        self.max_chars = services.settings.tts_max_input_chars or _MAX_UNLIMITED_CHARS
+        self.max_chars = session.services.settings.tts_max_input_chars or _MAX_UNLIMITED_CHARS
 
     @property
     def is_dropping(self) -> bool:
@@ -57,32 +51,21 @@ class TextIntake:
         if self._params is None:
             raise out_of_order("text.delta", "'session.start' comes first")
         utterance = self._unfinished
-        num_chars = len(text) + (utterance.stream.num_chars if utterance else 0)
+        num_chars = len(text) + (utterance.num_chars if utterance else 0)
         if num_chars > self.max_chars:
             self._is_dropping = True
             if utterance is not None:
-                await self.end(utterance)
+                await utterance.end_text()
             raise too_long(num_chars, self.max_chars, param="text")
-        utterance = utterance or self._open(self._params)
-        for start in range(0, len(text), _SLICE_CHARS):
-            part = text[start : start + _SLICE_CHARS]
-            utterance.put(await self._run(partial(utterance.stream.feed, part)))
+        await (utterance or self._open(self._params)).feed(text)
 
     async def flush(self) -> None:
         """What has come is spoken without waiting for more."""
-        utterance = self._expect("text.flush")
-        utterance.put(await self._run(utterance.stream.flush))
+        await self._expect("text.flush").flush()
 
     async def done(self) -> None:
         """The utterance has no more text."""
-        await self.end(self._expect("text.done"))
-
-    async def end(self, utterance: TextUtterance) -> None:
-        """The utterance is what has come of it."""
-        # First, because the utterance may fail meanwhile: no more of its text is to be dropped.
-        utterance.has_all_text = True
-        utterance.put(await self._run(utterance.stream.flush))
-        utterance.end()
+        await self._expect("text.done").end_text()
 
     @property
     def _unfinished(self) -> TextUtterance | None:
@@ -103,10 +86,7 @@ class TextIntake:
                 param="type",
                 code="too_many_utterances",
             )
-        stream = self._synthesizer.open_chunk_stream(tags=self._checkpoint.tags_of(params.voice))
-        self._latest = TextUtterance(self._utterances.num_utterances, stream, params)
+        index = self._utterances.num_utterances
+        self._latest = TextUtterance(index, params, self._session, self._synthesizer)
         self._utterances.add(self._latest)
         return self._latest
-
-    async def _run(self, function: Callable[[], list[str]]) -> list[str]:
-        return await self._synthesizer.run_text(function)
