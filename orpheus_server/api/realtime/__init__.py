@@ -1,1 +1,1 @@
-"""One WebSocket session: text or messages in, sound out."""
+"""One WebSocket session: the client sends text or chat messages, the server sends audio."""

@@ -61,7 +61,7 @@ class ChatUtterance(Utterance):
         dialogue.finish(self._exchange)
 
     async def end_text(self) -> None:
-        """A message arrives as a whole."""
+        """Does nothing: a chat message arrives complete."""
 
     async def fail(self, error: OrpheusError) -> None:
         # A reply that has begun is logged and counted where it was opened.

@@ -1,4 +1,4 @@
-"""The conversation of a session as it was heard: what was cut off was never said."""
+"""The conversation of a session, in which a reply is only what the user has heard of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from orpheus_server.chat.reply import Reply
 from orpheus_server.interfaces import ChatMessage
 
 MAX_HISTORY_CHARS = 100_000
-"""More than the context of the models that are run here, and little beside the session's sound."""
+"""More than the context of the models that run here, and little next to the session's audio."""
 
 _MIN_TURN_CHARS = 100
-"""A turn counts as no less: a thousand of them are enough, however short."""
+"""A shorter turn counts as this long, so that the history has at most a thousand turns."""
 
 
 class History:
-    """The newest turns that fit into `max_chars`; the oldest go, and with a question its answer.
+    """The newest turns that fit into `max_chars`; a question is dropped together with its answer.
 
-    System prompts stay. The last turn stays however long it is.
+    System prompts are never dropped, nor is the last turn, however long it is.
     """
 
     def __init__(self, *, max_chars: int = MAX_HISTORY_CHARS) -> None:
@@ -29,33 +29,33 @@ class History:
 
     @property
     def messages(self) -> tuple[ChatMessage, ...]:
-        """All of it, as it is put before a model."""
+        """The whole conversation, as it is sent to the model."""
         own = (ChatMessage("system", self.system_prompt),) if self.system_prompt else ()
         return (*own, *self._system, *self._turns)
 
     def restart(self, messages: Sequence[ChatMessage]) -> None:
-        """These messages, and nothing of what was."""
+        """Replaces the conversation with these messages."""
         self._system = tuple(each for each in messages if each.role == "system")
         self._turns = [each for each in messages if each.role != "system" and each.content.strip()]
         self._trim()
 
     def ask(self, text: str) -> None:
-        """The user's turn."""
+        """Appends a turn of the user."""
         self._add(ChatMessage("user", text))
 
     def answer(self, text: str) -> None:
-        """The model's turn; none if it said nothing."""
+        """Appends a turn of the model, unless the text is empty."""
         if text.strip():
             self._add(ChatMessage("assistant", text))
 
     def correct_answer(self, text: str) -> None:
-        """That much of the model's last turn is what it said."""
+        """Replaces the model's last turn with this text."""
         if self._turns and self._turns[-1].role == "assistant":
             del self._turns[-1]
         self.answer(text)
 
     def forget_question(self) -> None:
-        """As it was after the last answer: without what the user has said since."""
+        """Drops what the user has said since the last answer."""
         while self._turns and self._turns[-1].role == "user":
             del self._turns[-1]
 
@@ -82,7 +82,7 @@ def _num_chars(turn: ChatMessage) -> int:
 class Exchange:
     """A user's message and the model's reply; `reply` is None until it has begun.
 
-    `recorded` is what the session's history holds of the reply, None until it holds any of it.
+    `recorded` is the text of the reply in the session's history, None until it is recorded.
     """
 
     question: str
@@ -122,10 +122,10 @@ class Dialogue:
         self._record(exchange, exchange.text)
 
     def fail(self, exchange: Exchange) -> TranscriptTruncated | None:
-        """Records the part of a failed reply that was sent: it will be played, and no more.
+        """Records the part of a failed reply that was sent, which is all that will be played.
 
-        Without any text of a reply the user's message is dropped too, because a message that the
-        model rejects must not be sent again with the next one.
+        If the reply has no text, drops the user's message instead, because a message that the model
+        rejects must not be sent again with the next one.
         """
         if exchange is not self._latest:
             return None

@@ -1,7 +1,4 @@
-"""Wire types of the WebSocket's events, in both directions.
-
-Their sequence is described in docs/streaming.md.
-"""
+"""Wire types of the events that client and server send; docs/streaming.md has their sequence."""
 
 from typing import Annotated, Literal
 
@@ -14,13 +11,13 @@ from orpheus_server.interfaces import FinishReason, Role
 from orpheus_server.server.errors import ErrorBody
 
 STREAM_ROUTE = "/v1/audio/stream"
-"""The name of the WebSocket in the log and the metrics."""
+"""The name of the WebSocket route in the log and the metrics."""
 
 MAX_HISTORY_MESSAGES = 1000
 
 
 def chat_usage_of(stats: ReplyStats) -> Usage:
-    """What a language model has read and written."""
+    """The tokens that the language model has read and written."""
     return Usage(
         input_tokens=stats.num_prompt_tokens,
         output_tokens=stats.num_tokens,
@@ -29,7 +26,7 @@ def chat_usage_of(stats: ReplyStats) -> Usage:
 
 
 class HistoryMessage(BaseModel):
-    """What was said before the session."""
+    """A message from before the session."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -38,9 +35,9 @@ class HistoryMessage(BaseModel):
 
 
 class SessionStart(SpeechOptions):
-    """The first message of a session, and between utterances: how to speak from now on.
+    """Sets how to speak from now on; the first event of a session, and allowed between utterances.
 
-    `history` begins another conversation; without it the one of before goes on.
+    `history` starts another conversation; without it the current one continues.
     """
 
     type: Literal["session.start"]
@@ -49,7 +46,7 @@ class SessionStart(SpeechOptions):
 
 
 class TextDelta(BaseModel):
-    """More text, cut anywhere."""
+    """The next part of the text, of any length."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -58,7 +55,7 @@ class TextDelta(BaseModel):
 
 
 class TextFlush(BaseModel):
-    """Speak what has come, without waiting for the end of its sentence."""
+    """Speaks the text sent so far without waiting for the end of its sentence."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -66,7 +63,7 @@ class TextFlush(BaseModel):
 
 
 class TextDone(BaseModel):
-    """The utterance has no more text."""
+    """Ends the text of the utterance."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -74,7 +71,7 @@ class TextDone(BaseModel):
 
 
 class _Interruption(BaseModel):
-    """Stops all that is spoken; `played_ms` is where the client's player was in it."""
+    """Cancels every utterance; `played_ms` is the position of the client's player in the audio."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -82,13 +79,13 @@ class _Interruption(BaseModel):
 
 
 class Cancel(_Interruption):
-    """Stop the utterance; the session goes on."""
+    """Cancels every utterance; the session continues."""
 
     type: Literal["cancel"]
 
 
 class UserMessage(_Interruption):
-    """The user has said something, which the language model answers."""
+    """A message of the user for the language model to answer."""
 
     type: Literal["chat.message"]
     text: str
@@ -105,7 +102,7 @@ CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(
 
 
 class SessionStarted(BaseModel):
-    """The answer to `session.start`: what binary messages will hold, and what has no effect."""
+    """Answers `session.start` with the format of the audio and the fields that had no effect."""
 
     type: Literal["session.started"] = "session.started"
     session_id: str
@@ -116,14 +113,14 @@ class SessionStarted(BaseModel):
 
 
 class AudioStart(BaseModel):
-    """Binary messages of an utterance follow, one stream of the session's format."""
+    """The binary messages that follow are one stream of audio in the session's format."""
 
     type: Literal["audio.start"] = "audio.start"
     utterance: int
 
 
 class ChunkStart(BaseModel):
-    """A chunk of the text begins to be heard at this sample of the utterance."""
+    """The audio of a chunk of text starts at this sample of the utterance."""
 
     type: Literal["chunk.start"] = "chunk.start"
     utterance: int
@@ -133,7 +130,7 @@ class ChunkStart(BaseModel):
 
 
 class AudioDone(BaseModel):
-    """The end of an utterance; with `is_cancelled` it was stopped before its own."""
+    """An utterance has ended; `is_cancelled` is true if it was cancelled before its end."""
 
     type: Literal["audio.done"] = "audio.done"
     utterance: int
@@ -144,7 +141,7 @@ class AudioDone(BaseModel):
 
 
 class TranscriptDelta(BaseModel):
-    """More of what the language model answers, as it writes it."""
+    """The next part of the language model's reply, sent while it is written."""
 
     type: Literal["transcript.delta"] = "transcript.delta"
     utterance: int
@@ -152,7 +149,7 @@ class TranscriptDelta(BaseModel):
 
 
 class TranscriptDone(BaseModel):
-    """All that the language model answers; `usage` is its own."""
+    """The whole reply of the language model, and the tokens that the model has used."""
 
     type: Literal["transcript.done"] = "transcript.done"
     utterance: int
@@ -162,7 +159,7 @@ class TranscriptDone(BaseModel):
 
 
 class TranscriptTruncated(BaseModel):
-    """All that was heard of an answer, which is what the conversation goes on with."""
+    """The part of a reply that was heard, which is what the conversation keeps of it."""
 
     type: Literal["transcript.truncated"] = "transcript.truncated"
     utterance: int
@@ -170,7 +167,7 @@ class TranscriptTruncated(BaseModel):
 
 
 class ErrorEvent(BaseModel):
-    """What went wrong, in OpenAI's shape; with an utterance, that one has ended."""
+    """An error as OpenAI formats it; if it names an utterance, that one has ended."""
 
     type: Literal["error"] = "error"
     utterance: int | None = None

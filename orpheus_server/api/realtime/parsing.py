@@ -1,4 +1,4 @@
-"""Messages of a session's client, read as events of the protocol."""
+"""Parses the messages of a client as events of the protocol."""
 
 from pydantic import ValidationError
 
@@ -6,14 +6,14 @@ from orpheus_server.api.realtime.events import CLIENT_EVENT, ClientEvent
 from orpheus_server.errors import RequestError
 
 _MAX_PROBLEM_CHARS = 200
-"""An unknown type is told back to its sender, but not a megabyte of it."""
+"""The error message repeats an unknown type, which may be a megabyte long."""
 
 
 def parse_event(text: str | None) -> ClientEvent:
-    """The event in a text message, None being a binary one. Raises `RequestError`."""
+    """Parses a text message; None stands for a binary one. Raises `RequestError`."""
     if text is None:
         raise RequestError(
-            "Binary messages are not for the server: send events as JSON text.",
+            "Binary messages are not accepted; send events as JSON text.",
             param=None,
             code="invalid_event",
         )
@@ -21,9 +21,9 @@ def parse_event(text: str | None) -> ClientEvent:
         return CLIENT_EVENT.validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        # Behind the type of the event stands the field, then what is inside of it.
+        # The location is the type of the event, then the field, then the path inside the field.
         field = next(iter(problem["loc"][1:2]), None)
-        subject = "The message is no event of this protocol" if field is None else repr(field)
+        subject = "Not an event of this protocol" if field is None else repr(field)
         raise RequestError(
             f"{subject}: {problem['msg'][:_MAX_PROBLEM_CHARS]}.",
             param=None if field is None else str(field),
@@ -32,7 +32,7 @@ def parse_event(text: str | None) -> ClientEvent:
 
 
 def out_of_order(event: str, reason: str) -> RequestError:
-    """The refusal of an event that cannot come now."""
+    """The error for an event that is not allowed now."""
     return RequestError(
         f"{event!r} is out of order: {reason}.", param="type", code="event_out_of_order"
     )

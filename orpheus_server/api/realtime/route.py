@@ -1,4 +1,4 @@
-"""`WS /v1/audio/stream`: text in as it is written, sound out as it is made."""
+"""`WS /v1/audio/stream`: receives text while it is written, sends audio while it is generated."""
 
 import logging
 
@@ -18,8 +18,8 @@ fallback = APIRouter()
 
 @router.websocket("/audio/stream")
 async def stream_speech(socket: WebSocket) -> None:
-    """A session; the handshake is refused with an ordinary error while nobody can be served, and
-    to a caller who has enough sessions.
+    """Runs a session. Rejects the handshake with an HTTP error while the engine is unavailable or
+    if the caller has too many sessions.
     """
     services: SpeechServices = socket.app.state.runtime.services
     caller = caller_of(socket.scope)
@@ -39,8 +39,8 @@ async def stream_speech(socket: WebSocket) -> None:
 
 
 @fallback.websocket("/{path:path}")
-async def refuse(socket: WebSocket) -> None:
-    """There is no WebSocket here."""
-    message = "There is no WebSocket here; GET / lists what there is."
+async def reject(socket: WebSocket) -> None:
+    """Rejects the handshake on any other path."""
+    message = "There is no WebSocket at this path; GET / lists the endpoints."
     response = error_response(404, message, code="not_found")
     await deny_handshake(response, socket.scope, socket.receive, socket.send)

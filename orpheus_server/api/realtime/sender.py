@@ -1,4 +1,4 @@
-"""What a session tells its caller, message by message."""
+"""The sending half of a session's WebSocket."""
 
 import asyncio
 
@@ -12,9 +12,9 @@ _ABNORMAL_CLOSURE = 1006
 
 
 class EventSender:
-    """The sending half of a WebSocket, for several tasks: a message is whole before the next.
+    """Sends the messages of several tasks one after the other.
 
-    Raises `WebSocketDisconnect` once the caller is gone.
+    Raises `WebSocketDisconnect` once the client has disconnected.
     """
 
     def __init__(self, socket: WebSocket) -> None:
@@ -22,22 +22,22 @@ class EventSender:
         self._sending = asyncio.Lock()
 
     async def send(self, event: ServerEvent) -> None:
-        """An event, as text."""
+        """Sends an event as a text message."""
         async with self._sending:
             self._check_connected()
             await self._socket.send_text(event.model_dump_json())
 
     async def send_audio(self, data: bytes) -> None:
-        """Bytes of an utterance, as they are."""
+        """Sends encoded audio as a binary message."""
         async with self._sending:
             self._check_connected()
             await self._socket.send_bytes(data)
 
     async def close(self, code: int) -> None:
-        """The end; at once, even if the caller takes nothing of what is being sent."""
+        """Closes the connection without waiting for a message that is being sent."""
         await self._socket.close(code)
 
     def _check_connected(self) -> None:
-        # Of the tasks that send only the first one to do so is told that the caller is gone.
+        # After a disconnect, Starlette raises this only for the first task that sends.
         if self._socket.application_state is WebSocketState.DISCONNECTED:
             raise WebSocketDisconnect(_ABNORMAL_CLOSURE)

@@ -1,4 +1,4 @@
-"""The sound of one utterance on its way to its player, and how much of it that has played."""
+"""Sends the audio of one utterance, and works out which words of it have been played."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from orpheus_server.synthesis.job import AudioPiece, SpeechStats
 from orpheus_server.text.duration import estimate_duration_sec, is_cjk
 
 _END_SEC = 0.1
-"""A chunk ends with silence, and players round: what is left of it then is no word."""
+"""A chunk ends with silence and players round their position: its last 0.1 s hold no word."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenChunk:
-    """Text that is heard from this sample of its utterance on."""
+    """A chunk of text, and the sample of the utterance at which its audio starts."""
 
     text: str
     start_sample: int
@@ -30,11 +30,11 @@ def heard_text(
     sample_rate: int,
     speed: float = 1.0,
 ) -> str:
-    """The text behind the first `num_played` samples of an utterance, in whole words.
+    """Returns the text of the first `num_played` samples of an utterance, in whole words.
 
-    Of the chunk in which they end it is as much as was played of its sound. `num_sent` samples have
-    left; if those are all of the last chunk's (`is_last_whole`), they tell how long it is, and its
-    text, roughly, before that.
+    The chunk in which they end contributes the share of its text that was played of its audio.
+    `num_sent` samples have been sent. If they include the whole last chunk (`is_last_whole`), they
+    give its length; otherwise its length is estimated from its text.
     """
     heard: list[str] = []
     for index, chunk in enumerate(chunks):
@@ -56,7 +56,7 @@ def heard_text(
 
 
 def _words_within(text: str, share: float) -> str:
-    """The words that end within that share of the characters; an ideograph is a word."""
+    """Returns the words that end within this share of the text; each ideograph is a word."""
     limit = share * len(text)
     ends = (end for end in range(1, len(text) + 1) if end <= limit and _ends_word(text, end))
     return text[: max(ends, default=0)]
@@ -71,10 +71,10 @@ def _ends_word(text: str, end: int) -> bool:
 
 
 class SentAudio:
-    """Sends pieces no sooner than they are due, with the events between them.
+    """Sends audio at the pace of its playback, with the events that belong between its pieces.
 
-    `num_sent` samples have left. A player that says nothing of itself has no buffer, and plays from
-    the first message on.
+    `num_sent` samples have been sent. A player that does not report its position is assumed to play
+    without a buffer, from the first message on.
     """
 
     def __init__(self, index: int, sender: EventSender, *, sample_rate: int, speed: float) -> None:
@@ -90,11 +90,11 @@ class SentAudio:
 
     @property
     def has_begun(self) -> bool:
-        """True once its start was told."""
+        """True once `audio.start` has been sent."""
         return self._chunk is not None
 
     async def send_all(self, pieces: AsyncGenerator[AudioPiece, None], stats: SpeechStats) -> None:
-        """The pieces, of which `stats` are kept up to date by whoever makes them."""
+        """Sends the pieces; their generator keeps `stats` up to date."""
         self._stats = stats
         async for piece in pieces:
             await self._pacer.wait_for(piece.start_sample)
@@ -113,13 +113,13 @@ class SentAudio:
         await self._sender.send(start)
 
     def num_played(self, played_ms: float | None) -> int:
-        """Samples that a player has played which is at that place; None goes by the clock."""
+        """Samples that a player at this position has played; None goes by the clock."""
         if played_ms is None:
             return self._pacer.num_played(self.num_sent)
         return int(min(self.num_sent, played_ms * self._sample_rate / 1000))
 
     def heard(self, num_played: int) -> str:
-        """The words behind so many samples."""
+        """Returns the text of the first `num_played` samples, in whole words."""
         return heard_text(
             self._chunks,
             num_played=num_played,

@@ -1,4 +1,4 @@
-"""One WebSocket session: text comes in as it is written, sound goes out as it is made."""
+"""One WebSocket session: receives text while it is written, sends audio while it is generated."""
 
 import asyncio
 import logging
@@ -45,14 +45,14 @@ _NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001
 
 
 class RealtimeSession:
-    """Reads events, has them spoken one utterance after the other, and answers mistakes.
+    """Reads the client's events, queues utterances, and answers invalid events with an error.
 
-    After `tts_max_session_sec`, and when the server stops, the utterance that is being spoken gets
-    no more text and comes to its end, or is cancelled; those that wait are dropped. Then an error
-    with the code `session_expired` or `shutting_down`, and the connection is closed with 1000 (the
-    session has ended in order) or 1001.
+    After `tts_max_session_sec`, and when the server stops, the current utterance gets no more text
+    and is spoken to its end unless the client cancels it; waiting ones are dropped. Then the server
+    sends an error with the code `session_expired` or `shutting_down`, and closes the connection
+    with 1000 (normal closure) or 1001 (going away).
 
-    Raises `EngineUnavailable` when it is made and nobody can be served.
+    The constructor raises `EngineUnavailable` while the speech engine is unavailable.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RealtimeSession:
         self._end: SessionEnd | None = None
 
     async def run(self) -> None:
-        """Until the caller leaves; afterwards nothing of it is left in the engines."""
+        """Runs until the caller leaves or the session ends, and then frees both engines."""
         self._utterances.start()
         ending = asyncio.create_task(self._wait_for_end())
         try:
@@ -89,8 +89,8 @@ class RealtimeSession:
                     return
                 await self._handle_message(message.get("text"))
         except WebSocketDisconnect:
-            pass  # found out by sending
-        except Exception:  # the session's edge: the log has its id, the caller a reason
+            pass  # noticed while sending
+        except Exception:  # the session's edge: its id is logged, the client gets a code
             await self._utterances.stop()
             await self._utterances.break_off()
         finally:
@@ -106,14 +106,14 @@ class RealtimeSession:
         except TimeoutError:
             return SessionEnd(_session_expired(limit_sec), _NORMAL_CLOSURE)
         return SessionEnd(
-            ShuttingDown("The server is stopping; open another session."), _GOING_AWAY
+            ShuttingDown("The server is shutting down; open a new session."), _GOING_AWAY
         )
 
     async def _receive(self, ending: "asyncio.Task[SessionEnd]") -> Message | None:
-        """The next message, or None once, when the session has to end."""
+        """Returns the next message, or None once when the session has to end."""
         if self._end is not None:
             return await self._socket.receive()
-        # A caller whose messages are all there already never lets the end come.
+        # Checked first: a client that sends without a pause would otherwise never let it end.
         if ending.done():
             return None
         receiving = asyncio.create_task(self._socket.receive())
@@ -147,7 +147,7 @@ class RealtimeSession:
                 if isinstance(event, TextDone):
                     self._text.forget()
             case TextDelta():
-                await self._text.take(event.text)
+                await self._text.add(event.text)
             case TextFlush():
                 await self._text.flush()
             case TextDone():
@@ -155,7 +155,7 @@ class RealtimeSession:
 
     async def _start(self, options: SessionStart) -> None:
         if self._utterances.num_pending:
-            raise out_of_order("session.start", "an utterance is being spoken; 'cancel' ends it")
+            raise out_of_order("session.start", "an utterance is being spoken; 'cancel' stops it")
         voice = check_options(options, self._services)
         history = [ChatMessage(each.role, each.content) for each in options.history or ()]
         self._check_length(sum(len(each.content) for each in history), param="history")
@@ -177,11 +177,11 @@ class RealtimeSession:
                 voice=voice.name,
                 response_format=self._params.response_format,
                 sample_rate=self._services.checkpoint.sample_rate,
-                ignored_fields=[*ignored_fields(options), *self._of_no_use(options)],
+                ignored_fields=[*ignored_fields(options), *self._ignored_chat_fields(options)],
             )
         )
 
-    def _of_no_use(self, options: SessionStart) -> list[str]:
+    def _ignored_chat_fields(self, options: SessionStart) -> list[str]:
         if self._services.chat_info() is not None:
             return []
         fields = {"history": options.history, "system_prompt": options.system_prompt}
@@ -189,11 +189,11 @@ class RealtimeSession:
 
     async def _ask(self, message: UserMessage) -> None:
         if self._params is None:
-            raise out_of_order("chat.message", "'session.start' comes first")
-        self._services.chat_model()  # raises if nobody would answer
+            raise out_of_order("chat.message", "send 'session.start' first")
+        self._services.chat_model()  # raises if no model can answer
         if not message.text.strip():
             raise RequestError(
-                "'text': The message must say something.", param="text", code="invalid_value"
+                "'text': The message must not be empty.", param="text", code="invalid_value"
             )
         self._check_length(len(message.text), param="text")
         await self._interrupt(message.played_ms)
@@ -223,7 +223,7 @@ class RealtimeSession:
 
 def _session_expired(limit_sec: float) -> RequestError:
     return RequestError(
-        f"A session lasts {limit_sec:g} seconds here; open another one.",
+        f"A session ends after {limit_sec:g} seconds; open a new one.",
         param=None,
         code="session_expired",
     )

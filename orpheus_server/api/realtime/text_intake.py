@@ -1,4 +1,4 @@
-"""The client's own text in a session, which becomes one utterance after the other."""
+"""Turns the text events of a session into utterances."""
 
 from orpheus_server.api.realtime.parsing import out_of_order
 from orpheus_server.api.realtime.text_utterance import TextUtterance
@@ -9,21 +9,22 @@ from orpheus_server.errors import RequestError
 from orpheus_server.synthesis.job import SpeechParams
 
 MAX_WAITING_UTTERANCES = 8
-"""Utterances whose text has come and whose turn has not: their text is all that they hold."""
+"""Utterances that wait to be spoken; each of them holds only its text."""
 
 _MAX_UNLIMITED_CHARS = 1_000_000
-"""Longest text of an utterance where the setting allows any: it is kept until it is spoken."""
+"""Limit of a text if the setting has none, because text is kept in memory until it is spoken."""
 
 
 class TextIntake:
-    """Takes text in pieces; raises `RequestError` for what it does not take.
+    """Accepts text in pieces; raises `RequestError` for a piece that it rejects.
 
-    The rest of a text of which a part was refused or has failed is dropped: it would be spoken with
-    a hole, or for an utterance of its own. `max_chars` is for every text that a client sends.
+    If a piece is rejected or the utterance fails, the rest of the text is dropped. Otherwise it
+    would be spoken with a gap, or as an utterance of its own. `max_chars` limits every text that a
+    client sends.
     """
 
     def __init__(self, session: SessionContext, utterances: UtteranceQueue) -> None:
-        # Text is cut even when the engine is lost, so that each utterance comes to its end.
+        # Kept, because text is split even after the engine has died, so that its utterance ends.
         self._synthesizer = session.services.synthesizer()
         self._session = session
         self._utterances = utterances
@@ -34,22 +35,22 @@ class TextIntake:
 
     @property
     def is_dropping(self) -> bool:
-        """True until the end of a text whose rest nobody wants."""
+        """True until the end of a text whose rest is dropped."""
         return self._is_dropping or (self._latest is not None and self._latest.has_failed_early)
 
     def speak_as(self, params: SpeechParams) -> None:
-        """From the next utterance on."""
+        """Sets the voice and format from the next utterance on."""
         self._params = params
         self.forget()
 
     def forget(self) -> None:
-        """What comes next begins an utterance."""
+        """Starts a new utterance with the next piece of text."""
         self._latest, self._is_dropping = None, False
 
-    async def take(self, text: str) -> None:
-        """More text of the utterance, or the first of one."""
+    async def add(self, text: str) -> None:
+        """Appends text to the current utterance, or starts one with it."""
         if self._params is None:
-            raise out_of_order("text.delta", "'session.start' comes first")
+            raise out_of_order("text.delta", "send 'session.start' first")
         utterance = self._unfinished
         num_chars = len(text) + (utterance.num_chars if utterance else 0)
         if num_chars > self.max_chars:
@@ -60,11 +61,11 @@ class TextIntake:
         await (utterance or self._open(self._params)).feed(text)
 
     async def flush(self) -> None:
-        """What has come is spoken without waiting for more."""
+        """Speaks the text that has arrived without waiting for more."""
         await self._expect("text.flush").flush()
 
     async def done(self) -> None:
-        """The utterance has no more text."""
+        """Ends the text of the current utterance."""
         await self._expect("text.done").end_text()
 
     @property
@@ -73,16 +74,16 @@ class TextIntake:
 
     def _expect(self, event: str) -> TextUtterance:
         if self._unfinished is None:
-            raise out_of_order(event, "there is no text before it")
+            raise out_of_order(event, "no text was sent before it")
         return self._unfinished
 
     def _open(self, params: SpeechParams) -> TextUtterance:
         if self._utterances.num_pending > MAX_WAITING_UTTERANCES:
-            # The rest of its text must not become an utterance once there is room again.
+            # The rest of its text must not become an utterance once the queue has space again.
             self._is_dropping = True
             raise RequestError(
-                f"{MAX_WAITING_UTTERANCES} utterances are waiting to be spoken; wait for an "
-                "'audio.done'.",
+                f"At most {MAX_WAITING_UTTERANCES} utterances may wait to be spoken; send the next "
+                "one after an 'audio.done'.",
                 param="type",
                 code="too_many_utterances",
             )

@@ -56,7 +56,7 @@ class Utterance(ABC):
         logger.warning("request=%s failed: %s", self.request_id, error)
 
     def cancel(self) -> None:
-        """Prepares for being cancelled by the client, whether `speak` has been called or not."""
+        """Prepares for a cancellation by the client, with `speak` running or not yet called."""
         self.report("cancelled")
 
     def report(self, outcome: Literal["cancelled", "caller left"]) -> None:

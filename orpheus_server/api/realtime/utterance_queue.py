@@ -57,7 +57,6 @@ class UtteranceQueue:
         self._task = asyncio.create_task(self._speak_all())
 
     def add(self, utterance: Utterance) -> None:
-        """Appends an utterance to the queue."""
         self._pending.append(utterance)
         self.num_utterances += 1
         self._has_work.set()

@@ -30,7 +30,7 @@ from tests.support.served import ServedFakes, wait_until
 
 
 def expired_event(limit_sec: str) -> Received:
-    message = f"A session lasts {limit_sec} seconds here; open another one."
+    message = f"A session ends after {limit_sec} seconds; open a new one."
     return error_event(message, None, "session_expired")
 
 
@@ -69,7 +69,7 @@ class Clock:
     def check_end(self, session: Session) -> None:
         """What its caller is told."""
         if self._is_stopping:
-            message = "The server is stopping; open another session."
+            message = "The server is shutting down; open a new session."
             event = error_event(message, None, "shutting_down")
             assert isinstance(event, dict)
             event["error"]["type"] = "service_unavailable_error"

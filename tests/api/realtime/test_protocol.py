@@ -193,15 +193,15 @@ class TestSequence:
 
 
 MISTAKES: list[tuple[str, str | None, str]] = [
-    ("", None, "The message is no event of this protocol: Invalid JSON: "),
-    ("{", None, "The message is no event of this protocol: Invalid JSON: "),
-    ("[" * 100_000, None, "The message is no event of this protocol: Invalid JSON: "),
-    ("[]", None, "The message is no event of this protocol: Input should be an object."),
-    ("7", None, "The message is no event of this protocol: Input should be an object."),
-    ("{}", None, "The message is no event of this protocol: Unable to extract tag "),
-    ('{"type": "stop"}', None, "The message is no event of this protocol: Input tag 'stop' "),
-    ('{"type": "x%s"}' % ("y" * 900_000), None, "The message is no event of this protocol: "),
-    ('{"type": 5}', None, "The message is no event of this protocol: Input tag '5' "),
+    ("", None, "Not an event of this protocol: Invalid JSON: "),
+    ("{", None, "Not an event of this protocol: Invalid JSON: "),
+    ("[" * 100_000, None, "Not an event of this protocol: Invalid JSON: "),
+    ("[]", None, "Not an event of this protocol: Input should be an object."),
+    ("7", None, "Not an event of this protocol: Input should be an object."),
+    ("{}", None, "Not an event of this protocol: Unable to extract tag "),
+    ('{"type": "stop"}', None, "Not an event of this protocol: Input tag 'stop' "),
+    ('{"type": "x%s"}' % ("y" * 900_000), None, "Not an event of this protocol: "),
+    ('{"type": 5}', None, "Not an event of this protocol: Input tag '5' "),
     ('{"type": "text.delta"}', "text", "'text': Field required."),
     ('{"type": "text.delta", "text": 5}', "text", "'text': Input should be a valid string."),
     ('{"type": "text.delta", "text": null}', "text", "'text': Input should be a valid string."),
@@ -234,7 +234,7 @@ class TestMistakes:
         session.start()
         session.socket.send_bytes(b'{"type": "cancel"}')
         assert session.receive() == error_event(
-            "Binary messages are not for the server: send events as JSON text.",
+            "Binary messages are not accepted; send events as JSON text.",
             None,
             "invalid_event",
         )
@@ -243,9 +243,9 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("event", "reason"),
         [
-            (delta("Hello."), "'session.start' comes first"),
-            (FLUSH, "there is no text before it"),
-            (DONE, "there is no text before it"),
+            (delta("Hello."), "send 'session.start' first"),
+            (FLUSH, "no text was sent before it"),
+            (DONE, "no text was sent before it"),
         ],
     )
     def test_before_the_start(self, session: Session, event: dict[str, Any], reason: str) -> None:
@@ -260,7 +260,7 @@ class TestMistakes:
         session.start()
         session.check_alive()
         session.send(event)
-        message = f"{event['type']!r} is out of order: there is no text before it."
+        message = f"{event['type']!r} is out of order: no text was sent before it."
         assert session.receive() == error_event(message, "type", "event_out_of_order")
         session.check_alive()
 
@@ -268,7 +268,7 @@ class TestMistakes:
         session.start()
         session.send(delta("Hel"), {**START, "voice": "slt"})
         assert session.receive() == error_event(
-            "'session.start' is out of order: an utterance is being spoken; 'cancel' ends it.",
+            "'session.start' is out of order: an utterance is being spoken; 'cancel' stops it.",
             "type",
             "event_out_of_order",
         )
@@ -363,7 +363,7 @@ class TestMistakes:
             session.send(delta("Hello you."), DONE)
         session.send(delta("Too "))
         assert session.receive() == error_event(
-            "8 utterances are waiting to be spoken; wait for an 'audio.done'.",
+            "At most 8 utterances may wait to be spoken; send the next one after an 'audio.done'.",
             "type",
             "too_many_utterances",
         )
