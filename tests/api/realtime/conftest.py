@@ -1,4 +1,4 @@
-"""A session over the fakes."""
+"""Fixtures: a session with the fake models, in the process or over a real server."""
 
 from collections.abc import Iterator
 
@@ -18,6 +18,6 @@ def session() -> Iterator[Session]:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    # Before the environment of a test is cleaned, so without reading it.
+    # It starts before the environment of a test is cleaned, so it must not read the environment.
     with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
         yield served

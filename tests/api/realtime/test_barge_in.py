@@ -1,4 +1,4 @@
-"""Who speaks into an answer stops it, and only what was heard of it was said."""
+"""An interruption cancels the reply, and the conversation keeps only the part that was heard."""
 
 import asyncio
 import logging
@@ -45,7 +45,7 @@ def cancelled(
 
 
 def writing(*texts: str) -> ReplyScript:
-    """A model that hangs behind these texts."""
+    """A model that hangs after these texts."""
     return ReplyScript((*texts, "never"), gate=asyncio.Event(), gate_at=len(texts))
 
 
@@ -57,7 +57,7 @@ def interrupt(stage: SocketStage, by: By, **fields: Any) -> None:
 
 
 async def check_answered(stage: SocketStage, by: By, *before: tuple[str, str]) -> None:
-    """The next answer is heard, with nothing of the one before, and is about what was heard."""
+    """Checks that the next reply arrives alone, and which messages the model got for it."""
     if by == "cancel":
         assert stage.num_active == 0
         stage.caller.ask("Stop.")
@@ -75,7 +75,7 @@ async def check_answered(stage: SocketStage, by: By, *before: tuple[str, str]) -
 
 
 async def hear_half(stage: SocketStage) -> int:
-    """A sentence of which ten frames were made: how many samples came of it."""
+    """Receives a sentence of which ten frames are generated; returns its number of samples."""
     stage.engine.enqueue(held_script(short_script(30), asyncio.Event(), num_free_frames=10))
     stage.caller.ask("Hello?")
     await stage.caller.until("chunk.start")
@@ -85,15 +85,15 @@ async def hear_half(stage: SocketStage) -> int:
 
 
 async def hear_all(stage: SocketStage) -> None:
-    """A sentence, and the model goes on."""
+    """Receives a whole sentence while the model is still writing."""
     stage.caller.ask("Hello?")
     await stage.caller.until("chunk.start")
     assert await stage.caller.audio(2 * SAMPLES) == 2 * SAMPLES
 
 
 @both_ways
-class TestBeforeTheFirstSound:
-    async def test_nothing_is_written(self, monkeypatch: Patch, by: By) -> None:
+class TestBeforeTheFirstAudio:
+    async def test_before_the_model_writes(self, monkeypatch: Patch, by: By) -> None:
         async with open_socket(monkeypatch, writing()) as stage:
             stage.caller.ask("Hello?")
             await wait_for(lambda: stage.chat.num_active == 1)
@@ -103,17 +103,17 @@ class TestBeforeTheFirstSound:
             if by == "cancel":
                 stage.caller.ask("Stop.")
             await stage.caller.until("audio.done")
-            # There was no answer, so the two are one turn.
+            # There was no reply in between, so the two messages are one turn.
             assert stage.requested() == [("user", "Hello?\n\nStop.")]
 
-    async def test_both_are_at_work(self, monkeypatch: Patch, by: By) -> None:
-        """What was written and not heard is no part of the conversation."""
+    async def test_while_both_models_are_working(self, monkeypatch: Patch, by: By) -> None:
+        """Text that was written but not heard is not part of the conversation."""
         async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
             stage.engine.enqueue(held_script(short_script(30), asyncio.Event()))
             stage.caller.ask("Hello?")
             await wait_for(lambda: stage.num_active == 2)
             await stage.caller.until("transcript.delta")
-            # A player that has played something is not to be believed.
+            # The position is ignored, because no audio has been sent.
             interrupt(stage, by, played_ms=5000)
             assert await stage.caller.until("audio.done") == [truncated(0, ""), cancelled(0, 0)]
             assert (stage.chat.num_aborted, stage.engine.num_aborted) == (1, 1)
@@ -125,7 +125,7 @@ class TestBeforeTheFirstSound:
 
 @both_ways
 class TestInTheMiddleOfAChunk:
-    """768 ms of it were made; its text is about 2.3 s long."""
+    """768 ms of it were generated; its text lasts about 2.3 s."""
 
     @pytest.mark.parametrize(
         ("played_ms", "elapsed_sec", "heard"),
@@ -141,7 +141,7 @@ class TestInTheMiddleOfAChunk:
             (None, 60.0, "Abcdefg"),
         ],
     )
-    async def test_each_place(
+    async def test_each_position(
         self,
         monkeypatch: Patch,
         by: By,
@@ -164,7 +164,7 @@ class TestInTheMiddleOfAChunk:
 
 @both_ways
 class TestBetweenChunks:
-    """The first one is whole, and its length is known; the model writes on."""
+    """The first one is complete, so its length is known; the model is still writing."""
 
     @pytest.mark.parametrize(
         ("played_ms", "elapsed_sec", "heard"),
@@ -176,7 +176,7 @@ class TestBetweenChunks:
             (None, 9.0, SENTENCE),
         ],
     )
-    async def test_each_place(
+    async def test_each_position(
         self,
         monkeypatch: Patch,
         by: By,
@@ -197,7 +197,7 @@ class TestBetweenChunks:
 
 
 class TestAfterTheEnd:
-    """All of it was sent, at most ten seconds ahead of the player."""
+    """All of the reply was sent, at most ten seconds ahead of the player."""
 
     TEXT = f"**{SENTENCE}** 😀"
 
@@ -210,7 +210,7 @@ class TestAfterTheEnd:
         ("played_ms", "elapsed_sec", "share"),
         [(1280, 0.0, "half"), (None, 1.28, "half"), (0, 9.0, "none"), (None, 0.0, "none")],
     )
-    async def test_a_player_that_still_plays(
+    async def test_a_player_that_is_still_playing(
         self,
         monkeypatch: Patch,
         by: By,
@@ -218,7 +218,7 @@ class TestAfterTheEnd:
         elapsed_sec: float,
         share: str,
     ) -> None:
-        """The model was told that it had said what nobody had heard."""
+        """Regression: the conversation held text that had not been heard."""
         heard = "Abcdefg hijklmno" if share == "half" else ""
         async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
             await self.hear(stage)
@@ -232,17 +232,17 @@ class TestAfterTheEnd:
     @pytest.mark.parametrize(
         ("played_ms", "elapsed_sec"), [(2560, 0.0), (2500, 0.0), (9999, 0.0), (None, 2.56)]
     )
-    async def test_a_player_that_is_done(
+    async def test_a_player_that_has_finished(
         self, monkeypatch: Patch, by: By, played_ms: float | None, elapsed_sec: float
     ) -> None:
-        """What the model wrote stays as it wrote it, and nobody is told anything."""
+        """The conversation keeps the reply as written, and the client gets no event."""
         async with open_socket(monkeypatch, ReplyScript((self.TEXT,))) as stage:
             await self.hear(stage)
             stage.clock.advance(elapsed_sec)
             interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
             await check_answered(stage, by, ("user", "Hello?"), ("assistant", self.TEXT))
 
-    async def test_it_is_stopped_once(self, monkeypatch: Patch) -> None:
+    async def test_only_the_first_interruption_counts(self, monkeypatch: Patch) -> None:
         async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
             await self.hear(stage)
             stage.caller.say("cancel", played_ms=1280)
@@ -254,8 +254,8 @@ class TestAfterTheEnd:
             turns = ("user", "Hello?"), ("assistant", "Abcdefg hijklmno")
             await check_answered(stage, "chat.message", *turns)
 
-    async def test_another_conversation(self, monkeypatch: Patch) -> None:
-        """The answer that is cut off is none of it."""
+    async def test_a_new_conversation(self, monkeypatch: Patch) -> None:
+        """The interrupted reply is not part of it."""
         history = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Ho."}]
         async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
             await self.hear(stage)
@@ -265,8 +265,8 @@ class TestAfterTheEnd:
             await check_answered(stage, "chat.message", ("user", "Hi."), ("assistant", "Ho."))
 
     @pytest.mark.parametrize("elapsed_sec", [1.28, 9.0])
-    async def test_text_was_spoken_behind_it(self, monkeypatch: Patch, elapsed_sec: float) -> None:
-        """The player is in that text then; what it has played of it says nothing of the answer."""
+    async def test_text_was_spoken_after_it(self, monkeypatch: Patch, elapsed_sec: float) -> None:
+        """The position is then in that text, and does not say how much of the reply was played."""
         async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
             await self.hear(stage)
             stage.caller.say("text.delta", text="Hello you.")
@@ -282,8 +282,8 @@ class TestAfterTheEnd:
             await check_answered(stage, "chat.message", *turns)
 
 
-async def test_the_users_own_text_stops_too(monkeypatch: Patch) -> None:
-    """Whoever speaks wants silence: of what is spoken, what waits, and what still comes."""
+async def test_a_message_cancels_text_too(monkeypatch: Patch) -> None:
+    """The current utterance, the waiting one, and the one whose text is still arriving."""
     async with open_socket(monkeypatch) as stage:
         stage.engine.enqueue(held_script(short_script(30), asyncio.Event()))
         for _ in range(2):
@@ -297,8 +297,8 @@ async def test_the_users_own_text_stops_too(monkeypatch: Patch) -> None:
         await check_answered(stage, "chat.message")
 
 
-async def test_an_answer_behind_text_that_waits_for_more(monkeypatch: Patch) -> None:
-    """Text that comes after the message is an utterance of its own, behind the answer."""
+async def test_text_on_both_sides_of_a_message(monkeypatch: Patch) -> None:
+    """The message cancels unfinished text; later text is a new utterance after the reply."""
     async with open_socket(monkeypatch) as stage:
         stage.caller.say("text.delta", text="Hel")
         stage.caller.ask("Stop.")
@@ -312,7 +312,7 @@ async def test_an_answer_behind_text_that_waits_for_more(monkeypatch: Patch) -> 
 
 
 async def test_thirty_messages_in_a_row(monkeypatch: Patch) -> None:
-    """Whether the turn of each had come or not, all of it was said."""
+    """The conversation keeps every message, whether its reply had begun or not."""
     async with open_socket(monkeypatch) as stage:
         stage.chat.enqueue(*[writing(f"{SENTENCE} And") for _ in range(40)])
         for index in range(30):
@@ -336,7 +336,7 @@ async def test_thirty_messages_in_a_row(monkeypatch: Patch) -> None:
         assert stage.num_active == 0
 
 
-async def test_thirty_answers_in_a_row(monkeypatch: Patch) -> None:
+async def test_thirty_replies_in_a_row(monkeypatch: Patch) -> None:
     async with open_socket(monkeypatch) as stage:
         for _ in range(30):
             stage.caller.ask("Well?")
@@ -352,7 +352,7 @@ async def test_thirty_answers_in_a_row(monkeypatch: Patch) -> None:
 async def test_the_log_and_the_metrics(
     monkeypatch: Patch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A caller who speaks has not left."""
+    """A cancelled reply is not counted as a disconnect."""
     caplog.set_level(logging.INFO, logger="orpheus_server")
     async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
         await hear_half(stage)
@@ -368,7 +368,7 @@ async def test_the_log_and_the_metrics(
 
 
 class TestEnd:
-    async def test_an_answer_comes_to_its_end(self, monkeypatch: Patch) -> None:
+    async def test_the_current_reply_is_spoken_to_its_end(self, monkeypatch: Patch) -> None:
         gate = asyncio.Event()
         script = ReplyScript((f"{SENTENCE} And", " more."), gate=gate, gate_at=1)
         async with open_socket(monkeypatch, script) as stage:
@@ -384,7 +384,7 @@ class TestEnd:
             await wait_for(lambda: stage.caller.code is not None)
             assert stage.caller.code == 1001
 
-    async def test_it_can_be_cancelled_still(self, monkeypatch: Patch) -> None:
+    async def test_the_current_reply_can_be_cancelled(self, monkeypatch: Patch) -> None:
         async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
             await hear_half(stage)
             stage.runtime.begin_drain()

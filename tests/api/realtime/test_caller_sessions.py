@@ -1,4 +1,4 @@
-"""How many sessions one caller may have."""
+"""Limits the sessions of one caller."""
 
 import pytest
 from pydantic import SecretStr
@@ -9,8 +9,8 @@ from tests.support.app import FakeServer
 from tests.support.realtime import PATH
 
 
-class TestSessionsOfACaller:
-    def test_one_more_is_refused_and_a_closed_one_makes_room(self) -> None:
+class TestSessionLimit:
+    def test_one_session_too_many_is_rejected_until_another_is_closed(self) -> None:
         server = FakeServer(settings=Settings(tts_max_sessions_per_key=2))
         with server.client() as client:
             with client.websocket_connect(PATH), client.websocket_connect("/audio/stream"):
@@ -30,7 +30,7 @@ class TestSessionsOfACaller:
             with client.websocket_connect(PATH), client.websocket_connect(PATH):
                 pass
 
-    def test_each_key_has_its_own(self) -> None:
+    def test_each_key_has_its_own_limit(self) -> None:
         settings = Settings(api_keys=SecretStr("abcdefgh,ijklmnop"), tts_max_sessions_per_key=1)
         with FakeServer(settings=settings).client() as client:
             first, second = ({"authorization": f"Bearer {key}"} for key in ("abcdefgh", "ijklmnop"))

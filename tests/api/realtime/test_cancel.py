@@ -1,4 +1,4 @@
-"""A session's `cancel`, in the middle of speech and beside it."""
+"""The event `cancel`, during speech and at other times."""
 
 import asyncio
 
@@ -13,8 +13,8 @@ class TestCancel:
         held = held_script(short_script(60), asyncio.Event(), num_free_frames=num_frames)
         session.server.engine.enqueue(*[held] * num_chunks)
 
-    def test_in_the_middle(self, session: Session) -> None:
-        """Nothing is heard after it, and the engine is free at once."""
+    def test_during_speech(self, session: Session) -> None:
+        """No audio is sent after it, and the engine is free immediately."""
         self.hold(session, LIVE_LOOK_AHEAD, num_frames=10)
         session.start()
         session.send(delta(f"{SENTENCE} " * 8), DONE)
@@ -31,7 +31,7 @@ class TestCancel:
         assert received[-1] == {
             "type": "audio.done",
             "utterance": 0,
-            # Of finished chunks, of which there are none.
+            # Only finished chunks count, and none has finished.
             "usage": usage(0, 0),
             "num_samples": num_bytes // 2,
             "degraded_chunks": [],
@@ -39,7 +39,7 @@ class TestCancel:
         }
         session.check_alive()
 
-    def test_before_any_sound_and_with_text_that_still_comes(self, session: Session) -> None:
+    def test_before_the_first_audio_and_before_the_end_of_the_text(self, session: Session) -> None:
         self.hold(session, 1, num_frames=0)
         session.start()
         session.send(delta(f"{SENTENCE} And"))
@@ -50,7 +50,7 @@ class TestCancel:
         assert (done["utterance"], done["num_samples"], done["is_cancelled"]) == (0, 0, True)
         session.check_alive()
 
-    def test_with_utterances_that_wait(self, session: Session) -> None:
+    def test_with_waiting_utterances(self, session: Session) -> None:
         self.hold(session, 1, num_frames=0)
         session.start()
         session.send(delta(SENTENCE), DONE, delta(SENTENCE), DONE, delta("Hel"))

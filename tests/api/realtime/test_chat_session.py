@@ -1,4 +1,4 @@
-"""`chat.message` over the WebSocket: what the model writes is told and spoken meanwhile."""
+"""`chat.message` over the WebSocket: the reply is sent and spoken while the model writes it."""
 
 import asyncio
 import json
@@ -76,7 +76,7 @@ def chunk(utterance: int, number: int, text: str, start_sample: int) -> Received
 
 
 class TestSequence:
-    async def test_from_a_message_to_sound(self, monkeypatch: Patch) -> None:
+    async def test_from_a_message_to_audio(self, monkeypatch: Patch) -> None:
         script = ReplyScript((SENTENCE[:9], SENTENCE[9:] + " Efg", SECOND[3:]))
         async with open_socket(monkeypatch, script) as stage:
             stage.caller.ask("Hello?")
@@ -94,13 +94,13 @@ class TestSequence:
             chunk(0, 1, SECOND, SAMPLES),
             audio_done(0, 2 * SAMPLES + 2048, 65, 429),
         ]
-        # The text comes ahead of the sound.
+        # The text is sent ahead of the audio.
         assert received[0] == delta(0, SENTENCE[:9])
         order = [each["type"] for each in events_of(received, "transcript.delta", "audio.start")]
         assert order.index("audio.start") >= 2
         assert sum(len(each) for each in received if isinstance(each, bytes)) == 61 * 4096
 
-    async def test_sound_while_the_model_still_writes(self, monkeypatch: Patch) -> None:
+    async def test_audio_while_the_model_still_writes(self, monkeypatch: Patch) -> None:
         gate = asyncio.Event()
         script = ReplyScript((f"{SENTENCE} And", " more."), gate=gate, gate_at=1)
         async with open_socket(monkeypatch, script) as stage:
@@ -126,7 +126,7 @@ class TestSequence:
     async def test_nothing_to_speak(
         self, monkeypatch: Patch, texts: tuple[str, ...], name: str
     ) -> None:
-        """No error as of a client's text, and no header of a format without sound."""
+        """No error, unlike a client's own text, and no header of an audio format."""
         script = ReplyScript(texts)
         async with open_socket(monkeypatch, script, response_format=name) as stage:
             stage.caller.ask("Smile!")
@@ -139,8 +139,8 @@ class TestSequence:
             received = await stage.caller.until("audio.done", "error")
             assert written(received) == "Yes."
 
-    async def test_what_was_said_before(self, monkeypatch: Patch) -> None:
-        """The model's own text, not what of it is spoken."""
+    async def test_the_model_gets_the_conversation_so_far(self, monkeypatch: Patch) -> None:
+        """Including the parts of its replies that are not spoken."""
         script = ReplyScript(("Well, **no**", " 😀"), finish_reason="length")
         async with open_socket(monkeypatch, script) as stage:
             stage.caller.ask("Hello?")
@@ -149,7 +149,7 @@ class TestSequence:
             stage.clock.advance(60)
             stage.caller.ask("Sure?")
             await stage.caller.until("audio.done", "error")
-            # One who says so need not be believed to have played it in real time.
+            # A reported position counts even if it is further than real time allows.
             stage.caller.ask("And now?", played_ms=1e300)
             await stage.caller.until("audio.done", "error")
             assert stage.requested() == [
@@ -175,7 +175,7 @@ class TestSequence:
                 ("assistant", "Hello Ben."),
                 ("user", "Who am I?"),
             ]
-            # Another voice; the conversation goes on, with the built-in prompt again.
+            # With another voice the conversation continues, now with the built-in prompt.
             stage.clock.advance(60)
             stage.caller.say("session.start", voice="slt")
             stage.caller.ask("Sure?")
@@ -196,11 +196,11 @@ class TestSequence:
             assert stage.chat.requests[0].options == ReplyOptions(**requested)
             request = stage.engine.requests[0]
             assert (request.prompt_token_ids[1], request.sampling.temperature) == (6, 1.25)
-            # "Yes." is four phonemes, and five frames; half of them are heard.
+            # "Yes." is four phonemes and five frames, which are halved by the speed.
             assert isinstance(done, dict)
             assert done["num_samples"] == 5 * 1024
 
-    async def test_beside_text_of_the_client(self, monkeypatch: Patch) -> None:
+    async def test_between_texts_of_the_client(self, monkeypatch: Patch) -> None:
         async with open_socket(monkeypatch) as stage:
             caller = stage.caller
             for index in (0, 2):
@@ -212,15 +212,17 @@ class TestSequence:
                 received = await caller.until("audio.done", "error")
                 assert events_of(received, "chunk") == [chunk(index + 1, 0, "Yes.", 0)]
 
-    async def test_text_behind_an_answer_waits_for_its_end(self, monkeypatch: Patch) -> None:
+    async def test_text_after_a_message_waits_for_the_end_of_the_reply(
+        self, monkeypatch: Patch
+    ) -> None:
         gate = asyncio.Event()
         async with open_socket(monkeypatch, ReplyScript(("Yes.",), gate=gate)) as stage:
             caller = stage.caller
             caller.ask("Hello?")
             caller.say("text.flush")
-            (refused,) = await caller.until("error")
-            assert isinstance(refused, dict)
-            assert refused["error"]["code"] == "event_out_of_order"
+            (rejected,) = await caller.until("error")
+            assert isinstance(rejected, dict)
+            assert rejected["error"]["code"] == "event_out_of_order"
             caller.say("text.delta", text="Hello you.")
             caller.say("text.done")
             gate.set()
@@ -244,8 +246,8 @@ class TestSequence:
         assert "secret" not in caplog.text
 
 
-class TestMistakes:
-    """Each is one error, stops nothing, and the session goes on."""
+class TestInvalidEvents:
+    """Each causes one error, cancels nothing, and the session continues."""
 
     @pytest.mark.parametrize(
         ("fields", "param", "code"),
@@ -326,7 +328,7 @@ class TestMistakes:
         assert answers[1]["ignored_fields"] == ["typo", "history", "system_prompt"]
         assert answers[2]["error"]["code"] == "llm_not_configured"
 
-    async def test_a_model_that_is_lost(self, monkeypatch: Patch) -> None:
+    async def test_a_model_that_has_died(self, monkeypatch: Patch) -> None:
         async with open_socket(monkeypatch) as stage:
             stage.chat.is_alive = False
             stage.caller.ask("Hello?")
@@ -337,7 +339,7 @@ class TestMistakes:
 
 class TestFailures:
     async def test_before_anything_was_written(self, monkeypatch: Patch) -> None:
-        """A message that the model had no room for was put before it again with every next one."""
+        """Regression: a message too long for the model was sent again with every later one."""
         too_long = RequestError("too long", param="messages", code="context_length_exceeded")
         script = ReplyScript((), error=too_long)
         async with open_socket(monkeypatch, script) as stage:
@@ -349,8 +351,8 @@ class TestFailures:
             assert written(await stage.caller.until("audio.done", "error")) == "Yes."
             assert stage.requested() == [("user", "Hello?")]
 
-    async def test_in_the_middle(self, monkeypatch: Patch) -> None:
-        """Its whole sentences are spoken, and are what the conversation goes on with."""
+    async def test_during_the_reply(self, monkeypatch: Patch) -> None:
+        """Its complete sentences are spoken, and the conversation keeps only those."""
         script = ReplyScript((f"{SENTENCE} And then", " he"), error=ChatModelFailed("lost"))
         async with open_socket(monkeypatch, script) as stage:
             stage.caller.ask("Hello?")
@@ -376,18 +378,18 @@ class TestFailures:
             await stage.caller.until("audio.done")
             assert stage.requested()[:2] == [("user", "Hello?"), ("assistant", SENTENCE)]
 
-    async def test_it_is_told_once_in_the_log(
+    async def test_it_is_logged_once(
         self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """There were two warnings of each."""
+        """Regression: each failure was logged twice."""
         script = ReplyScript(("Well.",), error=ChatModelFailed("lost"))
         async with open_socket(monkeypatch, script) as stage:
             stage.caller.ask("Hello?")
             await stage.caller.until("error", "audio.done")
         assert len([each for each in caplog.messages if " failed: lost" in each]) == 1
 
-    async def test_in_the_middle_and_then_interrupted(self, monkeypatch: Patch) -> None:
-        """The player of a failed answer still plays what it has."""
+    async def test_during_the_reply_and_then_interrupted(self, monkeypatch: Patch) -> None:
+        """The player still plays what it has received of a failed reply."""
         script = ReplyScript((f"{SENTENCE} And then",), error=ChatModelFailed("lost"))
         async with open_socket(monkeypatch, script) as stage:
             stage.caller.ask("Hello?")
@@ -402,11 +404,11 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("error", "code"),
         [
-            (ChatModelUnavailable("nobody there"), "llm_unavailable"),
-            (EngineDead("the model is gone"), "engine_unavailable"),
+            (ChatModelUnavailable("no model"), "llm_unavailable"),
+            (EngineDead("the model has died"), "engine_unavailable"),
         ],
     )
-    async def test_the_question_may_come_again(
+    async def test_the_question_may_be_sent_again(
         self, monkeypatch: Patch, error: Exception, code: str
     ) -> None:
         async with open_socket(monkeypatch, ReplyScript((), error=error)) as stage:
@@ -435,7 +437,7 @@ class TestFailures:
             await stage.caller.until("audio.done")
             assert stage.requested() == [("user", "Hello?\n\nAnd?")]
 
-    async def test_a_bug_of_ours(
+    async def test_a_bug_closes_the_session(
         self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with open_socket(monkeypatch, ReplyScript((), error=ValueError("a bug"))) as stage:
@@ -445,8 +447,8 @@ class TestFailures:
             assert stage.num_active == 0
         assert "failed unexpectedly" in caplog.text
 
-    async def test_too_many_callers(self, monkeypatch: Patch) -> None:
-        """One that never began was not said to the model."""
+    async def test_too_many_requests_of_one_caller(self, monkeypatch: Patch) -> None:
+        """The message was not sent to the model, and is not part of the conversation."""
         settings = Settings(tts_max_requests_per_key=1)
         async with open_socket(monkeypatch, settings=settings) as stage:
             with stage.runtime.admission.reserve("127.0.0.1", "interactive"):
@@ -458,8 +460,8 @@ class TestFailures:
             await stage.caller.until("audio.done")
             assert stage.requested() == [("user", "Hi?")]
 
-    async def test_it_takes_too_long(self, monkeypatch: Patch) -> None:
-        """The time that the model needs counts too; for a client's text its writer's does not."""
+    async def test_the_reply_takes_too_long(self, monkeypatch: Patch) -> None:
+        """Time spent waiting for the model counts; for the text of a client it does not."""
         settings = Settings(tts_request_timeout_sec=0.05)
         script = ReplyScript(("Yes.",), gate=asyncio.Event())
         async with open_socket(monkeypatch, script, settings=settings) as stage:
@@ -469,7 +471,7 @@ class TestFailures:
             assert (failed["utterance"], failed["error"]["code"]) == (0, "timeout")
             assert stage.num_active == 0
 
-    async def test_a_caller_who_leaves(
+    async def test_the_client_disconnects(
         self, monkeypatch: Patch, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, logger="orpheus_server")

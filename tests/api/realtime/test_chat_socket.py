@@ -26,7 +26,7 @@ Received = dict[str, Any] | bytes
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[ServedFakes]:
-    # Before the environment of a test is cleaned, so without reading it.
+    # It starts before the environment of a test is cleaned, so it must not read the environment.
     server = FakeServer(settings=Settings.model_construct(), chat=EchoModel())
     with ServedFakes(server) as served:
         yield served
@@ -37,7 +37,7 @@ def say(connection: ClientConnection, type_: str, **fields: Any) -> None:
 
 
 def listen(connection: ClientConnection, *types: str) -> list[Received]:
-    """All messages up to the first event of these types."""
+    """Returns all messages up to the first event of these types."""
     received: list[Received] = []
     while True:
         message = connection.recv(WAIT_LIMIT_SEC)
@@ -48,10 +48,10 @@ def listen(connection: ClientConnection, *types: str) -> list[Received]:
 
 
 def types_of(received: list[Received]) -> list[str]:
-    """Equal ones in a row are one."""
+    """Returns the types of the messages; equal ones in a row count once."""
     types: list[str] = []
     for message in received:
-        type_ = "sound" if isinstance(message, bytes) else message["type"]
+        type_ = "audio" if isinstance(message, bytes) else message["type"]
         if types[-1:] != [type_]:
             types.append(type_)
     return types
@@ -68,7 +68,7 @@ def test_round_trip(echo: ServedFakes) -> None:
         "transcript.done",
         "audio.start",
         "chunk.start",
-        "sound",
+        "audio",
         "audio.done",
     ]
     events = [each for each in received if isinstance(each, dict)]
@@ -102,7 +102,7 @@ def test_barge_in() -> None:
         assert isinstance(last, dict)
         assert (last["utterance"], last["is_cancelled"]) == (0, True)
         received = listen(connection, "audio.done", "error")
-        assert types_of(received)[-3:] == ["chunk.start", "sound", "audio.done"]
+        assert types_of(received)[-3:] == ["chunk.start", "audio", "audio.done"]
         assert isinstance(received[-1], dict)
         assert (received[-1]["utterance"], received[-1]["is_cancelled"]) == (1, False)
         assert [each.content for each in chat.requests[1].messages[1:]] == [
@@ -114,7 +114,7 @@ def test_barge_in() -> None:
         assert (chat.num_active, chat.num_aborted) == (0, 1)
 
 
-def test_a_caller_who_vanishes_while_both_are_at_work() -> None:
+def test_the_client_disconnects_while_both_models_are_working() -> None:
     chat = ScriptedChatModel(
         ReplyScript((f"{SENTENCE} And", " more."), gate=asyncio.Event(), gate_at=1)
     )

@@ -1,4 +1,4 @@
-"""The turns of a session: in order, no more than fit, and only what was said."""
+"""The turns of a session: their order, their limit, and their corrections."""
 
 from orpheus_server.api.realtime.dialogue import MAX_HISTORY_CHARS, History
 from orpheus_server.interfaces import ChatMessage
@@ -27,7 +27,7 @@ def test_turns_in_order() -> None:
     assert turns_of(history) == [user("Hello?"), assistant("Hello."), user("Who?")]
 
 
-def test_an_answer_of_nothing_is_no_turn() -> None:
+def test_an_empty_answer_is_not_a_turn() -> None:
     history = History()
     history.ask("Hello?")
     history.answer(" \n")
@@ -44,7 +44,7 @@ def test_system_prompts_come_first() -> None:
     assert turns_of(history) == [ChatMessage("system", "You are a cook.")]
 
 
-def test_an_answer_is_corrected() -> None:
+def test_correcting_an_answer() -> None:
     history = History()
     history.ask("Hello?")
     history.answer("Hello, my friend.")
@@ -55,7 +55,7 @@ def test_an_answer_is_corrected() -> None:
         assert turns_of(history) == [user("Hello?")]
 
 
-def test_what_nobody_answered_is_forgotten() -> None:
+def test_forgetting_unanswered_questions() -> None:
     history = History()
     history.ask("Hello?")
     history.answer("Hello.")
@@ -65,13 +65,13 @@ def test_what_nobody_answered_is_forgotten() -> None:
     assert turns_of(history) == [user("Hello?"), assistant("Hello.")]
 
 
-def test_the_oldest_go_and_the_system_prompt_stays() -> None:
+def test_the_oldest_turns_are_dropped_but_not_the_system_prompt() -> None:
     history = History(max_chars=1000)
     history.restart([SYSTEM])
     for letter in "abcd":
         history.ask(letter * 200)
         history.answer(letter.upper() * 200)
-    # 1600 characters: with the first two questions went their answers.
+    # Of 1600 characters, the first two questions and their answers were dropped.
     assert turns_of(history) == [
         SYSTEM,
         user("c" * 200),
@@ -81,7 +81,7 @@ def test_the_oldest_go_and_the_system_prompt_stays() -> None:
     ]
 
 
-def test_the_last_turn_stays() -> None:
+def test_the_last_turn_is_never_dropped() -> None:
     history = History(max_chars=1000)
     history.ask("a")
     history.answer("b")
@@ -89,15 +89,15 @@ def test_the_last_turn_stays() -> None:
     assert turns_of(history) == [user("c" * 2000)]
 
 
-def test_short_turns_are_bounded_too() -> None:
-    """A hundred thousand messages of a letter each would be put together by every question."""
+def test_the_number_of_short_turns_is_limited() -> None:
+    """Otherwise each question would be sent with up to a hundred thousand one-letter messages."""
     history = History()
     for _ in range(3000):
         history.ask("a")
     assert len(history.messages) == MAX_HISTORY_CHARS // 100
 
 
-def test_a_conversation_that_the_assistant_began() -> None:
+def test_a_conversation_started_by_the_assistant() -> None:
     history = History()
     history.restart([assistant("Welcome."), user("Hi.")])
     assert turns_of(history) == [assistant("Welcome."), user("Hi.")]

@@ -1,4 +1,4 @@
-"""The end of a session whose time is over, or whose server stops."""
+"""The end of a session that has expired or whose server is stopping."""
 
 import asyncio
 import threading
@@ -35,7 +35,7 @@ def expired_event(limit_sec: str) -> Received:
 
 
 class Clock:
-    """Lets a session's time be over, or the server stop, when a test says so."""
+    """Makes a session expire, or the server stop, when a test calls `run_out`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, is_stopping: bool) -> None:
         self._is_stopping = is_stopping
@@ -51,15 +51,15 @@ class Clock:
                 session._services = replace(services, settings=settings)
             return await wait_for_end(session)
 
-        async def begin_and_tell(session: RealtimeSession, end: Any) -> None:
+        async def begin_and_signal(session: RealtimeSession, end: Any) -> None:
             await begin_end(session, end)
             self._has_begun.set()
 
         monkeypatch.setattr(RealtimeSession, "_wait_for_end", wait)
-        monkeypatch.setattr(RealtimeSession, "_begin_end", begin_and_tell)
+        monkeypatch.setattr(RealtimeSession, "_begin_end", begin_and_signal)
 
     def run_out(self, session: Session) -> None:
-        """Returns when the end has begun, and what is spoken has all of its text."""
+        """Returns once the end has begun and the current utterance accepts no more text."""
         if self._is_stopping:
             session.call(session.server.runtime.begin_drain)
         else:
@@ -67,7 +67,7 @@ class Clock:
         assert self._has_begun.wait(WAIT_LIMIT_SEC)
 
     def check_end(self, session: Session) -> None:
-        """What its caller is told."""
+        """Checks the error that the client receives, and the close code."""
         if self._is_stopping:
             message = "The server is shutting down; open a new session."
             event = error_event(message, None, "shutting_down")
@@ -87,7 +87,7 @@ class TestEnd:
         return Clock(monkeypatch, is_stopping=request.param)
 
     def hold(self, session: Session, *events: dict[str, Any]) -> asyncio.Event:
-        """An utterance that is being spoken until the gate opens."""
+        """Sends the events of an utterance that is spoken until the gate opens."""
         gate = asyncio.Event()
         session.server.engine.enqueue(held_script(short_script(30), gate))
         session.start()
@@ -96,14 +96,18 @@ class TestEnd:
         return gate
 
     @pytest.mark.parametrize("is_started", [False, True])
-    def test_when_nothing_is_spoken(self, clock: Clock, session: Session, is_started: bool) -> None:
+    def test_while_no_utterance_is_pending(
+        self, clock: Clock, session: Session, is_started: bool
+    ) -> None:
         if is_started:
             session.start()
             session.check_alive()
         clock.run_out(session)
         clock.check_end(session)
 
-    def test_what_is_spoken_comes_to_its_end(self, clock: Clock, session: Session) -> None:
+    def test_the_current_utterance_is_spoken_to_its_end(
+        self, clock: Clock, session: Session
+    ) -> None:
         gate = self.hold(session, delta(SENTENCE), DONE, delta("Not this one."), DONE)
         clock.run_out(session)
         session.send(delta("Nor this."), DONE, START)
@@ -111,15 +115,15 @@ class TestEnd:
         assert session.until("audio.done", "error")[-1] == done_event(0, 32, 211, 30 * 2048)
         clock.check_end(session)
 
-    def test_text_that_never_ends(self, clock: Clock, session: Session) -> None:
-        """A session whose text stays open would last as long as its caller likes."""
+    def test_the_current_text_is_ended(self, clock: Clock, session: Session) -> None:
+        """Otherwise a client could keep a session open by never ending its text."""
         gate = self.hold(session, delta(f"{SENTENCE} "), FLUSH)
         clock.run_out(session)
         session.open_gate(gate)
         assert session.until("audio.done", "error")[-1] == done_event(0, 32, 211, 30 * 2048)
         clock.check_end(session)
 
-    def test_it_can_be_cancelled_still(self, clock: Clock, session: Session) -> None:
+    def test_the_current_utterance_can_be_cancelled(self, clock: Clock, session: Session) -> None:
         self.hold(session, delta(SENTENCE), DONE)
         clock.run_out(session)
         session.send(CANCEL)

@@ -1,4 +1,4 @@
-"""The events on the wire: what is taken, and exactly what is sent."""
+"""The events on the wire: which are accepted, and exactly how they are sent."""
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -76,7 +76,7 @@ USAGE = Usage(input_tokens=14, output_tokens=101, total_tokens=115)
         ),
     ],
 )
-def test_events_that_are_taken(message: str, event: BaseModel) -> None:
+def test_accepted_events(message: str, event: BaseModel) -> None:
     assert CLIENT_EVENT.validate_json(message) == event
 
 
@@ -109,7 +109,7 @@ def test_events_that_are_taken(message: str, event: BaseModel) -> None:
     ],
     ids=lambda message: message[:30],
 )
-def test_events_that_are_not(message: str) -> None:
+def test_rejected_events(message: str) -> None:
     with pytest.raises(ValidationError):
         CLIENT_EVENT.validate_json(message)
 
@@ -167,12 +167,11 @@ def test_events_that_are_not(message: str) -> None:
         ),
     ],
 )
-def test_events_that_are_sent(event: BaseModel, message: str) -> None:
+def test_sent_events(event: BaseModel, message: str) -> None:
     assert event.model_dump_json() == message
 
 
-def test_usage_is_of_the_text_and_of_all_attempts() -> None:
-    """A rival fills in zeros."""
+def test_usage_counts_the_text_and_all_attempts() -> None:
     stats = SpeechStats(num_chunks=2, num_attempts=3, num_prompt_tokens=14, num_output_tokens=101)
     assert usage_of(stats) == USAGE
 

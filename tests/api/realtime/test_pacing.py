@@ -1,4 +1,4 @@
-"""Sound goes out no more than so far ahead of when it is due."""
+"""How far ahead of its playback time audio is sent."""
 
 import pytest
 
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Clock:
-    """Time that passes by sleeping only."""
+    """A clock that only sleeping and the test advance."""
 
     def __init__(self) -> None:
         self.now_sec = 100.0
@@ -22,8 +22,9 @@ class Clock:
         self.now_sec += duration_sec
 
 
-async def test_nothing_waits_within_the_bound() -> None:
-    """A caller who read as it played was taken for gone after 40 s: the ping was behind it all."""
+async def test_samples_within_the_limit_do_not_wait() -> None:
+    """Regression: a client that read at playback speed was dropped after 40 s, because it reached
+    the ping only after all of the audio sent before it."""
     clock = Clock()
     pacer = Pacer(1000, clock=clock, sleep=clock.sleep)
     for sample in (0, 5000, int(MAX_AHEAD_SEC * 1000)):
@@ -39,7 +40,7 @@ async def test_a_late_sample_does_not_wait() -> None:
     pacer = Pacer(1000, clock=clock, sleep=clock.sleep)
     await pacer.wait_for(0)
     clock.now_sec += 60
-    # After a pause of its writer the player starts anew, and so does the bound.
+    # After a pause in the text the player starts again, and so does the limit.
     await pacer.wait_for(20_000)
     await pacer.wait_for(30_000)
     assert clock.slept_sec == []
@@ -47,7 +48,7 @@ async def test_a_late_sample_does_not_wait() -> None:
     assert clock.slept_sec == [0.25]
 
 
-async def test_what_a_player_without_a_buffer_has_played() -> None:
+async def test_samples_played_without_a_buffer() -> None:
     clock = Clock()
     pacer = Pacer(1000, clock=clock, sleep=clock.sleep)
     assert pacer.num_played(500) == 0
@@ -58,7 +59,7 @@ async def test_what_a_player_without_a_buffer_has_played() -> None:
     assert pacer.num_played(500) == 250
     clock.now_sec += 9
     assert pacer.num_played(500) == 500
-    # It was dry, and started again with this sample.
+    # The player had run out of samples, and started again with this one.
     await pacer.wait_for(500)
     assert pacer.num_played(1500) == 500
     clock.now_sec += 0.5

@@ -1,4 +1,4 @@
-"""`WS /v1/audio/stream`: the sequence of events, mistakes in it, and callers who leave."""
+"""`WS /v1/audio/stream`: the sequence of events, invalid events, and clients that disconnect."""
 
 import asyncio
 import io
@@ -39,7 +39,7 @@ FORMATS = ["wav", "pcm", "mp3", "opus", "aac", "flac"]
 
 class TestSequence:
     @pytest.mark.parametrize("path", [PATH, "/audio/stream"])
-    def test_from_text_to_sound(self, path: str) -> None:
+    def test_from_text_to_audio(self, path: str) -> None:
         with open_session(FakeServer(), path) as session:
             started = session.start()
             assert started.pop("session_id").startswith("req_")
@@ -64,18 +64,18 @@ class TestSequence:
         assert [len(received[2]), len(received[4])] == [30 * FRAME_BYTES, 8 * FRAME_BYTES]
 
     @pytest.mark.parametrize("name", FORMATS)
-    def test_the_sound_is_that_of_the_other_route(self, session: Session, name: str) -> None:
+    def test_the_audio_equals_that_of_the_http_route(self, session: Session, name: str) -> None:
         body = {"input": SENTENCE, "response_format": name, "stream": True, "seed": 5}
-        answer = session.client.post("/v1/audio/speech", json=body)
+        response = session.client.post("/v1/audio/speech", json=body)
         assert session.start(response_format=name, seed=5)["response_format"] == name
-        _, _, sound, done = session.speak(SENTENCE)
-        assert sound == answer.content
+        _, _, audio, done = session.speak(SENTENCE)
+        assert audio == response.content
         assert done == done_event(0, 32, 211, 30 * 2048)
         if name != "pcm":
-            with av.open(io.BytesIO(sound), "r") as container:
+            with av.open(io.BytesIO(audio), "r") as container:
                 assert container.streams.audio[0].channels == 1
 
-    def test_where_deltas_end_makes_no_difference(self, session: Session) -> None:
+    def test_the_length_of_deltas_makes_no_difference(self, session: Session) -> None:
         text = "Abcdefg hijklmno, pqrstuv. Wxyz abcd <laugh> efgh! " * 4
         session.start(seed=5)
         whole = session.speak(text)
@@ -103,12 +103,12 @@ class TestSequence:
 
     def test_speed(self, session: Session) -> None:
         session.start(speed=2.0)
-        _, _, sound, done = session.speak(SENTENCE)
+        _, _, audio, done = session.speak(SENTENCE)
         assert done == done_event(0, 32, 211, 15 * 2048)
-        assert len(sound) == 15 * FRAME_BYTES
+        assert len(audio) == 15 * FRAME_BYTES
 
     def test_utterances_in_a_row(self, session: Session) -> None:
-        """Options may change between them."""
+        """Options may change between two utterances."""
         session.start()
         session.check_alive()
         session.start(voice="slt")
@@ -134,8 +134,8 @@ class TestSequence:
             9 * FRAME_BYTES,
         ]
 
-    def test_sound_before_the_text_has_ended(self, session: Session) -> None:
-        """What a language model has written is heard while it writes the rest."""
+    def test_audio_before_the_text_has_ended(self, session: Session) -> None:
+        """The text of a language model is spoken while the model writes the rest."""
         session.start()
         session.send(delta(SENTENCE + " Ef"))
         start, chunk = session.until("chunk.start")
@@ -147,7 +147,7 @@ class TestSequence:
         assert len(session.server.engine.requests) == 2
 
     def test_flush(self, session: Session) -> None:
-        """A speaker who pauses inside of a sentence is heard up to there."""
+        """Text is spoken up to a pause in the middle of a sentence."""
         session.start()
         session.send(delta("Hello you"), FLUSH)
         start, chunk = session.until("chunk.start")
@@ -158,7 +158,7 @@ class TestSequence:
         session.send(DONE)
         assert session.until("audio.done")[-1] == done_event(0, 20, 128, 18 * 2048)
 
-    def test_a_chunk_that_was_heard_before_it_failed(self, session: Session) -> None:
+    def test_a_chunk_that_was_sent_before_it_failed(self, session: Session) -> None:
         session.server.engine.enqueue(endless_script(20))
         session.start()
         *_, done = session.speak(SENTENCE, " Hello you.")
@@ -166,8 +166,8 @@ class TestSequence:
         assert done["degraded_chunks"] == [0]
         assert done["num_samples"] == 29 * 2048
 
-    def test_a_chunk_that_went_on_after_it_had_failed(self, session: Session) -> None:
-        """It ended where the engine had failed, and the rest of its text was missing."""
+    def test_a_chunk_that_continues_after_a_failure(self, session: Session) -> None:
+        """Regression: it ended where the engine had failed, without the rest of its text."""
         failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=20 * 7)
         session.server.engine.enqueue(failing)
         session.start()
@@ -177,7 +177,7 @@ class TestSequence:
         assert done["num_samples"] == (30 + 9) * 2048
 
     def test_the_log(self, session: Session, caplog: pytest.LogCaptureFixture) -> None:
-        """A line for each utterance and one for the session, and no text in them."""
+        """One line for each utterance and one for the session, without any text."""
         with caplog.at_level(logging.INFO, logger="orpheus_server"):
             started = session.start()
             session.speak("A secret text.")
@@ -211,8 +211,8 @@ MISTAKES: list[tuple[str, str | None, str]] = [
 ]
 
 
-class TestMistakes:
-    """Each is one error, and the session goes on."""
+class TestInvalidEvents:
+    """Each causes one error, and the session continues."""
 
     @pytest.mark.parametrize(
         ("message", "param", "start"), MISTAKES, ids=[message[:40] for message, _, _ in MISTAKES]
@@ -256,7 +256,7 @@ class TestMistakes:
         session.check_alive()
 
     @pytest.mark.parametrize("event", [FLUSH, DONE])
-    def test_an_end_without_a_beginning(self, session: Session, event: dict[str, Any]) -> None:
+    def test_an_end_without_text(self, session: Session, event: dict[str, Any]) -> None:
         session.start()
         session.check_alive()
         session.send(event)
@@ -264,7 +264,7 @@ class TestMistakes:
         assert session.receive() == error_event(message, "type", "event_out_of_order")
         session.check_alive()
 
-    def test_a_start_in_the_middle(self, session: Session) -> None:
+    def test_a_start_during_an_utterance(self, session: Session) -> None:
         session.start()
         session.send(delta("Hel"), {**START, "voice": "slt"})
         assert session.receive() == error_event(
@@ -283,7 +283,7 @@ class TestMistakes:
             ({"model": "gpt-4"}, "model", "model_not_found"),
         ],
     )
-    def test_a_start_with_what_is_not_there(
+    def test_a_start_with_an_unknown_value(
         self, session: Session, options: dict[str, str], param: str, code: str
     ) -> None:
         session.send({**START, **options})
@@ -297,15 +297,15 @@ class TestMistakes:
         session.start()
         session.check_alive()
 
-    def test_fields_without_effect_are_told_back(self, session: Session) -> None:
-        """A typo in `temperature` was taken, and nobody was told."""
+    def test_fields_without_effect_are_reported(self, session: Session) -> None:
+        """Regression: a typo in `temperature` was ignored silently."""
         started = session.start(instructions="Softly.", temprature=0.1, speed=1.0)
         assert started["ignored_fields"] == ["instructions", "temprature"]
 
     @pytest.mark.parametrize("name", FORMATS)
     @pytest.mark.parametrize("text", ["", "... ?!", "😀", "<laugh>"])
     def test_nothing_to_speak(self, session: Session, text: str, name: str) -> None:
-        """No header of a format without any sound in it either."""
+        """Nor is the header of an audio format sent."""
         session.start(response_format=name)
         assert session.speak(text) == [
             {
@@ -323,7 +323,7 @@ class TestMistakes:
         session.check_alive()
 
     def test_a_text_that_gets_too_long(self) -> None:
-        """What came before is spoken; the rest would have a hole where the refused part was."""
+        """The text before the rejected part is spoken; the text after it would follow a gap."""
         settings = Settings(tts_max_input_chars=20)
         with open_session(FakeServer(settings=settings)) as session:
             session.start()
@@ -336,13 +336,13 @@ class TestMistakes:
             )
             assert error in received
             received.remove(error)
-            start, chunk, sound, done = received
+            start, chunk, audio, done = received
             assert chunk == chunk_event(0, 0, "Hello you.", 0)
             assert done == done_event(0, 10, 64, 9 * 2048)
             session.check_alive()
 
     def test_a_delta_that_is_too_long(self) -> None:
-        """It made an utterance, which then had nothing to speak: two errors."""
+        """Regression: it started an utterance that had nothing to speak, and caused two errors."""
         settings = Settings(tts_max_input_chars=20)
         with open_session(FakeServer(settings=settings)) as session:
             session.start()
@@ -355,7 +355,7 @@ class TestMistakes:
             session.check_alive()
 
     def test_too_many_utterances_at_once(self, session: Session) -> None:
-        """The rest of a refused one became an utterance as soon as there was room."""
+        """Regression: the rest of a rejected text became an utterance once the queue had space."""
         gate = asyncio.Event()
         session.server.engine.enqueue(replace(short_script(9), gate=gate))
         session.start()
@@ -376,7 +376,7 @@ class TestMistakes:
 
 
 class TestFailures:
-    def test_the_engine_dies_in_the_middle(self, session: Session) -> None:
+    def test_the_engine_dies_during_a_chunk(self, session: Session) -> None:
         dying = Script(speech_ids(30), error=EngineDead("the speech engine has died"), fail_at=140)
         session.server.engine.enqueue(dying)
         session.start()
@@ -401,7 +401,7 @@ class TestFailures:
         assert session.client.get("/ready").status_code == 503
 
     def test_the_engine_dies_between_two_chunks(self, session: Session) -> None:
-        """Its utterance never ended: every event was refused, the end of the text too."""
+        """Regression: the utterance never ended, because even its `text.done` was rejected."""
         session.start()
         session.send(delta(SENTENCE + " And"))
         wait_until(lambda: len(session.server.engine.requests) == 1)
@@ -422,12 +422,12 @@ class TestFailures:
             (failed,) = session.until("error")
             assert isinstance(failed, dict)
             assert (failed["utterance"], failed["error"]["code"]) == (0, "generation_failed")
-            # The rest of its text is not spoken by itself.
+            # The rest of its text does not become an utterance of its own.
             session.send(delta(" more"), FLUSH, delta(" and more."), DONE)
             session.check_alive()
 
-    def test_it_fails_while_its_last_text_is_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The whole next utterance was dropped as if it were the rest of this one."""
+    def test_it_fails_while_its_last_text_is_split(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Regression: the whole next utterance was dropped as if it were the rest of this one."""
         server = FakeServer(settings=Settings(tts_max_attempts=1))
         with open_session(server) as session:
             self.fail_late(session, monkeypatch)
@@ -441,14 +441,14 @@ class TestFailures:
         session.send(delta(SENTENCE + " And"))
         wait_until(lambda: session.server.engine.num_active == 1)
         synthesizer = session.server.runtime.get_synthesizer()
-        cut = synthesizer.run_text
+        split = synthesizer.run_text
 
-        async def cut_late(function: Any) -> list[str]:
+        async def split_late(function: Any) -> list[str]:
             has_begun.set()
             await may_end.wait()
-            return await cut(function)
+            return await split(function)
 
-        monkeypatch.setattr(synthesizer, "run_text", cut_late)
+        monkeypatch.setattr(synthesizer, "run_text", split_late)
         session.send(DONE)
         wait_until(has_begun.is_set)
         session.open_gate(gate)
@@ -458,14 +458,14 @@ class TestFailures:
         session.open_gate(may_end)
 
     @pytest.mark.parametrize("event", [delta(" And more"), DONE])
-    def test_a_bug_where_text_is_cut(
+    def test_a_bug_while_text_is_split(
         self,
         session: Session,
         event: dict[str, Any],
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """The connection just broke, and no line of the log had the session's id."""
+        """Regression: the connection broke without a log line with the session's id."""
 
         async def fail(function: Any) -> list[str]:
             raise ValueError("a bug")
@@ -482,9 +482,7 @@ class TestFailures:
         assert f"session={started['session_id']} failed unexpectedly" in caplog.text
         wait_until(lambda: session.server.engine.num_active == 0)
 
-    def test_a_bug_where_it_is_spoken(
-        self, session: Session, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_bug_during_speech(self, session: Session, caplog: pytest.LogCaptureFixture) -> None:
         session.server.engine.enqueue(Script(speech_ids(30), error=ValueError("a bug"), fail_at=70))
         started = session.start()
         session.send(delta(SENTENCE), DONE)
@@ -492,7 +490,7 @@ class TestFailures:
             session.until("audio.done")
         assert closed.value.code == 1011
         assert f"session={started['session_id']} failed unexpectedly" in caplog.text
-        # What comes after that is not answered, and not an error of ours.
+        # Events after that are ignored and cause no error in the server.
         session.send(DONE, START)
 
     def test_not_ready(self) -> None:
@@ -519,7 +517,7 @@ class TestFailures:
         assert (denied.value.status_code, denied.value.headers["retry-after"]) == (503, "30")
 
     @pytest.mark.parametrize("num_free_frames", [0, 10])
-    def test_a_caller_who_leaves(self, num_free_frames: int) -> None:
+    def test_a_client_that_disconnects(self, num_free_frames: int) -> None:
         with open_session(FakeServer()) as session:
             engine = session.server.engine
             held = held_script(short_script(60), asyncio.Event(), num_free_frames=num_free_frames)
@@ -534,10 +532,10 @@ class TestFailures:
             assert engine.num_aborted == LIVE_LOOK_AHEAD
 
 
-class TestElsewhere:
+class TestOtherPaths:
     @pytest.mark.parametrize("path", ["/none", "/health", "/v1/audio/speech"])
-    def test_there_is_no_socket(self, path: str) -> None:
-        """It was refused with an empty body."""
+    def test_the_handshake_is_rejected(self, path: str) -> None:
+        """Regression: the response had an empty body."""
         with (
             FakeServer().client() as client,
             pytest.raises(WebSocketDenialResponse) as denied,

@@ -1,4 +1,4 @@
-"""What several tasks of a session send at once."""
+"""Several tasks of a session that send at the same time."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Peer:
-    """Takes a message in two steps, the second of them when it is let; may be gone."""
+    """Receives a message in two steps, the second once `may_go_on` is set; may be gone."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -45,7 +45,7 @@ class Peer:
 EVENT = '{"type":"audio.start","utterance":1}'
 
 
-async def test_a_message_is_whole_before_the_next() -> None:
+async def test_a_message_is_sent_completely_before_the_next() -> None:
     peer = Peer()
     sender = await peer.open()
     sending = [
@@ -55,14 +55,14 @@ async def test_a_message_is_whole_before_the_next() -> None:
     ]
     await settle()
     assert peer.steps == ["begin b'ab'"]
-    # One that is cancelled while it waits is never begun.
+    # A message that is cancelled while it waits is never started.
     sending[2].cancel()
     peer.may_go_on.set()
     await asyncio.wait(sending)
     assert peer.steps == ["begin b'ab'", "end b'ab'", f"begin {EVENT}", f"end {EVENT}"]
 
 
-async def test_who_is_cancelled_in_the_middle_lets_others_send() -> None:
+async def test_a_message_cancelled_in_the_middle_does_not_block_the_next() -> None:
     peer = Peer()
     sender = await peer.open()
     sending = asyncio.create_task(sender.send_audio(b"ab"))
@@ -74,8 +74,8 @@ async def test_who_is_cancelled_in_the_middle_lets_others_send() -> None:
     assert peer.steps[1:] == [f"begin {EVENT}", f"end {EVENT}"]
 
 
-async def test_closing_waits_for_nobody() -> None:
-    """A caller who takes nothing would never be told."""
+async def test_closing_does_not_wait_for_a_message() -> None:
+    """A client that reads nothing would never be disconnected."""
     peer = Peer()
     sender = await peer.open()
     sending = asyncio.create_task(sender.send_audio(b"ab"))
@@ -87,7 +87,7 @@ async def test_closing_waits_for_nobody() -> None:
     await asyncio.wait([sending, closing])
 
 
-async def test_everybody_is_told_that_the_caller_is_gone() -> None:
+async def test_every_send_after_a_disconnect_raises() -> None:
     peer = Peer()
     sender = await peer.open()
     peer.is_gone = True

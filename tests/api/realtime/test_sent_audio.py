@@ -1,4 +1,4 @@
-"""Which words were heard, for each place that a player may be stopped at."""
+"""Which words were heard, for each position at which a player may stop."""
 
 import pytest
 
@@ -46,16 +46,17 @@ def heard(num_played: int, *, num_sent: int = 5000, is_last_whole: bool = True) 
         (9999, "One two three. Four five. Six seven eight nine."),
     ],
 )
-def test_each_place(num_played: int, text: str) -> None:
+def test_each_position(num_played: int, text: str) -> None:
     assert heard(num_played) == text
 
 
-def test_nothing_was_spoken() -> None:
+def test_no_chunks() -> None:
     assert heard_text([], num_played=5, num_sent=0, is_last_whole=False, sample_rate=RATE) == ""
 
 
-def test_the_length_of_a_chunk_that_is_being_made_is_a_guess() -> None:
-    """What had been made of it was taken for all of it: half of it was all of its words."""
+def test_the_length_of_an_unfinished_chunk_is_estimated() -> None:
+    """Regression: the samples sent so far were taken for the whole chunk, and half of it counted as
+    all of its words."""
     expected = round(estimate_duration_sec(CHUNKS[2].text) * RATE)
     assert expected > 1000
     half = 3000 + expected // 2
@@ -64,11 +65,11 @@ def test_the_length_of_a_chunk_that_is_being_made_is_a_guess() -> None:
     assert heard(half, num_sent=half, is_last_whole=True).endswith("nine.")
 
 
-def test_a_guess_that_was_too_short() -> None:
+def test_an_estimate_that_was_too_short() -> None:
     assert heard(7000, num_sent=11_000, is_last_whole=False).endswith(" five. Six seven")
 
 
-def test_a_guess_goes_by_the_speed() -> None:
+def test_the_estimate_depends_on_the_speed() -> None:
     expected = estimate_duration_sec("Six seven eight nine.") * RATE
     for speed in (0.5, 2.0):
         num_played = round(expected / speed / 2)
@@ -86,18 +87,18 @@ def test_a_guess_goes_by_the_speed() -> None:
 @pytest.mark.parametrize(
     ("share", "text"), [(0.2, "今"), (0.5, "今天天"), (0.7, "今天天气"), (0.9, "今天天气好")]
 )
-def test_words_that_are_written_without_spaces(share: float, text: str) -> None:
-    """A whole sentence was one word, of which nothing had been heard."""
+def test_words_written_without_spaces(share: float, text: str) -> None:
+    """Regression: a sentence counted as one word, and none of it as heard."""
     chunks = [SpokenChunk("今天天气好。", 0)]
     num_played = int(10_000 * share)
-    spoken_reply = heard_text(
+    words = heard_text(
         chunks, num_played=num_played, num_sent=10_000, is_last_whole=True, sample_rate=RATE
     )
-    assert spoken_reply == text
+    assert words == text
 
 
-def test_a_chunk_shorter_than_its_silence() -> None:
-    """It counts from its first sample on, and not before."""
+def test_a_chunk_shorter_than_its_final_silence() -> None:
+    """It counts as heard from its first sample on."""
     chunks = [SpokenChunk("A.", 0), SpokenChunk("B.", 50), SpokenChunk("C.", 90)]
     texts = [
         heard_text(chunks, num_played=each, num_sent=130, is_last_whole=True, sample_rate=RATE)

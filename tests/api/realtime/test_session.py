@@ -1,4 +1,4 @@
-"""A session whose caller is gone; what it does for one who is there is in test_protocol.py."""
+"""A client that disconnects while two tasks are sending; test_protocol.py covers the rest."""
 
 import asyncio
 import json
@@ -12,27 +12,27 @@ from tests.support.app import FakeServer, other_tasks
 pytestmark = pytest.mark.anyio
 
 
-async def test_both_who_send_find_the_caller_gone(caplog: pytest.LogCaptureFixture) -> None:
-    """The speaker was told that nobody is there, and what the reader sent meanwhile was taken for a
-    bug of ours: a caller who hung up left a traceback in the log."""
+async def test_both_sending_tasks_notice_the_disconnect(caplog: pytest.LogCaptureFixture) -> None:
+    """Regression: only the speaking task got the disconnect, and the error of the reading task was
+    logged with a traceback, as if it were a bug."""
     server = FakeServer()
     app = server.build_app()
     messages: asyncio.Queue[Message] = asyncio.Queue()
 
-    def come(**event: object) -> None:
+    def receive(**event: object) -> None:
         messages.put_nowait({"type": "websocket.receive", "text": json.dumps(event)})
 
     async def send(message: Message) -> None:
         if "audio.start" in message.get("text", ""):
-            # Out of order, so that it is answered at once, while the speaker still ends its work.
-            come(type="session.start")
+            # Out of order, so the reading task sends an error while the speaking task is ending.
+            receive(type="session.start")
             raise OSError
 
     before = other_tasks()
     messages.put_nowait({"type": "websocket.connect"})
-    come(type="session.start")
-    come(type="text.delta", text="Hello there, my friend.")
-    come(type="text.done")
+    receive(type="session.start")
+    receive(type="text.delta", text="Hello there, my friend.")
+    receive(type="text.done")
     scope = {
         "type": "websocket",
         "asgi": {"version": "3.0"},

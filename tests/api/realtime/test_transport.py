@@ -1,4 +1,4 @@
-"""Sessions over a real server: peers that vanish, stall or send nonsense."""
+"""Sessions over a real server: clients that disconnect, stall or send invalid messages."""
 
 import asyncio
 import base64
@@ -47,7 +47,7 @@ def say(connection: ClientConnection, *events: dict[str, Any]) -> None:
 
 @contextmanager
 def open_bare(served: ServedFakes) -> Iterator[socket.socket]:
-    """A connection with a session on it and no library behind it, which answers to nothing."""
+    """A bare socket with a session, without a client library, so that it answers no ping."""
     with served.connect() as connection:
         key = base64.b64encode(os.urandom(16)).decode()
         lines = [
@@ -64,7 +64,7 @@ def open_bare(served: ServedFakes) -> Iterator[socket.socket]:
 
 
 def text_frame(event: dict[str, Any]) -> bytes:
-    """A masked text message (RFC 6455, section 5.2), its mask being zeros."""
+    """Returns a text message masked with zeros (RFC 6455, section 5.2)."""
     data = json.dumps(event).encode()
     return struct.pack("!BBH4x", 0x81, 0xFE, len(data)) + data
 
@@ -78,7 +78,7 @@ class TestTransport:
 
     def test_round_trip(self, served: ServedFakes) -> None:
         with connect(served.socket_url) as connection:
-            # Audio hardly shrinks, and compressing it would hold up everybody.
+            # Audio hardly shrinks, and compressing it would delay all other sessions.
             assert connection.protocol.extensions == []
             say(connection, START)
             (started,) = listen(connection, "session.started", "error")
@@ -89,8 +89,8 @@ class TestTransport:
             chunk_event(0, 0, SENTENCE, 0),
         ]
         assert received[-1] == done_event(0, 32, 211, 30 * 2048)
-        sound = b"".join(each for each in received if isinstance(each, bytes))
-        assert len(sound) == 30 * FRAME_BYTES
+        audio = b"".join(each for each in received if isinstance(each, bytes))
+        assert len(audio) == 30 * FRAME_BYTES
 
     def test_cancel(self, served: ServedFakes) -> None:
         gate = asyncio.Event()
@@ -109,17 +109,17 @@ class TestTransport:
             assert listen(connection, "audio.done")[-1] == done_event(1, 10, 64, 9 * 2048)
 
     def test_a_message_that_is_too_long(self, served: ServedFakes) -> None:
-        """uvicorn takes 16 MiB from every caller unless told otherwise."""
+        """By default, uvicorn accepts messages of 16 MiB."""
         with connect(served.socket_url) as connection:
             frame = json.dumps(delta(""))
             connection.send(frame[:-2] + "a" * (MAX_MESSAGE_BYTES - len(frame)) + frame[-2:])
-            (refused,) = listen(connection, "error")
+            (rejected,) = listen(connection, "error")
 
             def overdo() -> None:
                 connection.send("a" * (MAX_MESSAGE_BYTES + 1))
                 connection.recv(WAIT_LIMIT_SEC)
 
-            # It may be told while it is still sending.
+            # The connection may be closed while the client is still sending.
             with pytest.raises(ConnectionClosedError) as closed:
                 overdo()
             assert closed.value.rcvd is not None
@@ -128,12 +128,12 @@ class TestTransport:
             say(connection, START)
             listen(connection, "session.started")
 
-    def test_pings_of_the_caller_are_answered(self, served: ServedFakes) -> None:
+    def test_pings_of_the_client_are_answered(self, served: ServedFakes) -> None:
         with connect(served.socket_url) as connection:
             assert connection.ping().wait(WAIT_LIMIT_SEC)
 
     @pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
-    def test_a_caller_who_vanishes(self, served: ServedFakes, is_reset: bool) -> None:
+    def test_a_client_that_disconnects(self, served: ServedFakes, is_reset: bool) -> None:
         """Without a closing handshake, in the middle of an utterance."""
         engine = served.fakes.engine
         engine.enqueue(*[ENDLESS] * LIVE_LOOK_AHEAD)
@@ -145,11 +145,11 @@ class TestTransport:
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         wait_until(lambda: engine.num_active == 0)
-        # Those of the test before may still have been ending when they were counted.
+        # Tasks of the previous test may still have been ending when they were counted.
         wait_until(lambda: served.run(count_tasks()) <= num_tasks)
 
-    def test_a_caller_who_answers_no_ping(self, caplog: pytest.LogCaptureFixture) -> None:
-        """One whose cable was pulled: no packet ever says so."""
+    def test_a_client_that_answers_no_ping(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Its cable was pulled, and no packet reports that."""
         server = FakeServer()
         server.engine.enqueue(*[ENDLESS] * LIVE_LOOK_AHEAD)
         with (
@@ -162,10 +162,10 @@ class TestTransport:
             wait_until(lambda: "ended utterances=1" in caplog.text)
         assert server.engine.num_active == 0
 
-    def test_a_caller_who_reads_nothing_and_answers_no_ping(
+    def test_a_client_that_neither_reads_nor_answers_a_ping(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """uvicorn waits for what it has written to be taken, and the session with it, for ever."""
+        """Otherwise uvicorn and the session would wait for ever for the client to read."""
         server = FakeServer()
         with (
             ServedFakes(server, ping_sec=0.2) as served,
@@ -176,10 +176,10 @@ class TestTransport:
             connection.sendall(text_frame(delta(f"{SENTENCE} " * 10)) * 90)
             wait_until(lambda: "ended utterances=1" in caplog.text)
         assert server.engine.num_active == 0
-        # The text has 300 chunks; a few more than are heard are made.
+        # The text has 300 chunks; only a few more than were sent are generated.
         assert len(server.engine.requests) < 150
 
-    def test_a_caller_who_reads_nothing_is_not_made_more_for(self, served: ServedFakes) -> None:
+    def test_generation_pauses_while_the_client_reads_nothing(self, served: ServedFakes) -> None:
         engine = served.fakes.engine
         engine.requests.clear()
 
@@ -190,10 +190,10 @@ class TestTransport:
             connection.sendall(text_frame(START))
             connection.sendall(text_frame(delta(f"{SENTENCE} " * 10)) * 90)
             wait_until(lambda: len(engine.requests) > LIVE_LOOK_AHEAD and engine.num_active == 0)
-            num_made = served.run(count())
-            assert num_made < 150
+            num_generated = served.run(count())
+            assert num_generated < 150
         wait_until(lambda: engine.num_active == 0)
-        assert served.run(count()) <= num_made + LIVE_LOOK_AHEAD
+        assert served.run(count()) <= num_generated + LIVE_LOOK_AHEAD
 
     def test_the_documented_client(self, served: ServedFakes) -> None:
         text = (ROOT / "docs" / "streaming.md").read_text(encoding="utf-8")
@@ -219,15 +219,15 @@ class TestTransport:
         server = FakeServer(is_loaded=False)
         with (
             ServedFakes(server) as served,
-            pytest.raises(InvalidStatus) as refused,
+            pytest.raises(InvalidStatus) as rejected,
             connect(served.socket_url),
         ):
             pass
-        response = refused.value.response
+        response = rejected.value.response
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")
         assert json.loads(response.body)["error"]["code"] == "engine_unavailable"
 
-    def test_the_server_ends_in_the_middle(self) -> None:
+    def test_the_server_stops_during_speech(self) -> None:
         server = FakeServer()
         server.engine.enqueue(ENDLESS)
         with ServedFakes(server) as served, connect(served.socket_url) as connection:

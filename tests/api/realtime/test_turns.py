@@ -1,4 +1,4 @@
-"""Utterances wait for their turn as requests do."""
+"""Utterances wait for an engine slot as requests do."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from tests.support.realtime import DONE, FLUSH, PATH, Session, delta
 from tests.support.served import wait_until
 
 
-class TestTurns:
-    """Of utterances, beside those of everybody else."""
+class TestWaiting:
+    """For a slot that another session holds."""
 
     @contextmanager
     def two(self, settings: Settings) -> Iterator[tuple[Session, Session, asyncio.Event]]:
-        """Sessions, of which the first is being spoken until the gate opens."""
+        """Two sessions, the first of which is speaking until the gate opens."""
         server = FakeServer(settings=settings)
         gate = asyncio.Event()
         server.engine.enqueue(held_script(short_script(9), gate))
@@ -32,7 +32,7 @@ class TestTurns:
             wait_until(lambda: server.engine.num_active == 1)
             yield first, second, gate
 
-    def test_an_utterance_waits_for_its_turn(self) -> None:
+    def test_an_utterance_waits_for_a_slot(self) -> None:
         with self.two(Settings(tts_max_streams=1)) as (first, second, gate):
             server = first.server
             second.send(delta("Hello you."), DONE)
@@ -46,14 +46,14 @@ class TestTurns:
             wait_until(lambda: server.runtime.admission.num_running == 0)
         assert server.engine.max_active == 1
 
-    def test_one_that_is_refused_and_the_next_that_is_not(self) -> None:
+    def test_a_rejected_utterance_does_not_end_the_session(self) -> None:
         settings = Settings(tts_max_streams=1, tts_queue_wait_sec=0.0)
         with self.two(settings) as (first, second, gate):
             second.send(delta("Hello you."), DONE)
-            (*_, refused) = second.until("error")
-            assert not isinstance(refused, bytes)
-            assert refused["error"]["code"] == "server_is_overloaded"
-            assert refused["utterance"] == 0
+            (*_, rejected) = second.until("error")
+            assert not isinstance(rejected, bytes)
+            assert rejected["error"]["code"] == "server_is_overloaded"
+            assert rejected["utterance"] == 0
             first.open_gate(gate)
             first.until("audio.done")
             second.send(delta("Hello you."), DONE)
@@ -62,11 +62,11 @@ class TestTurns:
             assert done["utterance"] == 1
 
 
-class TestPlaces:
-    """In the engine, which only speech that is being made takes."""
+class TestSlots:
+    """A slot is held only while speech is generated."""
 
-    def test_a_writer_who_pauses_takes_none(self) -> None:
-        """As many idle sessions as the capacity kept everybody else out for an hour."""
+    def test_a_pause_in_the_text_holds_no_slot(self) -> None:
+        """Regression: idle sessions took up the capacity and kept out all requests for an hour."""
         server = FakeServer(settings=Settings(tts_max_streams=1, tts_queue_wait_sec=0.0))
         with server.client() as client, client.websocket_connect(PATH) as socket:
             session = Session(server, client, socket)
