@@ -1,1 +1,1 @@
-"""HTTP and WebSocket as such; knows nothing of speech."""
+"""HTTP and WebSocket serving, without any knowledge of speech."""

@@ -1,4 +1,4 @@
-"""`API_KEYS`: which keys there are and whose; each is kept as its digest only."""
+"""`API_KEYS`: the valid keys and their names; only the digest of each key is kept."""
 
 import hashlib
 import hmac
@@ -15,12 +15,12 @@ _KEY = re.compile(r"[!-+\--~]+")  # printable ASCII without space and comma
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """Names of keys and their SHA-256 digests."""
+    """The names of the keys and their SHA-256 digests."""
 
     entries: tuple[tuple[str, bytes], ...] = field(repr=False)
 
     def name_of(self, token: str) -> str | None:
-        """Whose key it is; takes the same time whichever key it resembles."""
+        """Returns the name of this key, or None if it is unknown, in constant time."""
         digest = _digest(token)
         found = None
         for name, own in self.entries:
@@ -30,19 +30,19 @@ class ApiKeys:
 
 
 def parse_api_keys(text: str) -> ApiKeys:
-    """The keys of `key` or `name:key`, several separated by commas; without a name it is `key1`,
+    """Parses a comma-separated list of `key` or `name:key`; a key without a name is called `key1`,
     `key2`, ... by its position.
 
-    Raises `StartError`, whose message names the position and never holds any of the text.
+    Raises `StartError`, whose message names the position and never contains any of the text.
     """
     digests: dict[str, bytes] = {}
     for position, part in enumerate(text.split(","), start=1):
         name, key = _split(part.strip(), position)
         digest = _digest(key)
         if name in digests:
-            raise _bad(position, "its name is taken by an earlier one")
+            raise _bad(position, "its name is already used by an earlier entry")
         if digest in digests.values():
-            raise _bad(position, "the same key stands there before")
+            raise _bad(position, "the same key is already in an earlier entry")
         digests[name] = digest
     return ApiKeys(tuple(digests.items()))
 
@@ -54,7 +54,7 @@ def _split(entry: str, position: int) -> tuple[str, str]:
     if not entry:
         raise _bad(position, "it is empty; write 'key' or 'name:key', separated by commas")
     if _NAME.fullmatch(name) is None:
-        raise _bad(position, "what stands before ':' is its name: letters, digits and '_.-' only")
+        raise _bad(position, "the name before ':' may hold letters, digits and '_.-' only")
     if key and _KEY.fullmatch(key) is None:
         raise _bad(position, "a key is printable ASCII without spaces")
     if len(key) < MIN_KEY_CHARS:

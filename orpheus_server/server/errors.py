@@ -1,4 +1,4 @@
-"""Error bodies in OpenAI's envelope, and the table from exceptions to them."""
+"""Error responses in OpenAI's envelope, and the table that maps exceptions to them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,16 +36,16 @@ SERVER_ERROR = "server_error"
 UNAVAILABLE = "service_unavailable_error"
 NOT_PERMITTED = "permission_error"
 
-# The SDK repeats every 5xx twice: for what would fail again, that is two generations for nothing.
+# The SDK retries every 5xx twice: if the failure is permanent, that wastes two generations.
 _DO_NOT_RETRY = {"x-should-retry": "false"}
 _WORTH_A_RETRY = {408, 409, 429}
 
-# Nothing is read of a request that is refused, so nothing can follow it.
+# The body of a rejected request is never read, so the connection cannot be reused.
 _CLOSE = {"connection": "close"}
 
 
 class ErrorBody(BaseModel):
-    """What went wrong, in OpenAI's shape."""
+    """An error in OpenAI's shape."""
 
     message: str
     type: str
@@ -54,14 +54,14 @@ class ErrorBody(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """The body of every answer that is not 2xx."""
+    """The body of every response that is not 2xx."""
 
     error: ErrorBody
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorSpec:
-    """Status, OpenAI's error type and code, and headers of a kind of failure."""
+    """The status, OpenAI's error type and code, and the headers for one kind of failure."""
 
     status: int
     type: str
@@ -69,7 +69,7 @@ class ErrorSpec:
     headers: Mapping[str, str]
 
 
-# The nearest base class of an exception counts.
+# The entry of an exception's nearest base class applies.
 _TABLE: dict[type[OrpheusError], ErrorSpec] = {
     UnknownModel: ErrorSpec(404, INVALID_REQUEST, "model_not_found", {}),
     RequestError: ErrorSpec(400, INVALID_REQUEST, "invalid_value", {}),
@@ -85,7 +85,7 @@ _TABLE: dict[type[OrpheusError], ErrorSpec] = {
     RateLimited: ErrorSpec(429, "rate_limit_error", "rate_limit_exceeded", {}),
     RequestTimedOut: ErrorSpec(504, SERVER_ERROR, "timeout", _DO_NOT_RETRY),
     Overloaded: ErrorSpec(503, UNAVAILABLE, "server_is_overloaded", {}),
-    # The connection leads to a server that is about to end.
+    # The server is about to exit, so the client must not reuse the connection.
     ShuttingDown: ErrorSpec(503, UNAVAILABLE, "shutting_down", _CLOSE),
     ChatModelUnavailable: ErrorSpec(503, UNAVAILABLE, "llm_unavailable", {}),
     ChatNotConfigured: ErrorSpec(503, UNAVAILABLE, "llm_not_configured", _DO_NOT_RETRY),
@@ -94,7 +94,7 @@ _TABLE: dict[type[OrpheusError], ErrorSpec] = {
 }
 
 _HTTP_CODES = {
-    400: "invalid_json",  # FastAPI's for a body that no parser takes
+    400: "invalid_json",  # FastAPI's status for a body that cannot be parsed
     404: "not_found",
     405: "method_not_allowed",
     408: "request_timeout",
@@ -102,7 +102,7 @@ _HTTP_CODES = {
     415: "unsupported_media_type",
 }
 
-# Types of pydantic-core's errors that OpenAI has a word of its own for.
+# pydantic-core's error types for which OpenAI has a code of its own.
 _VALIDATION_CODES = {
     "missing": "missing_required_parameter",
     "string_too_long": "string_above_max_length",
@@ -119,14 +119,14 @@ def error_response(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """An answer in OpenAI's envelope; the caller's mistakes say that they stay mistakes."""
+    """Returns an error in OpenAI's envelope; most 4xx also get `x-should-retry: false`."""
     body = ErrorResponse(error=ErrorBody(message=message, type=type_, param=param, code=code))
     own = _DO_NOT_RETRY if 400 <= status < 500 and status not in _WORTH_A_RETRY else {}
     return JSONResponse(body.model_dump(), status_code=status, headers={**own, **(headers or {})})
 
 
 def internal_error() -> JSONResponse:
-    """The answer to a bug of ours: says nothing of paths or values."""
+    """Returns the response to an unexpected exception; it reveals no paths or values."""
     return error_response(
         500,
         "The server failed on this request. The log has the request id.",
@@ -136,14 +136,14 @@ def internal_error() -> JSONResponse:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Every failure, the router's own 404 and 405 included, answers in the envelope."""
+    """Puts every failure, including the router's own 404 and 405, in OpenAI's envelope."""
     app.add_exception_handler(OrpheusError, _on_orpheus_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
 def spec_for(error: OrpheusError) -> ErrorSpec:
-    """The table's entry for the nearest class of `error`."""
+    """Returns the table's entry for the nearest class of `error`."""
     for kind in type(error).__mro__:
         if kind in _TABLE:
             return _TABLE[kind]
@@ -151,7 +151,7 @@ def spec_for(error: OrpheusError) -> ErrorSpec:
 
 
 def error_body(error: OrpheusError) -> ErrorBody:
-    """What the caller is told; the same in an answer and in an event of a stream."""
+    """Returns what the caller sees, which is the same in a response and in a stream's event."""
     spec = spec_for(error)
     param, code = None, spec.code
     if isinstance(error, RequestError):
@@ -165,7 +165,7 @@ async def _on_orpheus_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def orpheus_error_response(error: OrpheusError) -> JSONResponse:
-    """What the table says of this exception."""
+    """Returns the response for this exception, as the table defines it."""
     spec, body = spec_for(error), error_body(error)
     headers = dict(spec.headers)
     if isinstance(error, EngineUnavailable | RateLimited):
@@ -223,8 +223,8 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     assert isinstance(error, HTTPException)
     status = error.status_code
     messages = {
-        404: f"There is no {request.url.path[:100]!r} here; GET / lists what there is.",
-        405: f"{request.method} is not allowed here.",
+        404: f"{request.url.path[:100]!r} was not found; GET / lists the available endpoints.",
+        405: f"{request.method} is not allowed for this path.",
     }
     return error_response(
         status,
@@ -236,7 +236,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 def _allowed_methods(request: Request) -> str:
-    """Of every route of the path; the router tells those of the first one."""
+    """Returns the methods of all routes with this path; the router names only the first one's."""
     methods: set[str] = set()
     for route in request.app.routes:
         if route.matches(request.scope)[0] is Match.PARTIAL:

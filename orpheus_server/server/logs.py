@@ -1,4 +1,4 @@
-"""Log lines: facts with ids, for people or as JSON."""
+"""Logging set-up: plain text or JSON lines on standard error."""
 
 import json
 import logging
@@ -9,10 +9,10 @@ from orpheus_server.settings import Settings
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message."""
+    """Writes one JSON object per line: time, level, logger, message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON; a traceback is a field of it."""
+        """Returns the record as JSON, with the traceback of an exception as one more field."""
         line = {
             "time": self.formatTime(record),
             "level": record.levelname,
@@ -25,12 +25,12 @@ class JsonFormatter(logging.Formatter):
 
 
 class HideUrls(logging.Filter):
-    """Keeps addresses that callers ask for out of uvicorn's lines: a query can hold anything, a
-    key that was put there by mistake too. Sessions have lines of our own.
+    """Removes query strings from uvicorn's log lines, because a client may put a key there by
+    mistake. Drops uvicorn's WebSocket lines: sessions have log lines of our own.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for what is not logged at all."""
+        """Returns False for records that are dropped."""
         if record.name == "uvicorn.access" and isinstance(record.args, tuple):
             record.args = tuple(
                 part.partition("?")[0] if isinstance(part, str) else part for part in record.args
@@ -39,13 +39,13 @@ class HideUrls(logging.Filter):
 
 
 def configure_logging(settings: Settings, *, warnings: Sequence[str] = ()) -> None:
-    """Sends this package's and uvicorn's lines to standard error; says `warnings` first."""
+    """Sends this package's and uvicorn's log lines to standard error, then logs `warnings`."""
     handler = logging.StreamHandler(sys.stderr)
     if settings.log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    # On each that writes lines: filters do not count for the loggers below.
+    # Each logger needs its own filter: child loggers do not inherit filters.
     for name in ("uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         if not any(isinstance(each, HideUrls) for each in logger.filters):
@@ -55,7 +55,7 @@ def configure_logging(settings: Settings, *, warnings: Sequence[str] = ()) -> No
         logger.handlers[:] = [handler]
         logger.setLevel(settings.log_level)
         logger.propagate = False
-    # Below INFO, the library behind its WebSockets logs every header, keys among them.
+    # Below INFO, uvicorn's WebSocket library logs every header, including keys.
     least = max(logging.INFO, logging.getLogger("uvicorn").level)
     logging.getLogger("uvicorn.error").setLevel(least)
     for line in warnings:

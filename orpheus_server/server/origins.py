@@ -1,4 +1,4 @@
-"""Origins of web pages: `CORS_ORIGINS`, and which page comes from this server itself."""
+"""Origins of web pages: parsing `CORS_ORIGINS`, same-origin and local-host checks."""
 
 import ipaddress
 import re
@@ -10,7 +10,7 @@ _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)(?:
 
 
 def parse_origins(text: str) -> tuple[str, ...]:
-    """Origins as browsers write them, from `scheme://host[:port]` separated by commas.
+    """Parses a comma-separated list of `scheme://host[:port]` into origins as browsers write them.
 
     Raises `StartError`.
     """
@@ -18,7 +18,7 @@ def parse_origins(text: str) -> tuple[str, ...]:
     for entry in (part.strip() for part in text.split(",")):
         if entry == "*":
             raise StartError(
-                "CORS_ORIGINS='*': name the origins; with it every page that somebody opens could "
+                "CORS_ORIGINS='*': name the origins; '*' would let any web page that a user opens "
                 "use this server."
             )
         origin = normal_origin(entry)
@@ -32,7 +32,7 @@ def parse_origins(text: str) -> tuple[str, ...]:
 
 
 def normal_origin(origin: str) -> str | None:
-    """In small letters and without the port that is meant anyway; None if it is no origin."""
+    """Returns it in lower case without the default port, or None if it is not an origin."""
     scheme, _, authority = origin.lower().partition("://")
     if scheme not in _DEFAULT_PORTS:
         return None
@@ -41,9 +41,9 @@ def normal_origin(origin: str) -> str | None:
 
 
 def is_same_origin(origin: str, host: str, *, is_secure: bool) -> bool:
-    """Whether the page came from the host that it now asks for.
+    """Returns whether the page was served by the host that it now sends a request to.
 
-    A page over TLS may ask a server that knows nothing of TLS: a proxy in front of it does.
+    A page loaded over TLS may reach this server without TLS: a proxy in front terminates it.
     """
     scheme = origin.partition("://")[0].lower()
     own = normal_origin(origin)
@@ -53,8 +53,8 @@ def is_same_origin(origin: str, host: str, *, is_secure: bool) -> bool:
 
 
 def is_local_host(host: str) -> bool:
-    """Whether a `Host` header names an address or this machine: no name that others can point
-    here.
+    """Returns whether a `Host` header is an IP address or localhost, and so not a DNS name that
+    other people can point at this machine.
     """
     found = _AUTHORITY.fullmatch(host.lower())
     if found is None:

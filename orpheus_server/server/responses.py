@@ -1,4 +1,4 @@
-"""Buffered and streamed HTTP responses that stop when the caller leaves."""
+"""Buffered and streamed HTTP responses that stop when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -14,7 +14,7 @@ from orpheus_server.errors import OrpheusError
 
 Outcome = Literal["done", "failed", "caller left"]
 
-# Proxies hold an answer back until it is whole unless they are told not to; nginx has its own word.
+# By default proxies buffer a response until it is complete; nginx has its own header for this.
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 _SLICE_BYTES = 1 << 16
@@ -32,10 +32,10 @@ async def respond(
     headers: Callable[[], Mapping[str, str]],
     on_end: Callable[[Outcome], None],
 ) -> Response:
-    """Responds with `pieces` as they come, or if that is None with the result of `whole`.
+    """Streams `pieces` as they arrive, or sends the result of `whole` if `pieces` is None.
 
-    Nothing is sent before the first bytes exist: an error until then gets a status of its own, and
-    `headers` is called afterwards. `on_end` is called when the response has ended, in whatever way.
+    Nothing is sent until the first bytes exist, so that an earlier error gets its own status.
+    `headers` is called after that. `on_end` is called once, however the response ends.
     """
     first = whole() if pieces is None else _first_of(pieces)
     try:
@@ -56,14 +56,14 @@ async def _first_of(pieces: AsyncGenerator[bytes, None]) -> bytes:
 
 
 def sse_event(content: BaseModel, *, exclude_unset: bool = False) -> bytes:
-    """A server-sent event with this content as JSON."""
-    # Escaped, because the library takes U+2028 and its like for ends of lines.
+    """Returns a server-sent event with this content as JSON."""
+    # ASCII only, because the library treats U+2028 and similar characters as line ends.
     data = content.model_dump_json(exclude_unset=exclude_unset, ensure_ascii=True)
     return format_sse_event(data_str=data)
 
 
 class BufferedResponse(Response):
-    """Sends a file in slices, each when the one before it has left, and tells when it is gone."""
+    """Sends complete data in slices, waiting for each to be sent, and reports how it ended."""
 
     def __init__(
         self,
@@ -97,15 +97,15 @@ class BufferedResponse(Response):
         for start in range(0, len(view), _SLICE_BYTES):
             body = bytes(view[start : start + _SLICE_BYTES])
             await send({"type": "http.response.body", "body": body, "more_body": True})
-            await _let_watch()
+            await _let_watcher_run()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return "done"
 
 
 class StreamedResponse(Response):
-    """Sends the first bytes and then the rest, whose closing ends the work behind it.
+    """Sends the first bytes and then the rest; closing `rest` stops the work that produces it.
 
-    A failure cuts the connection: a body that ends as if it were whole would be taken for whole.
+    A failure closes the connection without ending the body, which would otherwise look complete.
     """
 
     def __init__(
@@ -139,17 +139,17 @@ class StreamedResponse(Response):
         try:
             async for data in self._rest:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-                await _let_watch()
+                await _let_watcher_run()
         except OrpheusError:
-            # The server closes the connection of an answer that was left unfinished.
+            # uvicorn closes the connection because the body was not finished.
             return "failed"
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return "done"
 
 
-async def _let_watch() -> None:
-    # The server takes all that is sent to a caller who is gone, and waits for nothing: what is
-    # there already would go at once, and be taken for sent.
+async def _let_watcher_run() -> None:
+    # After a disconnect, `send` returns immediately without an error. Without this the loop would
+    # send the rest before the watcher runs, and count it as delivered.
     await asyncio.sleep(0)
 
 
@@ -157,9 +157,9 @@ T = TypeVar("T")
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result, or None if the caller left first, in which case the work has been cancelled.
+    """Returns the result of `work`, or cancels it and returns None if the client disconnects first.
 
-    Neither FastAPI nor uvicorn cancels a handler that has not begun to answer.
+    Neither FastAPI nor uvicorn cancels a handler that has not started its response.
     """
     task = asyncio.create_task(work)
     watcher = asyncio.create_task(_wait_for_disconnect(receive))

@@ -1,4 +1,4 @@
-"""How uvicorn serves the app: its protocols, its limits, and the addresses it may listen on."""
+"""uvicorn's configuration: its protocols, its limits, and the addresses it may listen on."""
 
 import ipaddress
 import math
@@ -12,23 +12,24 @@ from orpheus_server.server.protocols.websocket import WebSocketProtocol
 from orpheus_server.settings import Settings
 
 MAX_HEADER_BYTES = 32 * 1024
-"""Of a request's first line and headers; more is refused."""
+"""Limit for a request's first line and headers; a larger head is rejected."""
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""Of a WebSocket's message. Text comes in a few words at a time; the longest input that is allowed,
-escaped and sent at once, is 0.4 MB. uvicorn's own limit is 16 MiB for every caller."""
+"""Limit for one WebSocket message. Text usually arrives a few words at a time; the longest allowed
+input, escaped and sent as one message, is 0.4 MB. uvicorn's own limit is 16 MiB."""
 
 KEEP_ALIVE_SEC = 75
-"""nginx closes one that was idle for 60 s; if we did so first, a request could get lost between."""
+"""nginx closes a connection that was idle for 60 s; if we closed it first, a request that is
+already on its way could get lost."""
 
 
 def check_address(settings: Settings) -> None:
-    """Raises `StartError` if others could reach a server that has no keys."""
+    """Raises `StartError` if other machines could reach a server without keys."""
     if settings.api_keys or settings.allow_unauthenticated or _is_loopback(settings.host):
         return
     raise StartError(
         f"HOST={settings.host!r} can be reached from other machines. Set API_KEYS to the keys that "
-        "callers must show, or ALLOW_UNAUTHENTICATED=true to serve everybody."
+        "callers must send, or ALLOW_UNAUTHENTICATED=true to serve everybody."
     )
 
 
@@ -36,12 +37,12 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        # Where another name leads is known only when it is looked up.
+        # Any other name would have to be resolved first.
         return host.lower() == "localhost"
 
 
 def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Config:
-    """How uvicorn serves the app; port 0 takes a free one."""
+    """Returns uvicorn's configuration for the app; port 0 picks a free port."""
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -50,13 +51,13 @@ def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Con
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws=WebSocketProtocol,
         ws_max_size=MAX_MESSAGE_BYTES,
-        # Audio hardly shrinks, and compressing it would hold up the event loop.
+        # Audio hardly compresses, and trying would block the event loop.
         ws_per_message_deflate=False,
-        # Longer than proxies keep a connection to use it again.
+        # Longer than proxies keep an idle connection for reuse.
         timeout_keep_alive=KEEP_ALIVE_SEC,
-        # A reader who has stopped reading must not keep the process.
+        # A client that has stopped reading must not keep the process alive.
         timeout_graceful_shutdown=math.ceil(settings.tts_drain_sec),
-        # `configure_logging` has done it, in one format for all lines.
+        # `configure_logging` has already set one format for all lines.
         log_config=None,
         access_log=False,
     )

@@ -1,4 +1,4 @@
-"""uvicorn's server, which lets what runs come to its end before it stops."""
+"""uvicorn's server with a drain: running requests may finish before it stops."""
 
 import asyncio
 import logging
@@ -13,14 +13,15 @@ import uvicorn
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SEC = 0.05
+_POLL_SEC = 0.05
 
 
 class GracefulServer(uvicorn.Server):
-    """On the first signal nothing new begins; on a second one, or after `drain_sec`, it is cut off.
+    """Starts draining on the first signal; cuts off what still runs on a second signal, or after
+    `drain_sec`.
 
-    The port answers meanwhile, so that callers are told to go elsewhere. `begin_drain` is called
-    once, and what is to be waited for are the requests and sessions that run.
+    While it drains, the port still answers, so that clients get an error and can go elsewhere.
+    `begin_drain` is called once; the server then waits for the running requests and sessions.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class GracefulServer(uvicorn.Server):
         self._drain_sec = drain_sec
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal; uvicorn's own insists on Ctrl-C for the second one."""
+        """Handles a signal; uvicorn itself accepts only Ctrl-C as the second one."""
         if self.should_exit:
             self.force_exit = True
         super().handle_exit(sig, frame)
@@ -42,26 +43,26 @@ class GracefulServer(uvicorn.Server):
         end = time.monotonic() + self._drain_sec
         tasks = self.server_state.tasks
         if tasks:
-            logger.info("requests that run, and have %g s to end: %d", self._drain_sec, len(tasks))
+            logger.info("waiting up to %g s for running requests: %d", self._drain_sec, len(tasks))
         while tasks and not self.force_exit and time.monotonic() < end:  # noqa: ASYNC110 - a set
-            await asyncio.sleep(_LOOK_SEC)
+            await asyncio.sleep(_POLL_SEC)
         if tasks:
-            logger.warning("requests that are cut off: %d", len(tasks))
+            logger.warning("cutting off running requests: %d", len(tasks))
         is_late = self.force_exit or bool(tasks)
-        # What is left of the time is for answers that are made and not yet taken.
+        # The remaining time is for responses that are complete but not yet received.
         self.config.timeout_graceful_shutdown = (
             0 if is_late else math.ceil(max(0.0, end - time.monotonic()))
         )
-        # uvicorn would leave out the end of the lifespan, and with it that of the engine.
+        # Otherwise uvicorn would skip the lifespan's shutdown, and with it the engine's.
         self.force_exit = False
         await super().shutdown(sockets)
 
 
 def run_until_stopped(server: GracefulServer, sockets: list[socket.socket]) -> None:
-    """Serves until it is told to stop; SIGTERM is then an end like any other.
+    """Serves until a signal stops the server; SIGTERM then counts as a normal exit.
 
-    uvicorn raises the signals that it took once more when it has ended: without a handler SIGTERM
-    would end the process with 143, which a supervisor takes for a failure.
+    uvicorn raises the signals that it caught again after it has stopped: without a handler, SIGTERM
+    would end the process with status 143, which process supervisors treat as a failure.
     """
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:

@@ -203,7 +203,7 @@ def test_not_found(client: TestClient) -> None:
     assert response.status_code == 404
     error = error_of(response)
     assert error["code"] == "not_found"
-    assert error["message"] == "There is no '/nowhere' here; GET / lists what there is."
+    assert error["message"] == "'/nowhere' was not found; GET / lists the available endpoints."
 
 
 def test_method_not_allowed(client: TestClient) -> None:

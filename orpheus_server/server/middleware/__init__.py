@@ -1,1 +1,1 @@
-"""ASGI middleware: request ids, access, limits of bodies, headers for browsers."""
+"""ASGI middleware: request ids, access control, body limits, CORS and security headers."""

@@ -1,9 +1,9 @@
-"""Who is served: plain ASGI that refuses whatever is not allowed by name.
+"""Access control as plain ASGI middleware: rejects every request that is not explicitly allowed.
 
-A browser's WebSocket cannot set headers, so a key may come as a subprotocol: the client offers
-`orpheus` and `bearer.KEY`, or `bearer64.` and the key in base64url without padding where the key
-has characters that a subprotocol must not have. The server accepts `orpheus` and never repeats the
-key. A key in the URL is not looked at: URLs are logged everywhere.
+A browser's WebSocket cannot set headers, so a key may be sent as a subprotocol: the client offers
+`orpheus` and `bearer.KEY`, or, for a key with characters that a subprotocol must not contain,
+`bearer64.` followed by the key in base64url without padding. The server accepts `orpheus` and never
+repeats the key. A key in the URL is ignored, because URLs are logged everywhere.
 """
 
 import base64
@@ -25,10 +25,10 @@ from orpheus_server.server.origins import is_local_host, is_same_origin, normal_
 SUBPROTOCOL = "orpheus"
 
 FREE_PATHS = frozenset({"/", "/v1", "/v1/", "/health", "/ready", "/v1/health", "/v1/ready"})
-"""What says nothing but that there is a server, and how it is."""
+"""Paths that need no key: they reveal only that a server is running, and its health."""
 
 FREE_FOLDER = "/web/"
-"""Pages and their scripts: a browser asks for them before it could know a key."""
+"""Pages and their scripts need no key: a browser requests them before the user can enter one."""
 
 _FREE_METHODS = {"GET", "HEAD"}
 _BEARER = re.compile(r"bearer +([^ ].*)", re.IGNORECASE | re.DOTALL)
@@ -40,9 +40,10 @@ _SEND = "send 'Authorization: Bearer ' and one of its keys"
 
 
 class AccessMiddleware:
-    """With keys: who has one. Without: this machine only, or everybody if `is_open`.
+    """With keys, admits callers that send one; without, admits this machine only, or everybody if
+    `is_open`.
 
-    The name of the caller is left in the scope for `caller_of`.
+    Stores the caller's name in the scope for `caller_of`.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class AccessMiddleware:
         try:
             caller = self._admit(scope, is_socket=is_socket)
         except AccessDenied as error:
-            # Answered without reading: the connection closes and a body is never received.
+            # The body is not read: the connection closes after the response.
             response = orpheus_error_response(error)
             respond = deny_handshake if is_socket else _respond
             await respond(response, scope, receive, send)
@@ -76,13 +77,13 @@ class AccessMiddleware:
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope, *, is_socket: bool) -> str:
-        """The caller's name; raises `AccessDenied`."""
+        """Returns the caller's name; raises `AccessDenied`."""
         headers = Headers(scope=scope)
         peer = _peer_of(scope)
         if not is_socket and _is_free(scope):
             return peer
         if self._keys is not None:
-            caller = _holder(self._keys, _token_of(scope, headers, is_socket=is_socket))
+            caller = _authenticate(self._keys, _token_of(scope, headers, is_socket=is_socket))
         else:
             caller = peer
             if not self._is_open:
@@ -92,7 +93,7 @@ class AccessMiddleware:
         return caller
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
-        # Browsers let any page open a WebSocket to any server; only programs send no origin.
+        # Browsers let any page open a WebSocket to any server, and always send an origin.
         origins, hosts = headers.getlist("origin"), headers.getlist("host")
         is_secure = scope.get("scheme") == "wss"
         for origin in origins:
@@ -105,12 +106,14 @@ class AccessMiddleware:
 
 
 def caller_of(scope: Scope) -> str:
-    """The name of the key; without keys the address of the caller, `local` for a Unix socket."""
+    """Returns the name of the caller's key, or without keys the caller's address (`local` for a
+    Unix socket).
+    """
     return cast(str, scope["state"]["caller"])
 
 
 async def deny_handshake(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuses a WebSocket that was not accepted yet, with an ordinary answer where that goes."""
+    """Rejects a WebSocket before it is accepted, with an HTTP response if the server allows one."""
     if "websocket.http.response" in (scope.get("extensions") or {}):
         await response(scope, receive, send)
     else:
@@ -122,7 +125,7 @@ async def _respond(response: Response, scope: Scope, receive: Receive, send: Sen
 
 
 def _is_free(scope: Scope) -> bool:
-    # The path as the router compares it: without what a proxy has put before it.
+    # The path as the router matches it: without the prefix that a proxy has added.
     path: str = scope["path"]
     root = scope.get("root_path", "")
     if root and path.startswith(f"{root}/"):
@@ -134,7 +137,7 @@ def _is_free(scope: Scope) -> bool:
 def _peer_of(scope: Scope) -> str:
     client = scope.get("client")
     if client is None:
-        # A Unix socket has no port; a peer who is gone already has no address either.
+        # A Unix socket has no port. A peer that has already disconnected has no address either.
         server = scope.get("server")
         return _LOCAL if server is None or server[1] is None else _UNKNOWN
     try:
@@ -142,7 +145,7 @@ def _peer_of(scope: Scope) -> str:
     except ValueError:
         return _UNKNOWN
     if getattr(address, "scope_id", None) is not None:
-        # A proxy's header can hold anything behind its `%`, and this goes into logs.
+        # A proxy's header can contain anything after the `%`, and the address is logged.
         return _UNKNOWN
     return str(getattr(address, "ipv4_mapped", None) or address)
 
@@ -154,21 +157,20 @@ def _check_local(peer: str, headers: Headers) -> None:
             "to callers, or ALLOW_UNAUTHENTICATED=true to serve everybody."
         )
     if any(name in headers for name in _PROXY_HEADERS):
-        # Whoever it is for, it came through a proxy, and the address may be what its caller wrote.
+        # The request came through a proxy, and the client may have made up the address itself.
         raise InvalidApiKey(
-            "This server has no keys and serves its own machine only, not what comes through a "
-            "proxy. Set API_KEYS, or ALLOW_UNAUTHENTICATED=true to serve everybody."
+            "This server has no keys and serves its own machine only, not requests that come "
+            "through a proxy. Set API_KEYS, or ALLOW_UNAUTHENTICATED=true to serve everybody."
         )
-    # A page from anywhere can have its own name point at 127.0.0.1; its browser then sends that
-    # name. One who sends no name is no browser.
+    # Any web site can point its DNS name at 127.0.0.1 (DNS rebinding); the browser then sends that
+    # name. A client that sends no Host header is not a browser.
     if not all(map(is_local_host, headers.getlist("host"))):
         raise HostNotAllowed(
-            "Without API_KEYS this server answers to localhost and to IP addresses only, not to "
-            "other names."
+            "Without API_KEYS this server accepts only localhost or an IP address as its host name."
         )
 
 
-def _holder(keys: ApiKeys, token: str | None) -> str:
+def _authenticate(keys: ApiKeys, token: str | None) -> str:
     if token is None:
         raise InvalidApiKey(f"This server needs a key: {_SEND}.")
     name = keys.name_of(token)
@@ -178,16 +180,17 @@ def _holder(keys: ApiKeys, token: str | None) -> str:
 
 
 def _token_of(scope: Scope, headers: Headers, *, is_socket: bool) -> str | None:
-    """What was shown, None if it is not exactly one thing."""
+    """Returns the key that the client sent, or None if it did not send exactly one."""
     values = headers.getlist("authorization")
     if values or not is_socket:
         found = _BEARER.fullmatch(values[0]) if len(values) == 1 else None
         return found[1] if found else None
-    tokens = [token for each in scope.get("subprotocols", ()) if (token := _offered(each))]
+    offered = scope.get("subprotocols", ())
+    tokens = [token for each in offered if (token := _token_in_subprotocol(each))]
     return tokens[0] if len(tokens) == 1 else None
 
 
-def _offered(subprotocol: str) -> str | None:
+def _token_in_subprotocol(subprotocol: str) -> str | None:
     kind, _, value = subprotocol.partition(".")
     if kind == "bearer":
         return value
@@ -197,4 +200,4 @@ def _offered(subprotocol: str) -> str | None:
         padded = value + "=" * (-len(value) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
-        return "\0"  # is nobody's key, and is not nothing
+        return "\0"  # counts as a token, but never matches a key

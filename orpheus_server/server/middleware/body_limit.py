@@ -1,4 +1,4 @@
-"""A bound on the size of a request's body, and on the time that it may take to arrive."""
+"""Limits on the size of a request's body and on the time that it may take to arrive."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from orpheus_server.server.errors import error_response
 
 
 class BodyLimitMiddleware:
-    """Refuses bodies over a limit, declared or counted, late ones, and those in an encoding."""
+    """Rejects bodies that are too large (as declared or as counted), too late, or encoded."""
 
     def __init__(
         self, app: ASGIApp, *, max_body_bytes: Callable[[str], int], timeout_sec: float
     ) -> None:
-        """`max_body_bytes` tells the limit of a path."""
+        """`max_body_bytes` returns the limit for a path."""
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._timeout_sec = timeout_sec
@@ -30,12 +30,12 @@ class BodyLimitMiddleware:
         limit_bytes = self._max_body_bytes(scope["path"])
         if headers.get("content-encoding", "identity").lower() != "identity":
             response = error_response(
-                415, "Send the body without an encoding.", code="unsupported_media_type"
+                415, "Send the body without a Content-Encoding.", code="unsupported_media_type"
             )
             await response(scope, receive, send)
             return
         if _is_larger(headers.get("content-length", "0"), limit_bytes):
-            # Answered without reading: the connection closes and the rest is never received.
+            # The body is not read: the connection closes after the response.
             response = error_response(
                 413,
                 _too_large(limit_bytes),
@@ -51,7 +51,7 @@ class BodyLimitMiddleware:
         async def receive_in_time() -> Message:
             nonlocal end_sec, is_whole
             if is_whole:
-                # What comes now is the caller's leaving, at any time.
+                # The next message is the client's disconnect, which may come at any time.
                 return await receive()
             if end_sec is None:
                 end_sec = asyncio.get_running_loop().time() + self._timeout_sec
@@ -77,7 +77,7 @@ class BodyLimitMiddleware:
 
 
 def _is_larger(content_length: str, limit_bytes: int) -> bool:
-    # By digits first: int() itself raises for a number of thousands of digits.
+    # The number of digits first: int() itself raises for a number of thousands of digits.
     digits = content_length.lstrip("0") or "0"
     is_huge = len(digits) > len(str(limit_bytes))
     return digits.isdecimal() and (is_huge or int(digits) > limit_bytes)

@@ -1,6 +1,6 @@
-"""Headers that pages of other origins may send and read."""
+"""CORS: the headers that pages of other origins may send and read."""
 
-# Besides the key, what OpenAI's JavaScript SDK sends by itself.
+# Next to the key, these are the headers that OpenAI's JavaScript SDK sends on its own.
 ALLOWED_HEADERS = [
     *("authorization", "content-type", "user-agent"),
     *(

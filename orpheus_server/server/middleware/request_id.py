@@ -1,4 +1,4 @@
-"""Plain ASGI around every request: its id, and the last net for our own bugs."""
+"""The outermost ASGI middleware: gives requests an id and handles unexpected exceptions."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def new_request_id() -> str:
-    """An id as OpenAI writes them."""
+    """Returns a new id in OpenAI's format."""
     return f"req_{secrets.token_hex(12)}"
 
 
@@ -24,10 +24,10 @@ _STARTS = {"http.response.start", "websocket.http.response.start"}
 
 
 class RequestIdMiddleware:
-    """Gives each request an id (`x-request-id`), and an answer if nothing else does.
+    """Gives each request an id (`x-request-id`), and a response if nothing else does.
 
-    A WebSocket's handshake is one too, of which only a refusal is an answer. `count` is told the
-    route and the status of each answer that was begun.
+    A WebSocket's handshake counts as a request; only its rejection is a response. `count` receives
+    the route and the status of each response that was started.
     """
 
     def __init__(self, app: ASGIApp, *, count: Callable[[str, int], None]) -> None:
@@ -48,7 +48,7 @@ class RequestIdMiddleware:
             nonlocal has_started
             if message["type"] in _STARTS:
                 has_started = True
-                # Paths that nobody serves are whatever a stranger likes: one name for them all.
+                # Clients can make up any number of unknown paths, so they share one name.
                 self._count(getattr(scope.get("route"), "path", "unknown"), message["status"])
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
@@ -59,12 +59,12 @@ class RequestIdMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
-            # The server ends and waits no longer; its own answer would be plain text.
+            # The server has stopped waiting for this request; uvicorn would answer in plain text.
             if not has_started and scope["type"] == "http":
                 error = ShuttingDown("The server is stopping; another one may take the request.")
                 await orpheus_error_response(error)(scope, receive, send_with_id)
             raise
-        except Exception:  # an edge of the process: whatever it is, the caller gets an answer
+        except Exception:  # the client gets a response whatever the exception is
             logger.exception("request=%s failed unexpectedly", request_id)
             if has_started or scope["type"] == "websocket":
                 raise

@@ -1,4 +1,4 @@
-"""Headers that tell browsers to do nothing with an answer that it is not for."""
+"""Security headers: no sniffing, framing or cross-origin reading, and a policy for pages."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,15 +14,15 @@ PAGE_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""For pages that name no policy of their own: everything from here, nothing written inline."""
+"""For pages without a policy of their own: everything from this server, nothing inline."""
 
 _STARTS = {"http.response.start", "websocket.http.response.start"}
 
 
 class SecurityHeadersMiddleware:
-    """Adds them to every answer, a refused handshake's included; an answer's own ones stay.
+    """Adds them to every response, including that of a rejected handshake; does not overwrite any.
 
-    `is_shared`: pages of other origins may read answers, if CORS lets them.
+    `is_shared`: pages of other origins may read responses if CORS allows it.
     """
 
     def __init__(self, app: ASGIApp, *, is_shared: bool) -> None:

@@ -1,1 +1,1 @@
-"""uvicorn's protocols with limits in time and size, and errors in OpenAI's shape."""
+"""uvicorn's protocols with time and size limits, and errors in OpenAI's shape."""

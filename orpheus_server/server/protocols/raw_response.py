@@ -1,4 +1,4 @@
-"""Answers of a connection itself, to what never becomes a request of the app."""
+"""Error responses that a connection itself sends to input that never reaches the app."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -15,7 +15,7 @@ def raw_error_response(
     headers: Iterable[tuple[bytes, bytes]] = (),
     has_body: bool = True,
 ) -> bytes:
-    """A whole HTTP/1.1 answer in OpenAI's envelope, after which the connection closes.
+    """Returns a complete HTTP/1.1 response in OpenAI's envelope; the connection closes after it.
 
     `headers` are the server's own; `has_body` is False for HEAD.
     """

@@ -1,4 +1,4 @@
-"""A transport that knows how much its peer has taken, and closes so that the peer sees why."""
+"""A transport that counts the bytes its peer has received, and closes without losing a response."""
 
 import asyncio
 import fcntl
@@ -8,16 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_LEFTOVER_BYTES = 64 << 20
-"""Of what a peer still sends when it was answered early; twenty of the largest bodies."""
+"""Limit for data that a peer still sends after an early response; twenty of the largest bodies."""
 
 
 class LingeringTransport:
-    """Stands for `inner` towards a protocol: counts what is written, and lingers when it closes.
+    """Wraps `inner` for a protocol: counts the written bytes, and lingers when it closes.
 
-    A socket that is closed with unread input is reset, and the reset takes with it the answer that
-    the peer has not read yet. So where `has_input_left` says that more is to come, only the sending
-    side is closed, and what comes is thrown away: until the peer closes too, for `linger_sec` at
-    most.
+    Closing a socket with unread input resets the connection, and the peer loses a response that it
+    has not read yet. So if `has_input_left` returns True, only the sending side is closed, and
+    further input is discarded until the peer closes too, for `linger_sec` at most.
     """
 
     def __init__(
@@ -36,13 +35,13 @@ class LingeringTransport:
         self._num_written_bytes = 0
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the inner transport's."""
+        """Passes everything else on to the inner transport."""
         return getattr(self.inner, name)
 
     @property
     def num_taken_bytes(self) -> int:
-        """Bytes that the peer's side has acknowledged; where the system cannot tell, those that it
-        has taken from us to send."""
+        """Bytes that the peer's system has acknowledged; where ours cannot report that, the bytes
+        handed to our system."""
         num_unsent: int = self.inner.get_write_buffer_size()
         return self._num_written_bytes - num_unsent - self._num_queued_bytes()
 
@@ -56,17 +55,17 @@ class LingeringTransport:
         return num_bytes
 
     def write(self, data: bytes) -> None:
-        """Sends it; on a connection that is being closed it is dropped."""
+        """Sends `data`, or drops it if the connection is closing."""
         if not self._is_lingering:
             self._num_written_bytes += len(data)
             self.inner.write(data)
 
     def is_closing(self) -> bool:
-        """Whether nothing more can be written."""
+        """Returns whether nothing more can be written."""
         return self._is_lingering or self.inner.is_closing()
 
     def close(self) -> None:
-        """Sends what is written and closes, at once or when the peer has closed."""
+        """Sends what was written and closes, immediately or after the peer has closed."""
         if self.is_closing():
             return
         if not (self._has_input_left() and self.inner.can_write_eof()):
@@ -80,7 +79,7 @@ class LingeringTransport:
 
 
 class DiscardProtocol(asyncio.Protocol):
-    """Throws away what still comes on a connection whose `owner` has nothing more to say."""
+    """Discards input that arrives after the last response of `owner`."""
 
     def __init__(
         self, transport: asyncio.Transport, owner: asyncio.Protocol, limit_sec: float
@@ -91,12 +90,12 @@ class DiscardProtocol(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(limit_sec, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of nobody's."""
+        """Discards data received after the response, up to a limit."""
         self._num_bytes += len(data)
         if self._num_bytes > MAX_LEFTOVER_BYTES:
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The owner still has to know."""
+        """Informs the owner."""
         self._timer.cancel()
         self._owner.connection_lost(exc)

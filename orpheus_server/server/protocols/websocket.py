@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket, letting go of peers who are gone."""
+"""uvicorn's WebSocket protocol with timeouts, a fragment limit and OpenAI-style errors."""
 
 import asyncio
 from typing import Any, cast
@@ -20,13 +20,13 @@ _INVALID_DATA, _TOO_BIG = 1007, 1009
 _SWITCHING_PROTOCOLS = 101
 
 MAX_FRAGMENTS = 1024
-"""Of one message: empty ones weigh nothing against its size, and much in memory."""
+"""Limit for one message: empty fragments do not add to its size, but need memory."""
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Pings every 20 seconds, and cuts the connection of a peer who does not answer in 20.
+    """Pings every 20 seconds and aborts the connection if the peer does not answer within 20.
 
-    One that answers and takes nothing of what it is sent is cut after `client_stall_sec`.
+    A peer that answers pings but reads no messages is cut off after `client_stall_sec`.
     """
 
     def __init__(
@@ -37,67 +37,67 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        # At DEBUG it would log every header, the caller's key among them.
+        # At DEBUG it would log every header, including the client's key.
         self.conn.debug = False
         self._limits = limits_of(app_state)
-        self._is_refused = False
+        self._is_rejected = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The handshake's head is complete, and follows."""
+        """Wraps the transport; the head of the handshake has been read and is passed in next."""
         self._peer = LingeringTransport(
             cast(asyncio.Transport, transport),
             self,
-            has_input_left=lambda: self._is_refused,
+            has_input_left=lambda: self._is_rejected,
             linger_sec=self._limits.receive_timeout_sec,
         )
         self._write_timeout = WriteTimeout(self._peer, stall_sec=self._limits.client_stall_sec)
         super().connection_made(cast(asyncio.Transport, self._peer))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing of it stays."""
+        """Stops the write timeout."""
         self._write_timeout.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """A head that h11 takes and websockets does not is answered too."""
+        """Also responds to a head that h11 accepts and websockets does not."""
         super().data_received(data)
         error = self.conn.handshake_exc
         if error is None or self.handshake_initiated or self._peer.is_closing():
             return
-        # uvicorn waits for a handshake that is over.
+        # uvicorn would keep waiting for a handshake that has already failed.
         if isinstance(error, SecurityError):
             status, code = 431, "request_header_fields_too_large"
         else:
             status, code = 400, "invalid_request"
-        message = f"This is no WebSocket handshake: {error}."
+        message = f"This is not a WebSocket handshake: {error}."
         self._peer.write(
             raw_error_response(status, message, code=code, headers=self.default_headers)
         )
         self._peer.close()
 
     def handle_connect(self, event: Request) -> None:
-        """A head that is no handshake is refused in our own words: the library's repeat the head,
-        in which a key may stand.
+        """Rejects a head that is not a handshake with a message of our own: the library's message
+        repeats the head, which may contain a key.
         """
         if self.conn.accept(event).status_code == _SWITCHING_PROTOCOLS:
             super().handle_connect(event)
             return
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
-        message = "This is no WebSocket handshake of RFC 6455 (its version, key or subprotocols)."
+        message = "Not a valid WebSocket handshake (RFC 6455): check version, key and subprotocols."
         self._peer.write(
             raw_error_response(400, message, code="invalid_request", headers=self.default_headers)
         )
         self._peer.close()
 
     def handle_ping(self) -> None:
-        """Answered, but for a peer who sends pings and takes nothing."""
+        """Answers, unless the peer sends pings without reading."""
         if self.writable.is_set():
             super().handle_ping()
         else:
             self.conn.data_to_send()
 
     def handle_cont(self, event: Frame) -> None:
-        """A part of a message; one in a great many parts is too big whatever they hold."""
+        """Closes the connection if a message has too many fragments, whatever their size."""
         if len(self.frames) >= MAX_FRAGMENTS:
             self.frames = []
             self.conn.send_close(_TOO_BIG)
@@ -106,7 +106,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
-        """Text that is no UTF-8 is its sender's mistake; uvicorn logs a traceback of each."""
+        """Rejects text that is not UTF-8, for which uvicorn would log a traceback."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
@@ -118,24 +118,24 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
-        """The code says what is wrong; the rest of a message that is too long still comes."""
-        self._is_refused = True
+        """Lingers when it closes: the rest of a message that is too long still arrives."""
+        self._is_rejected = True
         super().handle_parser_exception()
 
     def keepalive_timeout(self) -> None:
-        """A ping was not answered."""
+        """Aborts the connection, because a ping was not answered."""
         super().keepalive_timeout()
-        # Closing waits until the peer has taken all that was written; one who is gone, or reads no
-        # more, never does, and what speaks to it would wait as long.
+        # A normal close waits until the peer has received all that was written. A peer that has
+        # gone away or stopped reading never does, and the session would wait just as long.
         self.transport.abort()
 
     async def send(self, message: Any) -> None:
-        """A refusal is the end of a handshake; to uvicorn each would be an error of the app."""
+        """Marks a rejected handshake as complete; uvicorn would log each as an error of the app."""
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
 
     def shutdown(self) -> None:
-        """A server that ends waits for no peer's leftovers."""
+        """Closes the connection without waiting for unread input."""
         super().shutdown()
         self._peer.inner.close()

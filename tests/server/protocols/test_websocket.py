@@ -120,7 +120,7 @@ class TestHandshake:
         with socket.create_connection(served.address) as connection:
             connection.sendall(head)
             message = check_refusal(read_all(connection), status, code)
-            assert message.startswith("This is no WebSocket handshake: ")
+            assert message.startswith("This is not a WebSocket handshake: ")
         wait_until(lambda: served.num_connections == 0)
 
 
