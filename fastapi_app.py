@@ -1,4 +1,4 @@
-"""Entry for `uvicorn fastapi_app:app`, the command of the earlier servers."""
+"""Entry point for `uvicorn fastapi_app:app`, the command that earlier servers used."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`create_app()`: the FastAPI application, with everything it serves built in its lifespan."""
+"""`create_app()`: the FastAPI application, whose lifespan builds everything that it serves."""
 
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -42,20 +42,21 @@ OpenRuntime = Callable[[Settings], AbstractAsyncContextManager[Runtime]]
 _MIB = 1 << 20
 
 _BYTES_PER_CHAR = 12
-"""A character outside of the basic plane, escaped in JSON, is two times six bytes."""
+"""A character outside the basic plane, escaped in JSON, is twice six bytes."""
 
 _CHAT_PATHS = ("/chat/completions", "/chat")
 _CHAT_BODY_BYTES = 4 * _MIB
-"""Ten thousand turns: what a model has no room for is left out, the oldest first. More, and reading
-one body holds up every stream."""
+"""Enough for ten thousand turns; those that exceed the model's context are dropped, oldest first.
+Parsing a larger body would delay every stream."""
 
 
 def create_app(
     settings: Settings | None = None, *, open_runtime: OpenRuntime | None = None
 ) -> FastAPI:
-    """The application. Raises `StartError` for what cannot work; loads nothing before it starts.
+    """Returns the application, which loads nothing before its lifespan starts.
 
-    `open_runtime` replaces what the lifespan builds, for tests.
+    `open_runtime` replaces what the lifespan builds, for tests. Raises `StartError` for settings
+    that cannot work.
     """
     settings = settings or load_settings()
     check_start(settings)
@@ -75,7 +76,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with opener(settings) as runtime:
             app.state.runtime = runtime
-            # The server copies it to each connection, where the limits count.
+            # uvicorn copies this state to each connection, which applies the limits.
             yield {LIMITS_STATE_KEY: limits}
 
     app = FastAPI(
@@ -83,19 +84,19 @@ def create_app(
         version=__version__,
         summary="Text to speech with Orpheus behind OpenAI's API.",
         lifespan=lifespan,
-        # The built-in page loads its scripts from a CDN; this one carries them.
+        # FastAPI's page loads its scripts from a CDN; ours bundles them.
         docs_url=None,
         openapi_url="/openapi.json" if settings.enable_docs else None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        # A redirect is neither an answer nor an error in the envelope: it is a 404 like others.
+        # A redirect would be a response without the envelope: respond with a 404 instead.
         redirect_slashes=False,
         responses=COMMON_RESPONSES,
     )
     install_error_handlers(app)
     app.include_router(root.router)
     for part in (speech, realtime, chat, completions, tts, models, health):
-        # Clients differ in whether their base URL ends in /v1.
+        # Some clients have a base URL that ends in /v1, others do not.
         app.include_router(part.router, prefix="/v1")
         app.include_router(part.router, include_in_schema=False)
     if settings.enable_docs:
@@ -103,7 +104,7 @@ def create_app(
     if settings.enable_metrics:
         app.include_router(metrics.router)
     app.include_router(realtime.fallback)
-    # The last one added is the first that a request meets.
+    # The middleware that is added last is the outermost.
     app.add_middleware(
         BodyLimitMiddleware,
         max_body_bytes=partial(max_body_bytes, settings),
@@ -113,7 +114,7 @@ def create_app(
         AccessMiddleware, keys=keys, is_open=settings.allow_unauthenticated, origins=origins
     )
     if origins:
-        # Before keys are asked for: a preflight has none, and a page must be able to read a 401.
+        # Outside the access check: a preflight has no key, and a page must be able to read a 401.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
@@ -127,21 +128,23 @@ def create_app(
 
 
 def read_access(settings: Settings) -> tuple[ApiKeys | None, tuple[str, ...]]:
-    """Keys and origins of the settings. Raises `StartError`."""
+    """Parses the keys and origins of the settings. Raises `StartError`."""
     setting = settings.api_keys
     keys = None if setting is None else parse_api_keys(setting.get_secret_value())
     return keys, parse_origins(settings.cors_origins) if settings.cors_origins else ()
 
 
 def max_body_bytes(settings: Settings, path: str = "") -> int:
-    """Room for the longest input that is allowed, however it is escaped; for chat, for its past."""
+    """Returns the limit for a path: enough for the longest allowed input in any escaping, or for a
+    chat's history.
+    """
     least = _CHAT_BODY_BYTES if path.endswith(_CHAT_PATHS) else 0
     if settings.tts_max_input_chars == 0:
         return 64 * _MIB
     return max(least, _MIB + _BYTES_PER_CHAR * settings.tts_max_input_chars)
 
 
-# SIGTERM to itself: the server closes as if its supervisor had asked, and ends non-zero.
+# The server sends itself SIGTERM: it then closes as usual, and exits with a non-zero status.
 _open_real_runtime = partial(
     open_runtime, on_start_failure=partial(signal.raise_signal, signal.SIGTERM)
 )

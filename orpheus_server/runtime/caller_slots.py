@@ -1,4 +1,4 @@
-"""How many of something each caller has open, with a limit for each of them."""
+"""A limit for each caller on how many sessions, requests or the like it may have open."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from orpheus_server.errors import RateLimited
 
 
 class CallerSlots:
-    """At most `num_slots` at once for each caller. `label` names them in the error."""
+    """Gives each caller at most `num_slots` slots at a time; `label` names them in the error."""
 
     def __init__(self, num_slots: int, *, label: str) -> None:
         self._num_slots = num_slots
@@ -17,7 +17,7 @@ class CallerSlots:
 
     @property
     def num_taken(self) -> int:
-        """By all callers together."""
+        """The number of slots that all callers together have taken."""
         return self._num_taken.total()
 
     def check(self, caller: str) -> None:
@@ -30,7 +30,7 @@ class CallerSlots:
 
     @contextmanager
     def taken(self, caller: str) -> Iterator[None]:
-        """A slot for as long as the block runs; raises as `check` does."""
+        """Takes a slot while the block runs; raises as `check` does."""
         self.check(caller)
         self._num_taken[caller] += 1
         try:
@@ -38,5 +38,5 @@ class CallerSlots:
         finally:
             self._num_taken[caller] -= 1
             if self._num_taken[caller] == 0:
-                # Addresses come and go; those that are gone are not kept.
+                # Callers may be addresses without number, so none is kept without a slot.
                 del self._num_taken[caller]

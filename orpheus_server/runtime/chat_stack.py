@@ -1,6 +1,6 @@
-"""The language model of a loaded server: the only place that names its adapters.
+"""Builds the language model; the only module that names its adapters.
 
-Heavy libraries are imported inside a function, which runs in a thread.
+Heavy libraries are imported inside a function that runs in a thread.
 """
 
 import asyncio
@@ -42,16 +42,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_NUM_SEQS, CUDA_MAX_NUM_SEQS = 8, 64
-"""Answers that are written at once; others wait in the engine."""
+"""Replies generated at the same time; further ones wait in the engine."""
 
 ACTIVE_PER_SEQ = 4
-"""Answers that are written or wait, for each of those; beyond it callers are refused."""
+"""Replies that may run or wait, for each of those; requests beyond that are rejected."""
 
 NUM_WORKERS = 2
-"""Threads for prompts: not the voice's, whose decoding must not wait for a long conversation."""
+"""Threads for prompts: separate from the voice's threads, because decoding audio must not wait for
+a long conversation."""
 
 WARM_UP_LIMIT_SEC = 300
-"""A first answer compiles kernels on CUDA; nobody watches the engine before it."""
+"""The first reply compiles kernels on CUDA, and the supervisor does not watch the engine yet."""
 
 WARM_UP_TOKENS = 8
 MAX_PROBE_TOKENS = 256
@@ -63,7 +64,7 @@ _HELLO = ChatMessage("user", "Hello.")
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Everything of a language model but its weights, and how an engine is built for them."""
+    """A language model without its weights, and the function that builds an engine for them."""
 
     tokenizer: "ChatTokenizer"
     sampling: SamplingOptions
@@ -81,7 +82,7 @@ async def _open_local_model(
     group: EngineGroup,
     on_give_up: Callable[[], None],
 ) -> ChatModel:
-    """Loads and warms it; the stack ends it. Raises `StartError`."""
+    """Loads the model and warms it up; the stack closes it. Raises `StartError`."""
     from orpheus_server.chat.local.model import LocalChatModel
 
     started = time.monotonic()
@@ -106,7 +107,7 @@ async def _open_local_model(
         await asyncio.to_thread(build),
         build,
         probe=probe,
-        # A long prompt may take as long as callers are ready to wait.
+        # A long prompt may take as long as the timeout of a chat request.
         stall_sec=max(settings.tts_engine_stall_sec, settings.llm_timeout_sec),
         max_restarts=settings.tts_max_restarts,
         on_give_up=on_give_up,
@@ -124,7 +125,7 @@ async def _open_local_model(
     )
     stack.push_async_callback(model.close)
     await _warm_up(model)
-    # A first answer may compile for as long as a frozen engine is given.
+    # Only now: the first reply may compile for longer than the supervisor lets an engine stall.
     supervisor.open()
     logger.info(
         "language model %s (%s), engine vLLM, device %s, %s, context %d tokens, after %.1f s",
@@ -139,8 +140,11 @@ async def _open_local_model(
 
 
 def _load(config: ChatModelConfig, settings: Settings, *, is_cuda: bool) -> _Loaded:
-    """All that blocks but the engine, which must be built alone. Raises `StartError`."""
-    # Imported here because they take seconds: the port answers meanwhile.
+    """Does all blocking work except building the engine, which must not overlap another build.
+
+    Raises `StartError`.
+    """
+    # Imported here because they take seconds, and the port must answer meanwhile.
     from orpheus_server.chat.local.tokenizer import load_chat_tokenizer
     from orpheus_server.engine.chat_engine import build_chat_engine
     from orpheus_server.engine.vllm_loader import VllmOptions
@@ -177,7 +181,7 @@ def _load(config: ChatModelConfig, settings: Settings, *, is_cuda: bool) -> _Loa
 
 
 async def _warm_up(model: ChatModel) -> None:
-    """A few words, so that the first caller waits no longer than the second."""
+    """Generates a few words, so that the first caller does not wait longer than the second."""
     options = ReplyOptions(max_tokens=WARM_UP_TOKENS, seed=1)
     try:
         async with (
@@ -188,7 +192,7 @@ async def _warm_up(model: ChatModel) -> None:
                 pass
     except TimeoutError:
         raise StartError(
-            f"the language model has not answered in {WARM_UP_LIMIT_SEC} s after it was loaded"
+            f"the language model did not answer within {WARM_UP_LIMIT_SEC} s after it was loaded"
         ) from None
 
 
@@ -201,9 +205,9 @@ async def open_chat_model(
     group: EngineGroup,
     on_give_up: Callable[[], None],
 ) -> ChatModel:
-    """Loads it, off the event loop; the stack ends it. Raises `StartError`.
+    """Loads the configured model off the event loop; the stack closes it. Raises `StartError`.
 
-    Its engine is one of `group`'s; `on_give_up` is called when it was lost too often.
+    A local model's engine joins `group`; `on_give_up` is called if that engine dies too often.
     """
     if config.backend == "echo":
         return EchoModel()
@@ -218,7 +222,7 @@ async def open_chat_model(
 
 
 def _build_remote(config: ChatModelConfig, settings: Settings) -> "RemoteChatModel":
-    # Not at the top: the SDK takes a second to import, and only this place needs it.
+    # Not at the top: the SDK takes a second to import, and only this function needs it.
     from orpheus_server.chat.remote.model import RemoteChatModel
 
     return RemoteChatModel(config.info, settings)

@@ -1,4 +1,4 @@
-"""What is checked before anything is loaded: settings, files, and whether both models fit."""
+"""Checks before anything is loaded: settings, files, and whether both models fit in memory."""
 
 import importlib.util
 import os
@@ -32,9 +32,9 @@ CHAT_FLOAT_BYTES = 2
 
 
 def check_memory(config: ServingConfig, settings: Settings) -> None:
-    """Nothing where no language model runs here. Blocking: fetches what is not on this machine.
+    """Checks that the voice and a local language model fit; does nothing without the latter.
 
-    Raises `StartError`.
+    Blocking: downloads files that are not on this machine. Raises `StartError`.
     """
     chat = config.chat
     if chat is None or chat.backend != "local":
@@ -67,7 +67,7 @@ def check_memory(config: ServingConfig, settings: Settings) -> None:
         ),
     )
     if config.is_cuda:
-        import torch  # not at the top: seconds to import, while the port is to answer
+        import torch  # not at the top: it takes seconds to import, and the port must answer
 
         free_bytes, total_bytes = torch.cuda.mem_get_info(0)
         check_gpu(needs, total_bytes=total_bytes, free_bytes=free_bytes)
@@ -76,7 +76,7 @@ def check_memory(config: ServingConfig, settings: Settings) -> None:
 
 
 def check_start(settings: Settings) -> None:
-    """Raises `StartError` for what can be told before anything is loaded."""
+    """Raises `StartError` for errors that can be found before anything is loaded."""
     check_torchvision()
     check_chat(settings)
     if settings.tts_model_name is not None:
@@ -91,9 +91,9 @@ def check_start(settings: Settings) -> None:
 
 
 def check_chat(settings: Settings) -> None:
-    """Raises `StartError` for settings of a language model that can work nowhere.
+    """Raises `StartError` for language model settings that cannot work on any machine.
 
-    Of `auto` as if there were a GPU: what is set must not depend on where it is tried first.
+    `auto` is checked as if there were a GPU, so that the result is the same on every machine.
     """
     chat = resolve_chat_config(settings, has_cuda=True)
     if chat is None or chat.backend != "local":
@@ -106,7 +106,7 @@ def check_chat(settings: Settings) -> None:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise StartError(
-                f"LLM_MODEL_NAME={chat.source!r}: the folder has no config.json, so it is no model."
+                f"LLM_MODEL_NAME={chat.source!r}: the folder has no config.json and is not a model."
             )
     elif not is_hub_id(chat.source):
         raise StartError(
@@ -119,8 +119,8 @@ def check_chat(settings: Settings) -> None:
 def check_torchvision() -> None:
     """Raises `StartError` if a torchvision is installed that cannot be imported.
 
-    `pip install -r requirements.txt` without `--no-deps` brings a CUDA build of it beside the CPU
-    build of torch; transformers then fails with "operator torchvision::nms does not exist".
+    `pip install -r requirements.txt` without `--no-deps` installs a CUDA build of it next to the
+    CPU build of torch; transformers then fails with "operator torchvision::nms does not exist".
     """
     if importlib.util.find_spec("torchvision") is None:
         return

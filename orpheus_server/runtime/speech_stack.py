@@ -1,7 +1,7 @@
-"""Engine, codec, prompts and threads of the voice: the only place that names their adapters.
+"""Builds the voice's engine, codec, prompts and threads; the only module that names their adapters.
 
-Heavy libraries are imported inside functions, which run in a thread: the port answers while torch,
-vLLM and the weights load.
+Heavy libraries are imported inside functions that run in a thread, so that the port answers while
+torch, vLLM and the weights load.
 """
 
 import os
@@ -31,14 +31,14 @@ from orpheus_server.text.phonemes import build_phonemizer
 
 @dataclass(frozen=True, slots=True)
 class SpeechStack:
-    """Everything that a loaded server speaks with."""
+    """The loaded parts of the voice."""
 
     prompts: PromptBuilder
     engine: TokenEngine
     decoder: FrameDecoder
     pool: WorkerPool
     build_engine: Callable[[], TokenEngine]
-    """Another engine like this one, which must have ended; blocking."""
+    """Builds a replacement for `engine`, which must have been closed; blocking."""
 
 
 def supervise_engine(
@@ -49,7 +49,7 @@ def supervise_engine(
     group: EngineGroup,
     on_give_up: Callable[[], None],
 ) -> EngineSupervisor:
-    """The engine of the stack under a supervisor, which starts it again whenever it is lost."""
+    """Returns a supervisor for the stack's engine that restarts the engine whenever it dies."""
     numbers = count()
 
     async def probe() -> TokenRequest:
@@ -75,30 +75,30 @@ def supervise_engine(
 
 
 def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
-    """vLLM's own switches, before it is imported; what the user set stays.
+    """Sets vLLM's environment variables before it is imported, except those the user has set.
 
-    Its log is ours to sum up, nobody asked to send usage statistics anywhere, and a process that
-    has threads and may have touched CUDA must not be forked.
+    We summarise its log ourselves, users have not agreed to send usage statistics, and a process
+    that has threads and may have touched CUDA must not be forked.
     """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-    # Reaches its own processes: what its dependencies will change some day is no news for a user.
+    # vLLM's processes inherit it: future changes in its dependencies do not concern users.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
-    # A second net below the supervisor's: workers that hang end their core, after five minutes if
-    # nobody says so.
+    # A second safety net below the supervisor: vLLM ends its engine core when a worker hangs, by
+    # default only after five minutes.
     os.environ.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", str(ceil(2 * stall_sec) + 30))
     if is_batch_invariant:
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
 
 
 def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack:
-    """Loads everything; tens of seconds, so call it from a thread. Raises `StartError`."""
+    """Loads everything; takes tens of seconds, so call it in a thread. Raises `StartError`."""
     _prepare_vllm(
         is_batch_invariant=settings.tts_deterministic and config.is_cuda,
         stall_sec=settings.tts_engine_stall_sec,
     )
-    # Imported here because they take ten seconds: the port answers meanwhile.
+    # Imported here because they take ten seconds, and the port must answer meanwhile.
     import torch
 
     from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
@@ -135,7 +135,7 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
     )
     if decoder.sample_rate != checkpoint.sample_rate:
         raise StartError(
-            f"the codec speaks at {decoder.sample_rate} Hz, the checkpoint says "
+            f"the codec's sample rate is {decoder.sample_rate} Hz, but the checkpoint says "
             f"{checkpoint.sample_rate}."
         )
     options = VllmOptions(
@@ -154,7 +154,7 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
 def build_synthesizer(
     speech: SpeechStack, config: ServingConfig, settings: Settings, *, capacity: Capacity
 ) -> tuple[ChunkSynthesizer, Synthesizer]:
-    """The synthesizer, and its chunk synthesizer, which counts attempts."""
+    """Returns the synthesizer, and its chunk synthesizer, which counts attempts."""
     checkpoint, decoder = config.checkpoint, speech.decoder
     max_tokens = settings.tts_max_tokens or MAX_TOKENS_CAP
     runner = AttemptRunner(
@@ -164,7 +164,7 @@ def build_synthesizer(
         decoder,
         speech.pool,
         max_tokens,
-        # CUDA has kernels that do not care; on the CPU only being alone helps.
+        # CUDA has batch-invariant kernels; on the CPU only a batch of one is deterministic.
         one_at_a_time=settings.tts_deterministic and not config.is_cuda,
     )
     retries = RetryPolicy(

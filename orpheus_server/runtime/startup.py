@@ -1,4 +1,4 @@
-"""Composition root: builds what is served, hands it over, closes it in reverse."""
+"""Composition root: builds the models, hands them over, closes them in reverse order."""
 
 import asyncio
 import gc
@@ -25,19 +25,20 @@ from orpheus_server.synthesis.synthesizer import Synthesizer
 logger = logging.getLogger(__name__)
 
 WARM_UP_LIMIT_SEC = 300
-"""A first word compiles kernels on CUDA; nobody watches the engine before it."""
+"""The first word compiles kernels on CUDA, and the supervisor does not watch the engine yet."""
 
 PROBE_STREAMS, CUDA_PROBE_STREAMS = 16, 64
-"""Sentences at once when the capacity is measured: about as many as such a machine carries."""
+"""Concurrent sentences while the capacity is measured: about as many as such a machine can serve in
+real time."""
 
 
 @asynccontextmanager
 async def open_runtime(
     settings: Settings, *, on_start_failure: Callable[[], None]
 ) -> AsyncIterator[Runtime]:
-    """A runtime whose model loads in the background while the server already answers.
+    """Yields a runtime whose models load in the background while the server already answers.
 
-    A failure to load is kept in `start_error`, logged, and `on_start_failure` is called.
+    A failure to load is logged and stored in `start_error`, and `on_start_failure` is called.
     """
     is_cuda = await asyncio.to_thread(has_cuda)
     runtime = Runtime(settings, resolve_config(settings, has_cuda=is_cuda))
@@ -51,11 +52,11 @@ async def open_runtime(
         finally:
             runtime.close_for_requests()
             if not loading.done():
-                # A thread that builds an engine cannot be stopped; what it built is then closed.
+                # A thread that builds an engine cannot be stopped; the engine is closed after it.
                 runtime.is_closing = True
                 if runtime.preparing is not None:
                     runtime.preparing.cancel()
-                logger.info("waiting for the model to finish loading before the end")
+                logger.info("waiting for the model to finish loading before closing it")
             await loading
             _log_counts(runtime.counts)
 
@@ -66,7 +67,7 @@ async def _load(
     started = time.monotonic()
 
     def give_up(label: str) -> None:
-        runtime.start_error = StartError(f"the {label} was lost too often")
+        runtime.start_error = StartError(f"the {label} has died too often")
         on_start_failure()
 
     try:
@@ -90,11 +91,11 @@ async def _load(
             return
         runtime.preparing = asyncio.create_task(_prepare(runtime, synthesizer))
         await runtime.preparing
-        # A first generation may compile for as long as a frozen engine is given.
+        # Only now: the first generation may compile for longer than an engine may stall.
         supervisor.open()
         runtime.open_for_requests(supervisor, synthesizer)
         if runtime.config.chat is not None:
-            # Only now: two engines that load at once each measure the memory of both.
+            # One after the other: engines that load together each count the memory of both.
             logger.info("the voice is ready after %.1f s", time.monotonic() - started)
             chat = await open_chat_model(
                 runtime.config.chat,
@@ -107,7 +108,8 @@ async def _load(
             if runtime.is_closing:
                 return
             runtime.open_chat(chat)
-        # What is loaded now stays: a collection that walks all of it stops every stream at once.
+        # Everything loaded so far stays: without `freeze`, each full collection walks all of it and
+        # interrupts every stream.
         gc.collect()
         gc.freeze()
     except asyncio.CancelledError:
@@ -115,7 +117,7 @@ async def _load(
             raise
     except OrpheusError as error:
         _fail(runtime, error, on_start_failure)
-    except Exception as error:  # an edge of the process: it must end, not stay "starting" for ever
+    except Exception as error:  # the process must exit, not stay "starting" forever
         logger.exception("unexpected failure while loading")
         _fail(runtime, error, on_start_failure)
     else:
@@ -129,7 +131,7 @@ async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
             await warm_up(synthesizer, voice, sampling)
     except TimeoutError:
         raise StartError(
-            f"the engine has not spoken one word in {WARM_UP_LIMIT_SEC} s after it was loaded"
+            f"the engine did not speak one word within {WARM_UP_LIMIT_SEC} s after it was loaded"
         ) from None
     if runtime.settings.tts_max_streams is not None:
         return
@@ -146,7 +148,7 @@ async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
 
 def _fail(runtime: Runtime, error: Exception, on_start_failure: Callable[[], None]) -> None:
     if runtime.is_closing or runtime.draining.is_set():
-        # Ctrl-C reaches the engines' processes too, and their end is no failure then.
+        # Ctrl-C also reaches the engines' processes, and then their exit is not a failure.
         return
     runtime.start_error = StartError(str(error))
     logger.critical("the server cannot start: %s", error)

@@ -1,4 +1,4 @@
-"""The state of a running server as the routes see it: settings, models, limits."""
+"""The state of a running server: settings, models, limits, and whether it is ready."""
 
 import asyncio
 import time
@@ -37,11 +37,11 @@ from orpheus_server.synthesis.synthesizer import Synthesizer
 Status = Literal["healthy", "starting", "degraded"]
 
 MAX_REPLIES = 256
-"""Answers in text that one caller may have at once where no limit is set."""
+"""Concurrent text replies of one caller if `TTS_MAX_REQUESTS_PER_KEY` is not set."""
 
 
 class Runtime:
-    """What the routes see: the settings, the checkpoint at once, the synthesizer once loaded."""
+    """The state behind the routes; the models are available only once they are loaded."""
 
     def __init__(self, settings: Settings, config: ServingConfig) -> None:
         self.settings = settings
@@ -85,11 +85,11 @@ class Runtime:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint that is, or will be, served."""
+        """The checkpoint that is served, or that will be once it is loaded."""
         return self.config.checkpoint
 
     def _default_sampling(self) -> SamplingOptions:
-        """The checkpoint's sampling with the settings over it; no token limit of a caller."""
+        """Returns the checkpoint's sampling options, overridden by the settings."""
         return self.checkpoint.sampling.overridden_by(
             temperature=self.settings.tts_temperature,
             top_p=self.settings.tts_top_p,
@@ -97,7 +97,10 @@ class Runtime:
         )
 
     def get_synthesizer(self) -> Synthesizer:
-        """Raises `EngineNotReady` while it loads, `EngineDead` when it is lost, `ShuttingDown`."""
+        """Returns the synthesizer.
+
+        Raises `EngineNotReady` while it loads, `EngineDead` if its engine has died, `ShuttingDown`.
+        """
         if self.draining.is_set():
             raise ShuttingDown("The server is stopping; another one may take the request.")
         if self._synthesizer is None or self._engine is None:
@@ -107,8 +110,10 @@ class Runtime:
         return self._synthesizer
 
     def get_chat_model(self) -> ChatModel:
-        """Raises `ChatNotConfigured`, `EngineNotReady` while it loads, `EngineDead` when it is
-        lost, `ShuttingDown`.
+        """Returns the language model.
+
+        Raises `ChatNotConfigured`, `EngineNotReady` while it loads, `EngineDead` if it has died,
+        `ShuttingDown`.
         """
         if self.config.chat is None:
             raise ChatNotConfigured(
@@ -125,26 +130,26 @@ class Runtime:
         return self._chat
 
     def get_chat_info(self) -> ChatModelInfo | None:
-        """What is known of the language model; None where there is none."""
+        """Returns what is known of the language model, or None if none is configured."""
         if self._chat is not None:
             return self._chat.info
         return None if self.config.chat is None else self.config.chat.info
 
     @property
     def is_chat_ready(self) -> bool:
-        """True if somebody would be answered now."""
+        """True if a chat request would be accepted now."""
         return self._chat is not None and self._chat.is_alive
 
     def check_ready(self) -> None:
-        """Raises what a caller who came now would be told."""
+        """Raises the error that a new request would get now."""
         self.get_synthesizer()
         if self.config.chat is not None:
             self.get_chat_model()
         if not self.admission.is_open:
-            raise Overloaded("More speech is asked for than can be made.", retry_after_sec=5)
+            raise Overloaded("The server is at its capacity for speech.", retry_after_sec=5)
 
     def begin_drain(self) -> None:
-        """Nothing new begins; what runs goes on."""
+        """Rejects new requests from now on; running ones continue."""
         self.draining.set()
         self.admission.close()
         self.engine_group.stop_restarting()
@@ -156,7 +161,7 @@ class Runtime:
 
     @property
     def status(self) -> Status:
-        """`starting`, `healthy`, or `degraded` while the engine is lost."""
+        """`starting`, `healthy`, or `degraded` while the engine is dead."""
         if self._engine is None:
             return "starting"
         return "healthy" if self._engine.is_alive else "degraded"
@@ -172,7 +177,7 @@ class Runtime:
         return self._chunk_synthesizer.counts if self._chunk_synthesizer else AttemptCounts()
 
     def snapshot(self) -> Snapshot:
-        """For the metrics."""
+        """Returns the current values for the metrics."""
         counts = self.counts
         return Snapshot(
             num_queued=self.admission.num_waiting,
@@ -204,20 +209,20 @@ class Runtime:
         )
 
     def assemble(self, speech: SpeechStack) -> Synthesizer:
-        """The synthesizer of this stack; requests do not see it before `open_for_requests`."""
+        """Returns the stack's synthesizer; requests cannot use it before `open_for_requests`."""
         self._chunk_synthesizer, synthesizer = build_synthesizer(
             speech, self.config, self.settings, capacity=self.capacity
         )
         return synthesizer
 
     def open_for_requests(self, engine: TokenEngine, synthesizer: Synthesizer) -> None:
-        """From now on requests are served."""
+        """Serves requests from now on."""
         self._engine, self._synthesizer = engine, synthesizer
 
     def open_chat(self, model: ChatModel) -> None:
-        """From now on the chat routes answer."""
+        """Serves chat requests from now on."""
         self._chat = model
 
     def close_for_requests(self) -> None:
-        """From now on requests are told to come back later."""
+        """Answers requests with `EngineNotReady` or `ShuttingDown` from now on."""
         self._engine, self._synthesizer, self._chat = None, None, None

@@ -1,4 +1,4 @@
-"""What a loaded server says to itself before the first caller."""
+"""Warm-up and measurement of the capacity, before the first request."""
 
 import asyncio
 import logging
@@ -22,9 +22,9 @@ _NUM_ALONE = 2
 
 
 async def warm_up(synthesizer: Synthesizer, voice: Voice, sampling: SamplingOptions) -> None:
-    """One word through everything, so that the first caller waits no longer than the second."""
+    """Synthesises one word, so that the first caller does not wait longer than the second."""
     short = replace(sampling, max_tokens=140)
-    await _say(synthesizer, voice, short, "Hello.", request_id="warm-up")
+    await _speak(synthesizer, voice, short, "Hello.", request_id="warm-up")
 
 
 async def measure_capacity(
@@ -35,21 +35,21 @@ async def measure_capacity(
     *,
     num_at_once: int,
 ) -> None:
-    """Speaks a sentence alone and many at once, and has `capacity` learn from it."""
+    """Synthesises a sentence alone, then many concurrently; `capacity` learns from both."""
     started = time.monotonic()
     capacity.begin_probe()
     try:
         async with asyncio.timeout(PROBE_LIMIT_SEC):
             for index in range(_NUM_ALONE):
-                await _say(synthesizer, voice, sampling, PROBE_TEXT, request_id=f"alone-{index}")
+                await _speak(synthesizer, voice, sampling, PROBE_TEXT, request_id=f"alone-{index}")
             await run_together(
                 *(
-                    _say(synthesizer, voice, sampling, PROBE_TEXT, request_id=f"beside-{index}")
+                    _speak(synthesizer, voice, sampling, PROBE_TEXT, request_id=f"beside-{index}")
                     for index in range(num_at_once)
                 )
             )
     except TimeoutError:
-        # So slow a machine is known well enough by what it has finished.
+        # On such a slow machine the sentences that it has finished are enough.
         pass
     except GenerationFailed as error:
         logger.warning("the capacity could not be measured: %s", error)
@@ -62,7 +62,7 @@ async def measure_capacity(
     )
 
 
-async def _say(
+async def _speak(
     synthesizer: Synthesizer, voice: Voice, sampling: SamplingOptions, text: str, *, request_id: str
 ) -> None:
     texts = synthesizer.texts_of(await synthesizer.plan(text, tags=frozenset()))
