@@ -1,1 +1,1 @@
-"""Samples: the SNAC codec, trimming, fading, pace and encoders."""
+"""Audio samples: the SNAC codec, trimming, fading, tempo and encoders."""

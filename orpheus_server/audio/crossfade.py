@@ -1,17 +1,18 @@
-"""Fades from the sound of one attempt over to that of another, in the middle of a chunk."""
+"""A crossfade from the audio of one attempt to that of another, in the middle of a chunk."""
 
 import numpy as np
 
 from orpheus_server.interfaces import Samples
 
 CROSS_FADE_SEC = 0.01
-"""Long enough for a step to be no click, too short for two voices to be heard at once."""
+"""Long enough to avoid a click, too short for two voices to be heard at the same time."""
 
 
 class CrossFade:
-    """Drops what was heard, and fades over from what would have followed it.
+    """Drops the first `num_heard` samples, then fades to the rest from `tail`.
 
-    Where both sounds are the same so is the outcome, bit for bit.
+    `num_heard` samples of the previous attempt were played, and `tail` would have followed them. If
+    the audio of both attempts is equal, the result is equal to it bit for bit.
     """
 
     def __init__(self, num_heard: int, tail: Samples) -> None:
@@ -20,7 +21,7 @@ class CrossFade:
         self._weight = np.linspace(1.0, 0.0, tail.size, endpoint=False, dtype=np.float32)
 
     def feed(self, samples: Samples) -> Samples:
-        """Those of the next samples that are to be heard."""
+        """Returns the part of these samples that is to be played."""
         new = samples[self._num_heard :]
         self._num_heard -= samples.size - new.size
         num = min(new.size, self._tail.size)
@@ -31,7 +32,7 @@ class CrossFade:
         return new
 
     def flush(self) -> Samples:
-        """What is left of the fade if the new sound ended within it."""
+        """Returns the rest of the fade if the new audio ended within it."""
         rest: Samples = self._tail * self._weight
         self._tail = rest[:0]
         return rest

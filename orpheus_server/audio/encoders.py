@@ -1,4 +1,4 @@
-"""Samples to bytes in the formats of the API: `feed` and `flush`."""
+"""Encoders from samples to bytes, one for each audio format of the API."""
 
 import struct
 from dataclasses import dataclass
@@ -10,36 +10,36 @@ from orpheus_server.audio.samples import to_int16
 from orpheus_server.interfaces import Samples
 
 _UNKNOWN_SIZE = 0xFFFFFFFF
-"""What players take for "until the end"; 0, the other custom, is an empty file for some."""
+"""Players read it as "until the end"; some treat 0, the other convention, as an empty file."""
 
 
 class Encoder(Protocol):
-    """Bytes for samples; the joined bytes of `feed` and `flush` are the file.
+    """Turns samples into bytes; the bytes from `feed` and `flush` together are the file.
 
-    They do not depend on how the samples are cut. An encoder may be dropped at any time.
+    They do not depend on how the samples are split. An encoder may be dropped at any time.
     """
 
     def feed(self, samples: Samples) -> bytes:
-        """Bytes that these samples complete."""
+        """Returns the bytes that these samples complete."""
 
     def flush(self) -> bytes:
-        """The last bytes."""
+        """Returns the last bytes."""
 
 
 class PcmEncoder:
-    """Raw 16-bit signed little-endian mono, as OpenAI's `pcm`."""
+    """Raw 16-bit signed little-endian mono, like OpenAI's `pcm`."""
 
     def feed(self, samples: Samples) -> bytes:
-        """Two bytes a sample."""
+        """Returns two bytes per sample."""
         return to_int16(samples).astype("<i2").tobytes()
 
     def flush(self) -> bytes:
-        """Nothing is held back."""
+        """Returns nothing, because `feed` holds nothing back."""
         return b""
 
 
 class WavEncoder:
-    """One complete RIFF file with true sizes, so it comes as a whole at `flush`."""
+    """A complete RIFF file with its true sizes, which `flush` returns as a whole."""
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
@@ -47,36 +47,36 @@ class WavEncoder:
         self._parts: list[bytes] = []
 
     def feed(self, samples: Samples) -> bytes:
-        """Nothing yet: the header holds the length of what follows."""
+        """Returns nothing yet, because the header needs the length of the data."""
         self._parts.append(self._pcm.feed(samples))
         return b""
 
     def flush(self) -> bytes:
-        """Header and data."""
+        """Returns the header and the data."""
         data = b"".join(self._parts)
         return wav_header(self._sample_rate, num_data_bytes=len(data)) + data
 
 
 class StreamedWavEncoder:
-    """A RIFF file that ends where the stream ends: its header does not know the length."""
+    """A RIFF file that ends with the stream; its header does not state the length."""
 
     def __init__(self, sample_rate: int) -> None:
         self._pcm = PcmEncoder()
         self._header = wav_header(sample_rate, num_data_bytes=None)
 
     def feed(self, samples: Samples) -> bytes:
-        """Two bytes a sample, the header before the first."""
+        """Returns two bytes per sample, and the header before the first one."""
         header, self._header = self._header, b""
         return header + self._pcm.feed(samples)
 
     def flush(self) -> bytes:
-        """The header if nothing was ever fed."""
+        """Returns the header if `feed` was never called, else nothing."""
         header, self._header = self._header, b""
         return header
 
 
 def wav_header(sample_rate: int, *, num_data_bytes: int | None) -> bytes:
-    """The 44 bytes before 16-bit mono data (Microsoft, Multimedia Data Standards 1991)."""
+    """Returns the 44 bytes before 16-bit mono data (Microsoft, Multimedia Data Standards 1991)."""
     bytes_per_second = sample_rate * 2
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, bytes_per_second, 2, 16)
     if num_data_bytes is None:
@@ -88,14 +88,14 @@ def wav_header(sample_rate: int, *, num_data_bytes: int | None) -> bytes:
 
 
 class BuildEncoder(Protocol):
-    """What makes an encoder: one whose bytes are sent as they come, or of one complete file."""
+    """Builds an encoder, either for a stream or for a complete file."""
 
     def __call__(self, sample_rate: int, *, is_streamed: bool) -> Encoder: ...
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """A `response_format`: its name, its media type, and what makes its encoders."""
+    """A `response_format`: its name, its media type, and the function that builds its encoders."""
 
     name: str
     media_type: str
@@ -104,19 +104,19 @@ class AudioFormat:
 
 
 def build_pcm(sample_rate: int, *, is_streamed: bool) -> Encoder:
-    """The same bytes either way, and at any rate."""
+    """Returns an encoder whose bytes are the same whether streamed or not, and at any rate."""
     return PcmEncoder()
 
 
 def build_wav(sample_rate: int, *, is_streamed: bool) -> Encoder:
-    """A stream's header cannot hold true sizes."""
+    """Returns an encoder whose header has true sizes only if it is not streamed."""
     return StreamedWavEncoder(sample_rate) if is_streamed else WavEncoder(sample_rate)
 
 
 FORMATS = {
     form.name: form
     for form in (
-        # Many players take a wav for what its header says, so it is streamed only when asked for.
+        # Many players trust the length in a wav's header, so it is streamed only on request.
         AudioFormat("wav", "audio/wav", False, build_wav),
         AudioFormat("pcm", "audio/pcm", True, build_pcm),
         AudioFormat("mp3", "audio/mpeg", True, partial(AvEncoder, MP3)),
@@ -128,5 +128,8 @@ FORMATS = {
 
 
 def open_encoder(format_name: str, sample_rate: int, *, is_streamed: bool) -> Encoder:
-    """A new encoder of one of `FORMATS`; `ValueError` if its codec has no such sample rate."""
+    """Returns a new encoder for one of `FORMATS`.
+
+    Raises `ValueError` if its codec does not support the sample rate.
+    """
     return FORMATS[format_name].build_encoder(sample_rate, is_streamed=is_streamed)

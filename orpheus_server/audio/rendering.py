@@ -1,4 +1,4 @@
-"""The last steps of an answer: pace, then bytes of its format."""
+"""The last steps of a response's audio: changing its speed, then encoding it."""
 
 from orpheus_server.audio.encoders import open_encoder
 from orpheus_server.audio.tempo import TempoFilter
@@ -6,7 +6,7 @@ from orpheus_server.interfaces import Samples
 
 
 class Renderer:
-    """Samples in, bytes of a format out; its methods run in the worker pool."""
+    """Turns samples into bytes of a format; its methods run in the worker pool."""
 
     def __init__(
         self, response_format: str, *, speed: float, sample_rate: int, is_streamed: bool
@@ -18,14 +18,14 @@ class Renderer:
         self.num_samples = 0
 
     def feed(self, samples: Samples) -> bytes:
-        """Bytes that these samples complete."""
+        """Returns the bytes that these samples complete."""
         if self._tempo is not None:
             samples = self._tempo.feed(samples)
         self.num_samples += samples.size
         return self._encoder.feed(samples)
 
     def flush(self) -> bytes:
-        """The last bytes."""
+        """Returns the last bytes."""
         data = b""
         if self._tempo is not None:
             rest = self._tempo.flush()

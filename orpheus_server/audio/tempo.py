@@ -1,4 +1,4 @@
-"""Pace without pitch: ffmpeg's `atempo` filter through PyAV, fed piece by piece."""
+"""Changes tempo but not pitch, incrementally: ffmpeg's `atempo` filter through PyAV."""
 
 from collections.abc import Iterator
 
@@ -12,19 +12,21 @@ from orpheus_server.audio.samples import empty
 from orpheus_server.interfaces import Samples
 
 _MIN_FACTOR = 0.5
-"""The filter's own lower limit (ffmpeg documentation, `atempo`); slower is two filters in a row."""
+"""The filter's own lower limit (ffmpeg documentation, `atempo`); slower speeds need two filters in
+a row."""
 
 
 _BLOCK_SAMPLES = 1024
-"""What the filter is given at once. It cuts differently for other sizes, so the same samples in
-other pieces would sound different; and it fails on a piece that becomes less than one sample."""
+"""The filter always gets blocks of this size. Its cuts depend on the block size, so other blocks of
+the same samples would sound different; and it fails on a block that becomes less than one
+sample."""
 
 _PAD_BLOCKS = 4
-"""Zeros after the last sample: the filter keeps up to a few windows of 43 ms for itself."""
+"""Zeros after the last sample, because the filter holds back up to a few windows of 43 ms."""
 
 
 class TempoFilter:
-    """Samples in, samples at `speed` times the pace out; `flush` gives the rest."""
+    """Turns samples into samples at `speed` times the tempo; `flush` returns the rest."""
 
     def __init__(self, *, speed: float, sample_rate: int) -> None:
         self._sample_rate = sample_rate
@@ -33,7 +35,7 @@ class TempoFilter:
         self._num_pushed = 0
         self._num_released = 0
         self._graph = Graph()
-        # Else each filter starts a thread for every core.
+        # Otherwise each filter would start a thread per core.
         self._graph.threads = 1
         source = self._graph.add_abuffer(
             format="flt", sample_rate=sample_rate, layout="mono", time_base=None
@@ -44,7 +46,7 @@ class TempoFilter:
         self._graph.link_nodes(*nodes).configure()
 
     def feed(self, samples: Samples) -> Samples:
-        """What the filter gives for these samples so far."""
+        """Returns the samples that the filter has finished."""
         samples = np.concatenate([self._waiting, samples])
         end = samples.size - samples.size % _BLOCK_SAMPLES
         out = [empty()]
@@ -57,9 +59,9 @@ class TempoFilter:
         return released
 
     def flush(self) -> Samples:
-        """The samples that the filter still held; it takes none after that.
+        """Returns the samples that the filter still holds; it accepts none after that.
 
-        All together are the length of the input divided by the speed, to the sample.
+        The total length of the output is that of the input divided by the speed, to the sample.
         """
         num_fed = self._num_pushed + self._waiting.size
         num_left = max(0, round(num_fed / self._speed) - self._num_released)
@@ -86,7 +88,7 @@ class TempoFilter:
 
 
 def tempo_factors(speed: float) -> list[float]:
-    """Factors of filters in a row whose product is `speed`, each of them allowed."""
+    """Returns factors for filters in a row, each allowed, whose product is `speed`."""
     factors = []
     while speed < _MIN_FACTOR:
         factors.append(_MIN_FACTOR)

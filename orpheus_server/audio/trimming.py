@@ -1,4 +1,4 @@
-"""The edges of one chunk: over-long silence goes, both ends are faded, a short pause stays."""
+"""Trims long silence at the edges of a chunk to a short pause, and fades both ends."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from orpheus_server.interfaces import Samples
 
 MAX_LEAD_SEC = 0.15
 MAX_TAIL_SEC = 0.3
-"""What stays of a chunk's own silence: a sentence pause is 0.3 to 0.5 s over both sides."""
+"""Silence kept at the edges of a chunk: both sides of a sentence pause add up to 0.3 to 0.5 s."""
 
 _WINDOW_SEC = 0.01
 
 
 class EdgeTrimmer:
-    """One chunk's samples in, the same without long silence at the ends and faded there out.
+    """Trims long silence from both ends of one chunk and fades them.
 
-    `feed` holds back what may turn out to be silence at the end, and the length of a fade. A chunk
-    in which nothing is loud enough to be speech keeps all its samples. `num_lead` samples went at
-    its beginning.
+    `feed` holds back samples that may turn out to be silence at the end, and the length of a fade.
+    A chunk in which nothing is loud enough to be speech keeps all its samples. `num_lead` is the
+    number of samples trimmed at the beginning.
     """
 
     def __init__(self, *, sample_rate: int) -> None:
@@ -28,28 +28,28 @@ class EdgeTrimmer:
         self._held = empty()
         self._num_released = 0
         self.num_lead = 0
-        self._unrated = empty()  # less than a window, of which some may be given already
-        self._speech_end: int | None = None  # in the held samples; may be negative
+        self._unmeasured = empty()  # less than a window; some may have been released already
+        self._speech_end: int | None = None  # index into the held samples; may be negative
 
     @property
     def held(self) -> Samples:
-        """What would follow if it went on: neither trimmed nor faded."""
+        """The samples held back, neither trimmed nor faded at the end."""
         return self._held
 
     def feed(self, samples: Samples) -> Samples:
-        """The samples that are certain to be heard so far."""
+        """Returns the samples that are now certain to be played."""
         self._held = np.concatenate([self._held, samples])
-        self._unrated = np.concatenate([self._unrated, samples])
-        self._rate(self._unrated.size - self._unrated.size % self._window)
+        self._unmeasured = np.concatenate([self._unmeasured, samples])
+        self._measure(self._unmeasured.size - self._unmeasured.size % self._window)
         if self._speech_end is None:
             return empty()
         end = min(self._held.size, self._speech_end + self._max_tail) - self._fade
-        # A window is no shorter than two fades, so none of them is cut short once speech was found.
+        # A window is at least as long as two fades, so no fade is cut short once speech is found.
         return self._release(end)
 
     def flush(self) -> Samples:
-        """The rest; all together are the chunk's audio."""
-        self._rate(self._unrated.size)
+        """Returns the rest of the chunk's audio."""
+        self._measure(self._unmeasured.size)
         if self._speech_end is not None:
             self._held = self._held[: max(0, self._speech_end + self._max_tail)]
         fade = min(self._fade, (self._num_released + self._held.size) // 2)
@@ -58,10 +58,10 @@ class EdgeTrimmer:
             self._held[-fade:] *= _ramp(fade)[::-1]
         return self._release(self._held.size, fade)
 
-    def _rate(self, num_samples: int) -> None:
-        """Finds the last speech in so many unrated samples, and cuts silence before any."""
-        start = self._held.size - self._unrated.size
-        new, self._unrated = self._unrated[:num_samples], self._unrated[num_samples:]
+    def _measure(self, num_samples: int) -> None:
+        """Finds the last speech in the next `num_samples`; trims the silence before the first."""
+        start = self._held.size - self._unmeasured.size
+        new, self._unmeasured = self._unmeasured[:num_samples], self._unmeasured[num_samples:]
         padded = np.pad(new, (0, -new.size % self._window))
         power = np.square(padded).reshape(-1, self._window).mean(axis=1)
         loud = np.flatnonzero(power > SPEECH_RMS**2)
@@ -79,7 +79,7 @@ class EdgeTrimmer:
             self._speech_end -= num_samples
 
     def _release(self, end: int, fade: int | None = None) -> Samples:
-        """Takes the held samples up to `end` out; the first of all are faded in."""
+        """Removes and returns the held samples up to `end`; fades in the chunk's first samples."""
         released = self._held[: max(0, end)]
         self._drop(released.size)
         length = self._fade if fade is None else fade

@@ -1,1 +1,1 @@
-"""The SNAC codec: exact windows, decoded for all requests together."""
+"""The SNAC codec: exact windows, decoded in batches across requests."""

@@ -1,4 +1,4 @@
-"""Where a batch of windows is decoded: as it comes, or as a captured CUDA graph."""
+"""Backends that decode a batch of windows: eagerly, or with captured CUDA graphs."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -16,17 +16,17 @@ class Backend(Protocol):
     """Decodes windows of one hop; called by one thread at a time."""
 
     max_windows: dict[int, int]
-    """Windows of each hop in one call."""
+    """The most windows in one call, for each hop."""
 
     def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
-        """What each window wants of its samples."""
+        """Returns the samples that each window needs."""
 
 
 class EagerBackend:
-    """Calls the decoder as it is; for the CPU.
+    """Calls the decoder directly; for the CPU.
 
-    A call takes 16 frames: at the published width more of them leave the cache and take longer
-    each, fewer read the weights again.
+    A call decodes 16 frames: at the published width, more frames overflow the cache and take longer
+    each, and fewer frames read the weights more often.
     """
 
     max_windows = {hop: 16 // hop for hop in HOPS}
@@ -36,7 +36,7 @@ class EagerBackend:
         self._shape_for = cache(model.shape_for)
 
     def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
-        """As the protocol says."""
+        """Returns the samples that each window needs."""
         codes, position_arrays = to_arrays(windows, seeds)
         samples = self._model(
             torch.from_numpy(codes),
@@ -52,10 +52,10 @@ _INT16_PEAK = 32767.0
 
 
 class GraphBackend:
-    """One captured graph for each number of windows and hop; samples come back as 16 bits.
+    """Replays one captured graph for each batch size and hop; samples have 16-bit precision.
 
-    With `is_deterministic` there is one number only, because matrix products of other sizes may
-    add in another order.
+    `is_deterministic` uses a single batch size, because matrix products of other sizes may add in
+    another order.
     """
 
     def __init__(self, model: CroppedDecoder, device: torch.device, *, is_deterministic: bool):
@@ -67,14 +67,14 @@ class GraphBackend:
             pool = torch.cuda.graph_pool_handle()
             self._graphs = {
                 (size, hop): _Graph(model, size, hop, device, self._stream, pool)
-                # The largest first: the others fit into its memory.
+                # The largest first: the others then reuse its memory.
                 for size in reversed(buckets)
                 for hop in reversed(HOPS)
             }
             self._stream.synchronize()
 
     def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
-        """As the protocol says."""
+        """Returns the samples that each window needs."""
         hop = windows[0].hop
         size = min(size for size, other in self._graphs if other == hop and size >= len(windows))
         codes, position_arrays = to_arrays(windows, seeds)
@@ -83,7 +83,7 @@ class GraphBackend:
 
 
 class _Graph:
-    """A capture with its buffers: pinned ones here, fixed ones on the device."""
+    """A captured graph with its buffers: pinned ones on the host, fixed ones on the device."""
 
     def __init__(
         self,
@@ -105,17 +105,18 @@ class _Graph:
 
         def decode() -> torch.Tensor:
             samples = model(codes, *position_arrays, shape, is_edge=True)
-            # A number that is none becomes the one value that clipping never gives.
+            # NaN becomes the one value that clipping never produces.
             scaled: torch.Tensor = (samples.clamp(-1.0, 1.0) * _INT16_PEAK).round_()
             return scaled.nan_to_num_(nan=-32768.0).to(torch.int16)
 
-        # Libraries set themselves up in their first calls, which cannot be captured.
+        # Libraries initialise themselves in their first calls, which cannot be captured.
         for _ in range(2):
             decode()
         stream.synchronize()
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads may use the device meanwhile. The pool is shared: a replay may overwrite
-        # what another graph gave, which is copied out before, on the same stream.
+        # `thread_local`, because other threads may use the device meanwhile. The pool is shared, so
+        # a replay may overwrite another graph's output; that was copied out earlier on the same
+        # stream.
         with torch.cuda.graph(
             self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"
         ):
@@ -123,7 +124,7 @@ class _Graph:
         self._result = torch.zeros_like(self._output, device="cpu").pin_memory()
 
     def replay(self, codes: np.ndarray, position_arrays: Sequence[np.ndarray]) -> Samples:
-        """Samples [size, samples] of which the rows after the given ones mean nothing."""
+        """Returns samples [size, samples]; rows beyond `len(codes)` are meaningless."""
         rows = self._host[: len(codes)].numpy()
         rows[:, :-3] = codes.reshape(len(codes), -1)
         for index, position in enumerate(position_arrays):
@@ -141,7 +142,10 @@ class _Graph:
 def to_arrays(
     windows: Sequence[Window], seeds: Sequence[int]
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Codes [batch, frames, slots]; first frames, end frames and seeds, each [batch]; int64."""
+    """Returns codes [batch, frames, slots], and first frames, end frames and seeds, each [batch].
+
+    All are int64.
+    """
     return np.stack([window.codes for window in windows]), (
         np.array([window.first_frame for window in windows]),
         np.array([window.end_frame for window in windows]),
@@ -150,7 +154,7 @@ def to_arrays(
 
 
 def crop(samples: Samples, windows: Sequence[Window]) -> list[Samples]:
-    """What each window wants of its row; copies, so that no row keeps the others in memory."""
+    """Returns what each window needs of its row, copied so that no row keeps the batch alive."""
     return [
         row[window.skip : window.stop].copy() for row, window in zip(samples, windows, strict=False)
     ]

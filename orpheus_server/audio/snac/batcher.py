@@ -1,8 +1,8 @@
-"""Windows of all requests, decoded together: whatever waits when the device is free.
+"""Decodes the windows of all requests in batches: all that are waiting when the device is free.
 
-One call at a time, in the worker pool: nothing waits for a batch to fill, and a batch fills by
-itself while the device is busy. After each call the next one queues behind other work of the pool,
-so that with one worker encoders get their turn too.
+There is one call at a time, in the worker pool. No window waits for a batch to fill: batches fill
+while the device is busy. Each call queues after the pool's other work, so that encoders also get to
+run when there is only one worker.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _Result = tuple[_Job, Samples | OrpheusError]
 
 
 class Batcher:
-    """One for each device."""
+    """Batches the windows for one device."""
 
     def __init__(self, backend: Backend, pool: WorkerPool) -> None:
         self._backend = backend
@@ -48,9 +48,9 @@ class Batcher:
         deadline: Deadline,
         post_process: PostProcess = as_decoded,
     ) -> asyncio.Future[Samples]:
-        """The samples that the window wants, post-processed; cancelling takes it out of the line.
+        """Returns a future of the window's samples, post-processed; cancelling it drops the window.
 
-        `deadline` is asked when a batch is chosen, in a worker thread.
+        `deadline` is called in a worker thread whenever a batch is chosen.
         """
         job = _Job(window, seed, deadline, post_process, asyncio.get_running_loop().create_future())
         with self._lock:
@@ -63,7 +63,7 @@ class Batcher:
         return job.result
 
     def close(self) -> None:
-        """Fails what waits; a call that runs ends in its thread."""
+        """Fails all waiting windows; a running call ends in its thread."""
         with self._lock:
             self._is_closed = True
         _deliver([(job, EngineNotReady("the server is closing")) for job in self._take_all()])
@@ -71,15 +71,15 @@ class Batcher:
     def _decode_next(self) -> None:
         try:
             results = self._decode(self._take())
-        except Exception as error:  # whatever it is, nobody must wait for ever
+        except Exception as error:  # whatever it is, no window may wait forever
             results = [(job, _failure(error)) for job in self._take_all()]
         if results:
             loop = results[0][0].result.get_loop()
             loop.call_soon_threadsafe(_deliver, results)
         with self._lock:
             self._is_running = bool(self._waiting)
-            goes_on = self._is_running
-        if goes_on:
+            has_more = self._is_running
+        if has_more:
             self._pool.submit(self._decode_next)
 
     def _decode(self, jobs: Sequence[_Job]) -> list[_Result]:
@@ -87,11 +87,11 @@ class Batcher:
             return []
         try:
             samples = self._backend.decode([job.window for job in jobs], [job.seed for job in jobs])
-        except Exception as error:  # a thread's edge: what is wrong reaches those who wait
+        except Exception as error:  # reaches the requests that wait, not the worker thread
             if len(jobs) == 1:
                 return [(jobs[0], _failure(error))]
-            # It may be one request's, or too much at once: what its neighbours have been heard
-            # saying cannot be tried again.
+            # One window may be the cause, or the size of the batch. Other requests in the batch may
+            # have been heard already and cannot be retried, so decode each window alone.
             return [result for job in jobs for result in self._decode([job])]
         return [(job, _post_process(job, each)) for job, each in zip(jobs, samples, strict=True)]
 
@@ -101,14 +101,14 @@ class Batcher:
         return jobs
 
     def _take(self) -> list[_Job]:
-        """The most urgent window, and those of the same hop that fit into its call."""
+        """Removes and returns the most urgent windows of one hop, as many as fit into one call."""
         with self._lock:
             waiting = [job for job in self._waiting if not job.result.cancelled()]
             # Sorting keeps the order of arrival among equals.
             waiting.sort(key=_urgency)
             hop = waiting[0].window.hop if waiting else 0
-            alike = [job for job in waiting if job.window.hop == hop]
-            jobs = alike[: self._backend.max_windows.get(hop, 0)]
+            same_hop = [job for job in waiting if job.window.hop == hop]
+            jobs = same_hop[: self._backend.max_windows.get(hop, 0)]
             taken = set(jobs)
             self._waiting = [job for job in waiting if job not in taken]
         return jobs
@@ -121,12 +121,12 @@ def _urgency(job: _Job) -> float:
 def _post_process(job: _Job, samples: Samples) -> Samples | GenerationFailed:
     try:
         return job.post_process(samples)
-    except Exception as error:  # one request's, not those of its neighbours
+    except Exception as error:  # fails this request only, not the others in the batch
         return _failure(error)
 
 
 def _failure(error: Exception) -> GenerationFailed:
-    """One for each window: tasks that raised the same one would share its traceback."""
+    """Returns a new exception for each window: tasks raising the same one share its traceback."""
     failure = GenerationFailed(f"the codec failed: {error}")
     failure.__cause__ = error
     return failure

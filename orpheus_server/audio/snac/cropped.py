@@ -1,9 +1,9 @@
 """SNAC's decoder as a stateless function of a window of codes, exact at every window's edge.
 
-A decode of a piece alone pads with zeros where its neighbours should be, and is wrong for some
-200 ms on both sides. Here each layer is given the neighbouring positions that its output reads and
-gives no more than the next one needs, so joined windows are the samples of the whole utterance.
-Shapes depend on the number of windows and their hop only.
+Decoding a piece on its own pads with zeros where its neighbours should be, so some 200 ms on both
+sides are wrong. Here each layer gets the neighbouring positions that its output depends on, and
+returns no more than the next layer needs, so joined windows are the samples of the whole utterance.
+Shapes depend only on the number of windows and their hop.
 """
 
 from bisect import bisect_left
@@ -33,7 +33,7 @@ from orpheus_server.audio.snac.spans import Span
 
 @dataclass(frozen=True, slots=True)
 class WindowShape:
-    """Frames that a window reads, and the samples it gives, counted from its first frame.
+    """The frames that a window reads, and the samples it produces, counted from its first frame.
 
     `spans` are those of the latents, then of each layer's output.
     """
@@ -44,47 +44,48 @@ class WindowShape:
 
 
 class CroppedDecoder(nn.Module):
-    """Codes of windows to their samples. Raises `ValueError` for a SNAC with attention."""
+    """Decodes windows of codes into samples. Raises `ValueError` for a SNAC with attention."""
 
     def __init__(self, codec: SNAC, slot_levels: Sequence[int]) -> None:
         super().__init__()
         if codec.attn_window_size is not None:
-            raise ValueError("its attention looks at an utterance as a whole: it cannot stream")
+            raise ValueError("its attention needs the whole utterance")
         self.samples_per_latent = int(codec.hop_length)
         self.latents_per_frame = int(max(codec.vq_strides))
         self.samples_per_frame = self.samples_per_latent * self.latents_per_frame
         self.num_slots = len(slot_levels)
         for level in range(len(codec.vq_strides)):
             slots = [slot for slot, owner in enumerate(slot_levels) if owner == level]
-            # On the device: a list as an index is copied there in each call, which no graph takes.
+            # A buffer on the device: a list as an index would be copied there in each call, which
+            # cannot be captured in a graph.
             self.register_buffer(f"slots_{level}", torch.tensor(slots))
         self._level_strides = [int(stride) for stride in codec.vq_strides]
         fold_weight_norm(codec.quantizer)
         fold_weight_norm(codec.decoder)
         for level, quantizer in enumerate(codec.quantizer.quantizers):
-            # Codebook and projection in one table: a lookup is all that is left of a quantizer.
+            # Codebook and projection in one table, so that a quantizer is a single lookup.
             table = quantizer.out_proj(quantizer.codebook.weight.detach().T[None])[0].T
             self.register_buffer(f"table_{level}", table.detach().contiguous())
         self._layers = nn.ModuleList(_build_layers(codec))
 
     def needed_latents(self, samples: Span) -> Span:
-        """Latents that these samples depend on, if there are any."""
+        """Returns the latents that these samples depend on."""
         return self._spans(samples)[0]
 
     @cached_property
     def right_reach(self) -> int:
-        """Samples before the end of what is known that still depend on what is not."""
+        """The number of samples before the end of the known latents that depend on unknown ones."""
 
         def is_exact(num_samples_back: int) -> bool:
             last = Span(-num_samples_back - 1, -num_samples_back)
             return self.needed_latents(last).end <= 0
 
-        # As many latents back as the last sample looks ahead, nothing ahead is seen.
+        # This many samples back is enough: it is as far as the last sample looks ahead.
         enough = self.needed_latents(Span(-1, 0)).end * self.samples_per_latent
         return bisect_left(range(enough + 1), True, key=is_exact)
 
     def shape_for(self, hop: int) -> WindowShape:
-        """The window that gives `hop` frames of samples, the last ones that are exact."""
+        """Returns the shape of the window whose samples are its last `hop` exact frames."""
         num_samples = hop * self.samples_per_frame
         first = self.needed_latents(Span(-self.right_reach - num_samples, -self.right_reach)).start
         num_frames = -(first // self.latents_per_frame)
@@ -103,11 +104,12 @@ class CroppedDecoder(nn.Module):
         *,
         is_edge: bool,
     ) -> torch.Tensor:
-        """Samples [batch, shape.samples.length].
+        """Returns samples [batch, shape.samples.length].
 
-        `codes` [batch, shape.num_frames, slots] int64, any where there is no frame; a window
-        begins at `first_frames` [batch], negative before the start, of an utterance that has
-        `end_frames` [batch] frames. `is_edge` must be true if any window reaches over an end.
+        `codes` are [batch, shape.num_frames, slots] int64, with any value where there is no frame.
+        Each window begins at frame `first_frames` [batch], which is negative before the start, of
+        an utterance with `end_frames` [batch] frames. `is_edge` must be true if any window extends
+        over either end of its utterance.
         """
         position = BatchPosition(
             first_frames * self.latents_per_frame,
@@ -123,7 +125,7 @@ class CroppedDecoder(nn.Module):
         return values
 
     def _latents(self, codes: torch.Tensor) -> torch.Tensor:
-        """[batch, frames, slots] to [batch, frames * latents per frame, channels], a new tensor."""
+        """Maps [batch, frames, slots] to a new [batch, frames * latents per frame, channels]."""
         total: torch.Tensor | None = None
         for level, stride in enumerate(self._level_strides):
             table, slots = self.get_buffer(f"table_{level}"), self.get_buffer(f"slots_{level}")
@@ -133,7 +135,7 @@ class CroppedDecoder(nn.Module):
         return total.flatten(1, 2)
 
     def _spans(self, samples: Span) -> list[Span]:
-        """The span of the latents, then of each layer's output."""
+        """Returns the span of the latents, then of each layer's output."""
         spans = [samples]
         for layer in reversed(list(self._layers)):
             assert isinstance(layer, Layer)
@@ -141,7 +143,7 @@ class CroppedDecoder(nn.Module):
         return spans[::-1]
 
     def count_macs(self, shape: WindowShape) -> int:
-        """Multiply-accumulates of one window."""
+        """Returns the number of multiply-accumulates for one window."""
         return sum(
             layer.count_macs(before, after)
             for layer, (before, after) in zip(self._layers, pairwise(shape.spans), strict=True)
@@ -169,13 +171,13 @@ def _build_layers(codec: SNAC) -> Iterator[Layer]:
                 yield Noise(module, rate, num_noise)
                 num_noise += 1
             case nn.Tanh():
-                pass  # the last convolution has it
+                pass  # `LastConv` applies it
             case _:
-                raise ValueError(f"no layer of SNAC's decoder: {module}")
+                raise ValueError(f"not a layer of SNAC's decoder: {module}")
 
 
 def _flatten(decoder: Decoder) -> Iterator[nn.Module]:
-    """The decoder's layers in order, those of its blocks one by one: the noise is among them."""
+    """Yields the decoder's layers in order, including each layer inside its blocks."""
     for module in decoder.model:
         if isinstance(module, DecoderBlock):
             yield from module.block
@@ -184,7 +186,7 @@ def _flatten(decoder: Decoder) -> Iterator[nn.Module]:
 
 
 def fold_weight_norm(module: nn.Module) -> None:
-    """Replaces every weight-normed weight by its value: the package recomputes it in each call."""
+    """Replaces weight-normed weights by their values, which snac would recompute in each call."""
     for part in module.modules():
         if parametrize.is_parametrized(part, "weight"):
             parametrize.remove_parametrizations(part, "weight")

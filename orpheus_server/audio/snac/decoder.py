@@ -1,4 +1,4 @@
-"""SNAC codes to samples: every frame is heard, and the joined pieces are the whole decode."""
+"""Decodes SNAC codes incrementally; the joined samples equal a decode of the whole utterance."""
 
 import asyncio
 import json
@@ -23,11 +23,11 @@ from orpheus_server.errors import GenerationFailed, StartError
 from orpheus_server.interfaces import Deadline, Frame, PostProcess, Samples, as_decoded
 
 EXACT_FIRST_FRAMES = 3
-"""The decoder looks 2.3 frames ahead (`CroppedDecoder.right_reach`), at the published shape."""
+"""The decoder of the published shape looks 2.3 frames ahead (`CroppedDecoder.right_reach`)."""
 
 
 class SnacDecoder:
-    """One codec on one device, for all utterances at once."""
+    """One codec on one device, shared by all utterances."""
 
     def __init__(
         self,
@@ -43,12 +43,12 @@ class SnacDecoder:
         try:
             model = CroppedDecoder(codec, layout.slot_levels).to(device).eval()
         except ValueError as error:
-            raise StartError(f"the codec is not one that can be streamed: {error}") from error
+            raise StartError(f"the codec cannot be streamed: {error}") from error
         self._codebook_size = layout.codebook_size
         self._sample_rate = int(codec.sampling_rate)
         self._samples_per_frame = model.samples_per_frame
         self._shapes = {hop: model.shape_for(hop) for hop in HOPS}
-        # Another shape may look further ahead: what is to be exact waits as long as it takes.
+        # A codec of another shape may look further ahead, so an exact start has no fixed limit.
         self._first_frames = first_frames if first_frames < EXACT_FIRST_FRAMES else sys.maxsize
         self._pool = pool
         self._batcher = Batcher(_build_backend(model, device, is_deterministic), pool)
@@ -60,11 +60,11 @@ class SnacDecoder:
 
     @property
     def samples_per_frame(self) -> int:
-        """Samples that one frame becomes."""
+        """Samples per frame."""
         return self._samples_per_frame
 
     def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> "SnacUtterance":
-        """A decode that takes frames as they come."""
+        """Returns a decoder for one utterance, which accepts frames as they are generated."""
         cutter = WindowCutter(
             self._shapes,
             samples_per_frame=self._samples_per_frame,
@@ -75,12 +75,12 @@ class SnacDecoder:
         )
 
     async def close(self) -> None:
-        """Fails what waits; the pool belongs to the runtime."""
+        """Fails all waiting windows; does not close the pool, which belongs to the runtime."""
         self._batcher.close()
 
 
 class SnacUtterance:
-    """Frames in, samples out, each as soon as it is certain."""
+    """Decodes the frames of one utterance, returning each sample as soon as it is certain."""
 
     def __init__(
         self,
@@ -101,20 +101,20 @@ class SnacUtterance:
     async def feed(
         self, frames: Sequence[Frame], post_process: PostProcess = as_decoded
     ) -> Samples:
-        """Samples that these frames make certain. Raises `GenerationFailed`."""
+        """Returns the samples that these frames make certain. Raises `GenerationFailed`."""
         for frame in frames:
-            # On CUDA it would stop the device for everyone.
+            # On CUDA an invalid code would stop the device for every request.
             if max(frame) >= self._codebook_size or min(frame) < 0:
                 raise GenerationFailed(f"the codec has no code {max(frame)}")
         return await self._decode(self._cutter.feed(frames), post_process)
 
     def skip(self, frames: Sequence[Frame]) -> int:
-        """How many samples these frames make certain; none of them is decoded."""
+        """Returns the number of samples that these frames make certain, without decoding them."""
         windows = self._cutter.feed(frames)
         return sum(window.stop - window.skip for window in windows)
 
     async def flush(self, post_process: PostProcess = as_decoded) -> Samples:
-        """The samples that are left; it takes no more frames after that."""
+        """Returns the remaining samples; accepts no frames after that."""
         return await self._decode(self._cutter.flush(), post_process)
 
     async def _decode(self, windows: Sequence[Window], post_process: PostProcess) -> Samples:
@@ -124,12 +124,12 @@ class SnacUtterance:
             return await self._submit(windows[0], post_process)
         results = [self._submit(window, as_decoded) for window in windows]
         try:
-            # It also looks at the failures that come after the first: asyncio logs unseen ones.
+            # `gather` also retrieves later failures, which asyncio would otherwise log.
             parts = await asyncio.gather(*results)
         finally:
             for result in results:
                 result.cancel()
-        # They may have been decoded in any order.
+        # Post-processed together, because the windows may have been decoded in any order.
         return await self._pool.run(lambda: post_process(np.concatenate(parts)))
 
     def _submit(self, window: Window, post_process: PostProcess) -> asyncio.Future[Samples]:
@@ -141,7 +141,7 @@ class SnacUtterance:
 def _build_backend(model: CroppedDecoder, device: torch.device, is_deterministic: bool) -> Backend:
     if device.type != "cuda":
         return EagerBackend(model)
-    # The same codes and seed give the same samples: 32 bits, not the 19 of TF32.
+    # The same codes and seed must give the same samples: compute in 32 bits, not the 19 of TF32.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
@@ -149,16 +149,18 @@ def _build_backend(model: CroppedDecoder, device: torch.device, is_deterministic
 
 
 def load_codec(folder: Path) -> SNAC:
-    """The SNAC of a folder with `config.json` and weights, without its waveform encoder.
+    """Loads a SNAC from a folder with `config.json` and weights, without its waveform encoder.
 
-    Raises `StartError` naming what is missing or does not fit.
+    Raises `StartError` that names the missing or mismatched file.
     """
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         codec = SNAC(**config)
     except (OSError, ValueError, TypeError) as error:
-        raise StartError(f"{folder / 'config.json'} is no SNAC configuration: {error}") from error
-    # Speaking needs no encoder; the bundled codec comes without.
+        raise StartError(
+            f"{folder / 'config.json'} is not a SNAC configuration: {error}"
+        ) from error
+    # Synthesis needs no encoder; the bundled codec has none.
     codec.encoder = None
     weights = {
         name: value
@@ -184,13 +186,13 @@ def _load_weights(folder: Path) -> dict[str, torch.Tensor]:
         raise StartError(
             f"{folder} has neither {safetensors.name} nor {pickled.name}: no codec weights."
         ) from None
-    except Exception as error:  # both loaders raise library-specific types for a damaged file
+    except Exception as error:  # both loaders raise library-specific types for a corrupt file
         raise StartError(f"the codec weights in {folder} cannot be read: {error}") from error
     return _unify_weight_norm(state)
 
 
 def _unify_weight_norm(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Old names of weight norm (`weight_g`, `weight_v`) to those of torch's parametrization."""
+    """Renames old weight-norm keys (`weight_g`, `weight_v`) to those of torch's parametrization."""
     renames = {
         ".weight_g": ".parametrizations.weight.original0",
         ".weight_v": ".parametrizations.weight.original1",
@@ -210,11 +212,11 @@ def _check_layout(codec: SNAC, layout: TokenLayout) -> None:
     found = [layout.slot_levels.count(level) for level in range(len(strides))]
     if codec.codebook_size != layout.codebook_size or wanted != found:
         raise StartError(
-            f"the codec has {codec.codebook_size} codes and {wanted} codes a frame and level, "
-            f"the checkpoint writes {layout.codebook_size} and {found}."
+            f"the codec has {codec.codebook_size} codes and {wanted} codes per frame and level, "
+            f"but the checkpoint generates {layout.codebook_size} and {found}."
         )
 
 
 def use_one_thread() -> None:
-    """For each worker thread: parallel decodes share the cores, so none takes them all."""
+    """Initialises a worker thread: decodes run in parallel, so none may use all the cores."""
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
 """Gaussian noise as a pure function of seed, layer and position.
 
-SNAC's noise blocks call `randn`, so the same codes sound a little different at every decode and in
-every chunking. Keyed to the absolute position, any part of an utterance gets the same noise
-whenever and wherever it is decoded.
+SNAC's noise blocks call `randn`, so the same codes sound a little different in every decode and
+with every split. Noise that depends on the absolute position is the same for any part of an
+utterance, however the utterance is split and whenever it is decoded.
 """
 
 import math
@@ -18,7 +18,7 @@ _LOW_32 = 0xFFFFFFFF
 
 
 def _shift_right(value: torch.Tensor, num_bits: int) -> torch.Tensor:
-    """Logical shift; torch's own keeps the sign."""
+    """Logical shift; torch's own shift keeps the sign."""
     return (value >> num_bits) & ((1 << (64 - num_bits)) - 1)
 
 
@@ -31,9 +31,10 @@ def _mix(value: torch.Tensor) -> torch.Tensor:
 def position_noise(
     *, seeds: torch.Tensor, layer: int, positions: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Standard normal values of the shape of `positions`, absolute ones at that layer's own rate.
+    """Returns standard normal values in the shape of `positions`.
 
-    `seeds` are below 2**63 and of a shape that broadcasts to that of `positions`; both int64.
+    `positions` are absolute, at the layer's own rate. `seeds` are below 2**63 and broadcast to the
+    shape of `positions`. Both are int64.
     """
     key = _mix(_mix(seeds) + _wrap((layer + 1) * _GOLDEN))
     bits = _mix(key + (positions + 1) * _GOLDEN)
@@ -44,5 +45,5 @@ def position_noise(
 
 
 def _wrap(value: int) -> int:
-    """As a signed 64-bit number."""
+    """Returns `value` as a signed 64-bit number."""
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)

@@ -1,6 +1,6 @@
-"""Which frames are decoded together, and when: a function of the frame's index alone.
+"""Divides an utterance's frames into windows, depending on the frames' indices alone.
 
-Windows that depended on the moment would make the last bits of the samples depend on it too.
+If the windows depended on timing, the last bits of the samples would too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,16 +17,17 @@ Codes = npt.NDArray[np.int64]
 
 HOPS = (1, 2, 4)
 _NUM_SMALL_HOPS, _NUM_MIDDLE_HOPS = 8, 16
-"""Windows of one frame, then of two, before those of four. Sooner, and a player without a buffer
-runs dry at each step up where speech is made at 0.9 of real time: a player's buffer grows by a
-tenth of what it plays. Later costs up to 1.4 times the work of a window of four."""
+"""The number of windows of one frame, then of two, before those of four. With fewer, a player
+without a buffer runs dry at each step up when speech is generated in 0.9 of real time, because its
+buffer grows by only a tenth of what it plays. With more, decoding costs up to 1.4 times the work of
+windows of four."""
 
 NO_END = 1 << 40
-"""Frames of an utterance whose end is not known: more than any has."""
+"""The end frame of an utterance whose end is not known yet: more frames than any has."""
 
 
 def hops() -> Iterator[int]:
-    """Frames that each window in turn gives."""
+    """Yields the number of frames of each window in turn."""
     return chain(repeat(1, _NUM_SMALL_HOPS), repeat(2, _NUM_MIDDLE_HOPS), repeat(4))
 
 
@@ -35,8 +36,8 @@ class Window:
     """One row of a decode call.
 
     `codes` [frames, slots] begin at frame `first_frame`, which may be negative, of an utterance
-    of `end_frame` frames; of the samples those from `skip` to `stop` are wanted, which begin at
-    sample `start` of the utterance.
+    with `end_frame` frames. The window needs only the decoded samples from `skip` to `stop`; the
+    first of these is sample `start` of the utterance.
     """
 
     hop: int
@@ -49,15 +50,15 @@ class Window:
 
     @property
     def is_edge(self) -> bool:
-        """True if it reaches over an end of the utterance."""
+        """True if it extends over either end of the utterance."""
         return self.first_frame < 0 or self.first_frame + len(self.codes) > self.end_frame
 
 
 class WindowCutter:
-    """Frames of one utterance in, windows out as soon as their samples are certain.
+    """Cuts the frames of one utterance into windows, each as soon as its samples are certain.
 
-    The first window is due at `first_frames` frames: fewer than it needs to be exact makes it as
-    if the utterance ended there; what follows is exact again.
+    The first window is cut after `first_frames` frames. If that is too few for an exact decode, it
+    is decoded as if the utterance ended there; later windows are exact.
     """
 
     def __init__(
@@ -74,12 +75,12 @@ class WindowCutter:
         self._hop = next(self._hops)
         shape = shapes[self._hop]
         lag = shape.num_frames * samples_per_frame - shape.samples.end
-        # The least number of frames after which some sample is exact.
+        # The smallest number of frames after which at least one sample is exact.
         self._due = lag // samples_per_frame + 1
         self._early = first_frames if first_frames < self._due else None
 
     def feed(self, frames: Sequence[Frame]) -> list[Window]:
-        """Windows that these frames complete."""
+        """Returns the windows that these frames complete."""
         self._frames += frames
         windows = []
         if self._early is not None and len(self._frames) >= self._early:
@@ -90,7 +91,7 @@ class WindowCutter:
         return windows
 
     def flush(self) -> list[Window]:
-        """The windows of all samples that are left, now that the end is known."""
+        """Returns the windows of the remaining samples, now that the end is known."""
         windows: list[Window] = []
         while self._frames and self._start < len(self._frames) * self._samples_per_frame:
             windows.append(self._cut(end_frame=len(self._frames)))

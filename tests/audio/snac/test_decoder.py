@@ -366,7 +366,7 @@ class TestLoading:
         assert np.array_equal(decode(build(saved), frames), decode(build(loaded), frames))
 
     def test_what_is_missing_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(StartError, match=r"config\.json is no SNAC configuration"):
+        with pytest.raises(StartError, match=r"config\.json is not a SNAC configuration"):
             load_codec(tmp_path)
         self.write(tmp_path)
         with pytest.raises(StartError, match=r"neither model\.safetensors nor pytorch_model\.bin"):
@@ -389,5 +389,5 @@ class TestLoading:
             load_codec(tmp_path)
 
     def test_a_codec_of_another_layout_is_refused(self) -> None:
-        with pytest.raises(StartError, match=r"4096 codes and \[1, 2, 4\].* writes 128"):
+        with pytest.raises(StartError, match=r"4096 codes and \[1, 2, 4\].* generates 128"):
             build(random_codec(SNAC_NARROW), POCKET)
