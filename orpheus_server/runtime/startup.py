@@ -44,7 +44,7 @@ async def open_runtime(
     runtime = Runtime(settings, resolve_config(settings, has_cuda=is_cuda))
     logger.info("serving %s", runtime.config.describe())
     if settings.llm_model_name == AUTO and runtime.config.chat is None:
-        logger.info("no chat: LLM_MODEL_NAME=auto wants a CUDA GPU, and there is none")
+        logger.info("no chat: LLM_MODEL_NAME=auto needs a CUDA GPU, and there is none")
     async with AsyncExitStack() as stack:
         loading = asyncio.create_task(_load(runtime, stack, on_start_failure))
         try:

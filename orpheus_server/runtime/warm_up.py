@@ -56,7 +56,7 @@ async def measure_capacity(
     finally:
         capacity.end_probe()
     logger.info(
-        "carries %d streams in real time (measured in %.1f s)",
+        "capacity: %d streams in real time (measured in %.1f s)",
         capacity.num_streams,
         time.monotonic() - started,
     )

@@ -263,4 +263,4 @@ async def test_auto_without_a_gpu_is_no_chat(
     async with open_runtime(settings, on_start_failure=loader.on_start_failure) as runtime:
         assert (runtime.config.chat is None) == (name != "echo")
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("no chat")]
-    assert lines == ["no chat: LLM_MODEL_NAME=auto wants a CUDA GPU, and there is none"] * num_lines
+    assert lines == ["no chat: LLM_MODEL_NAME=auto needs a CUDA GPU, and there is none"] * num_lines

@@ -60,7 +60,7 @@ async def test_alone_and_beside_others(bench: Bench, caplog: pytest.LogCaptureFi
     names = [request.request_id for request in bench.engine.requests]
     assert names[:2] == ["alone-0-0-1", "alone-1-0-1"]
     assert sorted(names[2:]) == [f"beside-{index}-0-1" for index in range(4)]
-    assert f"carries {capacity.num_streams} streams in real time" in caplog.text
+    assert f"capacity: {capacity.num_streams} streams in real time" in caplog.text
     assert bench.engine.num_active == 0
 
 
