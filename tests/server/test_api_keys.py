@@ -1,4 +1,4 @@
-"""`API_KEYS`: names, digests, and messages that never hold a key."""
+"""`API_KEYS`: names, digests, and error messages that never contain a key."""
 
 import hashlib
 import string
@@ -51,11 +51,11 @@ class TestParse:
             ("a:SECRET-1,b:SECRET-1", "entry 2: the same key"),
         ],
     )
-    def test_what_is_refused(self, text: str, message: str) -> None:
-        with pytest.raises(StartError) as refused:
+    def test_invalid_entries_are_rejected(self, text: str, message: str) -> None:
+        with pytest.raises(StartError) as caught:
             parse_api_keys(text)
-        assert str(refused.value).startswith(f"API_KEYS=(hidden), {message}")
-        assert "SECR" not in str(refused.value)
+        assert str(caught.value).startswith(f"API_KEYS=(hidden), {message}")
+        assert "SECR" not in str(caught.value)
 
     def test_keys_are_kept_as_digests(self) -> None:
         api_keys = parse_api_keys("anna:SECRET-1")
@@ -79,11 +79,11 @@ class TestNameOf:
             "\udcff",
         ],
     )
-    def test_what_is_no_key(self, token: str) -> None:
+    def test_similar_tokens_are_not_keys(self, token: str) -> None:
         assert self.API_KEYS.name_of(token) is None
 
     @given(st.text())
-    def test_nothing_else_is_a_key(self, token: str) -> None:
+    def test_no_other_token_is_a_key(self, token: str) -> None:
         expected = {"abcdefgh": "anna", "ijklmnop": "ben"}.get(token)
         assert self.API_KEYS.name_of(token) == expected
 

@@ -1,4 +1,4 @@
-"""The table from exceptions to answers, and the answers as a client sees them."""
+"""The table from exceptions to responses, and the responses as a client sees them."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ RETRY_AFTER = {
 }
 
 
-def make(name: str) -> OrpheusError:
+def build_error(name: str) -> OrpheusError:
     kind: type[OrpheusError] = getattr(errors, name)
     if issubclass(kind, RequestError):
         return kind("the message", param="voice", code="own_code")
@@ -87,7 +87,7 @@ def client() -> TestClient:
 
     @app.get("/raise/{name}")
     async def raise_by_name(name: str) -> None:
-        raise make(name)
+        raise build_error(name)
 
     @app.get("/http/{status}")
     async def raise_http(status: int) -> None:
@@ -113,13 +113,13 @@ def test_every_class_is_in_this_table() -> None:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_answer(client: TestClient, name: str) -> None:
-    """The SDK repeats a 5xx twice unless told not to: two generations for nothing."""
+def test_response(client: TestClient, name: str) -> None:
+    """Unless a header says not to, the SDK retries a 5xx twice, which wastes two generations."""
     expected = TABLE[name]
-    assert spec_for(make(name)) == expected
+    assert spec_for(build_error(name)) == expected
     response = client.get(f"/raise/{name}")
     assert response.status_code == expected.status
-    is_request = isinstance(make(name), RequestError)
+    is_request = isinstance(build_error(name), RequestError)
     assert error_of(response) == {
         "message": "the message",
         "type": expected.type,
@@ -127,7 +127,7 @@ def test_answer(client: TestClient, name: str) -> None:
         "code": "own_code" if is_request else expected.code,
     }
     # The same in an event of a stream.
-    assert error_body(make(name)).model_dump() == error_of(response)
+    assert error_body(build_error(name)).model_dump() == error_of(response)
     assert response.headers.get("retry-after") == RETRY_AFTER.get(name)
     assert response.headers.items() >= expected.headers.items()
     is_final = name in ("ChunkFailed", "ChatNotConfigured")
@@ -135,9 +135,9 @@ def test_answer(client: TestClient, name: str) -> None:
     assert response.headers.get("x-should-retry") == (None if may_retry else "false")
 
 
-def test_a_new_class_answers_as_its_base() -> None:
+def test_a_new_class_uses_the_entry_of_its_base() -> None:
     class Later(errors.EngineDead):
-        """A kind of failure that nobody thought of here."""
+        """A kind of failure that is not in the table."""
 
     assert spec_for(Later()) == TABLE["EngineDead"]
 
@@ -184,7 +184,7 @@ def test_broken_json(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_another_content_type(client: TestClient, content_type: str) -> None:
+def test_a_content_type_other_than_json(client: TestClient, content_type: str) -> None:
     response = client.post(
         "/body", content=b'{"text": "a"}', headers={"content-type": content_type}
     )
@@ -231,7 +231,7 @@ def test_http_exceptions(client: TestClient, status: int, code: str, type_: str)
     assert (error["message"], error["type"], error["code"]) == ("detail", type_, code)
 
 
-def test_internal_error_tells_nothing() -> None:
+def test_internal_error_reveals_nothing() -> None:
     response = internal_error()
     assert response.status_code == 500
     assert b"internal_error" in bytes(response.body)

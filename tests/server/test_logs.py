@@ -1,4 +1,4 @@
-"""Log lines for people, or one JSON object each."""
+"""Log lines as plain text or JSON, without keys."""
 
 import json
 import logging
@@ -44,14 +44,14 @@ def test_a_lone_surrogate_is_still_one_json_line() -> None:
     assert json.loads(line)["message"] == "a\ud800b"
 
 
-def test_configured_twice_every_line_comes_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_configuring_twice_does_not_duplicate_lines(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(load_settings())
     configure_logging(load_settings())
     logging.getLogger("orpheus_server").info("once")
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_others_are_left_alone(loggers: list[logging.Logger]) -> None:
+def test_other_loggers_are_unchanged(loggers: list[logging.Logger]) -> None:
     root = logging.getLogger()
     before = root.handlers[:], root.level
     configure_logging(load_settings(log_level="ERROR"))
@@ -59,8 +59,8 @@ def test_others_are_left_alone(loggers: list[logging.Logger]) -> None:
     assert [logger.level for logger in loggers] == [logging.ERROR] * 3
 
 
-def test_what_a_caller_asks_for_is_not_logged() -> None:
-    """A key that was put into the address by mistake was in the log, and any text of a stranger."""
+def test_query_strings_are_not_logged() -> None:
+    """uvicorn logged them, with keys that were put there by mistake and any text a client sent."""
     secret = "/v1/audio/stream?api_key=sk-secret&text=hello"
     session = logging.LogRecord(
         *("uvicorn.error", logging.INFO, "", 0, '%s - "WebSocket %s" [accepted]'),
@@ -77,7 +77,7 @@ def test_what_a_caller_asks_for_is_not_logged() -> None:
     assert request.getMessage() == '1.2.3.4:5 - "GET /v1/audio/stream HTTP/1.1" 200'
 
 
-def test_the_lines_of_uvicorn_are_filtered_once() -> None:
+def test_uvicorns_loggers_get_one_filter_each() -> None:
     for _ in range(2):
         configure_logging(Settings())
     for name in ("uvicorn.error", "uvicorn.access"):

@@ -1,4 +1,4 @@
-"""Origins of pages, and hosts that nobody else can name."""
+"""Parsing of origins, and same-origin and local-host checks."""
 
 import pytest
 
@@ -17,7 +17,7 @@ class TestParse:
             ("https://a.example,https://a.example:443", ("https://a.example",)),
         ],
     )
-    def test_as_browsers_write_them(self, text: str, expected: tuple[str, ...]) -> None:
+    def test_origins_become_what_browsers_send(self, text: str, expected: tuple[str, ...]) -> None:
         assert parse_origins(text) == expected
 
     @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ class TestParse:
             *("https://a:65536", "https://ä.example", "https://a.example#x", "https://-a.example"),
         ],
     )
-    def test_what_is_no_origin(self, entry: str) -> None:
-        with pytest.raises(StartError) as refused:
+    def test_invalid_origins_are_rejected(self, entry: str) -> None:
+        with pytest.raises(StartError) as caught:
             parse_origins(f"https://b.example,{entry}")
-        assert str(refused.value).startswith(f"CORS_ORIGINS={entry!r}: allowed are origins like ")
+        assert str(caught.value).startswith(f"CORS_ORIGINS={entry!r}: allowed are origins like ")
 
-    def test_everybody_is_refused_with_a_reason(self) -> None:
+    def test_a_wildcard_is_rejected_with_a_reason(self) -> None:
         with pytest.raises(StartError, match=r"CORS_ORIGINS='\*': name the origins; '\*' would"):
             parse_origins("*")
 
@@ -46,7 +46,7 @@ class TestParse:
         ("http://a.example", "A.example:80", False, True),
         ("http://a.example:8880", "a.example:8880", False, True),
         ("http://[::1]:8880", "[::1]:8880", False, True),
-        # A proxy in front of the server has ended the TLS.
+        # A proxy in front of the server has terminated TLS.
         ("https://a.example", "a.example", False, True),
         ("https://a.example", "a.example", True, True),
         ("https://a.example", "a.example:443", True, True),

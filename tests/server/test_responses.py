@@ -1,4 +1,4 @@
-"""Responses as a server sends them, and work that ends when its caller leaves."""
+"""Responses as a server sends them, and work that is cancelled when the client disconnects."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Work:
-    """Runs until it is told to end; knows how it ended."""
+    """Runs until `may_end` is set, and records whether it was cancelled."""
 
     def __init__(self) -> None:
         self.may_end = asyncio.Event()
@@ -38,7 +38,7 @@ class Work:
         try:
             await self.may_end.wait()
         except asyncio.CancelledError:
-            # Closing takes a moment, and is waited for.
+            # Cleaning up takes a moment, and the caller must wait for it.
             await asyncio.sleep(0)
             self.was_cancelled = True
             raise
@@ -47,26 +47,26 @@ class Work:
         return "done"
 
 
-async def silence() -> Message:
+async def receive_nothing() -> Message:
     await asyncio.Event().wait()
-    raise AssertionError("nothing ever comes")
+    raise AssertionError("no message ever arrives")
 
 
-async def test_the_result() -> None:
+async def test_the_result_of_the_work_is_returned() -> None:
     work = Work()
     work.may_end.set()
     before = asyncio.all_tasks()
-    assert await until_disconnect(silence, work.run()) == "done"
+    assert await until_disconnect(receive_nothing, work.run()) == "done"
     assert asyncio.all_tasks() == before
 
 
-async def test_the_caller_leaves() -> None:
+async def test_the_work_is_cancelled_when_the_client_disconnects() -> None:
     work = Work()
     messages = asyncio.Queue[Message]()
     before = asyncio.all_tasks()
     call = asyncio.create_task(until_disconnect(messages.get, work.run()))
     await wait_for(lambda: work.is_running)
-    # The rest of a body is no reason to stop.
+    # The rest of a body is not a disconnect.
     messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
     await wait_for(messages.empty)
     assert not call.done()
@@ -76,7 +76,7 @@ async def test_the_caller_leaves() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_done_and_gone_at_once_is_done() -> None:
+async def test_finished_work_counts_even_if_the_client_has_left() -> None:
     work = Work()
     work.may_end.set()
     messages = asyncio.Queue[Message]()
@@ -84,20 +84,20 @@ async def test_done_and_gone_at_once_is_done() -> None:
     assert await until_disconnect(messages.get, work.run()) == "done"
 
 
-async def test_a_failure_is_the_works_own() -> None:
+async def test_an_exception_of_the_work_is_raised() -> None:
     async def fail() -> None:
         raise EngineDead("the engine has died")
 
     before = asyncio.all_tasks()
     with pytest.raises(EngineDead, match="the engine has died"):
-        await until_disconnect(silence, fail())
+        await until_disconnect(receive_nothing, fail())
     assert asyncio.all_tasks() == before
 
 
-async def test_cancelled_with_its_work() -> None:
+async def test_cancelling_the_call_cancels_the_work() -> None:
     work = Work()
     before = asyncio.all_tasks()
-    call = asyncio.create_task(until_disconnect(silence, work.run()))
+    call = asyncio.create_task(until_disconnect(receive_nothing, work.run()))
     await wait_for(lambda: work.is_running)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -111,7 +111,7 @@ SCOPE: Scope = {"type": "http"}
 
 @dataclass
 class Source:
-    """Bytes of an answer, each when it is asked for; knows whether it was closed."""
+    """A generator of a response's bytes that counts them and records whether it was closed."""
 
     parts: list[bytes | Exception]
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -132,7 +132,7 @@ class Source:
 
 @dataclass
 class Exchange:
-    """One answer on its way to a caller, who reads as long as `reads` is set."""
+    """A streamed response, and a client that reads as long as `reads` is set."""
 
     source: Source
     sent: list[Message] = field(default_factory=list)
@@ -159,19 +159,19 @@ class Exchange:
         return [(each["body"], each["more_body"]) for each in self.sent[1:]]
 
 
-def exchange(*parts: bytes | Exception) -> Exchange:
-    """One whose caller reads and whose bytes are there."""
-    made = Exchange(Source(list(parts)))
-    made.source.gate.set()
-    made.reads.set()
-    return made
+def ready_exchange(*parts: bytes | Exception) -> Exchange:
+    """Returns an exchange whose client reads and whose bytes are ready."""
+    exchange = Exchange(Source(list(parts)))
+    exchange.source.gate.set()
+    exchange.reads.set()
+    return exchange
 
 
 async def test_first_rest_and_end() -> None:
-    made = exchange(b"second", b"third")
+    exchange = ready_exchange(b"second", b"third")
     before = asyncio.all_tasks()
-    await made.run()
-    assert made.sent[0] == {
+    await exchange.run()
+    assert exchange.sent[0] == {
         "type": "http.response.start",
         "status": 200,
         "headers": [
@@ -181,93 +181,93 @@ async def test_first_rest_and_end() -> None:
             (b"content-type", b"audio/pcm"),
         ],
     }
-    assert made.bodies == [(b"first", True), (b"second", True), (b"third", True), (b"", False)]
-    assert made.outcomes == ["done"]
-    assert made.source.is_closed
+    assert exchange.bodies == [(b"first", True), (b"second", True), (b"third", True), (b"", False)]
+    assert exchange.outcomes == ["done"]
+    assert exchange.source.is_closed
     assert asyncio.all_tasks() == before
 
 
-async def test_the_first_bytes_wait_for_nothing() -> None:
-    made = exchange(b"second")
-    made.source.gate.clear()
-    call = asyncio.create_task(made.run())
-    await wait_for(lambda: made.bodies == [(b"first", True)])
-    made.source.gate.set()
+async def test_the_first_bytes_are_sent_before_the_rest_is_ready() -> None:
+    exchange = ready_exchange(b"second")
+    exchange.source.gate.clear()
+    call = asyncio.create_task(exchange.run())
+    await wait_for(lambda: exchange.bodies == [(b"first", True)])
+    exchange.source.gate.set()
     await call
-    assert made.bodies == [(b"first", True), (b"second", True), (b"", False)]
+    assert exchange.bodies == [(b"first", True), (b"second", True), (b"", False)]
 
 
-async def test_nothing_after_the_first() -> None:
-    made = exchange()
-    await made.run()
-    assert made.bodies == [(b"first", True), (b"", False)]
+async def test_a_stream_of_the_first_bytes_only() -> None:
+    exchange = ready_exchange()
+    await exchange.run()
+    assert exchange.bodies == [(b"first", True), (b"", False)]
 
 
 async def test_a_failure_leaves_the_body_unfinished() -> None:
-    """A rival ends the body as if it were whole: half a sentence that nobody knows to be one."""
-    made = exchange(b"second", EngineDead("the engine has died"))
-    await made.run()
-    assert made.bodies == [(b"first", True), (b"second", True)]
-    assert made.outcomes == ["failed"]
-    assert made.source.is_closed
+    """A body that ended normally would pass half a sentence off as the whole one."""
+    exchange = ready_exchange(b"second", EngineDead("the engine has died"))
+    await exchange.run()
+    assert exchange.bodies == [(b"first", True), (b"second", True)]
+    assert exchange.outcomes == ["failed"]
+    assert exchange.source.is_closed
 
 
-async def test_a_bug_is_a_failure_and_reaches_the_server() -> None:
-    """It was logged as a caller who had left."""
-    made = exchange(b"second", ValueError("a bug"))
+async def test_an_unexpected_exception_is_a_failure_and_is_raised() -> None:
+    """It was logged as a client that had disconnected."""
+    exchange = ready_exchange(b"second", ValueError("a bug"))
     with pytest.raises(ValueError, match="a bug"):
-        await made.run()
-    assert made.bodies == [(b"first", True), (b"second", True)]
-    assert made.outcomes == ["failed"]
-    assert made.source.is_closed
+        await exchange.run()
+    assert exchange.bodies == [(b"first", True), (b"second", True)]
+    assert exchange.outcomes == ["failed"]
+    assert exchange.source.is_closed
 
 
-async def test_the_caller_leaves_while_it_is_made() -> None:
-    made = exchange(b"second")
-    made.source.gate.clear()
+async def test_the_client_disconnects_during_generation() -> None:
+    exchange = ready_exchange(b"second")
+    exchange.source.gate.clear()
     before = asyncio.all_tasks()
-    call = asyncio.create_task(made.run())
-    await wait_for(lambda: len(made.sent) == 2)
-    made.messages.put_nowait({"type": "http.disconnect"})
+    call = asyncio.create_task(exchange.run())
+    await wait_for(lambda: len(exchange.sent) == 2)
+    exchange.messages.put_nowait({"type": "http.disconnect"})
     await call
-    assert made.bodies == [(b"first", True)]
-    assert (made.outcomes, made.source.is_closed) == (["caller left"], True)
+    assert exchange.bodies == [(b"first", True)]
+    assert (exchange.outcomes, exchange.source.is_closed) == (["caller left"], True)
     assert asyncio.all_tasks() == before
 
 
 @pytest.mark.parametrize("num_read", [0, 1, 2, 3])
-async def test_a_caller_who_stops_reading_is_not_made_more_for(num_read: int) -> None:
-    """And it is the open generator that must be closed when such a caller leaves."""
-    made = exchange(*[b"more"] * 100)
+async def test_no_more_is_generated_for_a_client_that_stops_reading(num_read: int) -> None:
+    """When that client disconnects, the open generator must be closed."""
+    exchange = ready_exchange(*[b"more"] * 100)
 
     async def send(message: Message) -> None:
-        made.sent.append(message)
-        if len(made.sent) > num_read:
+        exchange.sent.append(message)
+        if len(exchange.sent) > num_read:
             await asyncio.Event().wait()
 
-    made.send = send  # type: ignore[method-assign]
-    call = asyncio.create_task(made.run())
-    await wait_for(lambda: len(made.sent) == num_read + 1)
+    exchange.send = send  # type: ignore[method-assign]
+    call = asyncio.create_task(exchange.run())
+    await wait_for(lambda: len(exchange.sent) == num_read + 1)
     for _ in range(100):
         await asyncio.sleep(0)
-    assert made.source.num_taken == max(0, num_read - 1)
-    made.messages.put_nowait({"type": "http.disconnect"})
+    assert exchange.source.num_taken == max(0, num_read - 1)
+    exchange.messages.put_nowait({"type": "http.disconnect"})
     await call
-    assert made.outcomes == ["caller left"]
-    # A generator that has not begun has nothing to close.
-    assert made.source.is_closed is (num_read >= 2)
+    assert exchange.outcomes == ["caller left"]
+    # A generator that has not started has nothing to close.
+    assert exchange.source.is_closed is (num_read >= 2)
 
 
-async def test_the_server_cancels() -> None:
-    made = exchange(b"second")
-    made.source.gate.clear()
+async def test_the_server_cancels_the_response() -> None:
+    exchange = ready_exchange(b"second")
+    exchange.source.gate.clear()
     before = asyncio.all_tasks()
-    call = asyncio.create_task(made.run())
-    await wait_for(lambda: len(made.sent) == 2)
+    call = asyncio.create_task(exchange.run())
+    await wait_for(lambda: len(exchange.sent) == 2)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert (made.outcomes, made.source.is_closed) == (["failed"], True)
+    assert (exchange.outcomes, exchange.source.is_closed) == (["failed"], True)
     assert asyncio.all_tasks() == before
 
 
@@ -290,7 +290,7 @@ async def send_whole(size: int, *, leaves: bool = False) -> tuple[list[Message],
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 200_000])
-async def test_a_file_goes_in_slices(size: int) -> None:
+async def test_a_file_is_sent_in_slices(size: int) -> None:
     sent, outcomes = await send_whole(size)
     assert (b"content-length", str(size).encode()) in sent[0]["headers"]
     assert b"".join(each["body"] for each in sent[1:]) == bytes(size)
@@ -299,14 +299,14 @@ async def test_a_file_goes_in_slices(size: int) -> None:
     assert outcomes == ["done"]
 
 
-async def test_a_file_that_nobody_fetches_is_let_go() -> None:
+async def test_a_file_is_dropped_when_the_client_disconnects() -> None:
     _, outcomes = await send_whole(200_000, leaves=True)
     assert outcomes == ["caller left"]
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-async def test_a_caller_who_is_cut_off_has_not_got_all_of_it(is_whole: bool) -> None:
-    """The rest of the answer went nowhere at once, and it was counted as done."""
+async def test_a_response_is_not_done_if_the_client_disconnects_early(is_whole: bool) -> None:
+    """The rest was sent to the closed connection immediately, and the response counted as done."""
     sent: list[Message] = []
     outcomes: list[Outcome] = []
     messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -346,8 +346,8 @@ class TestEvent:
         assert sse_event(Content(text="a"), exclude_unset=True) == b'data: {"text":"a"}\n\n'
 
     @pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85", "\x1c", "\u00e9"])
-    def test_no_character_ends_the_line(self, char: str) -> None:
-        """The library splits data at all that Python takes for the end of a line."""
+    def test_no_character_splits_the_event(self, char: str) -> None:
+        """The library splits data at every character that Python treats as a line end."""
         event = sse_event(Content(text=f"a{char}b"))
         line, _, end = event.partition(b"\n")
         assert end == b"\n"
@@ -356,7 +356,7 @@ class TestEvent:
 
 @dataclass
 class Handler:
-    """A handler that responds in one piece, or in several."""
+    """A handler that responds with a whole file or with a stream."""
 
     parts: list[bytes | Exception]
     is_streamed: bool
@@ -384,63 +384,63 @@ class Handler:
             whole=self._whole,
             pieces=self._pieces() if self.is_streamed else None,
             media_type="audio/pcm",
-            headers=lambda: {"x-is-made": str(self.gate.is_set())},
+            headers=lambda: {"x-is-ready": str(self.gate.is_set())},
             on_end=self.outcomes.append,
         )
 
 
-def handler(*parts: bytes | Exception, is_streamed: bool) -> Handler:
-    """One whose bytes are there."""
-    made = Handler(list(parts), is_streamed)
-    made.gate.set()
-    return made
+def ready_handler(*parts: bytes | Exception, is_streamed: bool) -> Handler:
+    """Returns a handler whose bytes are ready."""
+    handler = Handler(list(parts), is_streamed)
+    handler.gate.set()
+    return handler
 
 
 class TestRespond:
     @pytest.mark.parametrize("is_streamed", [True, False])
-    async def test_bytes(self, is_streamed: bool) -> None:
-        made = handler(b"one", b"two", is_streamed=is_streamed)
-        response = await made.run()
+    async def test_a_response_without_problems(self, is_streamed: bool) -> None:
+        handler = ready_handler(b"one", b"two", is_streamed=is_streamed)
+        response = await handler.run()
         sent: list[Message] = []
 
         async def send(message: Message) -> None:
             sent.append(message)
 
-        assert made.outcomes == []
-        await response(SCOPE, made.messages.get, send)
+        assert handler.outcomes == []
+        await response(SCOPE, handler.messages.get, send)
         assert sent[0]["status"] == 200
         headers = dict(sent[0]["headers"])
-        assert (headers[b"x-is-made"], headers[b"content-type"]) == (b"True", b"audio/pcm")
+        assert (headers[b"x-is-ready"], headers[b"content-type"]) == (b"True", b"audio/pcm")
         assert (b"content-length" in headers) is not is_streamed
         bodies = [message["body"] for message in sent[1:]]
         assert bodies == ([b"one", b"two", b""] if is_streamed else [b"onetwo", b""])
-        assert made.outcomes == ["done"]
-        assert made.is_closed
+        assert handler.outcomes == ["done"]
+        assert handler.is_closed
 
     async def test_an_empty_stream(self) -> None:
-        response = await handler(is_streamed=True).run()
+        response = await ready_handler(is_streamed=True).run()
         assert response.status_code == 200
 
     @pytest.mark.parametrize("is_streamed", [True, False])
     async def test_a_failure_before_the_first_bytes(self, is_streamed: bool) -> None:
-        made = handler(EngineDead("gone"), is_streamed=is_streamed)
+        handler = ready_handler(EngineDead("gone"), is_streamed=is_streamed)
         with pytest.raises(EngineDead, match="gone"):
-            await made.run()
-        assert made.outcomes == ["failed"]
-        assert made.is_closed
+            await handler.run()
+        assert handler.outcomes == ["failed"]
+        assert handler.is_closed
 
     @pytest.mark.parametrize("is_streamed", [True, False])
     async def test_a_client_that_leaves_before_the_first_bytes(self, is_streamed: bool) -> None:
-        made = Handler([b"one"], is_streamed)
-        made.messages.put_nowait({"type": "http.disconnect"})
-        response = await made.run()
+        handler = Handler([b"one"], is_streamed)
+        handler.messages.put_nowait({"type": "http.disconnect"})
+        response = await handler.run()
         assert (response.status_code, response.body) == (499, b"")
-        assert made.outcomes == ["caller left"]
+        assert handler.outcomes == ["caller left"]
 
     @pytest.mark.parametrize("is_streamed", [True, False])
     async def test_a_handler_that_is_cancelled(self, is_streamed: bool) -> None:
-        made = Handler([b"one"], is_streamed)
-        task = asyncio.create_task(made.run())
+        handler = Handler([b"one"], is_streamed)
+        task = asyncio.create_task(handler.run())
         await asyncio.sleep(0)
         await cancel_all([task])
-        assert made.outcomes == ["failed"]
+        assert handler.outcomes == ["failed"]

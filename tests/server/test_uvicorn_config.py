@@ -1,4 +1,4 @@
-"""Addresses that a server without keys may listen on."""
+"""The addresses that a server may listen on, with keys and without."""
 
 from typing import Any
 
@@ -17,5 +17,5 @@ class TestAddress:
     @pytest.mark.parametrize(
         "settings", [{"api_keys": SecretStr("abcdefgh")}, {"allow_unauthenticated": True}]
     )
-    def test_a_public_one_with_keys_or_on_purpose(self, settings: dict[str, Any]) -> None:
+    def test_a_public_address_needs_keys_or_permission(self, settings: dict[str, Any]) -> None:
         check_address(Settings(host="0.0.0.0", **settings))

@@ -1,4 +1,4 @@
-"""Stopping: what runs ends, what comes is told to go elsewhere."""
+"""Stopping: running requests finish, new ones are rejected."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from tests.support.stage import SENTENCE, whole_script
 
 
 class Draining(UvicornThread):
-    """The app over the fakes on a server that drains."""
+    """The app with fakes on a server that drains."""
 
     def __init__(self, drain_sec: float = WAIT_LIMIT_SEC) -> None:
         self.fakes = FakeServer(settings=Settings(tts_drain_sec=drain_sec))
@@ -33,7 +33,7 @@ class Draining(UvicornThread):
         super().__init__(self.server)
 
     def signal(self) -> None:
-        """What SIGTERM does."""
+        """Does what SIGTERM does."""
         self.server.handle_exit(signal.SIGTERM, None)
 
     def open_gate(self, gate: asyncio.Event) -> None:
@@ -57,11 +57,11 @@ def drained() -> Iterator[Draining]:
 
 
 def get(server: Draining, path: str) -> tuple[int, Any]:
-    answer = httpx2.get(f"{server.url}{path}")
-    return answer.status_code, answer
+    response = httpx2.get(f"{server.url}{path}")
+    return response.status_code, response
 
 
-def test_what_runs_ends_whole(drained: Draining) -> None:
+def test_a_running_response_is_completed(drained: Draining) -> None:
     gate = asyncio.Event()
     drained.fakes.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
     with drained.speak() as answer:
@@ -69,22 +69,22 @@ def test_what_runs_ends_whole(drained: Draining) -> None:
         first = next(pieces)
         drained.signal()
         wait_until(drained.fakes.runtime.draining.is_set)
-        # The port answers, and says what is going on.
+        # The port still answers, and reports that the server is stopping.
         assert get(drained, "/health")[0] == 200
         status, ready = get(drained, "/ready")
         assert (status, ready.json()["error"]["code"]) == (503, "shutting_down")
         body = {"input": SENTENCE}
-        refused = httpx2.post(f"{drained.url}/v1/audio/speech", json=body)
-        assert refused.status_code == 503
-        assert refused.headers["connection"] == "close"
-        assert refused.headers["retry-after"] == "10"
+        rejected = httpx2.post(f"{drained.url}/v1/audio/speech", json=body)
+        assert rejected.status_code == 503
+        assert rejected.headers["connection"] == "close"
+        assert rejected.headers["retry-after"] == "10"
         drained.open_gate(gate)
         rest = b"".join(pieces)
     assert len(first + rest) == 30 * 2 * 2048
     wait_until(lambda: not drained.fakes.engine.num_active)
 
 
-def test_a_second_signal_ends_it_at_once(drained: Draining) -> None:
+def test_a_second_signal_cuts_off_running_requests(drained: Draining) -> None:
     drained.fakes.engine.enqueue(Script(speech_ids(12), hangs_at_end=True))
     with drained.speak() as answer:
         pieces = answer.iter_raw()
@@ -100,27 +100,27 @@ def test_a_second_signal_ends_it_at_once(drained: Draining) -> None:
     assert drained.fakes.engine.num_active == 0
 
 
-def test_one_that_has_no_answer_yet_gets_one(drained: Draining) -> None:
-    """It was uvicorn's plain text."""
+def test_a_request_cut_off_before_its_response_gets_an_error(drained: Draining) -> None:
+    """The error was uvicorn's plain text."""
     drained.fakes.engine.enqueue(Script((), hangs_at_end=True, gate=asyncio.Event()))
     body = {"input": SENTENCE, "response_format": "pcm"}
-    answers: list[httpx2.Response] = []
+    responses: list[httpx2.Response] = []
 
-    def ask() -> None:
+    def send_request() -> None:
         url = f"{drained.url}/v1/audio/speech"
-        answers.append(httpx2.post(url, json=body, timeout=WAIT_LIMIT_SEC))
+        responses.append(httpx2.post(url, json=body, timeout=WAIT_LIMIT_SEC))
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    client = threading.Thread(target=send_request)
+    client.start()
     wait_until(lambda: drained.fakes.engine.num_active == 1)
     drained.signal()
     drained.signal()
-    asking.join()
-    assert answers[0].status_code == 503
-    assert answers[0].json()["error"]["code"] == "shutting_down"
+    client.join()
+    assert responses[0].status_code == 503
+    assert responses[0].json()["error"]["code"] == "shutting_down"
 
 
-def test_the_end_of_its_time() -> None:
+def test_requests_are_cut_off_after_the_drain_time() -> None:
     with Draining(drain_sec=0.1) as server:
         server.fakes.engine.enqueue(Script(speech_ids(12), hangs_at_end=True))
         with server.speak() as answer:
@@ -135,9 +135,9 @@ def test_the_end_of_its_time() -> None:
         assert server.fakes.engine.num_active == 0
 
 
-def test_with_nothing_to_do_it_ends_at_once() -> None:
+def test_an_idle_server_stops_immediately() -> None:
     with Draining(drain_sec=3600) as server:
-        # A connection that is kept open is nothing to wait for.
+        # The server does not wait for an idle connection.
         with httpx2.Client(base_url=server.url) as client:
             assert json.loads(client.get("/health").content)["status"] == "healthy"
             server.signal()
@@ -145,8 +145,8 @@ def test_with_nothing_to_do_it_ends_at_once() -> None:
         assert not server._thread.is_alive()
 
 
-def test_sigterm_is_an_end_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uvicorn raises it once more, and a supervisor read a failure from the status 143."""
+def test_sigterm_is_a_normal_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvicorn raises the signal again, and supervisors took the status 143 for a failure."""
     fakes = FakeServer()
     config = server_config(fakes.build_app(), fakes.settings, port=0)
     server = GracefulServer(config, begin_drain=lambda: None, drain_sec=0.1)
@@ -161,7 +161,7 @@ def test_sigterm_is_an_end_like_any_other(monkeypatch: pytest.MonkeyPatch) -> No
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_ctrl_c_is_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_a_normal_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes = FakeServer()
     config = server_config(fakes.build_app(), fakes.settings, port=0)
     server = GracefulServer(config, begin_drain=lambda: None, drain_sec=0.1)

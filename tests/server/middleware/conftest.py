@@ -1,4 +1,4 @@
-"""A server over the fakes, and its client."""
+"""A server with fakes, and its client."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Bodies that are too large or do not arrive are refused before they are read."""
+"""Bodies that are too large or do not arrive in time are rejected."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.support.app import (
 
 @pytest.mark.anyio
 class TestBodyLimit:
-    async def test_declared_is_refused_unread(self, server: FakeServer) -> None:
+    async def test_a_declared_size_is_rejected_without_reading(self, server: FakeServer) -> None:
         messages = asyncio.Queue[Message]()
         app = server.build_app()
         for length in (b"52428800", b"9" * 5000, b"0000052428800"):
@@ -29,8 +29,8 @@ class TestBodyLimit:
             sent = await call_by_hand(app, messages, headers=headers)
             check_too_large(sent)
 
-    async def test_counted_is_refused_at_the_limit(self, server: FakeServer) -> None:
-        """A chunked body has no length; elsewhere it is read to its end, and kept."""
+    async def test_a_counted_size_is_rejected_at_the_limit(self, server: FakeServer) -> None:
+        """A chunked body declares no length; FastAPI would read and keep all of it."""
         limit = max_body_bytes(server.settings)
         assert limit == (1 << 20) + 12 * 32_768
         messages = asyncio.Queue[Message]()
@@ -42,8 +42,8 @@ class TestBodyLimit:
             check_too_large(await call_by_hand(app, messages))
         assert 800 - messages.qsize() == limit // 65_536 + 1
 
-    async def test_a_late_one_is_refused(self) -> None:
-        """Neither uvicorn nor FastAPI ends the wait; a part of it is no reason to wait longer."""
+    async def test_a_late_body_is_rejected(self) -> None:
+        """Neither uvicorn nor FastAPI has a timeout; receiving a part must not extend ours."""
         server = FakeServer(settings=Settings(tts_receive_timeout_sec=0.1))
         app = server.build_app()
         for parts in ([], [b'{"input"', b': "Hello'], [b""] * 50):
@@ -51,11 +51,11 @@ class TestBodyLimit:
             for part in parts:
                 messages.put_nowait({"type": "http.request", "body": part, "more_body": True})
             async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
-                check_refused(await call_by_hand(app, messages), 408, "request_timeout")
+                check_rejected(await call_by_hand(app, messages), 408, "request_timeout")
         assert server.engine.requests == []
 
-    async def test_a_whole_one_has_all_the_time(self) -> None:
-        """What is waited for then is the caller's leaving."""
+    async def test_the_timeout_ends_with_the_body(self) -> None:
+        """After the body, the app waits only for a disconnect."""
         server = FakeServer(settings=Settings(tts_receive_timeout_sec=0.1))
         gate = asyncio.Event()
         server.engine.enqueue(held_script(short_script(5), gate))
@@ -68,15 +68,15 @@ class TestBodyLimit:
             sent = await call_by_hand(app, messages)
         assert sent[0]["status"] == 200
 
-    async def test_no_limit_of_characters_is_still_one_of_bytes(self) -> None:
+    async def test_without_a_limit_of_characters_bytes_are_limited(self) -> None:
         assert max_body_bytes(Settings(tts_max_input_chars=0)) == 64 << 20
 
 
 def check_too_large(sent: list[Message]) -> None:
-    check_refused(sent, 413, "request_too_large")
+    check_rejected(sent, 413, "request_too_large")
 
 
-def check_refused(sent: list[Message], status: int, code: str) -> None:
+def check_rejected(sent: list[Message], status: int, code: str) -> None:
     headers: dict[bytes, bytes] = dict(sent[0]["headers"])
     assert sent[0]["status"] == status
     assert headers[b"connection"] == b"close"

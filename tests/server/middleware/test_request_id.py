@@ -1,4 +1,4 @@
-"""Every answer has an id of its own, which the log and the engine know too."""
+"""Every response has its own id, which the log and the engine use too."""
 
 import logging
 
@@ -17,25 +17,25 @@ class TestRequestId:
             *(("HEAD", "/health"), ("OPTIONS", "/v1/audio/speech")),
         ],
     )
-    def test_every_answer_has_its_own(self, client: TestClient, method: str, path: str) -> None:
-        answers = [client.request(method, path) for _ in range(2)]
-        ids = {answer.headers["x-request-id"] for answer in answers}
+    def test_every_response_has_its_own(self, client: TestClient, method: str, path: str) -> None:
+        responses = [client.request(method, path) for _ in range(2)]
+        ids = {response.headers["x-request-id"] for response in responses}
         assert len(ids) == 2
         assert all(REQUEST_ID.fullmatch(each) for each in ids)
-        assert all(answer.headers["openai-processing-ms"].isdecimal() for answer in answers)
+        assert all(response.headers["openai-processing-ms"].isdecimal() for response in responses)
 
-    def test_it_is_the_one_of_the_log_and_of_the_engine(
+    def test_the_log_and_the_engine_use_the_same_id(
         self, server: FakeServer, client: TestClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.INFO, logger="orpheus_server"):
-            answer = client.post("/v1/audio/speech", json={"input": "A secret text."})
-        request_id = answer.headers["x-request-id"]
+            response = client.post("/v1/audio/speech", json={"input": "A secret text."})
+        request_id = response.headers["x-request-id"]
         assert server.engine.requests[0].request_id == f"{request_id}-0-1"
         lines = [record.getMessage() for record in caplog.records]
         assert sum(f"request={request_id} " in line for line in lines) == 1
         assert "secret" not in caplog.text
 
-    def test_a_callers_own_id_is_not_taken_over(self, client: TestClient) -> None:
-        """It would let a caller write into the log, or share an id with another request."""
-        answer = client.get("/", headers={"x-request-id": "mine"})
-        assert REQUEST_ID.fullmatch(answer.headers["x-request-id"])
+    def test_an_id_from_the_client_is_ignored(self, client: TestClient) -> None:
+        """It would let a client write into the log, or reuse the id of another request."""
+        response = client.get("/", headers={"x-request-id": "mine"})
+        assert REQUEST_ID.fullmatch(response.headers["x-request-id"])

@@ -1,4 +1,4 @@
-"""Headers of every answer, whoever gave it."""
+"""Security headers of every response, wherever it comes from."""
 
 import pytest
 from pydantic import SecretStr
@@ -25,27 +25,27 @@ HEADERS = {
         ("OPTIONS", "/v1/models", 405),
     ],
 )
-def test_every_answer(client: TestClient, method: str, path: str, status: int) -> None:
-    answer = client.request(method, path)
-    assert answer.status_code == status
-    assert answer.headers.items() >= HEADERS.items()
-    assert answer.headers.get("cache-control") == ("no-store" if status >= 400 else None)
-    assert ("content-security-policy" in answer.headers) == (path == "/docs")
+def test_every_response(client: TestClient, method: str, path: str, status: int) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.headers.items() >= HEADERS.items()
+    assert response.headers.get("cache-control") == ("no-store" if status >= 400 else None)
+    assert ("content-security-policy" in response.headers) == (path == "/docs")
 
 
-def test_a_stream_keeps_its_own(client: TestClient) -> None:
-    answer = client.post("/v1/audio/speech", json={"input": "Hi.", "response_format": "pcm"})
-    assert answer.headers.items() >= {**HEADERS, "cache-control": "no-cache"}.items()
+def test_a_stream_keeps_its_own_header(client: TestClient) -> None:
+    response = client.post("/v1/audio/speech", json={"input": "Hi.", "response_format": "pcm"})
+    assert response.headers.items() >= {**HEADERS, "cache-control": "no-cache"}.items()
 
 
-def test_a_bug_of_ours(server: FakeServer, client: TestClient) -> None:
+def test_an_unexpected_exception(server: FakeServer, client: TestClient) -> None:
     server.engine.enqueue(Script((), error=ValueError("broken")))
-    answer = client.post("/v1/audio/speech", json={"input": "Hi."})
-    assert answer.status_code == 500
-    assert answer.headers.items() >= HEADERS.items()
+    response = client.post("/v1/audio/speech", json={"input": "Hi."})
+    assert response.status_code == 500
+    assert response.headers.items() >= HEADERS.items()
 
 
-def test_a_refused_handshake() -> None:
+def test_a_rejected_handshake() -> None:
     server = FakeServer(settings=Settings(api_keys=SecretStr("abcdefgh")))
     with (
         server.client() as client,
@@ -57,8 +57,8 @@ def test_a_refused_handshake() -> None:
     assert denied.value.headers.items() >= expected.items()
 
 
-def test_pages_of_allowed_origins_may_read_answers() -> None:
+def test_pages_of_allowed_origins_may_read_responses() -> None:
     server = FakeServer(settings=Settings(cors_origins="https://a.example"))
     with server.client() as client:
-        answer = client.get("/health")
-    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+        response = client.get("/health")
+    assert response.headers["cross-origin-resource-policy"] == "cross-origin"

@@ -16,7 +16,7 @@ from orpheus_server.server.protocols.http import HttpProtocol
 from orpheus_server.server.protocols.websocket import WebSocketProtocol
 from orpheus_server.server.uvicorn_config import MAX_HEADER_BYTES
 from orpheus_server.settings import Settings
-from tests.server.protocols.test_transport import some
+from tests.server.protocols.test_transport import require_data
 from tests.support.app import REQUEST_ID, FakeServer
 from tests.support.served import ServedFakes
 
@@ -26,8 +26,8 @@ PIECE = b"a" * (1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer, and what came after it."""
+class RawResponse:
+    """One response, and the data received after it."""
 
     status: int
     headers: dict[str, str]
@@ -40,7 +40,7 @@ class Answer:
         return error
 
 
-def parse(data: bytes) -> Answer:
+def parse(data: bytes) -> RawResponse:
     head, _, rest = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = {}
@@ -49,41 +49,41 @@ def parse(data: bytes) -> Answer:
         assert name.lower() not in headers
         headers[name.lower()] = value
     length = int(headers["content-length"])
-    return Answer(int(first.split()[1]), headers, rest[:length], rest[length:])
+    return RawResponse(int(first.split()[1]), headers, rest[:length], rest[length:])
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """To the end of the connection, which must be no reset."""
+    """Reads to the end of the connection; raises if it is reset."""
     data = b""
     while part := connection.recv(65_536):
         data += part
     return data
 
 
-def read_one(connection: socket.socket) -> Answer:
-    """An answer on a connection that stays."""
+def read_one(connection: socket.socket) -> RawResponse:
+    """Reads one response from a connection that stays open."""
     data = b""
     while b"\r\n\r\n" not in data or len(parse(data).body) < int(
         parse(data).headers["content-length"]
     ):
-        data += some(connection.recv(65_536))
+        data += require_data(connection.recv(65_536))
     return parse(data)
 
 
-def check_refusal(data: bytes, status: int, code: str) -> str:
-    """The message of an answer in the envelope after which nothing comes."""
-    answer = parse(data)
-    assert (answer.status, answer.error["code"], answer.rest) == (status, code, b"")
-    assert answer.error["type"] == "invalid_request_error"
-    assert answer.headers["connection"] == "close"
-    assert answer.headers["content-type"] == "application/json"
-    assert REQUEST_ID.fullmatch(answer.headers["x-request-id"])
-    message: str = answer.error["message"]
+def check_rejection(data: bytes, status: int, code: str) -> str:
+    """Checks that `data` is one error in the envelope and nothing else; returns its message."""
+    response = parse(data)
+    assert (response.status, response.error["code"], response.rest) == (status, code, b"")
+    assert response.error["type"] == "invalid_request_error"
+    assert response.headers["connection"] == "close"
+    assert response.headers["content-type"] == "application/json"
+    assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
+    message: str = response.error["message"]
     return message
 
 
 def trickle(connection: socket.socket, data: bytes, *, step_sec: float = 0.02) -> bytes:
-    """What the server says to a caller that sends one byte after the other, again and again."""
+    """Sends `data` byte by byte, over and over, and returns the server's response."""
     while True:
         for index in range(len(data)):
             if select.select([connection], [], [], step_sec)[0]:
@@ -92,7 +92,7 @@ def trickle(connection: socket.socket, data: bytes, *, step_sec: float = 0.02) -
 
 
 def outlast_timeout(served: ServedFakes) -> None:
-    """Returns when a connection that was opened now has been closed for its silence."""
+    """Waits until the receive timeout of a connection that is opened now has passed."""
     with served.connect() as silent:
         assert read_all(silent) == b""
 
@@ -106,7 +106,7 @@ def served() -> Iterator[ServedFakes]:
 
 @pytest.fixture(scope="module")
 def patient() -> Iterator[ServedFakes]:
-    """A server that gives even a slow machine the time to send 50 MB."""
+    """A server with a timeout long enough to send 50 MB, even on a slow machine."""
     with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
         yield served
 
@@ -119,7 +119,7 @@ def connection(served: ServedFakes) -> Iterator[socket.socket]:
 
 class TestHead:
     def test_nothing_is_sent(self, connection: socket.socket) -> None:
-        """uvicorn keeps a silent connection for ever."""
+        """uvicorn itself keeps a silent connection forever."""
         assert read_all(connection) == b""
 
     @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ class TestHead:
     )
     def test_a_part_of_it(self, connection: socket.socket, part: bytes) -> None:
         connection.sendall(part)
-        message = check_refusal(read_all(connection), 408, "request_timeout")
+        message = check_rejection(read_all(connection), 408, "request_timeout")
         assert message == "The head of the request did not arrive within 0.4 seconds."
 
-    def test_bytes_on_and_on(self, connection: socket.socket) -> None:
-        """Each byte puts off a timeout that counts silence only."""
+    def test_a_head_that_arrives_byte_by_byte(self, connection: socket.socket) -> None:
+        """Each byte would restart a timeout that measures silence only."""
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
-        check_refusal(trickle(connection, b"a"), 408, "request_timeout")
+        check_rejection(trickle(connection, b"a"), 408, "request_timeout")
 
     def test_an_idle_connection_is_kept(
         self, served: ServedFakes, connection: socket.socket
@@ -143,21 +143,21 @@ class TestHead:
             assert read_one(connection).status == 200
             outlast_timeout(served)
 
-    def test_a_part_of_a_later_one(self, served: ServedFakes, connection: socket.socket) -> None:
+    def test_a_part_of_a_later_head(self, served: ServedFakes, connection: socket.socket) -> None:
         connection.sendall(GET)
         assert read_one(connection).status == 200
         outlast_timeout(served)
         connection.sendall(GET[:10])
-        check_refusal(read_all(connection), 408, "request_timeout")
+        check_rejection(read_all(connection), 408, "request_timeout")
 
     def test_pipelined(self, connection: socket.socket) -> None:
         connection.sendall(GET + GET + GET[:20])
         first = parse(read_all(connection))
         second = parse(first.rest)
         assert (first.status, second.status) == (200, 200)
-        check_refusal(second.rest, 408, "request_timeout")
+        check_rejection(second.rest, 408, "request_timeout")
 
-    def test_many_at_once_hold_up_nobody(self, served: ServedFakes) -> None:
+    def test_many_half_open_connections_do_not_delay_others(self, served: ServedFakes) -> None:
         half_open = []
         try:
             for index in range(200):
@@ -177,36 +177,36 @@ class TestHead:
 class TestBody:
     def test_a_part_of_it(self, connection: socket.socket) -> None:
         connection.sendall(POST + b'Content-Length: 30\r\n\r\n{"input": ')
-        message = check_refusal(read_all(connection), 408, "request_timeout")
+        message = check_rejection(read_all(connection), 408, "request_timeout")
         assert message == "The body did not arrive within 0.4 seconds."
 
     def test_none_of_it(self, connection: socket.socket) -> None:
         connection.sendall(POST + b"Content-Length: 30\r\nExpect: 100-continue\r\n\r\n")
-        interim, _, answer = read_all(connection).partition(b"\r\n\r\n")
+        interim, _, response = read_all(connection).partition(b"\r\n\r\n")
         assert interim.startswith(b"HTTP/1.1 100 ")
-        check_refusal(answer, 408, "request_timeout")
+        check_rejection(response, 408, "request_timeout")
 
-    def test_chunks_on_and_on(self, connection: socket.socket) -> None:
+    def test_a_body_in_endless_chunks(self, connection: socket.socket) -> None:
         connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
-        check_refusal(trickle(connection, b"1\r\n \r\n"), 408, "request_timeout")
+        check_rejection(trickle(connection, b"1\r\n \r\n"), 408, "request_timeout")
 
-    def test_one_that_nobody_reads(self, connection: socket.socket) -> None:
-        """Each byte of it put off the end of an answered connection by five seconds, for ever."""
+    def test_a_body_that_the_app_does_not_read(self, connection: socket.socket) -> None:
+        """Each byte of it kept the connection open for another five seconds after the response."""
         connection.sendall(GET[:-2] + b"Content-Length: 1000000\r\n\r\n")
-        answer = read_one(connection)
-        assert (answer.status, answer.rest) == (200, b"")
-        # The last byte may come too late for an orderly end.
+        response = read_one(connection)
+        assert (response.status, response.rest) == (200, b"")
+        # The last byte may arrive too late for a clean close.
         with suppress(ConnectionError):
             assert trickle(connection, b"a") == b""
 
-    def test_the_answer_to_one_that_is_too_large_is_read(self, patient: ServedFakes) -> None:
-        """A socket that is closed with unread input is reset, and the answer lost."""
+    def test_the_response_to_a_too_large_body_arrives(self, patient: ServedFakes) -> None:
+        """Closing a socket with unread input resets it, and the response is lost."""
         with socket.create_connection(patient.address) as connection:
             connection.sendall(POST + b"Content-Length: 52428800\r\n\r\n")
             for _ in range(50):
                 connection.sendall(PIECE)
             connection.shutdown(socket.SHUT_WR)
-            check_app_refusal(read_all(connection), 413, "request_too_large")
+            check_app_rejection(read_all(connection), 413, "request_too_large")
 
     def test_chunks_that_are_too_large_together(self, patient: ServedFakes) -> None:
         with socket.create_connection(patient.address) as connection:
@@ -215,17 +215,17 @@ class TestBody:
                 connection.sendall(b"100000\r\n" + PIECE + b"\r\n")
             connection.sendall(b"0\r\n\r\n")
             connection.shutdown(socket.SHUT_WR)
-            check_app_refusal(read_all(connection), 413, "request_too_large")
+            check_app_rejection(read_all(connection), 413, "request_too_large")
 
     def test_broken_chunks(self, served: ServedFakes, connection: socket.socket) -> None:
-        """Whoever waits for the rest of the body must not wait while the connection lingers."""
+        """The app must not wait for the rest of the body while the connection lingers."""
         connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\nx")
         connection.sendall(b"yz\r\n")
-        check_refusal(read_all(connection), 400, "invalid_request")
+        check_rejection(read_all(connection), 400, "invalid_request")
 
 
-def check_app_refusal(data: bytes, status: int, code: str) -> None:
-    check_refusal(data, status, code)
+def check_app_rejection(data: bytes, status: int, code: str) -> None:
+    check_rejection(data, status, code)
     assert parse(data).headers["x-should-retry"] == "false"
 
 
@@ -244,26 +244,26 @@ class TestNotHttp:
         ],
         ids=lambda data: ascii(data[-16:]),
     )
-    def test_is_refused_in_the_envelope(self, connection: socket.socket, data: bytes) -> None:
+    def test_is_rejected_in_the_envelope(self, connection: socket.socket, data: bytes) -> None:
         """uvicorn answers in plain text."""
         connection.sendall(data)
-        message = check_refusal(read_all(connection), 400, "invalid_request")
+        message = check_rejection(read_all(connection), 400, "invalid_request")
         assert message == "The request is not valid HTTP."
 
-    def test_after_a_good_one(self, connection: socket.socket) -> None:
+    def test_after_a_valid_request(self, connection: socket.socket) -> None:
         connection.sendall(GET + b"?\r\n\r\n")
         first = parse(read_all(connection))
         assert first.status == 200
-        check_refusal(first.rest, 400, "invalid_request")
+        check_rejection(first.rest, 400, "invalid_request")
 
-    def test_head_of_a_head(self, connection: socket.socket) -> None:
-        """An answer to HEAD has no body whatever it says."""
+    def test_an_invalid_head_request(self, connection: socket.socket) -> None:
+        """A response to HEAD never has a body."""
         head = POST.replace(b"POST", b"HEAD")
         connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\nx\r\n")
         assert read_all(connection).endswith(b"\r\n\r\n")
 
-    def test_unwanted_chunks_after_the_answer(self, connection: socket.socket) -> None:
-        """A second answer would be taken for that of the next request."""
+    def test_invalid_chunks_after_the_response(self, connection: socket.socket) -> None:
+        """The client would take a second response for that of its next request."""
         connection.sendall(GET[:-2] + b"Transfer-Encoding: chunked\r\n\r\n")
         assert read_one(connection).status == 200
         connection.sendall(b"x\r\n")
@@ -272,7 +272,7 @@ class TestNotHttp:
 
 class TestSize:
     def check(self, data: bytes) -> None:
-        message = check_refusal(data, 431, "request_header_fields_too_large")
+        message = check_rejection(data, 431, "request_header_fields_too_large")
         assert message == "The head of the request is too large."
 
     def test_ten_thousand_headers(self, patient: ServedFakes) -> None:
@@ -282,7 +282,7 @@ class TestSize:
             self.check(read_all(connection))
 
     def test_in_one_piece(self, connection: socket.socket) -> None:
-        """h11 looks at the size only of what it cannot read yet."""
+        """h11 limits only data that it cannot parse yet."""
         good = b"X: " + b"a" * (MAX_HEADER_BYTES - 200) + b"\r\n\r\n"
         connection.sendall(GET[:-2] + good)
         assert read_one(connection).status == 200
@@ -304,7 +304,7 @@ class TestSize:
 
 
 class TestUpgrade:
-    def test_a_websocket_has_no_head_to_send(self, served: ServedFakes) -> None:
+    def test_a_websocket_outlasts_the_timeout_for_heads(self, served: ServedFakes) -> None:
         with connect(served.socket_url) as socket:
             outlast_timeout(served)
             socket.send('{"type": "session.start"}')
@@ -318,19 +318,19 @@ class TestUpgrade:
         connection.sendall(upgrade())
         assert connection.recv(12) == b"HTTP/1.1 101"
         outlast_timeout(served)
-        # A ping of no bytes, masked.
+        # An empty ping, masked.
         connection.sendall(b"\x89\x80\0\0\0\0")
         data = b""
         while not data.endswith(b"\x8a\x00"):
-            data += some(connection.recv(4096))
+            data += require_data(connection.recv(4096))
 
-    def test_half_of_it(self, connection: socket.socket) -> None:
+    def test_half_a_handshake(self, connection: socket.socket) -> None:
         connection.sendall(upgrade()[:-2])
-        check_refusal(read_all(connection), 408, "request_timeout")
+        check_rejection(read_all(connection), 408, "request_timeout")
 
 
 def upgrade(method: str = "GET", *more: str) -> bytes:
-    """A handshake's head."""
+    """Returns the head of a handshake."""
     lines = [
         f"{method} /v1/audio/stream HTTP/1.1",
         "Host: localhost",
@@ -343,17 +343,17 @@ def upgrade(method: str = "GET", *more: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_the_end_of_the_server_waits_for_no_half_request() -> None:
+def test_shutdown_does_not_wait_for_half_requests() -> None:
     with ServedFakes(FakeServer()) as served:
-        half_open, refused = served.connect(), served.connect()
+        half_open, rejected = served.connect(), served.connect()
         half_open.sendall(GET[:10])
-        refused.sendall(b"?\r\n\r\n" + PIECE[:1000])
-        assert refused.recv(12) == b"HTTP/1.1 400"
-    for connection in (half_open, refused):
+        rejected.sendall(b"?\r\n\r\n" + PIECE[:1000])
+        assert rejected.recv(12) == b"HTTP/1.1 400"
+    for connection in (half_open, rejected):
         connection.close()
 
 
-def test_bare_uvicorn_takes_the_protocols_by_name() -> None:
+def test_bare_uvicorn_can_load_the_protocols_by_name() -> None:
     config = uvicorn.Config(
         FakeServer().build_app(),
         http="orpheus_server.server.protocols.http:HttpProtocol",

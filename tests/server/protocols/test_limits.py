@@ -1,4 +1,4 @@
-"""Limits of connections, and peers who take nothing of what they are sent."""
+"""Connection limits, and peers that do not read what they are sent."""
 
 import asyncio
 import json
@@ -22,21 +22,21 @@ from orpheus_server.server.protocols.websocket import WebSocketProtocol
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
 from tests.server.protocols.test_http import upgrade
-from tests.server.protocols.test_transport import NUM_PIECES, PIECE, Peer, open_peer, some
+from tests.server.protocols.test_transport import NUM_PIECES, PIECE, Peer, open_peer, require_data
 from tests.support.app import FakeServer
 from tests.support.realtime import SENTENCE
 from tests.support.served import ServedFakes, UvicornThread, wait_until
 
 
 def test_the_defaults_are_those_of_the_settings() -> None:
-    """They count where another app is served, or the lifespan is off."""
+    """They apply if another app is served, or if the lifespan is off."""
     settings = Settings()
     limits = limits_of({})
     assert limits.receive_timeout_sec == settings.tts_receive_timeout_sec
     assert limits.client_stall_sec == settings.tts_client_stall_sec
 
 
-def test_those_of_the_app() -> None:
+def test_the_app_can_set_them() -> None:
     limits = ConnectionLimits(receive_timeout_sec=1.0, client_stall_sec=2.0)
     assert limits_of({LIMITS_STATE_KEY: limits}) is limits
     assert limits_of({LIMITS_STATE_KEY: "other"}) == ConnectionLimits()
@@ -46,7 +46,7 @@ STALL_SEC = 0.2
 
 
 async def outlast(sec: float) -> None:
-    """Returns when the loop's clock is past everything that was due in this time."""
+    """Waits until every timer that is due in this time has run."""
     passed = asyncio.Event()
     asyncio.get_running_loop().call_later(sec, passed.set)
     await passed.wait()
@@ -54,7 +54,7 @@ async def outlast(sec: float) -> None:
 
 @asynccontextmanager
 async def open_watched() -> AsyncIterator[tuple[Peer, socket.socket]]:
-    """`open_peer` under a short limit."""
+    """Runs `open_peer` with a short write timeout."""
     async with open_peer() as (peer, other):
         write_timeout = WriteTimeout(peer.transport, stall_sec=STALL_SEC)
         try:
@@ -65,21 +65,21 @@ async def open_watched() -> AsyncIterator[tuple[Peer, socket.socket]]:
 
 @pytest.mark.anyio
 class TestTransport:
-    async def test_a_peer_who_takes_nothing(self) -> None:
+    async def test_a_peer_that_never_reads(self) -> None:
         async with open_watched() as (peer, _):
             for _ in range(NUM_PIECES):
                 peer.transport.write(PIECE)
             await peer.lost.wait()
 
     async def test_a_connection_that_is_closing(self) -> None:
-        """Closing waits for the peer, and no longer tells the protocol to pause."""
+        """A closing transport waits for the peer, but no longer pauses the protocol."""
         async with open_watched() as (peer, _):
             for _ in range(NUM_PIECES):
                 peer.transport.write(PIECE)
             peer.transport.close()
             await peer.lost.wait()
 
-    async def test_one_who_takes_and_then_stops(self) -> None:
+    async def test_a_peer_that_reads_and_then_stops(self) -> None:
         async with open_watched() as (peer, other):
             for _ in range(NUM_PIECES):
                 peer.transport.write(PIECE)
@@ -89,8 +89,8 @@ class TestTransport:
                 await asyncio.get_running_loop().sock_recv(other, 65_536)
             await peer.lost.wait()
 
-    async def test_a_slow_peer_while_more_is_written_than_it_takes(self) -> None:
-        """What waits for it only grows: by the size of the buffers it would seem to stand still."""
+    async def test_a_slow_peer_that_is_sent_more_than_it_reads(self) -> None:
+        """The buffer only grows, so its size alone would suggest that the peer reads nothing."""
         async with open_watched() as (peer, other):
             for _ in range(NUM_PIECES):
                 peer.transport.write(PIECE)
@@ -124,19 +124,19 @@ def post(connection: socket.socket, text: str, **options: object) -> None:
 
 
 class TestServer:
-    def test_a_stream_that_nobody_reads(self) -> None:
-        """Its session waited for ever for room in a buffer."""
+    def test_a_stream_that_is_not_read(self) -> None:
+        """Its request waited forever for space in a buffer."""
         with ServedFakes(stalling_server()) as served, served.connect() as connection:
             engine = served.fakes.engine
             post(connection, f"{SENTENCE} " * 400, stream=True)
             wait_until(lambda: len(engine.requests) > LIVE_LOOK_AHEAD)
-            # Its end breaks the connection and is no end of the answer.
+            # The connection is aborted, so the response does not look complete.
             wait_until(lambda: served.num_connections == 0)
             wait_until(lambda: engine.num_active == 0)
             assert len(engine.requests) < 400
 
-    def test_a_file_that_nobody_reads(self) -> None:
-        """It was complete, and its connection stayed with megabytes in memory."""
+    def test_a_file_that_is_not_read(self) -> None:
+        """Its connection stayed open, with a complete file of megabytes in memory."""
         with ServedFakes(stalling_server()) as served, served.connect() as connection:
             post(connection, f"{SENTENCE} " * 100, stream=False)
             assert connection.recv(12) == b"HTTP/1.1 200"
@@ -144,13 +144,13 @@ class TestServer:
             assert served.fakes.engine.num_active == 0
 
     def test_a_slow_reader_gets_all_of_a_file(self) -> None:
-        """Three times as long as one who takes nothing would have."""
+        """It takes three times as long as the limit for a client that reads nothing."""
         settings = Settings(tts_client_stall_sec=0.6)
         with ServedFakes(FakeServer(settings=settings)) as served, served.connect() as connection:
             post(connection, f"{SENTENCE} " * 60, stream=False)
             data = b""
             while b"\r\n\r\n" not in data:
-                data += some(connection.recv(1))
+                data += require_data(connection.recv(1))
             (length,) = map(int, re.findall(rb"\r\ncontent-length: (\d+)\r\n", data))
             assert length > 60 * 30 * 4096 * 0.9
             num_read = num_rests = 0
@@ -158,11 +158,11 @@ class TestServer:
                 if num_rests < 12 and num_read > num_rests * 65_536:
                     num_rests += 1
                     served.run(outlast(0.15))
-                num_read += len(some(connection.recv(65_536)))
+                num_read += len(require_data(connection.recv(65_536)))
             assert (num_read, num_rests) == (length, 12)
 
-    def test_a_websocket_that_nobody_reads(self) -> None:
-        """Speech is sent as it is heard, and pings end its peer first: this is for what is not."""
+    def test_a_websocket_that_is_not_read(self) -> None:
+        """An app that sends without pacing; a session paces its speech, so pings fail earlier."""
         flood = Flood()
         config = uvicorn.Config(
             flood, port=0, http=HttpProtocol, ws=WebSocketProtocol, log_config=None
@@ -174,7 +174,7 @@ class TestServer:
 
 
 class Flood:
-    """An app whose WebSocket sends as much as is taken, until its peer is gone."""
+    """An app whose WebSocket sends as fast as it can until the connection is closed."""
 
     has_ended = False
 

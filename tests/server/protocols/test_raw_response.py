@@ -1,4 +1,4 @@
-"""Answers that no application gave."""
+"""Error responses that are sent without the app."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A transport whose peer is known to have taken what it was sent, and sees why it is closed."""
+"""A transport that counts what its peer has received, and closes without losing a response."""
 
 import asyncio
 import socket
@@ -14,20 +14,20 @@ pytestmark = pytest.mark.anyio
 
 PIECE = bytes(1 << 20)
 NUM_PIECES = 16
-"""More than the system keeps for a peer, with both of its buffers."""
+"""More than the system's send and receive buffers hold together."""
 
 
-def some(data: bytes) -> bytes:
-    """Fails at the end of a connection, where a loop would go on reading nothing."""
+def require_data(data: bytes) -> bytes:
+    """Returns `data`; fails at the end of a connection, where a loop would read nothing forever."""
     assert data
     return data
 
 
 class Peer(asyncio.Protocol):
-    """The server's side of one connection: what a protocol has to do with its transport."""
+    """The server's side of one connection, with the least that a protocol must do."""
 
     def __init__(self, *, has_input_left: bool, linger_sec: float) -> None:
-        self.made = asyncio.Event()
+        self.connected = asyncio.Event()
         self.lost = asyncio.Event()
         self._has_input_left = has_input_left
         self._linger_sec = linger_sec
@@ -40,7 +40,7 @@ class Peer(asyncio.Protocol):
             has_input_left=lambda: self._has_input_left,
             linger_sec=self._linger_sec,
         )
-        self.made.set()
+        self.connected.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
@@ -50,7 +50,7 @@ class Peer(asyncio.Protocol):
 async def open_peer(
     *, has_input_left: bool = False, linger_sec: float = WAIT_LIMIT_SEC
 ) -> AsyncIterator[tuple[Peer, socket.socket]]:
-    """A connected peer and the other end, which takes little at once."""
+    """Yields a connected peer and the other end, which has a small receive buffer."""
     peer = Peer(has_input_left=has_input_left, linger_sec=linger_sec)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: peer, "127.0.0.1", 0)
@@ -58,7 +58,7 @@ async def open_peer(
         other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         other.setblocking(False)
         await loop.sock_connect(other, server.sockets[0].getsockname())
-        await peer.made.wait()
+        await peer.connected.wait()
         try:
             async with asyncio.timeout(WAIT_LIMIT_SEC):
                 yield peer, other
@@ -69,8 +69,8 @@ async def open_peer(
             await server.wait_closed()
 
 
-async def test_what_was_taken_is_counted_at_the_other_end() -> None:
-    """What the system holds for a peer is megabytes of which it has nothing."""
+async def test_only_bytes_that_the_peer_has_received_are_counted() -> None:
+    """The system buffers megabytes that the peer has not received."""
     async with open_peer() as (peer, other):
         for _ in range(NUM_PIECES):
             peer.transport.write(PIECE)
@@ -81,12 +81,14 @@ async def test_what_was_taken_is_counted_at_the_other_end() -> None:
 
         num_read = 0
         while num_read < num_written:
-            num_read += len(some(await asyncio.get_running_loop().sock_recv(other, 1 << 20)))
+            num_read += len(
+                require_data(await asyncio.get_running_loop().sock_recv(other, 1 << 20))
+            )
         await wait_for(lambda: peer.transport.num_taken_bytes == num_written)
 
 
-async def test_lingering_ends() -> None:
-    """For a peer who sends and never closes."""
+async def test_lingering_ends_after_a_timeout() -> None:
+    """The peer keeps sending and never closes."""
     async with open_peer(has_input_left=True, linger_sec=0.2) as (peer, other):
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(other, b"first")
@@ -101,7 +103,7 @@ async def test_lingering_ends() -> None:
         await peer.lost.wait()
 
 
-async def test_lingering_ends_with_the_peer() -> None:
+async def test_lingering_ends_when_the_peer_closes() -> None:
     async with open_peer(has_input_left=True) as (peer, other):
         peer.transport.close()
         other.shutdown(socket.SHUT_WR)
@@ -109,8 +111,8 @@ async def test_lingering_ends_with_the_peer() -> None:
         peer.transport.close()
 
 
-async def test_lingering_ends_after_so_many_bytes() -> None:
-    """For a peer who sends for ever, and fast."""
+async def test_lingering_ends_after_too_many_bytes() -> None:
+    """The peer sends fast and never stops."""
     async with open_peer(has_input_left=True) as (peer, other):
         peer.transport.close()
         num_sent = 0
@@ -119,11 +121,11 @@ async def test_lingering_ends_after_so_many_bytes() -> None:
                 await asyncio.get_running_loop().sock_sendall(other, PIECE)
                 num_sent += len(PIECE)
         await peer.lost.wait()
-        # The rest was on its way.
+        # The rest was still in the buffers.
         assert MAX_LEFTOVER_BYTES <= num_sent < 2 * MAX_LEFTOVER_BYTES
 
 
-async def test_nothing_lingers_for_a_peer_who_has_sent_everything() -> None:
+async def test_no_lingering_without_unread_input() -> None:
     async with open_peer() as (peer, other):
         peer.transport.write(b"all")
         peer.transport.close()

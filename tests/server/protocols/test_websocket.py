@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from orpheus_server.settings import Settings
-from tests.server.protocols.test_http import check_refusal, read_all, upgrade
-from tests.server.protocols.test_transport import some
+from tests.server.protocols.test_http import check_rejection, read_all, upgrade
+from tests.server.protocols.test_transport import require_data
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes, wait_until
 
@@ -24,19 +24,19 @@ def served() -> Iterator[ServedFakes]:
 
 @pytest.fixture
 def connection(served: ServedFakes) -> Iterator[socket.socket]:
-    """Beyond its handshake, whose answer has been read."""
+    """A connection whose handshake is complete."""
     with socket.create_connection(served.address) as connection:
         connection.sendall(upgrade())
         data = b""
         while not data.endswith(b"\r\n\r\n"):
-            data += some(connection.recv(1))
+            data += require_data(connection.recv(1))
         assert data.startswith(b"HTTP/1.1 101")
         yield connection
     wait_until(lambda: served.num_connections == 0)
 
 
 def close_code(connection: socket.socket) -> int:
-    """Of the close frame that is all that still comes."""
+    """Returns the code of the close frame, which must be the only remaining data."""
     data = read_all(connection)
     assert (data[0], data[1]) == (0x88, len(data) - 2)
     code: int = struct.unpack("!H", data[2:4])[0]
@@ -44,16 +44,16 @@ def close_code(connection: socket.socket) -> int:
 
 
 class TestMessages:
-    def test_one_of_17_mb(self, connection: socket.socket) -> None:
-        """The connection was closed with most of it unread, and the code lost to a reset."""
+    def test_a_message_of_17_mb(self, connection: socket.socket) -> None:
+        """The connection was closed with most of it unread, and a reset lost the code."""
         connection.sendall(struct.pack("!BBQ4s", 0x81, 0xFF, 17 << 20, MASK))
         for _ in range(17):
             connection.sendall(PIECE)
         connection.shutdown(socket.SHUT_WR)
         assert close_code(connection) == 1009
 
-    def test_one_in_parts(self, connection: socket.socket) -> None:
-        """Each of them is within the limit."""
+    def test_a_large_message_in_fragments(self, connection: socket.socket) -> None:
+        """Each fragment is within the limit."""
         for index in range(20):
             head = struct.pack("!BBQ4s", 0x00 if index else 0x01, 0xFF, 200_000, MASK)
             connection.sendall(head + PIECE[:200_000])
@@ -71,21 +71,21 @@ class TestMessages:
             (b"\x89\xfe\x00\x7e" + MASK + bytes(126), 1002),
             (b"\x81\x81" + MASK + b"\xff", 1007),
         ],
-        ids=["opcode", "reserved", "unmasked", "no beginning", "ping in parts", "ping", "text"],
+        ids=["opcode", "reserved", "unmasked", "no start", "ping in fragments", "ping", "text"],
     )
-    def test_what_is_no_frame(self, connection: socket.socket, frame: bytes, code: int) -> None:
+    def test_an_invalid_frame(self, connection: socket.socket, frame: bytes, code: int) -> None:
         connection.sendall(frame)
         connection.shutdown(socket.SHUT_WR)
         assert close_code(connection) == code
 
     @pytest.mark.parametrize("parts", [(b"\xff\xfe",), (b"ab\xc3", b"cd")])
-    def test_text_that_is_no_utf8(
+    def test_text_that_is_not_utf8(
         self,
         connection: socket.socket,
         parts: tuple[bytes, ...],
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """Each one was an error with a traceback in the log: a caller could fill the disk."""
+        """Each one logged an error with a traceback, so a client could fill the disk."""
         for index, part in enumerate(parts):
             first = (0x00 if index else 0x01) | (0x80 if index == len(parts) - 1 else 0x00)
             connection.sendall(struct.pack("!BB4s", first, 0x80 | len(part), MASK) + part)
@@ -93,8 +93,8 @@ class TestMessages:
         assert close_code(connection) == 1007
         assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
-    def test_the_end_does_not_wait_for_the_caller(self, connection: socket.socket) -> None:
-        """Who sends what is no frame may never close."""
+    def test_closing_does_not_wait_for_the_client(self, connection: socket.socket) -> None:
+        """A client that sends an invalid frame may never close."""
         connection.sendall(b"\x83\x80" + MASK)
         assert close_code(connection) == 1002
 
@@ -113,18 +113,18 @@ class TestHandshake:
         ],
         ids=["many headers", "a long header", "a body"],
     )
-    def test_what_the_library_does_not_take(
+    def test_a_head_that_the_library_rejects(
         self, served: ServedFakes, head: bytes, status: int, code: str
     ) -> None:
-        """The head is complete for h11; uvicorn waited for a handshake that had failed."""
+        """h11 accepts the head, so uvicorn kept waiting for a handshake that had failed."""
         with socket.create_connection(served.address) as connection:
             connection.sendall(head)
-            message = check_refusal(read_all(connection), status, code)
+            message = check_rejection(read_all(connection), status, code)
             assert message.startswith("This is not a WebSocket handshake: ")
         wait_until(lambda: served.num_connections == 0)
 
 
-def test_the_end_of_the_server_waits_for_no_leftovers() -> None:
+def test_shutdown_does_not_wait_for_unread_input() -> None:
     with (
         ServedFakes(FakeServer()) as served,
         socket.create_connection(served.address) as connection,
