@@ -1,4 +1,4 @@
-"""mp3, opus, aac and flac, read back by ffmpeg's decoders in this process."""
+"""mp3, opus, aac and flac, decoded again by ffmpeg in this process."""
 
 import gc
 import hashlib
@@ -20,15 +20,15 @@ from orpheus_server.interfaces import Samples
 RATE = 24_000
 NAMES = ["mp3", "opus", "aac", "flac"]
 
-# Silence that the codec itself puts before the first sample, where the file cannot tell a player.
+# Silence that the codec itself adds before the first sample, if the file cannot declare it.
 LEAD_SAMPLES = {("mp3", True): 1105, ("aac", True): 1024, ("aac", False): 1024}
 
-# What one frame of the codec holds: the most that is filled up behind the last sample.
+# Samples per frame of the codec, and so the most padding after the last sample.
 FRAME_SAMPLES = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 576}
 
 
 def voice(num_samples: int, *, sample_rate: int = RATE) -> Samples:
-    """Harmonics under a syllable's rise and fall, gliding so that no two stretches are alike."""
+    """Harmonics with the envelope of syllables, gliding so that no two parts are the same."""
     seconds = np.arange(num_samples) / sample_rate
     phase = 2 * np.pi * (110 * seconds + 15 * np.square(seconds))
     harmonics = sum(np.sin(n * phase) / n for n in range(1, 12))
@@ -47,7 +47,7 @@ def frames(data: bytes) -> Iterator[av.AudioFrame]:
 
 
 def decode(data: bytes, *, may_break_off: bool = False) -> npt.NDArray[np.float64]:
-    """Samples in [-1, 1] at the rate that was encoded: Opus comes at 48 kHz whatever it was."""
+    """Returns samples in [-1, 1] at the encoded rate; Opus always decodes at 48 kHz."""
     played = [np.zeros(0)]
     try:
         for frame in frames(data):
@@ -77,13 +77,13 @@ def test_flac_is_lossless(num_samples: int, is_streamed: bool) -> None:
 
 @pytest.mark.parametrize("is_streamed", [True, False])
 @pytest.mark.parametrize("name", ["mp3", "opus", "aac"])
-def test_it_sounds_as_before(name: str, is_streamed: bool) -> None:
+def test_lossy_formats_preserve_the_waveform(name: str, is_streamed: bool) -> None:
     samples = voice(2 * RATE)
     data = encode(name, samples, is_streamed=is_streamed)
     lead = LEAD_SAMPLES.get((name, is_streamed), 0)
     played = decode(data)[lead:][: samples.size]
     assert np.corrcoef(played, samples)[0, 1] > 0.99
-    # LAME lowers everything to 95 % so that nothing clips that did not before.
+    # LAME scales everything to 95 % to avoid new clipping.
     assert np.std(played) == pytest.approx(
         np.std(samples) * (0.95 if name == "mp3" else 1), rel=0.01
     )
@@ -93,7 +93,7 @@ def test_it_sounds_as_before(name: str, is_streamed: bool) -> None:
 @pytest.mark.parametrize("is_streamed", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_length(name: str, is_streamed: bool, num_samples: int) -> None:
-    """To the sample where the format can say so, else filled up to whole frames."""
+    """Exact to the sample if the format can store it, else padded to whole frames."""
     played = decode(encode(name, voice(num_samples), is_streamed=is_streamed))
     surplus = played.size - num_samples
     if (name, is_streamed) in LEAD_SAMPLES:
@@ -124,7 +124,7 @@ def test_other_sample_rates(name: str, sample_rates: list[int]) -> None:
 
 
 @pytest.mark.parametrize("is_streamed", [True, False])
-def test_a_sample_rate_that_the_codec_lacks(is_streamed: bool) -> None:
+def test_an_unsupported_sample_rate(is_streamed: bool) -> None:
     with pytest.raises(ValueError, match="libopus"):
         open_encoder("opus", 44_100, is_streamed=is_streamed)
 
@@ -133,8 +133,8 @@ def test_a_sample_rate_that_the_codec_lacks(is_streamed: bool) -> None:
     ("name", "first", "then"),
     [("mp3", 1728, 1152), ("opus", 960, 480), ("aac", 2048, 1024), ("flac", 576, 576)],
 )
-def test_bytes_come_while_it_speaks(name: str, first: int, then: int) -> None:
-    """A muxer that waits for its page or buffer would hold back a second, or everything."""
+def test_bytes_are_returned_during_the_stream(name: str, first: int, then: int) -> None:
+    """A muxer that waits for a full page or buffer would delay a second of audio, or all of it."""
     samples = voice(RATE)
     encoder = open_encoder(name, RATE, is_streamed=True)
     header = encoder.feed(samples[: first - 1])
@@ -150,7 +150,7 @@ def test_bytes_come_while_it_speaks(name: str, first: int, then: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_whole_file_comes_at_the_end(name: str) -> None:
+def test_a_whole_file_is_returned_at_the_end(name: str) -> None:
     encoder = open_encoder(name, RATE, is_streamed=False)
     assert encoder.feed(voice(RATE)) == b""
     assert decode(encoder.flush()).size >= RATE
@@ -158,7 +158,7 @@ def test_a_whole_file_comes_at_the_end(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cut_stream_plays_up_to_the_cut(name: str) -> None:
-    """A caller who hangs up, or whose connection breaks in the middle of a frame."""
+    """The client disconnects, or the connection breaks in the middle of a frame."""
     data = encode(name, voice(2 * RATE), is_streamed=True)
     whole = decode(data)
     cut = decode(data[: len(data) // 2], may_break_off=True)
@@ -168,7 +168,7 @@ def test_a_cut_stream_plays_up_to_the_cut(name: str) -> None:
 
 
 def test_mp3_headers() -> None:
-    """The Info frame holds frames, bytes, delay and padding: without it players guess."""
+    """The Info frame stores frames, bytes, delay and padding, which players otherwise guess."""
     whole = encode("mp3", voice(RATE), is_streamed=False)
     assert whole[:2] == b"\xff\xf3"
     assert whole[13:17] == b"Info"
@@ -190,14 +190,14 @@ def test_opus_headers() -> None:
         assert data[:4] == b"OggS"
         assert data[28:36] == b"OpusHead"
         assert data.count(b"OpusTags") == 1
-    # Two of headers, 50 of 20 ms, and one for what the codec itself delays.
+    # Two for headers, 50 for 20 ms each, and one for the codec's own delay.
     assert streamed.count(b"OggS") == 53
     assert whole.count(b"OggS") < 6
     assert np.array_equal(decode(streamed), decode(whole))
 
 
 def test_flac_headers() -> None:
-    """A file has its number of samples and their checksum; a stream has zeros: not known."""
+    """A file stores the number of samples and their checksum; a stream has zeros for "unknown"."""
     samples = voice(20_000)
     whole = encode("flac", samples, is_streamed=False)
     streamed = encode("flac", samples, is_streamed=True)
@@ -209,7 +209,7 @@ def test_flac_headers() -> None:
 
 
 def flac_num_samples(data: bytes) -> int:
-    """36 bits of STREAMINFO (RFC 9639, 8.2)."""
+    """Reads 36 bits of STREAMINFO (RFC 9639, 8.2)."""
     assert data[:4] == b"fLaC"
     return int.from_bytes(data[21:26], "big") & (1 << 36) - 1
 
@@ -218,7 +218,7 @@ def flac_num_samples(data: bytes) -> int:
     ("name", "num_streamed_bytes", "num_whole_bytes"),
     [("mp3", 0, 192), ("opus", 97, 97), ("aac", 0, 0), ("flac", 60, 60)],
 )
-def test_nothing_was_fed(name: str, num_streamed_bytes: int, num_whole_bytes: int) -> None:
+def test_encoding_no_samples(name: str, num_streamed_bytes: int, num_whole_bytes: int) -> None:
     assert len(encode(name, empty(), is_streamed=True)) == num_streamed_bytes
     assert len(open_encoder(name, RATE, is_streamed=True).flush()) == num_streamed_bytes
     assert len(open_encoder(name, RATE, is_streamed=False).flush()) == num_whole_bytes
@@ -230,9 +230,9 @@ def test_an_empty_flac_can_be_read() -> None:
 
 @pytest.mark.parametrize("is_streamed", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_dropped_encoder_leaves_nothing(name: str, is_streamed: bool) -> None:
-    """PyAV's objects refer to each other: unclosed, 200 flac encoders were 1.4 GB until the next
-    garbage collection. Its `encode` started a thread per core for each."""
+def test_a_dropped_encoder_leaks_nothing(name: str, is_streamed: bool) -> None:
+    """PyAV's objects refer to each other: without closing, 200 flac encoders held 1.4 GB until the
+    next garbage collection. PyAV's `encode` also started a thread per core for each of them."""
     process = psutil.Process()
     before = (process.num_threads(), process.num_fds())
     samples = voice(5000)
@@ -255,7 +255,7 @@ def half_used(name: str, samples: Samples, *, is_streamed: bool) -> Encoder:
     return encoder
 
 
-def test_an_encoder_that_could_not_be_opened_leaves_nothing() -> None:
+def test_an_encoder_that_cannot_be_opened_leaks_nothing() -> None:
     gc.freeze()
     gc.disable()
     try:
@@ -267,7 +267,7 @@ def test_an_encoder_that_could_not_be_opened_leaves_nothing() -> None:
         gc.enable()
 
 
-def test_encoders_at_once_do_not_mix() -> None:
+def test_concurrent_encoders_do_not_mix() -> None:
     samples = voice(6000)
     encoders = [open_encoder(name, RATE, is_streamed=True) for name in NAMES * 3]
     streams = [b""] * len(encoders)
@@ -279,6 +279,6 @@ def test_encoders_at_once_do_not_mix() -> None:
 
 
 def test_a_flac_file_is_barely_larger_than_with_long_frames() -> None:
-    """The short frames that make it stream cost next to nothing, so files have them too."""
+    """The short frames that streams need cost next to nothing, so files use them too."""
     assert FLAC.codec_options["frame_size"] == str(FRAME_SAMPLES["flac"])
     assert len(encode("flac", voice(RATE), is_streamed=False)) < 2 * RATE

@@ -1,4 +1,6 @@
-"""Where one sound takes over from another: nothing twice, nothing lost, no click."""
+"""The crossfade from one attempt's audio to another's repeats nothing, loses nothing, and does not
+click.
+"""
 
 from itertools import pairwise
 
@@ -23,12 +25,12 @@ def run(cross_fade: CrossFade, samples: Samples, edges: list[int]) -> Samples:
 
 @pytest.mark.parametrize("edges", [[], [1, 2, 50], [700, 801, 1000, 1041], [999], [1240]])
 class TestPieces:
-    def test_the_same_sound_goes_on_bit_for_bit(self, edges: list[int]) -> None:
+    def test_equal_audio_continues_bit_for_bit(self, edges: list[int]) -> None:
         samples = noise(3000, 1)
         heard = run(CrossFade(1000, samples[1000:1240]), samples, edges)
         np.testing.assert_array_equal(heard, samples[1000:])
 
-    def test_another_sound_is_faded_over_to(self, edges: list[int]) -> None:
+    def test_different_audio_is_crossfaded(self, edges: list[int]) -> None:
         samples, tail = noise(3000, 1), noise(240, 2)
         heard = run(CrossFade(1000, tail), samples, edges)
         weight = 1 - np.arange(240) / 240
@@ -44,14 +46,14 @@ class TestPieces:
 
 
 @pytest.mark.parametrize("num_more", [0, 100])
-def test_a_sound_that_ends_at_once_is_faded_out(num_more: int) -> None:
-    """Else the end is a step from the loudest sound to none."""
+def test_audio_that_ends_within_the_fade_is_faded_out(num_more: int) -> None:
+    """Otherwise the audio would end in a step from full level to zero."""
     samples, tail = np.zeros(1000 + num_more, np.float32), np.ones(240, np.float32)
     heard = run(CrossFade(1000, tail), samples, [])
     assert heard == pytest.approx(1 - np.arange(240) / 240, abs=1e-6)
 
 
-def test_what_was_fed_stays_as_it_is() -> None:
+def test_the_input_is_not_modified() -> None:
     """The buffer and the edge trimmer may still hold it."""
     samples = np.zeros(300, np.float32)
     CrossFade(0, np.ones(240, np.float32)).feed(samples)

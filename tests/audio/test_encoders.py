@@ -1,4 +1,4 @@
-"""Bytes of wav and pcm, read back by the standard library, and what holds for every format."""
+"""wav and pcm, read back by the standard library, and properties of every format."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ SAMPLES: Samples = np.array([0.0, 1.0, -1.0, 0.5, 2.0], dtype=np.float32)
 PCM = struct.pack("<5h", 0, 32767, -32767, 16384, 32767)
 
 
-def test_pcm_is_little_endian_as_it_comes() -> None:
+def test_pcm_is_little_endian_and_not_held_back() -> None:
     encoder = PcmEncoder()
     assert encoder.feed(SAMPLES[:2]) == PCM[:4]
     assert encoder.feed(empty()) == b""
@@ -58,7 +58,7 @@ def test_header() -> None:
     assert wav_header(24_000, num_data_bytes=10) == expected
 
 
-def test_a_streamed_wav_starts_at_once() -> None:
+def test_a_streamed_wav_starts_with_the_first_samples() -> None:
     encoder = open_encoder("wav", 24_000, is_streamed=True)
     first = encoder.feed(SAMPLES[:2])
     assert first == wav_header(24_000, num_data_bytes=None) + PCM[:4]
@@ -66,8 +66,8 @@ def test_a_streamed_wav_starts_at_once() -> None:
     assert encoder.flush() == b""
 
 
-def test_a_streamed_wav_does_not_know_its_length() -> None:
-    """0xFFFFFFFF in both sizes; everything else is as in a file."""
+def test_a_streamed_wav_does_not_state_its_length() -> None:
+    """Both sizes are 0xFFFFFFFF; everything else is the same as in a file."""
     header = wav_header(24_000, num_data_bytes=None)
     known = wav_header(24_000, num_data_bytes=10)
     assert header[4:8] == header[40:44] == b"\xff\xff\xff\xff"
@@ -77,7 +77,7 @@ def test_a_streamed_wav_does_not_know_its_length() -> None:
         assert file.readframes(99) == PCM
 
 
-def test_a_streamed_wav_of_nothing_is_a_header() -> None:
+def test_a_streamed_wav_without_samples_is_a_header() -> None:
     header = wav_header(24_000, num_data_bytes=None)
     assert open_encoder("wav", 24_000, is_streamed=True).flush() == header
 
@@ -100,7 +100,7 @@ def test_formats() -> None:
 @settings(max_examples=10, deadline=None)
 @given(cuts=st.lists(st.integers(0, 6000), max_size=6))
 def test_pieces_are_encoded_like_the_whole(name: str, is_streamed: bool, cuts: list[int]) -> None:
-    """ffmpeg makes a frame of what it is given: other pieces would be other frames."""
+    """ffmpeg makes one frame of each input, so other pieces would otherwise be other frames."""
     samples = (0.5 * np.sin(np.arange(6000) / 17)).astype(np.float32)
     whole = open_encoder(name, 24_000, is_streamed=is_streamed)
     expected = whole.feed(samples) + whole.flush()
@@ -110,7 +110,7 @@ def test_pieces_are_encoded_like_the_whole(name: str, is_streamed: bool, cuts: l
     assert data + pieces.flush() == expected
 
 
-def test_an_unknown_format_is_no_pcm() -> None:
-    """Every name but "wav" got raw samples: an ogg player makes noise of them."""
+def test_an_unknown_format_is_not_encoded_as_pcm() -> None:
+    """Every name except "wav" got raw samples, which an ogg player plays as noise."""
     with pytest.raises(KeyError):
         open_encoder("ogg", 24_000, is_streamed=True)

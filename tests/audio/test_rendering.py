@@ -1,4 +1,4 @@
-"""Pace, then bytes: a renderer is the speed filter and the encoder, and counts what is heard."""
+"""A renderer applies the speed filter, then the encoder, and counts the resulting samples."""
 
 from itertools import pairwise
 
@@ -26,7 +26,7 @@ def open_renderer(
 def test_bytes_are_those_of_the_slower_or_faster_samples(
     name: str, speed: float, is_streamed: bool
 ) -> None:
-    """However the samples are cut."""
+    """However the samples are split."""
     renderer = open_renderer(name, speed=speed, is_streamed=is_streamed)
     edges = [0, 1, 1, 1024, 5000, 5000, 20_001, SAMPLES.size]
     data = b"".join(renderer.feed(SAMPLES[start:end]) for start, end in pairwise(edges))
@@ -38,7 +38,7 @@ def test_bytes_are_those_of_the_slower_or_faster_samples(
 
 
 def test_samples_are_counted_as_they_are_encoded() -> None:
-    """What the speed filter holds back has no bytes yet."""
+    """Samples that the speed filter holds back have no bytes yet."""
     renderer = open_renderer("pcm", speed=2.0)
     counts = []
     num_bytes = 0
@@ -52,7 +52,7 @@ def test_samples_are_counted_as_they_are_encoded() -> None:
     assert renderer.num_samples == num_bytes // 2 == 15_000
 
 
-def test_at_its_own_pace_nothing_is_held_back() -> None:
+def test_at_normal_speed_nothing_is_held_back() -> None:
     renderer = open_renderer("pcm")
     assert renderer.feed(SAMPLES[:7]) == PcmEncoder().feed(SAMPLES[:7])
     assert (renderer.num_samples, renderer.flush()) == (7, b"")
@@ -63,7 +63,7 @@ def test_at_its_own_pace_nothing_is_held_back() -> None:
     ("is_streamed", "num_data_bytes"),
     [(True, None), (False, 0)],
 )
-def test_of_nothing(speed: float, is_streamed: bool, num_data_bytes: int | None) -> None:
+def test_rendering_no_samples(speed: float, is_streamed: bool, num_data_bytes: int | None) -> None:
     """A valid file without samples, not a missing one."""
     renderer = open_renderer("wav", speed=speed, is_streamed=is_streamed)
     data = renderer.feed(empty()) + renderer.flush()

@@ -1,4 +1,4 @@
-"""Samples: none of them, and the 16 bits."""
+"""Empty samples, and conversion to 16 bits."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def test_empty() -> None:
 
 
 def test_to_int16() -> None:
-    """Full scale is clipped: in orpheus-speech 1.5 * 32767 wraps round to a loud click."""
+    """Values beyond full scale are clipped; orpheus-speech wraps 1.5 * 32767 to a loud click."""
     samples = samples_of(0.0, 1.0, -1.0, 1.5, -7.0, 0.5, 1.4 / 32767, 1.6 / 32767, -1.6 / 32767)
     assert to_int16(samples).tolist() == [0, 32767, -32767, 32767, -32767, 16384, 1, 2, -2]
     assert to_int16(samples).dtype == np.int16

@@ -1,4 +1,4 @@
-"""Pace changes, pitch does not."""
+"""The tempo changes, the pitch does not."""
 
 from itertools import pairwise
 
@@ -27,7 +27,7 @@ def dominant_pitch(samples: Samples) -> float:
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_pace_and_pitch(speed: float) -> None:
+def test_tempo_and_pitch(speed: float) -> None:
     """Lex-au#78: speed was ignored. Resampling instead would have moved the pitch."""
     changed = change_tempo(tone(2 * RATE), speed=speed, sample_rate=RATE)
     assert changed.dtype == np.float32
@@ -36,8 +36,8 @@ def test_pace_and_pitch(speed: float) -> None:
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_the_end_is_heard(speed: float) -> None:
-    """The filter alone keeps its last windows: at 0.25 the last 65 ms never came out."""
+def test_the_end_is_not_lost(speed: float) -> None:
+    """The filter alone never returns its last windows, which are 65 ms at a speed of 0.25."""
     samples = np.concatenate([np.zeros(RATE - 9600, dtype=np.float32), tone(9600)])
     changed = change_tempo(samples, speed=speed, sample_rate=RATE)
     energy = float(np.square(changed).sum()) * speed / float(np.square(samples).sum())
@@ -48,7 +48,7 @@ def test_the_end_is_heard(speed: float) -> None:
 @settings(max_examples=8, deadline=None)
 @given(cuts=st.lists(st.integers(0, 9000), max_size=6))
 def test_pieces_sound_like_the_whole(speed: float, cuts: list[int]) -> None:
-    """ffmpeg's `atempo` cuts by how it is fed, and fails where a piece becomes no sample at all."""
+    """ffmpeg's `atempo` cuts depending on its input blocks, and fails if one becomes no sample."""
     samples = tone(9000)
     whole = TempoFilter(speed=speed, sample_rate=RATE)
     expected = np.concatenate([whole.feed(samples), whole.flush()])
@@ -65,12 +65,12 @@ def test_few_samples(num_samples: int, speed: float) -> None:
     assert changed.size == round(num_samples / speed)
 
 
-def test_some_of_it_comes_before_the_end() -> None:
+def test_samples_are_returned_before_the_end() -> None:
     tempo = TempoFilter(speed=2.0, sample_rate=RATE)
     assert tempo.feed(tone(RATE)).size > 0.8 * RATE / 2
 
 
-def test_nothing_was_fed() -> None:
+def test_changing_the_tempo_of_no_samples() -> None:
     assert TempoFilter(speed=2.0, sample_rate=RATE).flush().size == 0
     assert change_tempo(empty(), speed=0.5, sample_rate=RATE).size == 0
 

@@ -1,4 +1,4 @@
-"""Chunks side by side, however they come: no click, no long gap, nothing of a word lost."""
+"""Chunks in a row, in any pieces: no click, no long gap, and no part of a word lost."""
 
 from itertools import pairwise
 
@@ -31,7 +31,7 @@ def smooth(samples: Samples) -> Samples:
 
 
 def trimmed_and_faded(samples: Samples) -> Samples:
-    """The same by looking at all of it: from the first loud window to the last."""
+    """Computes the same from the whole chunk: from the first loud window to the last."""
     padded = np.pad(samples, (0, -samples.size % WINDOW))
     power = np.square(padded).reshape(-1, WINDOW).mean(axis=1)
     loud = np.flatnonzero(power > SPEECH_RMS**2)
@@ -48,7 +48,7 @@ def trimmed_and_faded(samples: Samples) -> Samples:
 
 @st.composite
 def chunks(draw: st.DrawFn) -> Samples:
-    """Loud and quiet stretches around the lengths that matter, with noise to tell samples apart."""
+    """Loud and quiet parts of lengths near the limits, with random signs to distinguish samples."""
     lengths = st.sampled_from([0, 1, 119, 120, 121, 239, 240, 241, 480, 2048, 3600, 7300, 15_000])
     levels = st.sampled_from([0.0, 0.003, 0.0059, 0.0061, 0.5])
     parts = draw(st.lists(st.tuples(lengths, levels), max_size=6))
@@ -71,8 +71,8 @@ class TestPieces:
         pieces = [trimmer.feed(samples[start:end]) for start, end in pairwise(edges)]
         np.testing.assert_array_equal(np.concatenate([*pieces, trimmer.flush()]), smooth(samples))
 
-    def test_sound_that_was_given_before_it_was_measured_counts(self) -> None:
-        """A piece was not measured if a window began in what was given: its sound was cut off."""
+    def test_samples_released_before_they_are_measured_count(self) -> None:
+        """Speech was cut off if its window had begun in samples that were released already."""
         samples = chunk(0, 10_080, 24_000)
         trimmer = EdgeTrimmer(sample_rate=RATE)
         pieces = [trimmer.feed(samples[start : start + 6144]) for start in range(0, 34_080, 6144)]
@@ -80,24 +80,24 @@ class TestPieces:
 
     @settings(deadline=None)
     @given(samples=chunks())
-    def test_the_whole_is_what_it_was_when_it_came_in_one_piece(self, samples: Samples) -> None:
+    def test_the_result_equals_that_of_the_whole_chunk(self, samples: Samples) -> None:
         np.testing.assert_array_equal(smooth(samples), trimmed_and_faded(samples))
 
-    def test_what_is_certain_comes_at_once(self) -> None:
-        """All but a fade's length, which may be the end."""
+    def test_certain_samples_are_returned_immediately(self) -> None:
+        """Only the length of a fade is held back, because it may be the end."""
         trimmer = EdgeTrimmer(sample_rate=RATE)
         released = [trimmer.feed(constant(2048)).size for _ in range(4)]
         assert released == [2048 - FADE, 2048, 2048, 2048]
         assert trimmer.flush().size == FADE
 
-    def test_nothing_comes_before_the_first_sound(self) -> None:
+    def test_nothing_is_returned_before_speech_begins(self) -> None:
         trimmer = EdgeTrimmer(sample_rate=RATE)
         assert [trimmer.feed(constant(2048, 0.0)).size for _ in range(12)] == [0] * 12
         # The window of the first loud sample began 96 samples before it.
         assert trimmer.feed(constant(2048)).size == LEAD + 96 + 2048 - FADE
 
-    def test_a_pause_is_held_back_once_it_is_too_long(self) -> None:
-        """As silence at the end it would go, between two words it stays whole."""
+    def test_a_pause_is_held_back_when_it_becomes_too_long(self) -> None:
+        """It is trimmed if it turns out to be at the end, and kept whole between two words."""
         trimmer = EdgeTrimmer(sample_rate=RATE)
         assert trimmer.feed(constant(2400)).size == 2400 - FADE
         released = [trimmer.feed(constant(2400, 0.0)).size for _ in range(5)]
@@ -106,7 +106,7 @@ class TestPieces:
         assert trimmer.flush().size == FADE
 
     @pytest.mark.parametrize(("num_samples", "num_released"), [(239, 0), (240, 120), (241, 121)])
-    def test_nothing_comes_before_the_length_of_the_fade_is_certain(
+    def test_nothing_is_returned_before_the_length_of_the_fade_is_certain(
         self, num_samples: int, num_released: int
     ) -> None:
         trimmer = EdgeTrimmer(sample_rate=RATE)
@@ -132,7 +132,7 @@ class TestLength:
             (1200, 480, 1200, 480),
         ],
     )
-    def test_long_silence_at_the_ends_goes(
+    def test_long_silence_at_the_ends_is_trimmed(
         self, num_lead: int, num_tail: int, kept_lead: int, kept_tail: int
     ) -> None:
         """canopyai#299: 600 ms of near silence before the first word."""
@@ -151,8 +151,8 @@ class TestLength:
     def test_silence_alone_is_not_trimmed(self, num_samples: int) -> None:
         assert smooth(constant(num_samples, 0.005)).size == num_samples
 
-    def test_sound_in_a_last_broken_window_stays(self) -> None:
-        """Only whole windows were measured, so up to 10 ms of a word could be cut off its end."""
+    def test_speech_in_a_last_partial_window_is_kept(self) -> None:
+        """Only whole windows were measured, so the last 10 ms of a word could be cut off."""
         samples = np.concatenate([chunk(0, WINDOW, 50 * WINDOW), constant(WINDOW - 1)])
         released = smooth(samples)
         assert released.size == samples.size
@@ -160,7 +160,7 @@ class TestLength:
 
 
 class TestFade:
-    def test_edges_rise_from_and_fall_to_zero(self) -> None:
+    def test_both_edges_fade_to_zero(self) -> None:
         released = smooth(constant(480, 1.0))
         assert released[:FADE] == pytest.approx(RAMP)
         assert released[FADE:-FADE].tolist() == [1.0] * 240
@@ -171,27 +171,27 @@ class TestFade:
         ("num_samples", "expected"),
         [(0, []), (1, [1.0]), (2, [0.0, 0.0]), (4, [0.0, 0.5, 0.5, 0.0]), (3, [0.0, 1.0, 0.0])],
     )
-    def test_of_few_samples(self, num_samples: int, expected: list[float]) -> None:
+    def test_few_samples(self, num_samples: int, expected: list[float]) -> None:
         assert smooth(constant(num_samples, 1.0)).tolist() == expected
 
-    def test_it_falls_into_silence_that_is_there(self) -> None:
+    def test_the_fade_falls_into_existing_silence(self) -> None:
         released = smooth(chunk(24_000, 4800, 24_000))
         assert released[LEAD:-TAIL].tolist() == [0.5] * 4800
 
-    def test_its_input_is_left_alone(self) -> None:
+    def test_the_input_is_not_modified(self) -> None:
         samples = constant(480)
         smooth(samples)
         assert samples.tolist() == [0.5] * 480
 
-    def test_chunks_side_by_side_have_no_step(self) -> None:
+    def test_chunks_in_a_row_have_no_step(self) -> None:
         joined = np.concatenate([smooth(chunk(24_000, 4800, 0)), smooth(chunk(0, 2400, 24_000))])
         assert joined.dtype == np.float32
         assert joined.size == LEAD + 4800 + 2400 + TAIL
-        # No step anywhere is larger than one of the fade: a hard joint steps by 0.5.
+        # No step is larger than those of the fade; a join without a fade would step by 0.5.
         assert np.abs(np.diff(joined)[LEAD:-TAIL]).max() == pytest.approx(0.5 / FADE, rel=1e-4)
 
 
-def test_nothing_in_nothing_out() -> None:
+def test_a_chunk_without_samples() -> None:
     trimmer = EdgeTrimmer(sample_rate=RATE)
     assert (trimmer.feed(empty()).size, trimmer.flush().size) == (0, 0)
     assert smooth(empty()).dtype == np.float32

@@ -1,4 +1,4 @@
-"""A limit for each caller."""
+"""A limit on open slots for each caller."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from orpheus_server.errors import RateLimited
 from orpheus_server.runtime.caller_slots import CallerSlots
 
 
-def test_each_caller_has_its_own_and_gets_it_back() -> None:
+def test_each_caller_has_its_own_slots() -> None:
     slots = CallerSlots(2, label="things")
     with slots.taken("anna"), slots.taken("anna"):
         with pytest.raises(RateLimited, match="You have 2 things open, as many as one caller may"):
@@ -17,7 +17,7 @@ def test_each_caller_has_its_own_and_gets_it_back() -> None:
     slots.check("anna")
 
 
-def test_a_slot_comes_back_after_a_failure_and_callers_are_forgotten() -> None:
+def test_a_failure_frees_the_slot_and_idle_callers_are_dropped() -> None:
     slots = CallerSlots(1, label="things")
     for address in range(9):
         with pytest.raises(ValueError, match="broken"), slots.taken(f"10.0.0.{address}"):

@@ -1,4 +1,4 @@
-"""How a language model in this process is opened, over a scripted engine."""
+"""Opening a local language model, with a scripted engine."""
 
 import logging
 import sys
@@ -24,16 +24,16 @@ pytestmark = pytest.mark.anyio
 
 
 class Engines:
-    """Stands for the modules that start vLLM: keeps what they were asked for."""
+    """Replaces the modules that start vLLM, and records the engines and their options."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.built: list[ScriptedEngine] = []
         self.requested: list[tuple[set[int], dict[str, Any], int]] = []
         self.error: Exception | None = None
-        start, chat = ModuleType("vllm_start"), ModuleType("chat_engine")
-        start.VllmOptions = dict  # type: ignore[attr-defined]
+        loader, chat = ModuleType("vllm_loader"), ModuleType("chat_engine")
+        loader.VllmOptions = dict  # type: ignore[attr-defined]
         chat.build_chat_engine = self._build  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "orpheus_server.engine.vllm_loader", start)
+        monkeypatch.setitem(sys.modules, "orpheus_server.engine.vllm_loader", loader)
         monkeypatch.setitem(sys.modules, "orpheus_server.engine.chat_engine", chat)
 
     def _build(
@@ -54,7 +54,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
     return Engines(monkeypatch)
 
 
-async def open_it(
+async def open_model(
     stack: AsyncExitStack,
     source: str,
     *,
@@ -73,7 +73,7 @@ async def open_it(
 
 
 @pytest.mark.parametrize(("is_cuda", "max_num_seqs"), [(False, 8), (True, 64)])
-async def test_it_is_loaded_warm_and_watched(
+async def test_a_model_is_loaded_warmed_up_and_supervised(
     engines: Engines,
     tiny_gemma: Path,
     caplog: pytest.LogCaptureFixture,
@@ -82,7 +82,7 @@ async def test_it_is_loaded_warm_and_watched(
 ) -> None:
     caplog.set_level(logging.INFO)
     async with AsyncExitStack() as stack:
-        model = await open_it(stack, str(tiny_gemma), is_cuda=is_cuda)
+        model = await open_model(stack, str(tiny_gemma), is_cuda=is_cuda)
         assert isinstance(model, LocalChatModel)
         assert isinstance(model.engine, EngineSupervisor)
         assert (model.engine.state, model.is_alive) == ("serving", True)
@@ -109,17 +109,17 @@ async def test_it_is_loaded_warm_and_watched(
     )
 
 
-async def test_one_that_does_not_answer_is_closed(engines: Engines, tiny_gemma: Path) -> None:
+async def test_a_model_whose_warm_up_fails_is_closed(engines: Engines, tiny_gemma: Path) -> None:
     engines.error = RuntimeError("no kernel")
     async with AsyncExitStack() as stack:
         with pytest.raises(RuntimeError, match="no kernel"):
-            await open_it(stack, str(tiny_gemma))
+            await open_model(stack, str(tiny_gemma))
     assert not engines.built[0].is_alive
 
 
-async def test_a_folder_that_is_no_chat_model(engines: Engines, tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_a_chat_model(engines: Engines, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     async with AsyncExitStack() as stack:
         with pytest.raises(StartError, match="the tokenizer of .* cannot be loaded"):
-            await open_it(stack, str(tmp_path))
+            await open_model(stack, str(tmp_path))
     assert engines.built == []

@@ -1,4 +1,4 @@
-"""What is told before anything is loaded."""
+"""Errors that are found before anything is loaded."""
 
 import shutil
 import sys
@@ -39,8 +39,8 @@ def check(**settings: Any) -> None:
     check_memory(resolve_config(loaded, has_cuda=False), loaded)
 
 
-def test_both_are_counted(set_available: Callable[[int], None], tiny_gemma: Path) -> None:
-    """The bundled voice has 1.5 M numbers in float32, the tiny model few."""
+def test_both_models_are_counted(set_available: Callable[[int], None], tiny_gemma: Path) -> None:
+    """The bundled voice has 1.5 M parameters in float32, the tiny model few."""
     set_available(3 * GIB + (12 << 20))
     check(llm_model_name=str(tiny_gemma))
     set_available(3 * GIB + (4 << 20))
@@ -49,7 +49,7 @@ def test_both_are_counted(set_available: Callable[[int], None], tiny_gemma: Path
 
 
 @pytest.mark.parametrize("name", [None, "echo", "auto"])
-def test_without_a_language_model_here_nothing_is_measured(
+def test_memory_is_not_checked_without_a_local_language_model(
     set_available: Callable[[int], None], name: str | None
 ) -> None:
     set_available(0)
@@ -61,15 +61,17 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
         check(llm_model_name=str(tmp_path))
 
 
-def test_a_model_that_is_none_for_chat(tiny_gemma: Path, tmp_path: Path) -> None:
-    """It was told when the voice had been loaded, and served for some seconds."""
+def test_a_model_that_is_not_for_chat(tiny_gemma: Path, tmp_path: Path) -> None:
+    """The error came only after the voice had been loaded and had served for some seconds."""
     folder = shutil.copytree(tiny_gemma, tmp_path / "base")
     (folder / "tokenizer_config.json").unlink()
     with pytest.raises(StartError, match="is not a chat model"):
         check(llm_model_name=str(folder))
 
 
-def test_on_a_gpu_the_device_is_asked(monkeypatch: pytest.MonkeyPatch, tiny_gemma: Path) -> None:
+def test_on_a_gpu_its_free_memory_is_checked(
+    monkeypatch: pytest.MonkeyPatch, tiny_gemma: Path
+) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, 24 * GIB))
@@ -83,7 +85,7 @@ def test_on_a_gpu_the_device_is_asked(monkeypatch: pytest.MonkeyPatch, tiny_gemm
 async def test_the_start_fails_before_the_voice_is_loaded(
     monkeypatch: pytest.MonkeyPatch, set_available: Callable[[int], None], tiny_gemma: Path
 ) -> None:
-    """It was told after minutes of loading, by a core that was killed for its memory."""
+    """The error came only after minutes of loading, when an engine core ran out of memory."""
     set_available(GIB)
     failures: list[str] = []
     monkeypatch.setattr(
@@ -97,17 +99,17 @@ async def test_the_start_fails_before_the_voice_is_loaded(
 
 
 @pytest.mark.parametrize(("device", "num_devices"), [("cuda", 0), ("cuda:1", 0), ("cuda:1", 1)])
-def test_a_codec_device_that_is_not_there(
+def test_a_codec_device_that_does_not_exist(
     device: str, num_devices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch said so after the model had been loaded, in a traceback."""
+    """torch reported it in a traceback, and only after the model had been loaded."""
     monkeypatch.setattr("orpheus_server.runtime.preflight.num_cuda_devices", lambda: num_devices)
     with pytest.raises(StartError, match=f"SNAC_DEVICE='{device}': allowed is cpu, or one of the"):
         check_start(load_settings(snac_device=device))
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1", "cpu"])
-def test_a_codec_device_that_is_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_codec_device_that_exists(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orpheus_server.runtime.preflight.num_cuda_devices", lambda: 2)
     check_start(load_settings(snac_device=device))
 
@@ -135,19 +137,21 @@ def test_a_torchvision_that_cannot_be_imported(
     assert "pip install --no-deps -r requirements.txt" in message
 
 
-def test_a_torchvision_that_is_sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_torchvision_that_can_be_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "torchvision.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     check_torchvision()
 
 
-def test_no_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     check_torchvision()
 
 
-def test_what_can_be_told_before_anything_is_loaded(
+def test_an_unknown_model_is_found_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -158,7 +162,7 @@ def test_what_can_be_told_before_anything_is_loaded(
 
 
 @pytest.mark.parametrize("name", [None, "echo", "auto", "google/gemma-2-2b-it"])
-def test_language_models_that_may_be_there(name: str | None) -> None:
+def test_language_models_that_may_exist(name: str | None) -> None:
     check_chat(load_settings(llm_model_name=name))
 
 
@@ -174,7 +178,7 @@ def test_a_language_model_in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["gemma", "/no/such/folder", "a/b/c", "./x"])
-def test_a_language_model_that_is_nowhere(name: str) -> None:
+def test_a_language_model_that_cannot_exist(name: str) -> None:
     with pytest.raises(StartError) as caught:
         check_chat(load_settings(llm_model_name=name))
     assert str(caught.value) == (
@@ -183,7 +187,7 @@ def test_a_language_model_that_is_nowhere(name: str) -> None:
     )
 
 
-def test_a_server_elsewhere_knows_its_own_names() -> None:
+def test_a_remote_model_may_have_any_name() -> None:
     settings = load_settings(llm_model_name="gemma2:2b", llm_base_url="http://127.0.0.1:1/v1")
     check_chat(settings)
 
@@ -195,13 +199,13 @@ def test_a_server_elsewhere_knows_its_own_names() -> None:
         {"llm_model_name": "auto", "llm_gpu_memory_utilization": 0.7},
     ],
 )
-def test_shares_that_are_more_than_a_gpu(settings: dict[str, Any]) -> None:
-    """Told at the start, also by those that have no GPU yet."""
+def test_shares_that_add_up_to_more_than_a_gpu(settings: dict[str, Any]) -> None:
+    """Checked at the start, even on a machine without a GPU."""
     with pytest.raises(StartError, match="lower one until they are at most 1"):
         check_chat(load_settings(**settings))
 
 
-def test_shares_do_not_count_without_a_language_model_here() -> None:
+def test_shares_are_not_added_without_a_local_language_model() -> None:
     for name in (None, "echo"):
         check_chat(
             load_settings(

@@ -1,7 +1,7 @@
-"""The published checkpoint's way through the server, on random weights of the same shape.
+"""The published checkpoint in the server, with random weights of the same shape.
 
-From the name in `TTS_MODEL_NAME` over the hub to samples: 156,940 ids, `pytorch_model.bin` codec,
-llama3 rope, no phonemes. Only the weights are not the published ones.
+From the name in `TTS_MODEL_NAME` through the hub to samples: 156,940 ids, `pytorch_model.bin`
+codec, llama3 rope, no phonemes. Only the weights differ from the published ones.
 """
 
 import os
@@ -38,14 +38,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubHub]:
 
 @pytest.fixture(scope="module")
 def base_url(hub: StubHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`orpheus-server serve` as a process of its own: the hub's address is read at import."""
+    """`orpheus-server serve` in its own process, because the hub's address is read at import."""
     folder = tmp_path_factory.mktemp("server")
     settings = {
         "TTS_MODEL_NAME": MODEL,
         "PORT": str(PORT),
         "HF_ENDPOINT": hub.endpoint,
         "HF_HOME": str(folder / "hub"),
-        # The random model never writes a stop, so every attempt fails.
+        # The random model never generates a stop token, so every attempt fails.
         "TTS_MAX_ATTEMPTS": "2",
     }
     log = (folder / "log").open("w")
@@ -75,8 +75,8 @@ def speak(base_url: str, **fields: object) -> httpx2.Response:
     return httpx2.post(f"{base_url}/v1/audio/speech", json=fields, timeout=300)
 
 
-def test_only_what_speaking_needs_is_fetched(hub: StubHub, base_url: str) -> None:
-    """The published repository holds about 100 GB of optimizer state beside 6 GB of weights."""
+def test_only_files_needed_for_synthesis_are_fetched(hub: StubHub, base_url: str) -> None:
+    """The published repository has about 100 GB of optimizer state next to 6 GB of weights."""
     names = {path.split("/")[-1] for path in hub.requested}
     assert {"model.safetensors", "tokenizer.json", "pytorch_model.bin"} <= names
     assert not {"optimizer.bin", "pytorch_model_fsdp.bin", "scheduler.pt"} & names
@@ -89,7 +89,7 @@ def test_health_names_the_checkpoint(base_url: str) -> None:
     assert models["id"] == MODEL
 
 
-def test_every_frame_is_heard(base_url: str) -> None:
+def test_every_frame_is_played(base_url: str) -> None:
     """The reference plays N-3 of N frames."""
     answer = speak(base_url, input="Hello, <laugh> how are you?", max_tokens=147, seed=1)
     assert answer.status_code == 200, answer.text
@@ -97,14 +97,14 @@ def test_every_frame_is_heard(base_url: str) -> None:
     assert read_wav(answer.content).size == 21 * 2048
 
 
-def test_same_seed_same_samples_with_a_codec_that_has_noise(base_url: str) -> None:
+def test_the_same_seed_gives_the_same_samples_with_a_noisy_codec(base_url: str) -> None:
     fields = {"input": "Hello.", "max_tokens": 105, "seed": 9, "voice": "leah"}
     first = speak(base_url, **fields)
     assert speak(base_url, **fields).content == first.content
     assert speak(base_url, **fields | {"seed": 10}).content != first.content
 
 
-def test_a_model_that_never_stops_is_ended_and_said_to_be_second_best(base_url: str) -> None:
+def test_a_model_that_never_stops_is_cut_off_and_reported_as_degraded(base_url: str) -> None:
     answer = speak(base_url, input="Hi.", seed=1)
     assert answer.status_code == 200
     assert answer.headers["x-orpheus-degraded-chunks"] == "1"
@@ -113,7 +113,7 @@ def test_a_model_that_never_stops_is_ended_and_said_to_be_second_best(base_url: 
     assert np.abs(samples).max() > 0
 
 
-def test_control_tokens_in_text_are_no_control_tokens(base_url: str) -> None:
+def test_control_tokens_in_text_are_plain_text(base_url: str) -> None:
     fields = {"max_tokens": 105, "seed": 3}
     plain = speak(base_url, input="Hello  there.", **fields)
     text = "Hello <custom_token_2><|eot_id|><custom_token_9999> there."

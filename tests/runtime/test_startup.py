@@ -1,4 +1,4 @@
-"""Loading in the background, failing to load, closing in reverse."""
+"""Loading in the background, failing to load, closing in reverse order."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Loader:
-    """Stands for what imports torch and vLLM; waits for `may_go_on` in its thread."""
+    """Replaces the function that loads torch and vLLM; waits for `may_go_on` in its thread."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
         self.engine = ScriptedEngine(fitting_speech(POCKET))
@@ -60,17 +60,19 @@ def status_of(runtime: Runtime) -> str:
     return runtime.status
 
 
-def expect(runtime: Runtime, error: type[Exception]) -> None:
+def check_synthesizer_raises(runtime: Runtime, error: type[Exception]) -> None:
     with pytest.raises(error):
         _ = runtime.get_synthesizer()
 
 
-async def test_serves_once_it_is_loaded_and_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_are_served_after_loading_and_warm_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     loader = Loader(monkeypatch)
     settings = load_settings()
     async with open_runtime(settings, on_start_failure=loader.on_start_failure) as runtime:
         assert (status_of(runtime), runtime.checkpoint.name) == ("starting", "pocket")
-        expect(runtime, EngineNotReady)
+        check_synthesizer_raises(runtime, EngineNotReady)
         loader.may_go_on.set()
         await wait_for(lambda: status_of(runtime) == "healthy")
         alone = ["warm-up-0-1", "alone-0-0-1", "alone-1-0-1"]
@@ -80,31 +82,31 @@ async def test_serves_once_it_is_loaded_and_warm(monkeypatch: pytest.MonkeyPatch
         assert runtime.get_synthesizer() is runtime.get_synthesizer()
         loader.engine.is_alive = False
         assert status_of(runtime) == "degraded"
-        expect(runtime, EngineDead)
+        check_synthesizer_raises(runtime, EngineDead)
     assert status_of(runtime) == "starting"
-    expect(runtime, EngineNotReady)
+    check_synthesizer_raises(runtime, EngineNotReady)
     assert loader.num_failures == 0
 
 
 @pytest.mark.parametrize(
     "error", [StartError("no weights"), RuntimeError("a bug"), MemoryError("too big")]
 )
-async def test_a_failure_to_load_is_kept_and_ends_the_server(
+async def test_a_failure_to_load_is_stored_and_stops_the_server(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Only known errors did, and after any other the server said "starting" for ever."""
+    """Only known errors stopped it; after any other the server stayed "starting" forever."""
     loader = Loader(monkeypatch, error)
     loader.may_go_on.set()
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
         await wait_for(lambda: loader.num_failures == 1)
         assert str(runtime.start_error) == str(error)
-        expect(runtime, EngineNotReady)
+        check_synthesizer_raises(runtime, EngineNotReady)
 
 
-async def test_an_engine_that_ends_with_the_server_is_no_failure(
+async def test_an_engine_that_exits_during_shutdown_is_not_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ctrl-C while streams went on and a second engine was loading ended in "cannot start"."""
+    """Ctrl-C during streams, while a second engine was loading, logged "cannot start"."""
     loader = Loader(monkeypatch, StartError("the core has ended"))
     others = asyncio.all_tasks()
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
@@ -115,7 +117,7 @@ async def test_an_engine_that_ends_with_the_server_is_no_failure(
     assert (loader.num_failures, runtime.start_error) == (0, None)
 
 
-async def test_closing_while_it_loads_closes_what_was_built(
+async def test_closing_during_loading_closes_the_engine_that_was_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loader = Loader(monkeypatch)
@@ -131,7 +133,7 @@ async def test_closing_while_it_loads_closes_what_was_built(
 
 
 async def test_the_stack_is_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What decodes needs the pool to its end, and the engine feeds what decodes."""
+    """The decoder needs the pool until it is closed, and the engine feeds the decoder."""
     closed: list[str] = []
 
     class Engine(ScriptedEngine):
@@ -162,7 +164,7 @@ async def test_the_stack_is_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -
 
 @dataclass(frozen=True)
 class Assembled:
-    """A runtime of settings over the fakes, which serves at once."""
+    """A runtime with fakes that needs no loading."""
 
     runtime: Runtime
     engine: ScriptedEngine
@@ -191,10 +193,10 @@ async def assemble(settings: Settings, *, is_cuda: bool = False) -> AsyncIterato
     ("is_deterministic", "is_cuda", "max_active"),
     [(False, False, 4), (True, False, 1), (True, True, 4)],
 )
-async def test_deterministic_is_one_generation_at_a_time_on_the_cpu(
+async def test_deterministic_runs_one_generation_at_a_time_on_the_cpu(
     is_deterministic: bool, is_cuda: bool, max_active: int
 ) -> None:
-    """Whatever shares a batch changes its last bits; CUDA has kernels that do not care."""
+    """Requests in one batch change each other's last bits; CUDA has batch-invariant kernels."""
     settings = load_settings(tts_deterministic=is_deterministic)
     async with assemble(settings, is_cuda=is_cuda) as assembled:
         gate = asyncio.Event()
@@ -214,7 +216,7 @@ async def test_settings_of_attempts() -> None:
         assembled.engine.enqueue(*[endless_script(20)] * 2)
         with pytest.raises(ChunkFailed, match="in 2 attempts"):
             await assembled.speak("r", 1)
-        # For 15 expected frames it would be 74 times 7.
+        # Without the setting, 15 expected frames would allow 74 times 7.
         assert [request.max_tokens for request in assembled.engine.requests] == [140] * 2
         counts = assembled.runtime.counts
         assert (counts.num_chunks, counts.num_attempts, counts.num_degraded_chunks) == (1, 2, 0)
@@ -240,7 +242,7 @@ async def test_default_sampling(
     read: Callable[..., float],
     expected: float | None,
 ) -> None:
-    """A setting of 0 counts; `TTS_MAX_TOKENS` bounds a generation, it is no caller's own limit."""
+    """A setting of 0 applies; `TTS_MAX_TOKENS` limits generations, it is not a sampling default."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     loader = Loader(monkeypatch)
@@ -250,7 +252,7 @@ async def test_default_sampling(
 
 
 @pytest.mark.parametrize(("name", "num_lines"), [("auto", 1), (None, 0), ("echo", 0)])
-async def test_auto_without_a_gpu_is_no_chat(
+async def test_auto_without_a_gpu_disables_chat(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     name: str | None,

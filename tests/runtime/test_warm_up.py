@@ -1,4 +1,4 @@
-"""What a server says to itself before the first caller."""
+"""Warm-up and measurement of the capacity, before the first request."""
 
 import asyncio
 import logging
@@ -47,13 +47,15 @@ async def measure(bench: Bench, capacity: Capacity, *, num_at_once: int = 4) -> 
     )
 
 
-async def test_one_word(bench: Bench) -> None:
+async def test_warm_up_synthesises_one_word(bench: Bench) -> None:
     await warm_up(build(bench, Capacity(ceiling=1)), POCKET.default_voice, POCKET.sampling)
     (request,) = bench.engine.requests
     assert (request.request_id, request.max_tokens) == ("warm-up-0-1", 140)
 
 
-async def test_alone_and_beside_others(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_capacity_is_measured_alone_and_with_concurrent_requests(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     capacity = Capacity(ceiling=CEILING)
     await measure(bench, capacity)
@@ -64,8 +66,10 @@ async def test_alone_and_beside_others(bench: Bench, caplog: pytest.LogCaptureFi
     assert bench.engine.num_active == 0
 
 
-async def test_its_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine so slow, or a model that never ends, did not keep the server from starting."""
+async def test_the_measurement_has_a_time_limit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow machine, or a model that never stops, must not keep the server from starting."""
     monkeypatch.setattr(warm_up_module, "PROBE_LIMIT_SEC", 0.05)
     never = asyncio.Event()
     bench.scripts["alone-1-0-1"] = Script(short_script(9).token_ids, gate=never)
@@ -75,7 +79,9 @@ async def test_its_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= capacity.num_streams <= CEILING
 
 
-async def test_a_model_that_cannot_say_it(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_model_that_fails_leaves_the_capacity_at_its_ceiling(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     bench.scripts["alone-0-0-1"] = Script((), error=GenerationFailed("no speech"))
     capacity = Capacity(ceiling=CEILING)
     await measure(bench, capacity)

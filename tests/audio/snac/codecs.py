@@ -1,4 +1,4 @@
-"""Codecs of random weights, what the `snac` package makes of codes, and windows joined."""
+"""Codecs with random weights, decodes by the `snac` package, and joined windows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,9 +22,9 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 def random_codec(config: dict[str, Any], seed: int = 0) -> SNAC:
-    """A SNAC whose alphas and biases are no longer what a fresh one has.
+    """Returns a SNAC with random alphas and biases, as a trained one has.
 
-    With ones and near zeros an edge that is not masked is hardly wrong; a trained SNAC has neither.
+    With the initial ones and near zeros, an edge that is not masked would hardly be wrong.
     """
     torch.manual_seed(seed)
     codec = SNAC(**config).eval()
@@ -46,7 +46,7 @@ def random_frames(
     seed: int | None = None,
     num_slots: int = len(FRAME_LEVELS),
 ) -> list[Frame]:
-    """Frames of any codes; the same for the same seed."""
+    """Returns frames of random codes, the same for the same seed."""
     generator = np.random.default_rng(num_frames if seed is None else seed)
     codes = generator.integers(lowest, codebook_size, size=(num_frames, num_slots))
     return [tuple(int(code) for code in row) for row in codes]
@@ -55,7 +55,7 @@ def random_frames(
 def decode_with_snac(
     codec: SNAC, frames: Sequence[Frame], slot_levels: Sequence[int] = FRAME_LEVELS
 ) -> Floats:
-    """The whole utterance by the package's own modules."""
+    """Decodes the whole utterance with the package's own modules."""
     levels = [torch.tensor([codes]) for codes in to_levels(frames, slot_levels)]
     with torch.inference_mode():
         result: Floats = codec.decode(levels)[0, 0].numpy()
@@ -63,7 +63,7 @@ def decode_with_snac(
 
 
 class KeyedNoise(nn.Module):
-    """The package's noise block with noise of position instead of `randn`."""
+    """The package's noise block with `position_noise` instead of `randn`."""
 
     def __init__(self, source: NoiseBlock, index: int, seed: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class KeyedNoise(nn.Module):
 
 
 def key_noise(codec: SNAC, seed: int) -> SNAC:
-    """The codec itself, its noise now that of `seed`."""
+    """Replaces the codec's noise by that of `seed`, in place; returns the codec."""
     blocks = [module for module in codec.decoder.model if isinstance(module, DecoderBlock)]
     for index, block in enumerate(blocks):
         for position, module in enumerate(block.block):
@@ -91,7 +91,7 @@ def key_noise(codec: SNAC, seed: int) -> SNAC:
 
 
 def build_cutter(model: CroppedDecoder, *, first_frames: int = 1 << 30) -> WindowCutter:
-    """A cutter of an utterance of that model; exact without `first_frames`."""
+    """Returns a cutter for an utterance of that model; exact without `first_frames`."""
     return WindowCutter(
         {hop: model.shape_for(hop) for hop in HOPS},
         samples_per_frame=model.samples_per_frame,
@@ -100,25 +100,25 @@ def build_cutter(model: CroppedDecoder, *, first_frames: int = 1 << 30) -> Windo
 
 
 def cut(cutter: WindowCutter, frames: Sequence[Frame]) -> list[Window]:
-    """All windows of an utterance fed at once."""
+    """Returns all windows of an utterance that is fed in one piece."""
     return cutter.feed(frames) + cutter.flush()
 
 
 def decode_rows(
     model: CroppedDecoder, windows: Sequence[Window], seeds: Sequence[int] | None = None
 ) -> torch.Tensor:
-    """One call; the rows whole, in the dtype of the model."""
-    codes, places = to_arrays(windows, seeds or [0] * len(windows))
+    """Decodes the windows in one call; returns whole rows in the dtype of the model."""
+    codes, position_arrays = to_arrays(windows, seeds or [0] * len(windows))
     shape = model.shape_for(windows[0].hop)
     is_edge = any(window.is_edge for window in windows)
     rows: torch.Tensor = model(
-        torch.from_numpy(codes), *map(torch.from_numpy, places), shape, is_edge=is_edge
+        torch.from_numpy(codes), *map(torch.from_numpy, position_arrays), shape, is_edge=is_edge
     )
     return rows
 
 
 def join(windows: Sequence[Window], rows: Sequence[torch.Tensor]) -> Floats:
-    """What the windows want of their rows, one after the other; each begins where one ended."""
+    """Joins what the windows need of their rows; checks that each starts where the last ended."""
     end, parts = 0, []
     for window, row in zip(windows, rows, strict=True):
         assert window.start == end

@@ -1,4 +1,4 @@
-"""One thread for torch: its small products are slower with two, and much so on busy cores."""
+"""Limits torch to one thread: its small products are slower with two, especially on busy cores."""
 
 from collections.abc import Iterator
 

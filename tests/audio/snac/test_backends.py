@@ -1,4 +1,4 @@
-"""Windows to arrays and back, and the backend of the CPU. `GraphBackend` needs a GPU."""
+"""Windows to arrays and back, and the CPU's backend. `GraphBackend` needs a GPU."""
 
 import numpy as np
 import pytest
@@ -29,8 +29,8 @@ def test_arrays_have_a_row_for_each_window() -> None:
     }
 
 
-def test_crop_copies_what_is_wanted() -> None:
-    """A view would keep the samples of the whole batch in memory; rows beyond are padding."""
+def test_crop_copies_the_needed_samples() -> None:
+    """A view would keep the samples of the whole batch in memory. Extra rows are padding."""
     samples = np.arange(12, dtype=np.float32).reshape(3, 4)
     first, second = crop(samples, [window(0, 1, skip=1), window(0, 1, stop=2)])
     assert (first.tolist(), second.tolist()) == ([1, 2, 3], [4, 5])
@@ -43,12 +43,12 @@ def model() -> CroppedDecoder:
     return CroppedDecoder(random_codec(SNAC_NARROW), FRAME_LEVELS)
 
 
-def test_eager_takes_sixteen_frames_a_call() -> None:
+def test_eager_decodes_sixteen_frames_per_call() -> None:
     assert EagerBackend.max_windows == {1: 16, 2: 8, 4: 4}
 
 
 @pytest.mark.parametrize("hop", HOPS)
-def test_eager_gives_what_each_window_wants(model: CroppedDecoder, hop: int) -> None:
+def test_eager_returns_what_each_window_needs(model: CroppedDecoder, hop: int) -> None:
     windows = cut(build_cutter(model), random_frames(51))
     windows = [each for each in windows if each.hop == hop]
     seeds = list(range(len(windows)))
@@ -60,7 +60,7 @@ def test_eager_gives_what_each_window_wants(model: CroppedDecoder, hop: int) -> 
         assert np.array_equal(decoded, row[each.skip : each.stop].numpy())
 
 
-def test_inner_windows_are_not_masked_and_edges_beside_them_do_not_matter(
+def test_inner_windows_are_not_masked_and_do_not_depend_on_edges_in_the_batch(
     model: CroppedDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows = [each for each in cut(build_cutter(model), random_frames(9)) if each.hop == 1]

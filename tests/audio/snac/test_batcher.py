@@ -1,4 +1,4 @@
-"""Who is decoded when, and with whom."""
+"""The order in which windows are decoded, and their batches."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ LIMIT_SEC = 10.0
 
 
 class RecordingBackend:
-    """Each window's samples are its own number; calls can be held and failed."""
+    """Returns each window's number as its samples; calls can be held or made to fail."""
 
     def __init__(self) -> None:
         self.max_windows = {1: 3, 2: 2, 4: 1}
@@ -36,7 +36,7 @@ class RecordingBackend:
         self._only_one = threading.Lock()
 
     def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
-        assert self._only_one.acquire(blocking=False), "two calls at once"
+        assert self._only_one.acquire(blocking=False), "two concurrent calls"
         try:
             assert len({window.hop for window in windows}) == 1
             self.calls.append([window.start for window in windows])
@@ -58,12 +58,12 @@ class RecordingBackend:
         assert await asyncio.to_thread(self._entered.acquire, timeout=LIMIT_SEC)
 
     def release(self) -> None:
-        """Lets the held call go on, and those after it."""
+        """Lets the held call and all later calls continue."""
         self.is_held = False
         self._released.release()
 
 
-class Line:
+class Bench:
     """A batcher, and windows numbered by the test."""
 
     def __init__(self, backend: RecordingBackend, pool: WorkerPool) -> None:
@@ -91,7 +91,7 @@ class Line:
         )
 
     async def hold(self) -> asyncio.Future[Samples]:
-        """A call of window 0 that stays in the backend until it is released."""
+        """Submits window 0, whose call stays in the backend until it is released."""
         self.backend.is_held = True
         first = self.submit(0)
         await self.backend.entered()
@@ -99,206 +99,206 @@ class Line:
 
 
 @asynccontextmanager
-async def open_line(num_workers: int) -> AsyncIterator[Line]:
+async def open_bench(num_workers: int) -> AsyncIterator[Bench]:
     pool = WorkerPool(num_workers)
     async with asyncio.timeout(LIMIT_SEC):
-        yield Line(RecordingBackend(), pool)
+        yield Bench(RecordingBackend(), pool)
     await pool.close()
 
 
 @pytest.fixture(params=[1, 4])
-async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
-    async with open_line(request.param) as line:
-        yield line
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with open_bench(request.param) as bench:
+        yield bench
 
 
 async def numbers(futures: Sequence[asyncio.Future[Samples]]) -> list[float]:
     return [float(samples[0]) for samples in await asyncio.gather(*futures)]
 
 
-async def test_a_window_alone_does_not_wait(line: Line) -> None:
-    assert (await line.submit(7, seed=100)).tolist() == [107, 107]
-    assert line.backend.calls == [[7]]
+async def test_a_window_alone_does_not_wait(bench: Bench) -> None:
+    assert (await bench.submit(7, seed=100)).tolist() == [107, 107]
+    assert bench.backend.calls == [[7]]
 
 
-async def test_what_waits_goes_together_up_to_the_backends_most(line: Line) -> None:
-    first = await line.hold()
-    others = [line.submit(number) for number in range(1, 6)]
-    line.backend.release()
+async def test_waiting_windows_are_batched_up_to_the_backends_maximum(bench: Bench) -> None:
+    first = await bench.hold()
+    others = [bench.submit(number) for number in range(1, 6)]
+    bench.backend.release()
     assert await numbers([first, *others]) == [0, 1, 2, 3, 4, 5]
-    assert line.backend.calls == [[0], [1, 2, 3], [4, 5]]
+    assert bench.backend.calls == [[0], [1, 2, 3], [4, 5]]
 
 
-async def test_a_call_has_one_hop_that_of_the_most_urgent(line: Line) -> None:
-    first = await line.hold()
+async def test_a_call_has_the_hop_of_the_most_urgent_window(bench: Bench) -> None:
+    first = await bench.hold()
     others = [
-        line.submit(1, hop=2, deadline=9.0),
-        line.submit(2, hop=1, deadline=5.0),
-        line.submit(3, hop=4, deadline=6.0),
-        line.submit(4, hop=1, deadline=8.0),
-        line.submit(5, hop=2, deadline=7.0),
+        bench.submit(1, hop=2, deadline=9.0),
+        bench.submit(2, hop=1, deadline=5.0),
+        bench.submit(3, hop=4, deadline=6.0),
+        bench.submit(4, hop=1, deadline=8.0),
+        bench.submit(5, hop=2, deadline=7.0),
     ]
-    line.backend.release()
+    bench.backend.release()
     assert await numbers([first, *others]) == [0, 1, 2, 3, 4, 5]
-    assert line.backend.calls == [[0], [2, 4], [3], [5, 1]]
+    assert bench.backend.calls == [[0], [2, 4], [3], [5, 1]]
 
 
-async def test_silence_first_then_deadlines_then_nobody_in_order_of_arrival(line: Line) -> None:
-    line.backend.max_windows = {1: 1}
-    first = await line.hold()
+async def test_order_is_by_deadline_and_then_by_arrival(bench: Bench) -> None:
+    bench.backend.max_windows = {1: 1}
+    first = await bench.hold()
     deadlines = [inf, 5.0, -inf, 1.0, inf, 5.0, -inf]
-    others = [line.submit(index, deadline=each) for index, each in enumerate(deadlines, start=1)]
-    line.backend.release()
+    others = [bench.submit(index, deadline=each) for index, each in enumerate(deadlines, start=1)]
+    bench.backend.release()
     await numbers([first, *others])
-    assert line.backend.calls == [[0], [3], [7], [4], [2], [6], [1], [5]]
+    assert bench.backend.calls == [[0], [3], [7], [4], [2], [6], [1], [5]]
 
 
-async def test_deadlines_are_asked_when_a_batch_is_chosen_in_a_worker(line: Line) -> None:
-    """A player that stopped meanwhile, or a stream that went silent, has another one then."""
-    line.backend.max_windows = {1: 1}
+async def test_deadlines_are_read_in_a_worker_when_a_batch_is_chosen(bench: Bench) -> None:
+    """A deadline changes if the player has stopped meanwhile, or the stream has run dry."""
+    bench.backend.max_windows = {1: 1}
     now = {1: 1.0, 2: 2.0}
     threads = []
 
-    def ask(number: int) -> float:
+    def deadline(number: int) -> float:
         threads.append(threading.current_thread().name)
         return now[number]
 
-    first = await line.hold()
-    others = [line.submit(number, deadline=partial(ask, number)) for number in (1, 2)]
+    first = await bench.hold()
+    others = [bench.submit(number, deadline=partial(deadline, number)) for number in (1, 2)]
     assert threads == []
     now[1] = 3.0
-    line.backend.release()
+    bench.backend.release()
     await numbers([first, *others])
-    assert line.backend.calls == [[0], [2], [1]]
+    assert bench.backend.calls == [[0], [2], [1]]
     assert all(name.startswith("orpheus-worker") for name in threads)
 
 
-async def test_cancelled_windows_are_not_decoded(line: Line) -> None:
-    first = await line.hold()
-    others = [line.submit(number) for number in range(1, 6)]
+async def test_cancelled_windows_are_not_decoded(bench: Bench) -> None:
+    first = await bench.hold()
+    others = [bench.submit(number) for number in range(1, 6)]
     for future in (others[0], others[3]):
         future.cancel()
-    line.backend.release()
+    bench.backend.release()
     assert await numbers([first, others[1], others[2], others[4]]) == [0, 2, 3, 5]
-    assert line.backend.calls == [[0], [2, 3, 5]]
+    assert bench.backend.calls == [[0], [2, 3, 5]]
 
 
-async def test_a_line_of_cancelled_windows_only_is_no_call(line: Line) -> None:
-    first = await line.hold()
+async def test_cancelled_windows_alone_cause_no_call(bench: Bench) -> None:
+    first = await bench.hold()
     for number in (1, 2):
-        line.submit(number).cancel()
-    line.backend.release()
+        bench.submit(number).cancel()
+    bench.backend.release()
     await first
-    assert await numbers([line.submit(3)]) == [3]
-    assert line.backend.calls == [[0], [3]]
+    assert await numbers([bench.submit(3)]) == [3]
+    assert bench.backend.calls == [[0], [3]]
 
 
-async def test_a_window_cancelled_during_its_call_does_not_disturb_the_others(line: Line) -> None:
-    first = await line.hold()
-    others = [line.submit(number) for number in (1, 2)]
+async def test_a_window_cancelled_during_its_call_does_not_disturb_the_others(bench: Bench) -> None:
+    first = await bench.hold()
+    others = [bench.submit(number) for number in (1, 2)]
     first.cancel()
-    line.backend.release()
+    bench.backend.release()
     assert await numbers(others) == [1, 2]
 
 
-async def test_an_exception_of_one_window_is_its_own(line: Line) -> None:
-    """It failed all that were decoded in the same call, and cut off streams of other callers."""
+async def test_an_exception_fails_only_the_window_that_caused_it(bench: Bench) -> None:
+    """It failed all windows of the same call, and cut off streams of other requests."""
     cause = RuntimeError("out of memory")
-    line.backend.failures |= {2: RuntimeError("three at once"), 4: cause}
-    first = await line.hold()
-    others = [line.submit(number) for number in range(1, 6)]
-    line.backend.release()
+    bench.backend.failures |= {2: RuntimeError("three at once"), 4: cause}
+    first = await bench.hold()
+    others = [bench.submit(number) for number in range(1, 6)]
+    bench.backend.release()
     results = await asyncio.gather(first, *others, return_exceptions=True)
-    assert line.backend.calls == [[0], [1, 2, 3], [1], [2], [3], [4, 5]]
+    assert bench.backend.calls == [[0], [1, 2, 3], [1], [2], [3], [4, 5]]
     failed = results[2]
     assert isinstance(failed, GenerationFailed)
     assert str(failed) == "the codec failed: out of memory"
     assert failed.__cause__ is cause
-    assert await numbers([first, others[0], *others[2:], line.submit(6)]) == [0, 1, 3, 4, 5, 6]
+    assert await numbers([first, others[0], *others[2:], bench.submit(6)]) == [0, 1, 3, 4, 5, 6]
 
 
-async def test_samples_are_finished_in_the_worker(line: Line) -> None:
+async def test_samples_are_post_processed_in_the_worker(bench: Bench) -> None:
     names = []
 
     def double(samples: Samples) -> Samples:
         names.append(threading.current_thread().name)
         return samples * 2
 
-    assert (await line.submit(4, post_process=double)).tolist() == [8, 8]
+    assert (await bench.submit(4, post_process=double)).tolist() == [8, 8]
     assert names[0].startswith("orpheus-worker")
 
 
-async def test_what_fails_to_finish_fails_alone(line: Line) -> None:
+async def test_a_failing_post_process_fails_only_its_window(bench: Bench) -> None:
     def fail(samples: Samples) -> Samples:
         raise ValueError("no such speed")
 
-    first = await line.hold()
-    others = [line.submit(1), line.submit(2, post_process=fail), line.submit(3)]
-    line.backend.release()
+    first = await bench.hold()
+    others = [bench.submit(1), bench.submit(2, post_process=fail), bench.submit(3)]
+    bench.backend.release()
     assert await numbers([first, others[0], others[2]]) == [0, 1, 3]
     with pytest.raises(GenerationFailed, match="no such speed"):
         await others[1]
 
 
-async def test_nan_of_one_window_is_its_own(line: Line) -> None:
-    first = await line.hold()
-    broken = [line.submit(1), line.submit(2, seed=0)]
-    decode = line.backend.decode
+async def test_nan_in_one_window_does_not_affect_others(bench: Bench) -> None:
+    first = await bench.hold()
+    broken = [bench.submit(1), bench.submit(2, seed=0)]
+    decode = bench.backend.decode
 
     def spoil(windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
         results = decode(windows, seeds)
         results[0][:] = nan
         return results
 
-    line.backend.decode = spoil  # type: ignore[method-assign]
-    line.backend.release()
+    bench.backend.decode = spoil  # type: ignore[method-assign]
+    bench.backend.release()
     await first
     one, two = await asyncio.gather(*broken)
     assert np.isnan(one).all()
     assert two.tolist() == [2, 2]
 
 
-async def test_close_fails_what_waits_and_what_comes(line: Line) -> None:
-    first = await line.hold()
-    waiting, left = line.submit(1), line.submit(2)
+async def test_close_fails_waiting_and_new_windows(bench: Bench) -> None:
+    first = await bench.hold()
+    waiting, left = bench.submit(1), bench.submit(2)
     left.cancel()
-    line.batcher.close()
+    bench.batcher.close()
     with pytest.raises(EngineNotReady, match="closing"):
         await waiting
     with pytest.raises(EngineNotReady, match="closing"):
-        line.submit(3)
-    # The call that runs cannot be stopped: it ends, and whoever still waits has it.
-    line.backend.release()
+        bench.submit(3)
+    # The running call cannot be stopped: it completes, and its window gets the result.
+    bench.backend.release()
     assert (await first).tolist() == [0, 0]
-    assert line.backend.calls == [[0]]
-    line.batcher.close()
+    assert bench.backend.calls == [[0]]
+    bench.batcher.close()
 
 
-async def test_other_work_of_one_worker_gets_its_turn_between_calls() -> None:
+async def test_other_work_runs_between_calls_on_a_single_worker() -> None:
     """An encoder that waited for all windows of a busy server would never run."""
-    async with open_line(1) as line:
-        events = line.backend.events
-        first = await line.hold()
-        others = [line.submit(number) for number in range(1, 6)]
+    async with open_bench(1) as bench:
+        events = bench.backend.events
+        first = await bench.hold()
+        others = [bench.submit(number) for number in range(1, 6)]
         encoders = [
-            asyncio.ensure_future(line.pool.run(events.append, f"encode {index}"))
+            asyncio.ensure_future(bench.pool.run(events.append, f"encode {index}"))
             for index in range(2)
         ]
-        await asyncio.sleep(0)  # both have begun, so they are in the pool's queue
-        line.backend.release()
+        await asyncio.sleep(0)  # both have started, so they are in the pool's queue
+        bench.backend.release()
         await asyncio.gather(first, *others, *encoders)
         assert events == ["call", "encode 0", "encode 1", "call", "call"]
 
 
-async def test_five_hundred_at_once_are_all_served(line: Line) -> None:
-    """Each submits its next window when it has one: the line runs empty again and again."""
-    line.backend.max_windows = {1: 16, 2: 8, 4: 4}
+async def test_five_hundred_concurrent_utterances_are_all_served(bench: Bench) -> None:
+    """Each submits its next window after the previous one, so the queue runs empty repeatedly."""
+    bench.backend.max_windows = {1: 16, 2: 8, 4: 4}
 
     async def utterance(index: int) -> list[float]:
         served = []
-        for turn in range(3):
-            number = index * 10 + turn
-            future = line.submit(number, hop=(1, 2, 4)[(index + turn) % 3], deadline=-float(index))
+        for step in range(3):
+            number = index * 10 + step
+            future = bench.submit(number, hop=(1, 2, 4)[(index + step) % 3], deadline=-float(index))
             if number % 7 == 0:
                 future.cancel()
             else:
@@ -306,12 +306,12 @@ async def test_five_hundred_at_once_are_all_served(line: Line) -> None:
         return served
 
     served = await asyncio.gather(*(utterance(index) for index in range(500)))
-    expected = [index * 10 + turn for index in range(500) for turn in range(3)]
+    expected = [index * 10 + step for index in range(500) for step in range(3)]
     expected = [number for number in expected if number % 7]
     assert [number for each in served for number in each] == expected
-    decoded = [number for call in line.backend.calls for number in call]
+    decoded = [number for call in bench.backend.calls for number in call]
     assert len(set(decoded)) == len(decoded)
-    # A cancelled window may have been taken just before.
+    # A cancelled window may already have been in a batch.
     assert sorted(number for number in decoded if number % 7) == expected
-    # And once more, when the line was empty.
-    assert await numbers([line.submit(1)]) == [1]
+    # One more window is served after the queue has run empty.
+    assert await numbers([bench.submit(1)]) == [1]

@@ -1,4 +1,4 @@
-"""Windows against the `snac` package's decode of the whole utterance."""
+"""Windows compared with the `snac` package's decode of the whole utterance."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ NOISE_SEED = 2**62 + 17
 
 @dataclass(frozen=True)
 class Case:
-    """A codec, the package's own view of it, and its cropped form."""
+    """A codec as the package's own `whole` model and as a `CroppedDecoder`."""
 
     whole: SNAC
     model: CroppedDecoder
@@ -51,7 +51,7 @@ class Case:
 
 
 def narrow(levels: tuple[int, ...] = FRAME_LEVELS, **changes: Any) -> Callable[[], Case]:
-    """The published shape with few channels, and what `changes` say."""
+    """Returns a builder of the published shape with few channels and these `changes`."""
 
     def build() -> Case:
         whole, codec = (random_codec(SNAC_NARROW | changes).double() for _ in range(2))
@@ -70,10 +70,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "noise": narrow(),
     "bundled": bundled,
     "dense convolutions": narrow(depthwise=False, decoder_dim=32),
-    # An odd stride has more padding on one side than on the other.
+    # An odd stride has more padding on one side than on the other side.
     "odd strides": narrow(encoder_rates=[3, 3, 7, 7], decoder_rates=[7, 7, 3, 3]),
     "odd strides, coarse last": narrow(encoder_rates=[7, 7, 3, 3], decoder_rates=[3, 3, 7, 7]),
-    # SNAC's 32 kHz codec, were it without attention.
+    # SNAC's 32 kHz codec without its attention.
     "four levels": narrow(
         FIFTEEN_LEVELS,
         encoder_rates=[2, 3, 8, 8],
@@ -99,14 +99,14 @@ def published_shape() -> CroppedDecoder:
 def decode_mixed(
     model: CroppedDecoder, utterances: list[list[Window]], shuffle: int, max_rows: int
 ) -> list[Floats]:
-    """Each utterance's samples, of calls that mix windows of all of them in any order."""
+    """Returns each utterance's samples from calls that mix the windows of all in random order."""
     rows: dict[int, torch.Tensor] = {}
     generator = np.random.default_rng(shuffle)
     for hop in HOPS:
-        alike = [window for windows in utterances for window in windows if window.hop == hop]
-        order = generator.permutation(len(alike))
-        for first in range(0, len(alike), max_rows):
-            batch = [alike[index] for index in order[first : first + max_rows]]
+        same_hop = [window for windows in utterances for window in windows if window.hop == hop]
+        order = generator.permutation(len(same_hop))
+        for first in range(0, len(same_hop), max_rows):
+            batch = [same_hop[index] for index in order[first : first + max_rows]]
             decoded = decode_rows(model, batch, [NOISE_SEED] * len(batch))
             rows |= {id(window): row for window, row in zip(batch, decoded, strict=True)}
     return [join(windows, [rows[id(window)] for window in windows]) for windows in utterances]
@@ -122,7 +122,7 @@ def decode_mixed(
 def test_joined_windows_are_the_whole_decode(
     name: str, lengths: list[int], seed: int, max_rows: int
 ) -> None:
-    """Whatever is decoded beside them. In float64 the order of additions alone is 1e-14."""
+    """Whatever else is in the batch. In float64 another order of additions changes only 1e-14."""
     codec = case(name)
     utterances = [
         random_frames(length, codec.codebook_size, seed=seed + index, num_slots=len(codec.levels))
@@ -134,7 +134,7 @@ def test_joined_windows_are_the_whole_decode(
     ):
         assert joined.shape == (len(frames) * codec.model.samples_per_frame,)
         expected = decode_with_snac(codec.whole, frames, codec.levels)
-        assert 0.01 < np.std(expected) < 0.95, "silent or saturated: shows nothing"
+        assert 0.01 < np.std(expected) < 0.95, "silent or saturated audio proves nothing"
         np.testing.assert_allclose(joined, expected, atol=1e-10, rtol=0)
 
 
@@ -149,16 +149,16 @@ def test_the_published_width_in_float32(num_frames: int) -> None:
 
 
 def test_edges_are_zeroed_by_the_mask() -> None:
-    """What lies outside is any codes: here those of a neighbour that would be heard."""
+    """Codes outside the utterance may have any value; here they would be clearly audible."""
     codec = case("published")
     frames = random_frames(2)
     (window, *_) = cut(build_cutter(codec.model), frames)
     assert window.first_frame == -3
-    loud = window.codes.copy()
-    loud[:3] = loud[5] = 4000
+    changed = window.codes.copy()
+    changed[:3] = changed[5] = 4000
     other = Window(
         window.hop,
-        loud,
+        changed,
         window.first_frame,
         window.end_frame,
         window.skip,
@@ -170,14 +170,14 @@ def test_edges_are_zeroed_by_the_mask() -> None:
 
 
 def test_a_window_is_exact_to_its_last_sample_and_not_beyond() -> None:
-    """The next frame's codes change no sample of what is given, and do change the one after."""
+    """The next frame's codes do not change any returned sample, but do change the following one."""
     codec = case("published")
     reach = codec.model.right_reach
     frames = random_frames(8)
     expected = decode_with_snac(codec.whole, frames)
     changed = decode_with_snac(codec.whole, [*frames[:7], tuple(99 for _ in range(7))])
     assert np.nonzero(expected != changed)[0][0] == 7 * 2048 - reach
-    # The same on the other side: a window that read a frame less would be wrong.
+    # The same on the other side: a window that read one frame less would be wrong.
     changed = decode_with_snac(codec.whole, [tuple(99 for _ in range(7)), *frames[1:]])
     assert np.nonzero(expected != changed)[0][-1] == 2048 + reach - 1
 
@@ -197,7 +197,7 @@ def test_reach_and_shapes_of_the_published_codec() -> None:
 
 
 def useful_macs(model: CroppedDecoder, hop: int) -> int:
-    """As `count_macs`, but of a transposed convolution only the products that an output adds."""
+    """Like `count_macs`, but counts only the products of transposed convolutions that are used."""
     shape = model.shape_for(hop)
     total = 0
     for layer, (before, after) in zip(model._layers, pairwise(shape.spans), strict=True):
@@ -212,7 +212,7 @@ def useful_macs(model: CroppedDecoder, hop: int) -> int:
 
 
 def minimal_macs(model: CroppedDecoder) -> int:
-    """A frame of the whole decode, from the sizes of the layers."""
+    """Returns the work for one frame of a whole decode, from the sizes of the layers."""
     total = 0
     for layer in model._layers:
         match layer:
@@ -227,8 +227,8 @@ def minimal_macs(model: CroppedDecoder) -> int:
     return total
 
 
-def test_work_of_a_window_over_the_least() -> None:
-    """A cache of every layer's edge would do the least; the reference does four times as much."""
+def test_the_work_of_a_window_is_close_to_the_minimum() -> None:
+    """A cache of every layer's edges would reach the minimum; the reference needs four times it."""
     model = CroppedDecoder(random_codec(SNAC_24KHZ), FRAME_LEVELS)
     least = minimal_macs(model)
     assert round(least / 1e5) == 4140
@@ -236,19 +236,19 @@ def test_work_of_a_window_over_the_least() -> None:
     assert useful[1] <= 1.6
     assert useful[2] <= 1.3
     assert useful[4] <= 1.15
-    # The first and last stride of a transposed convolution are made whole and used in part.
+    # The first and last strides of a transposed convolution are computed whole and used in part.
     done = {hop: model.count_macs(model.shape_for(hop)) / hop / least for hop in HOPS}
     assert {hop: round(ratio, 3) for hop, ratio in done.items()} == {1: 1.602, 2: 1.301, 4: 1.151}
 
 
 def count_product_in_place(total: torch.Size, left: torch.Size, right: torch.Size, **_: Any) -> int:
-    """torch's counter knows `addmm`, not `addmm_`."""
+    """Counts `addmm_`, because torch's counter supports only `addmm`."""
     return 2 * left[0] * left[1] * right[1]
 
 
 @pytest.mark.parametrize("name", ["noise", "dense convolutions"])
 def test_counted_macs_are_those_of_the_matrix_products(name: str) -> None:
-    """Depthwise taps are products of elements, which torch's counter leaves out."""
+    """Depthwise taps are element-wise products, which torch's counter leaves out."""
     model = case(name).model
     for hop in HOPS:
         shape = model.shape_for(hop)
@@ -267,7 +267,7 @@ def test_counted_macs_are_those_of_the_matrix_products(name: str) -> None:
 
 
 def mixed_windows(model: CroppedDecoder, hop: int, num_rows: int, codebook: int) -> list[Window]:
-    """Windows of one hop, every other one at an end of its utterance."""
+    """Returns windows of one hop, every other one at an end of its utterance."""
     inner: list[Window] = []
     edges: list[Window] = []
     lengths = {1: (1, 9), 2: (13, 17), 4: (45, 57)}[hop]
@@ -279,10 +279,10 @@ def mixed_windows(model: CroppedDecoder, hop: int, num_rows: int, codebook: int)
     return [(inner, edges)[index % 2][index // 2] for index in range(num_rows)]
 
 
-# Two threads wait for each other at every layer: ten seconds and more where the cores are busy.
+# Two threads wait for each other at every layer, which takes over ten seconds if cores are busy.
 @pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.slow)])
 def num_threads(request: pytest.FixtureRequest) -> Any:
-    """torch's threads, which decide how a product is cut up."""
+    """Sets torch's number of threads, which determines how a product is split."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
@@ -293,14 +293,14 @@ def num_threads(request: pytest.FixtureRequest) -> Any:
 def test_rows_do_not_depend_on_their_batch(num_threads: int, hop: int) -> None:
     """Bit for bit, in batches of 16 and of other sizes, with the bundled codec.
 
-    `LastConv` pads its 7 taps to 8 columns for this. A product with 7 columns is done by other
-    kernels for other numbers of rows, and these add in another order: a window alone then had
-    other last bits than among others.
+    `LastConv` pads its 7 taps to 8 columns for this. For a product with 7 columns, the kernel and
+    its order of additions depend on the number of rows, so a window decoded alone differed in its
+    last bits from the same window in a batch.
     """
     model = bundled().model.float()
     windows = mixed_windows(model, hop, 16, 128)
     together = decode_rows(model, windows)
-    # Two threads wait for each other at every layer, long where the cores are busy.
+    # Fewer cases with two threads, which are slow if the cores are busy.
     for index in range(16) if num_threads == 1 else (0, 15):
         assert torch.equal(decode_rows(model, [windows[index]])[0], together[index]), index
     for num_rows in (2, 3, 5, 11) if num_threads == 1 else (11,):
@@ -311,7 +311,7 @@ def test_rows_do_not_depend_on_their_batch(num_threads: int, hop: int) -> None:
 def test_rows_do_not_depend_on_their_batch_at_the_published_width(
     num_threads: int, hop: int
 ) -> None:
-    """As many windows as the backend of the CPU takes in a call."""
+    """With as many windows as the CPU's backend decodes in one call."""
     model = published_shape()
     windows = mixed_windows(model, hop, 16 // hop, 4096)
     together = decode_rows(model, windows)
@@ -320,7 +320,7 @@ def test_rows_do_not_depend_on_their_batch_at_the_published_width(
 
 
 def test_nan_in_one_row_stays_there() -> None:
-    """A broken entry of the codebook is heard by those who use it."""
+    """A broken codebook entry affects only the windows that use it."""
     codec = random_codec(SNAC_NARROW)
     codec.quantizer.quantizers[2].codebook.weight.data[77] = torch.inf
     model = CroppedDecoder(codec, FRAME_LEVELS)
@@ -336,7 +336,7 @@ def test_nan_in_one_row_stays_there() -> None:
 
 
 def test_weight_norm_is_folded_into_the_same_weights() -> None:
-    """Recomputed in each call it is 38 extra operations a decode."""
+    """Recomputing it in each call would add 38 operations per decode."""
     codec = random_codec(SNAC_NARROW | {"noise": False})
     frames = random_frames(3)
     before = decode_with_snac(codec, frames)
@@ -346,8 +346,8 @@ def test_weight_norm_is_folded_into_the_same_weights() -> None:
     np.testing.assert_allclose(decode_with_snac(codec, frames), before, atol=1e-6)
 
 
-def test_the_model_has_no_parameters_and_moves_whole() -> None:
-    """What is left outside of its buffers would stay on the CPU and break a capture on CUDA."""
+def test_the_model_has_only_buffers_that_move_with_it() -> None:
+    """Any other tensor would stay on the CPU and break a graph capture on CUDA."""
     model = CroppedDecoder(random_codec(SNAC_NARROW), FRAME_LEVELS).to("meta")
     assert list(model.parameters()) == []
     assert {buffer.device.type for buffer in model.buffers()} == {"meta"}
@@ -359,7 +359,7 @@ def test_the_model_has_no_parameters_and_moves_whole() -> None:
 
 
 class RecordOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Names of all that torch runs."""
+    """Records the names of all operations that torch runs."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -373,8 +373,8 @@ class RecordOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("name", ["noise", "dense convolutions", "four levels"])
-def test_nothing_comes_from_the_host_in_a_call(name: str) -> None:
-    """A CUDA graph cannot be captured otherwise: a list as an index is a copy to the device."""
+def test_a_call_copies_nothing_from_the_host(name: str) -> None:
+    """Otherwise no CUDA graph could be captured; a list as an index is a copy to the device."""
     codec = case(name)
     shape = codec.model.shape_for(1)
     where = torch.zeros(2, dtype=torch.int64)
@@ -386,6 +386,6 @@ def test_nothing_comes_from_the_host_in_a_call(name: str) -> None:
     assert not seen.names & forbidden
 
 
-def test_attention_is_refused() -> None:
+def test_attention_is_rejected() -> None:
     with pytest.raises(ValueError, match="attention"):
         CroppedDecoder(random_codec(SNAC_NARROW | {"attn_window_size": 32}), FRAME_LEVELS)

@@ -1,4 +1,4 @@
-"""Our decode against the `snac` package and against the reference decoder of Orpheus."""
+"""Our decode compared with the `snac` package and with Orpheus's reference decoder."""
 
 import asyncio
 import gc
@@ -48,7 +48,7 @@ def build(
 async def speak(
     decoder: SnacDecoder, frames: Sequence[Frame], *, seed: int = 1, cuts: Sequence[int] = ()
 ) -> Samples:
-    """All samples of an utterance that is fed in pieces."""
+    """Returns all samples of an utterance that is fed in pieces."""
     utterance = decoder.open_utterance(noise_seed=seed, deadline=lambda start: inf)
     edges = [0, *sorted(min(cut, len(frames)) for cut in cuts), len(frames)]
     parts = [await utterance.feed(frames[start:end]) for start, end in pairwise(edges)]
@@ -56,7 +56,7 @@ async def speak(
 
 
 def decode(decoder: SnacDecoder, frames: Sequence[Frame], *, seed: int = 1) -> Samples:
-    """The same at once, in a loop of its own."""
+    """Decodes an utterance in one piece, in its own event loop."""
     return asyncio.run(speak(decoder, frames, seed=seed))
 
 
@@ -69,7 +69,7 @@ def decode(decoder: SnacDecoder, frames: Sequence[Frame], *, seed: int = 1) -> S
         max_size=4,
     )
 )
-def test_utterances_fed_side_by_side_equal_the_package(
+def test_concurrent_utterances_equal_the_packages_decode(
     is_bundled: bool, utterances: list[tuple[int, list[int]]]
 ) -> None:
     codec, size = (load_codec(POCKET_CODEC), 128) if is_bundled else (random_codec(QUIET), 4096)
@@ -79,7 +79,7 @@ def test_utterances_fed_side_by_side_equal_the_package(
     expected = [decode_with_snac(codec, each) for each in frames]
     decoder = build(codec, POCKET if is_bundled else ENGLISH.layout)
 
-    async def speak_all() -> list[Samples]:
+    async def decode_all() -> list[Samples]:
         return await asyncio.gather(
             *(
                 speak(decoder, each, cuts=cuts)
@@ -87,7 +87,7 @@ def test_utterances_fed_side_by_side_equal_the_package(
             )
         )
 
-    for samples, whole, each in zip(asyncio.run(speak_all()), expected, frames, strict=True):
+    for samples, whole, each in zip(asyncio.run(decode_all()), expected, frames, strict=True):
         assert samples.dtype == np.float32
         assert samples.shape == (len(each) * 2048,)
         np.testing.assert_allclose(samples, whole, atol=1e-5, rtol=0)
@@ -107,8 +107,8 @@ async def test_first_audio(first_frames: int, expected: list[int]) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_one_call_gives_is_finished_once_and_in_order() -> None:
-    """Whether it was one window or many; where nothing is certain there is nothing to finish."""
+async def test_the_samples_of_a_call_are_post_processed_once_and_in_order() -> None:
+    """Whether from one window or many; without certain samples there is no post-processing."""
     decoder = build(random_codec(QUIET))
     utterance = decoder.open_utterance(noise_seed=1, deadline=lambda start: inf)
     sizes: list[int] = []
@@ -132,17 +132,17 @@ async def test_what_one_call_gives_is_finished_once_and_in_order() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("num_kept", [0, 1, 2, 3, 9, 10, 25, 40])
 @pytest.mark.parametrize("first_frames", [2, 3])
-async def test_going_on_behind_frames_that_were_decoded_is_one_utterance(
+async def test_resuming_after_decoded_frames_gives_one_continuous_utterance(
     first_frames: int, num_kept: int
 ) -> None:
-    """Bit for bit, and none of them is decoded again: the listener has heard them."""
+    """Bit for bit, and without decoding again the frames that the listener has heard."""
     decoder = build(random_codec(SNAC_NARROW), first_frames=first_frames)
-    lost, new = random_frames(46, seed=1), random_frames(46, seed=2)
-    frames = [*lost[:num_kept], *new[num_kept:]]
-    before = await speak(decoder, lost, seed=5, cuts=range(46))
+    failed, new = random_frames(46, seed=1), random_frames(46, seed=2)
+    frames = [*failed[:num_kept], *new[num_kept:]]
+    before = await speak(decoder, failed, seed=5, cuts=range(46))
     resumed = decoder.open_utterance(noise_seed=5, deadline=lambda start: inf)
     num_known = resumed.skip(frames[:num_kept])
-    # What they make certain is what they gave the first time.
+    # The kept frames make the same samples certain as the first time.
     fed = decoder.open_utterance(noise_seed=5, deadline=lambda start: inf)
     np.testing.assert_array_equal(await fed.feed(frames[:num_kept]), before[:num_known])
     parts = [before[:num_known]]
@@ -152,8 +152,8 @@ async def test_going_on_behind_frames_that_were_decoded_is_one_utterance(
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_two_frames_are_nearly_enough_for_the_first_samples() -> None:
-    """Measured over 40 starts: -57 dB at the published shape (fresh weights), -60 dB here."""
+def test_the_first_samples_are_nearly_exact_after_two_frames() -> None:
+    """The error over 40 starts: -57 dB at the published shape (random weights), -60 dB here."""
     frames = random_frames(12)
     exact = decode(build(random_codec(QUIET)), frames)
     early = decode(build(random_codec(QUIET), first_frames=2), frames)
@@ -172,8 +172,8 @@ def test_an_utterance_of_one_or_two_frames_is_exact(num_frames: int, first_frame
     np.testing.assert_allclose(samples, expected, atol=1e-5, rtol=0)
 
 
-def test_three_frames_mean_exact_for_a_codec_that_looks_further_ahead() -> None:
-    """5.5 frames with its coarse strides last: three are the published shape's number."""
+def test_the_default_is_exact_for_a_codec_that_looks_further_ahead() -> None:
+    """With its coarse strides last, this codec looks 5.5 frames ahead; the published one, 2.3."""
     changes = {"encoder_rates": [7, 7, 3, 3], "decoder_rates": [3, 3, 7, 7]}
     frames = random_frames(9)
     expected = decode_with_snac(random_codec(QUIET | changes), frames)
@@ -181,12 +181,12 @@ def test_three_frames_mean_exact_for_a_codec_that_looks_further_ahead() -> None:
     np.testing.assert_allclose(samples, expected, atol=1e-5, rtol=0)
 
 
-def test_nothing_fed_is_nothing_heard() -> None:
+def test_no_frames_give_no_samples() -> None:
     assert decode(build(random_codec(QUIET)), []).shape == (0,)
 
 
-def test_noise_is_the_same_for_the_same_seed_only() -> None:
-    """The package draws `randn` in every decode: the same codes never sound the same twice."""
+def test_noise_depends_on_the_seed_alone() -> None:
+    """The package calls `randn` in every decode, so the same codes never sound the same twice."""
     frames = random_frames(4)
     decoder = build(random_codec(SNAC_NARROW))
     first = decode(decoder, frames, seed=1)
@@ -197,15 +197,15 @@ def test_noise_is_the_same_for_the_same_seed_only() -> None:
         assert not np.array_equal(first, samples)
 
 
-def test_a_codec_with_attention_is_refused() -> None:
-    """SNAC's 32 and 44 kHz codecs attend to blocks of latents: a window would sound different."""
+def test_a_codec_with_attention_is_rejected() -> None:
+    """SNAC's 32 and 44 kHz codecs attend to blocks of latents, so windows would sound different."""
     with pytest.raises(StartError, match="attention"):
         build(random_codec(QUIET | {"attn_window_size": 32}))
 
 
 @pytest.mark.anyio
 async def test_other_utterances_do_not_change_a_bit() -> None:
-    """Batched with others, in other batches each time, and alone."""
+    """Batched with others, in different batches each time, and alone."""
     decoder = build(load_codec(POCKET_CODEC), POCKET, workers=4)
     frames = [random_frames(count, 128) for count in (3, 25, 8, 1, 14, 31)]
     together = await asyncio.gather(
@@ -216,8 +216,8 @@ async def test_other_utterances_do_not_change_a_bit() -> None:
     assert (decoder.sample_rate, decoder.samples_per_frame) == (24_000, 2048)
 
 
-def test_a_code_outside_of_the_codebook_fails_the_request_only() -> None:
-    """The reference lets 4096 pass (`> 4096`): an index error on CPU, a dead device on CUDA."""
+def test_a_code_outside_the_codebook_fails_only_its_request() -> None:
+    """The reference accepts 4096 (`> 4096`): an index error on CPU, a dead device on CUDA."""
     decoder = build(random_codec(QUIET))
     for frame in ((4096, 0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 0, -1)):
         with pytest.raises(GenerationFailed, match="the codec has no code"):
@@ -229,7 +229,7 @@ def test_a_code_outside_of_the_codebook_fails_the_request_only() -> None:
 async def test_a_failure_is_raised_once_and_the_next_utterance_is_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All windows of a call fail together: asyncio logs each failure that nobody looks at."""
+    """All windows of a call fail together, and asyncio logs every exception not retrieved."""
     unseen: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
     decoder = build(random_codec(QUIET))
@@ -247,7 +247,7 @@ async def test_a_failure_is_raised_once_and_the_next_utterance_is_served(
 
 
 @pytest.mark.anyio
-async def test_a_caller_who_leaves_takes_its_windows_along(
+async def test_cancelling_an_utterance_drops_its_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decoder = build(random_codec(QUIET))
@@ -264,13 +264,13 @@ async def test_a_caller_who_leaves_takes_its_windows_along(
     pool = decoder._batcher._pool
     gate = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # The only worker is busy until the caller has left.
+    # The only worker is busy until the utterance has been cancelled.
     busy = asyncio.ensure_future(
         pool.run(lambda: asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10))
     )
     leaving = asyncio.ensure_future(speak(decoder, random_frames(9), seed=7))
     staying = asyncio.ensure_future(speak(decoder, random_frames(3), seed=8))
-    await asyncio.sleep(0)  # both tasks have begun
+    await asyncio.sleep(0)  # both tasks have started
     assert len(decoder._batcher._waiting) == 8
     leaving.cancel()
     await asyncio.wait([leaving])
@@ -281,7 +281,7 @@ async def test_a_caller_who_leaves_takes_its_windows_along(
 
 
 @pytest.mark.anyio
-async def test_a_closed_decoder_takes_nothing_more() -> None:
+async def test_a_closed_decoder_rejects_frames() -> None:
     decoder = build(random_codec(QUIET))
     await decoder.close()
     with pytest.raises(EngineNotReady, match="closing"):
@@ -290,7 +290,7 @@ async def test_a_closed_decoder_takes_nothing_more() -> None:
 
 @pytest.fixture(scope="module")
 def published() -> SNAC:
-    """The published shape as `SNAC` makes it, noise off."""
+    """The published shape with `SNAC`'s initial weights and without noise."""
     torch.manual_seed(0)
     return SNAC(**SNAC_24KHZ | {"noise": False}).eval()
 
@@ -305,14 +305,14 @@ def reference(published: SNAC) -> ModuleType:
 async def test_conforms_to_the_reference_and_has_three_more_frames(
     reference: ModuleType, published: SNAC
 ) -> None:
-    """It plays frames 1 to N-3 from windows of 4: one frame of context before, two after."""
+    """The reference plays frames 1 to N-3 from windows of 4 frames: one before, two after."""
     frames = random_frames(9, lowest=1)
     played = await play_all(reference, frames)
     ours = (await speak(build(published), frames)).reshape(9, 2048)
     assert len(ours) == len(played) + 3
     for index, theirs in enumerate(played, start=1):
         error = np.sqrt(np.mean((ours[index] - theirs) ** 2) / np.mean(ours[index] ** 2))
-        # Its own approximation: 6e-3 measured for one frame before and two after.
+        # The reference's own approximation error with this context was measured as 6e-3.
         assert error < 2e-2, index
 
 
@@ -320,7 +320,7 @@ async def test_conforms_to_the_reference_and_has_three_more_frames(
 async def test_the_reference_loses_a_frame_to_a_legal_code_0_and_ours_does_not(
     reference: ModuleType, published: SNAC
 ) -> None:
-    """`token > 0` in the reference drops code 0, and every later token is one slot off."""
+    """`token > 0` in the reference drops code 0, which shifts every later token by one slot."""
     frames = random_frames(9, lowest=1)
     frames[4] = (*frames[4][:3], 0, *frames[4][4:])
     played = await play_all(reference, frames)
@@ -365,7 +365,7 @@ class TestLoading:
         frames = random_frames(2)
         assert np.array_equal(decode(build(saved), frames), decode(build(loaded), frames))
 
-    def test_what_is_missing_is_named(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(StartError, match=r"config\.json is not a SNAC configuration"):
             load_codec(tmp_path)
         self.write(tmp_path)
@@ -382,12 +382,12 @@ class TestLoading:
         with pytest.raises(StartError, match="do not fit"):
             load_codec(tmp_path)
 
-    def test_a_pickle_that_runs_code_is_refused(self, tmp_path: Path) -> None:
+    def test_a_pickle_that_runs_code_is_rejected(self, tmp_path: Path) -> None:
         self.write(tmp_path)
         torch.save({"codec": Path}, tmp_path / "pytorch_model.bin")
         with pytest.raises(StartError, match="cannot be read"):
             load_codec(tmp_path)
 
-    def test_a_codec_of_another_layout_is_refused(self) -> None:
+    def test_a_codec_of_another_layout_is_rejected(self) -> None:
         with pytest.raises(StartError, match=r"4096 codes and \[1, 2, 4\].* generates 128"):
             build(random_codec(SNAC_NARROW), POCKET)

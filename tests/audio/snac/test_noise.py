@@ -1,4 +1,4 @@
-"""Noise as a function of position."""
+"""Noise as a pure function of position."""
 
 import torch
 
@@ -29,7 +29,7 @@ def test_rows_have_their_own_seed_and_positions() -> None:
     assert torch.equal(rows[1], noise(2**63 - 1, 2, 1000, 100))
 
 
-def test_seed_and_layer_each_give_other_noise() -> None:
+def test_another_seed_or_layer_gives_other_noise() -> None:
     base = noise(7, 1, 0, 4096)
     for other in (noise(8, 1, 0, 4096), noise(7, 2, 0, 4096)):
         assert abs(torch.corrcoef(torch.stack([base, other]))[0, 1].item()) < 0.06
@@ -44,6 +44,6 @@ def test_is_standard_normal_and_white() -> None:
 
 
 def test_every_seed_of_63_bits_and_position_is_finite() -> None:
-    """Positions before the start are computed too, then multiplied by nothing."""
+    """Positions before the start are computed too, and masked later."""
     for seed in (0, 1, 2**62, 2**63 - 1):
         assert torch.isfinite(noise(seed, 3, -64, 128)).all()

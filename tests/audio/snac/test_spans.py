@@ -1,4 +1,4 @@
-"""Spans against the definition of the layers."""
+"""Spans compared with the definition of the layers."""
 
 import torch
 from hypothesis import given, settings
@@ -18,7 +18,7 @@ def test_length_and_reach() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(span=spans, stride=st.integers(2, 9))
-def test_before_stride_is_every_input_that_feeds_an_output(span: Span, stride: int) -> None:
+def test_before_stride_is_every_input_that_an_output_depends_on(span: Span, stride: int) -> None:
     padding = -(-stride // 2)
     feeding = [
         index
@@ -31,7 +31,7 @@ def test_before_stride_is_every_input_that_feeds_an_output(span: Span, stride: i
 
 @settings(max_examples=50, deadline=None)
 @given(output=st.integers(0, 79), stride=st.integers(2, 8))
-def test_before_stride_is_what_torch_feeds_an_output_from(output: int, stride: int) -> None:
+def test_before_stride_agrees_with_torch(output: int, stride: int) -> None:
     padding = -(-stride // 2)
     num_inputs = -(-80 // stride) + 1
     seen = torch.nn.functional.conv_transpose1d(

@@ -1,4 +1,4 @@
-"""When windows are cut, and which: by the frame's index alone."""
+"""Windows are cut depending on the frames' indices alone."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -15,7 +15,7 @@ from orpheus_server.audio.snac.windows import HOPS, NO_END, Window, WindowCutter
 from orpheus_server.interfaces import Frame
 
 SIZE = 2048
-# The published codec's (`test_cropped.py`).
+# The shapes of the published codec (`test_cropped.py`).
 PUBLISHED = {
     1: WindowShape(6, Span(5483, 7531), ()),
     2: WindowShape(7, Span(5483, 9579), ()),
@@ -25,7 +25,7 @@ ALWAYS_EXACT = 1 << 30
 
 
 def shapes_of(reach: int, size: int) -> dict[int, WindowShape]:
-    """Windows of a codec that looks `reach` samples ahead and as many back."""
+    """Returns the shapes for a codec that depends on `reach` samples ahead and as many back."""
     shapes = {}
     for hop in HOPS:
         num_frames = -(-(2 * reach + hop * size) // size)
@@ -53,7 +53,7 @@ def feed_in_pieces(
 
 
 def key(window: Window) -> tuple[object, ...]:
-    """Everything that the window is."""
+    """Returns all fields of the window, comparable by value."""
     values = {field.name: getattr(window, field.name) for field in fields(Window)}
     return (values.pop("codes").tolist(), *values.items())
 
@@ -63,7 +63,7 @@ def num_samples(windows: Sequence[Window]) -> int:
 
 
 def check_tiling(windows: Sequence[Window], end: int) -> None:
-    """Each begins where the one before has ended."""
+    """Checks that each window starts where the one before has ended."""
     position = 0
     for window in windows:
         assert window.start == position
@@ -82,7 +82,7 @@ def test_first_audio_is_exact_after_three_frames() -> None:
     assert sizes == [0, 0, 1387, 2048, 2048, 2048]
 
 
-def test_first_audio_after_two_frames_is_as_much() -> None:
+def test_first_audio_after_two_frames_has_the_same_length() -> None:
     target = cutter(2)
     sizes = [num_samples(target.feed(frames_of(6)[index : index + 1])) for index in range(6)]
     assert sizes == [0, 1387, 0, 2048, 2048, 2048]
@@ -102,11 +102,11 @@ def test_a_window_holds_its_frames_and_nothing_else() -> None:
     assert (third.first_frame, third.end_frame, third.is_edge) == (-1, 4, True)
 
 
-def test_inner_windows_are_no_edges_and_take_their_turn() -> None:
+def test_inner_windows_are_not_edges_and_follow_the_hops() -> None:
     windows = cutter().feed(frames_of(60))
     assert [window.hop for window in windows] == list(islice(hops(), len(windows)))
     assert [window.is_edge for window in windows] == [True] * 3 + [False] * (len(windows) - 3)
-    # A window of four is cut with the fourth frame, no sooner.
+    # A window of four is cut when the fourth frame arrives, not earlier.
     ends = [window.first_frame + len(window.codes) for window in windows]
     assert ends == [*range(3, 11), *range(12, 43, 2), 46, 50, 54, 58]
 
@@ -117,10 +117,10 @@ def test_inner_windows_are_no_edges_and_take_their_turn() -> None:
     edges=st.lists(st.integers(0, 60), max_size=12),
     first_frames=st.sampled_from([1, 2, 3, ALWAYS_EXACT]),
 )
-def test_windows_do_not_depend_on_the_feeding(
+def test_windows_do_not_depend_on_how_frames_are_fed(
     num_frames: int, edges: list[int], first_frames: int
 ) -> None:
-    """Windows that depended on the moment would change the last bits of the samples with it."""
+    """If the windows depended on timing, the last bits of the samples would too."""
     frames = frames_of(num_frames)
     together, pieces, singly = (cutter(first_frames) for _ in range(3))
     expected = together.feed(frames)
@@ -143,10 +143,10 @@ def test_windows_do_not_depend_on_the_feeding(
     num_frames=st.integers(0, 120),
     first_frames=st.integers(1, 80),
 )
-def test_any_codec_is_tiled_without_a_gap(
+def test_windows_of_any_codec_leave_no_gap(
     reach: int, size: int, num_frames: int, first_frames: int
 ) -> None:
-    """Whether it looks less than a sample or seventy frames ahead."""
+    """Whether the codec depends on less than a sample or on seventy frames ahead."""
     target = WindowCutter(shapes_of(reach, size), samples_per_frame=size, first_frames=first_frames)
     fed = target.feed(frames_of(num_frames))
     check_tiling(fed + target.flush(), num_frames * size)
@@ -164,7 +164,7 @@ def test_flush_after_any_number_of_frames(num_frames: int, first_frames: int) ->
     rest = target.flush()
     check_tiling(fed + rest, num_frames * SIZE)
     assert {window.end_frame for window in rest} <= {num_frames}
-    # No window is decoded for samples that nobody wants.
+    # No window is decoded without need.
     assert all(window.stop > window.skip for window in rest)
 
 
@@ -174,8 +174,8 @@ def test_without_frames_there_are_no_windows() -> None:
     assert target.flush() == []
 
 
-def test_an_early_window_is_made_as_if_the_utterance_ended_there() -> None:
-    """So one of exactly two frames is exact, and the frames after it change nothing in it."""
+def test_an_early_window_is_cut_as_if_the_utterance_ended_there() -> None:
+    """So an utterance of exactly two frames is exact, and later frames do not change the window."""
     early, *_ = cutter(2).feed(frames_of(5))
     alone = cutter(2)
     (window,) = alone.feed(frames_of(2))
@@ -189,7 +189,7 @@ def test_an_early_window_is_made_as_if_the_utterance_ended_there() -> None:
 
 
 @pytest.mark.parametrize("num_frames", [3, 4, 20, 41])
-def test_after_an_early_window_all_are_the_exact_ones(num_frames: int) -> None:
+def test_all_windows_after_an_early_one_are_exact(num_frames: int) -> None:
     exact, early = cutter(3), cutter(2)
     frames = frames_of(num_frames)
     exact_windows = exact.feed(frames) + exact.flush()
