@@ -1,1 +1,1 @@
-"""Builds, warms up and describes what is served; the only place that names concrete adapters."""
+"""Builds, warms up and describes the models; the only package that names concrete adapters."""

@@ -1,4 +1,4 @@
-"""A limit for each caller on how many sessions, requests or the like it may have open."""
+"""Limits how many sessions or replies each caller may have open."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -38,5 +38,5 @@ class CallerSlots:
         finally:
             self._num_taken[caller] -= 1
             if self._num_taken[caller] == 0:
-                # Callers may be addresses without number, so none is kept without a slot.
+                # Callers may be any number of addresses, so those without a slot are not kept.
                 del self._num_taken[caller]

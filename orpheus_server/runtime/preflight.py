@@ -20,7 +20,7 @@ from orpheus_server.checkpoints.weights import (
 from orpheus_server.engine.memory import MemoryNeed, check_gpu, check_ram, check_shares
 from orpheus_server.errors import StartError
 from orpheus_server.runtime.serving_config import (
-    SHARE_BESIDE_CHAT,
+    SHARE_WITH_CHAT,
     ServingConfig,
     find_checkpoint,
     num_cuda_devices,
@@ -99,7 +99,7 @@ def check_chat(settings: Settings) -> None:
     if chat is None or chat.backend != "local":
         return
     check_shares(
-        tts_share=settings.tts_gpu_memory_utilization or SHARE_BESIDE_CHAT,
+        tts_share=settings.tts_gpu_memory_utilization or SHARE_WITH_CHAT,
         llm_share=settings.llm_gpu_memory_utilization,
     )
     folder = Path(os.path.expanduser(chat.source))

@@ -17,7 +17,7 @@ from orpheus_server.settings import Settings
 
 POCKET_FOLDER = Path(__file__).resolve().parents[2] / "models" / "pocket"
 
-SHARE_ALONE, SHARE_BESIDE_CHAT = 0.9, 0.35
+SHARE_ALONE, SHARE_WITH_CHAT = 0.9, 0.35
 """Default share of the GPU's memory for the speech engine."""
 
 
@@ -67,7 +67,7 @@ def resolve_config(settings: Settings, *, has_cuda: bool) -> ServingConfig:
         max_workers=settings.tts_max_workers or (16 if has_cuda else os.cpu_count() or 1),
         why=why,
         gpu_share=settings.tts_gpu_memory_utilization
-        or (SHARE_BESIDE_CHAT if is_shared else SHARE_ALONE),
+        or (SHARE_WITH_CHAT if is_shared else SHARE_ALONE),
         chat=chat,
     )
 

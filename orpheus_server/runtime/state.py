@@ -67,7 +67,7 @@ class Runtime:
                 settings.tts_max_sessions_per_key, label="WebSocket sessions"
             ),
             reply_slots=CallerSlots(
-                settings.tts_max_requests_per_key or MAX_REPLIES, label="answers"
+                settings.tts_max_requests_per_key or MAX_REPLIES, label="replies"
             ),
             transcripts=TranscriptStore(),
             metrics=self.metrics,

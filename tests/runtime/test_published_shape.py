@@ -91,10 +91,10 @@ def test_health_names_the_checkpoint(base_url: str) -> None:
 
 def test_every_frame_is_played(base_url: str) -> None:
     """The reference plays N-3 of N frames."""
-    answer = speak(base_url, input="Hello, <laugh> how are you?", max_tokens=147, seed=1)
-    assert answer.status_code == 200, answer.text
-    assert "x-orpheus-degraded-chunks" not in answer.headers
-    assert read_wav(answer.content).size == 21 * 2048
+    response = speak(base_url, input="Hello, <laugh> how are you?", max_tokens=147, seed=1)
+    assert response.status_code == 200, response.text
+    assert "x-orpheus-degraded-chunks" not in response.headers
+    assert read_wav(response.content).size == 21 * 2048
 
 
 def test_the_same_seed_gives_the_same_samples_with_a_noisy_codec(base_url: str) -> None:
@@ -105,10 +105,10 @@ def test_the_same_seed_gives_the_same_samples_with_a_noisy_codec(base_url: str) 
 
 
 def test_a_model_that_never_stops_is_cut_off_and_reported_as_degraded(base_url: str) -> None:
-    answer = speak(base_url, input="Hi.", seed=1)
-    assert answer.status_code == 200
-    assert answer.headers["x-orpheus-degraded-chunks"] == "1"
-    samples = read_wav(answer.content)
+    response = speak(base_url, input="Hi.", seed=1)
+    assert response.status_code == 200
+    assert response.headers["x-orpheus-degraded-chunks"] == "1"
+    samples = read_wav(response.content)
     assert 0 < samples.size < 8 * 24_000
     assert np.abs(samples).max() > 0
 

@@ -46,8 +46,8 @@ class Draining(UvicornThread):
     def speak(self) -> Iterator[httpx2.Response]:
         body = {"input": SENTENCE, "response_format": "pcm"}
         url = f"{self.url}/v1/audio/speech"
-        with httpx2.stream("POST", url, json=body, timeout=WAIT_LIMIT_SEC) as answer:
-            yield answer
+        with httpx2.stream("POST", url, json=body, timeout=WAIT_LIMIT_SEC) as response:
+            yield response
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def get(server: Draining, path: str) -> tuple[int, Any]:
 def test_a_running_response_is_completed(drained: Draining) -> None:
     gate = asyncio.Event()
     drained.fakes.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
-    with drained.speak() as answer:
-        pieces = answer.iter_raw()
+    with drained.speak() as response:
+        pieces = response.iter_raw()
         first = next(pieces)
         drained.signal()
         wait_until(drained.fakes.runtime.draining.is_set)
@@ -86,8 +86,8 @@ def test_a_running_response_is_completed(drained: Draining) -> None:
 
 def test_a_second_signal_cuts_off_running_requests(drained: Draining) -> None:
     drained.fakes.engine.enqueue(Script(speech_ids(12), hangs_at_end=True))
-    with drained.speak() as answer:
-        pieces = answer.iter_raw()
+    with drained.speak() as response:
+        pieces = response.iter_raw()
         next(pieces)
         drained.signal()
         wait_until(drained.fakes.runtime.draining.is_set)
@@ -123,8 +123,8 @@ def test_a_request_cut_off_before_its_response_gets_an_error(drained: Draining) 
 def test_requests_are_cut_off_after_the_drain_time() -> None:
     with Draining(drain_sec=0.1) as server:
         server.fakes.engine.enqueue(Script(speech_ids(12), hangs_at_end=True))
-        with server.speak() as answer:
-            pieces = answer.iter_raw()
+        with server.speak() as response:
+            pieces = response.iter_raw()
             next(pieces)
             server.signal()
             with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):

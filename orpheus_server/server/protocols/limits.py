@@ -47,7 +47,7 @@ class WriteTimeout:
         self._transport = transport
         self._stall_sec = stall_sec
         self._loop = asyncio.get_running_loop()
-        self._num_taken_bytes = 0
+        self._num_acknowledged_bytes = 0
         self._last_progress_sec: float | None = None
         self._timer = self._schedule()
 
@@ -71,7 +71,7 @@ class WriteTimeout:
             self._last_progress_sec = None
             return False
         now_sec = self._loop.time()
-        num_taken_bytes = self._transport.num_taken_bytes
-        if self._last_progress_sec is None or num_taken_bytes > self._num_taken_bytes:
-            self._last_progress_sec, self._num_taken_bytes = now_sec, num_taken_bytes
+        num_acknowledged_bytes = self._transport.num_acknowledged_bytes
+        if self._last_progress_sec is None or num_acknowledged_bytes > self._num_acknowledged_bytes:
+            self._last_progress_sec, self._num_acknowledged_bytes = now_sec, num_acknowledged_bytes
         return now_sec - self._last_progress_sec >= self._stall_sec

@@ -39,7 +39,7 @@ class LingeringTransport:
         return getattr(self.inner, name)
 
     @property
-    def num_taken_bytes(self) -> int:
+    def num_acknowledged_bytes(self) -> int:
         """Bytes that the peer's system has acknowledged; where ours cannot report that, the bytes
         handed to our system."""
         num_unsent: int = self.inner.get_write_buffer_size()

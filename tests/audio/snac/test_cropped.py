@@ -70,7 +70,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "noise": narrow(),
     "bundled": bundled,
     "dense convolutions": narrow(depthwise=False, decoder_dim=32),
-    # An odd stride has more padding on one side than on the other side.
+    # An odd stride has more padding on one side than on the other.
     "odd strides": narrow(encoder_rates=[3, 3, 7, 7], decoder_rates=[7, 7, 3, 3]),
     "odd strides, coarse last": narrow(encoder_rates=[7, 7, 3, 3], decoder_rates=[3, 3, 7, 7]),
     # SNAC's 32 kHz codec without its attention.

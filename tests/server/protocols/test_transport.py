@@ -77,14 +77,14 @@ async def test_only_bytes_that_the_peer_has_received_are_counted() -> None:
         await settle()
         num_written = NUM_PIECES * len(PIECE)
         unsent = peer.transport.get_write_buffer_size()
-        assert 0 < peer.transport.num_taken_bytes < 100_000 < num_written - unsent
+        assert 0 < peer.transport.num_acknowledged_bytes < 100_000 < num_written - unsent
 
         num_read = 0
         while num_read < num_written:
             num_read += len(
                 require_data(await asyncio.get_running_loop().sock_recv(other, 1 << 20))
             )
-        await wait_for(lambda: peer.transport.num_taken_bytes == num_written)
+        await wait_for(lambda: peer.transport.num_acknowledged_bytes == num_written)
 
 
 async def test_lingering_ends_after_a_timeout() -> None:
