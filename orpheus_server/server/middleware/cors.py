@@ -1,6 +1,6 @@
 """CORS: the headers that pages of other origins may send and read."""
 
-# Next to the key, these are the headers that OpenAI's JavaScript SDK sends on its own.
+# In addition to the key, these are the headers that OpenAI's JavaScript SDK sends on its own.
 ALLOWED_HEADERS = [
     *("authorization", "content-type", "user-agent"),
     *(

@@ -1,4 +1,4 @@
-"""The outermost ASGI middleware: gives requests an id and handles unexpected exceptions."""
+"""ASGI middleware that gives every request an id and responds to unexpected exceptions."""
 
 import asyncio
 import logging

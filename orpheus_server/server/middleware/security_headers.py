@@ -20,7 +20,7 @@ _STARTS = {"http.response.start", "websocket.http.response.start"}
 
 
 class SecurityHeadersMiddleware:
-    """Adds them to every response, including that of a rejected handshake; does not overwrite any.
+    """Adds security headers to every response, even to a rejected handshake; keeps existing ones.
 
     `is_shared`: pages of other origins may read responses if CORS allows it.
     """
