@@ -1,4 +1,4 @@
-"""The metrics for Prometheus. https://prometheus.io/docs/practices/naming/"""
+"""Metrics for Prometheus, named as in https://prometheus.io/docs/practices/naming/."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,14 +14,14 @@ from orpheus_server.chat.reply_timings import ReplyTimings
 from orpheus_server.runtime.snapshot import SnapshotCollector, Source
 
 _ANSWER_BUCKETS_SEC = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
-"""Finest around one second, within which a person expects an answer to begin."""
+"""Centred on the second within which a listener expects to hear a reply."""
 
 _RATE_BUCKETS = (5.0, 10.0, 20.0, 40.0, 82.0, 160.0, 320.0, 640.0, 1280.0, 2560.0)
-"""Tokens per second; the voice is in real time at 82."""
+"""Tokens per second; 82 of the voice's tokens per second are real time."""
 
 
 class Metrics:
-    """The metrics of one app: counters raised by handlers, and its state read at each scrape."""
+    """The metrics of one app: counters that handlers increment, and values read at each scrape."""
 
     def __init__(self, source: Source, *, has_chat: bool = False) -> None:
         self._registry = registry = CollectorRegistry(auto_describe=False)
@@ -37,37 +37,37 @@ class Metrics:
         )
         self._utterances = Counter(
             "orpheus_utterances",
-            "Speech and chat that were asked for over HTTP or WebSocket, by how they ended.",
+            "Speech and chat requests over HTTP or WebSocket, by route and outcome.",
             ("route", "outcome"),
             registry=registry,
         )
         self._disconnects = Counter(
             "orpheus_disconnects",
-            "Callers who left before their answer was whole, by route.",
+            "Clients that disconnected before their response was complete, by route.",
             ("route",),
             registry=registry,
         )
         self._chat = _ChatMetrics(registry) if has_chat else None
 
     def count_request(self, route: str, status: int) -> None:
-        """An HTTP request was answered."""
+        """Counts an HTTP request that was answered."""
         self._requests.labels(route, str(status)).inc()
 
     def count_utterance(self, route: str, outcome: str) -> None:
-        """Speech ended: `done`, `failed`, `cancelled` or `caller left`."""
+        """Counts a finished utterance: `done`, `failed`, `cancelled` or `caller left`."""
         self._utterances.labels(route, outcome.replace(" ", "_")).inc()
 
     def count_disconnect(self, route: str) -> None:
-        """A caller left before its answer was whole."""
+        """Counts a client that disconnected before its response was complete."""
         self._disconnects.labels(route).inc()
 
     def observe_chat(self, timings: ReplyTimings) -> None:
-        """An answer of the language model ended, in whichever way."""
+        """Records the timings of a finished reply, whatever its outcome."""
         assert self._chat is not None
         self._chat.observe(timings)
 
     def render(self) -> bytes:
-        """The text format, version 0.0.4."""
+        """Returns the metrics in Prometheus's text format, version 0.0.4."""
         return generate_latest(self._registry)
 
 
@@ -81,27 +81,27 @@ class _ChatMetrics:
 
         times = _ANSWER_BUCKETS_SEC
         self._first_token = histogram(
-            "first_token_seconds", "From a message to the first token of its answer.", times
+            "first_token_seconds", "Time from a message to the first token of its reply.", times
         )
         self._first_audio = histogram(
-            "first_audio_seconds", "From a message to the first sound of its answer.", times
+            "first_audio_seconds", "Time from a message to the first audio of its reply.", times
         )
         self._sentence = histogram(
-            "sentence_seconds", "In which a sentence, or some short ones, were spoken.", times
+            "sentence_seconds", "Time to synthesise a sentence, or a few short ones.", times
         )
-        self._answer = histogram("answer_seconds", "From a message to the end of it all.", times)
+        self._answer = histogram("answer_seconds", "Time from a message to the reply's end.", times)
         self._token_rate = histogram(
-            "tokens_per_second", "Of the language model, in one answer.", _RATE_BUCKETS
+            "tokens_per_second", "Language model tokens per second in one reply.", _RATE_BUCKETS
         )
         self._voice_rate = histogram(
-            "voice_tokens_per_second", "Of the voice, in one answer.", _RATE_BUCKETS
+            "voice_tokens_per_second", "Voice tokens per second in one reply.", _RATE_BUCKETS
         )
-        self._prompt_tokens = counter("prompt_tokens", "That the language model has read.")
-        self._tokens = counter("tokens", "That the language model has written.")
-        self._sentences = counter("sentences", "Of the language model that were to be spoken.")
-        self._chunks = counter("chunks", "Parts of answers that were spoken.")
-        self._voice_tokens = counter("voice_tokens", "Of the voice.")
-        self._audio = counter("audio_seconds", "Of speech.")
+        self._prompt_tokens = counter("prompt_tokens", "Prompt tokens of the language model.")
+        self._tokens = counter("tokens", "Tokens that the language model has generated.")
+        self._sentences = counter("sentences", "Sentences of replies to be synthesised.")
+        self._chunks = counter("chunks", "Chunks of replies that were synthesised.")
+        self._voice_tokens = counter("voice_tokens", "Tokens that the voice has generated.")
+        self._audio = counter("audio_seconds", "Seconds of speech in replies.")
 
     def observe(self, timings: ReplyTimings) -> None:
         for histogram, value in (

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 @dataclass(frozen=True, slots=True)
 class GpuMemory:
-    """Memory of one device."""
+    """The memory of one device in bytes."""
 
     device: int
     used_bytes: int
@@ -20,7 +20,7 @@ class GpuMemory:
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
-    """The language model, where there is one."""
+    """The state of the language model, if there is one."""
 
     is_up: bool
     num_replies: int
@@ -29,7 +29,7 @@ class ChatState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The server at the moment of a scrape; counts are since the start."""
+    """The state of the server at the time of a scrape; counts are since the start."""
 
     num_queued: int
     num_generating: int
@@ -50,10 +50,10 @@ class Snapshot:
 
 
 class Source(Protocol):
-    """Reports the state of the server."""
+    """Provides snapshots of the server's state."""
 
     def snapshot(self) -> Snapshot:
-        """The state now."""
+        """Returns the current state."""
 
 
 class SnapshotCollector:
@@ -64,7 +64,7 @@ class SnapshotCollector:
         now = self._source.snapshot()
         states = GaugeMetricFamily(
             "orpheus_requests_active",
-            "Requests by state: waiting for their turn, being made, made and being sent.",
+            "Requests by state: queued, being generated, or generated and still being sent.",
             labels=("state",),
         )
         states.add_metric(("queued",), now.num_queued)
@@ -72,10 +72,10 @@ class SnapshotCollector:
         states.add_metric(("draining",), now.num_draining)
         yield states
         for name, text, value in (
-            ("sessions_active", "WebSocket sessions that are open.", now.num_sessions),
+            ("sessions_active", "Open WebSocket sessions.", now.num_sessions),
             ("generations_active", "Generations in the engine.", now.num_generations),
-            ("capacity_streams", "Streams in real time, as measured.", now.num_streams_capacity),
-            ("engine_up", "1 while the engine serves.", now.is_engine_up),
+            ("capacity_streams", "Measured capacity in streams.", now.num_streams_capacity),
+            ("engine_up", "1 while the engine is serving.", now.is_engine_up),
             ("kv_cache_usage_ratio", "Share of the key-value cache in use.", now.kv_cache_share),
             ("threads", "Threads of the server's process.", threading.active_count()),
             ("tasks", "Tasks on the server's event loop.", _num_tasks()),
@@ -84,17 +84,17 @@ class SnapshotCollector:
         for name, text, number in (
             (
                 "engine_restarts",
-                "Times that the engine was started again.",
+                "Restarts of the engine.",
                 now.num_engine_restarts,
             ),
-            ("chunks", "Chunks of text that were begun.", now.num_chunks),
-            ("degraded_chunks", "Chunks whose audio is second best.", now.num_degraded_chunks),
+            ("chunks", "Chunks of text that were started.", now.num_chunks),
+            ("degraded_chunks", "Chunks with degraded audio.", now.num_degraded_chunks),
         ):
             yield CounterMetricFamily(f"orpheus_{name}", text, value=number)
         for name, text, label, counts in (
-            ("admission_rejections", "Requests that were refused.", "reason", now.rejections),
+            ("admission_rejections", "Requests that were rejected.", "reason", now.rejections),
             ("attempt_faults", "Attempts that failed.", "cause", now.attempt_faults),
-            ("rollbacks", "Streams resumed from a good frame.", "cause", now.rollbacks),
+            ("rollbacks", "Streams resumed from the last good frame.", "cause", now.rollbacks),
         ):
             family = CounterMetricFamily(f"orpheus_{name}", text, labels=(label,))
             for name_of_one, count in counts.items():
@@ -103,12 +103,12 @@ class SnapshotCollector:
         if now.chat is not None:
             for name, text, value in (
                 ("up", "1 while the language model answers.", now.chat.is_up),
-                ("replies_active", "Answers that are being written.", now.chat.num_replies),
+                ("replies_active", "Replies that are being generated.", now.chat.num_replies),
             ):
                 yield GaugeMetricFamily(f"orpheus_chat_{name}", text, value=float(value))
             yield CounterMetricFamily(
                 "orpheus_chat_restarts",
-                "Times that the language model was started again.",
+                "Restarts of the language model.",
                 value=now.chat.num_restarts,
             )
         memory = GaugeMetricFamily(
@@ -123,12 +123,12 @@ class SnapshotCollector:
 def _num_tasks() -> int:
     try:
         return len(asyncio.all_tasks())
-    except RuntimeError:  # no event loop is running
+    except RuntimeError:  # outside of the event loop
         return 0
 
 
 def gpu_memory(codec_device: str) -> tuple[GpuMemory, ...]:
-    """Memory of the codec's GPU, by default also the engine's; empty on CPU."""
+    """Returns the memory of the codec's GPU, usually also the engine's; empty on CPU."""
     if not codec_device.startswith("cuda"):
         return ()
     import torch

@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""The metrics that Prometheus reads."""
 
 from dataclasses import replace
 
@@ -29,8 +29,8 @@ CALM = Snapshot(
 )
 
 
-class Still:
-    """A server of which nothing moves."""
+class FixedSource:
+    """A source whose snapshot never changes."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -40,7 +40,7 @@ class Still:
 
 
 def samples_of(body: bytes) -> dict[str, float]:
-    """Name with labels, as written, to value; of our own metrics only."""
+    """Returns our own metrics: from the name with labels to the value."""
     found = {}
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:
@@ -50,7 +50,7 @@ def samples_of(body: bytes) -> dict[str, float]:
     return found
 
 
-def test_every_figure_has_its_name() -> None:
+def test_every_value_has_its_metric() -> None:
     busy = replace(
         CALM,
         num_queued=1,
@@ -68,7 +68,7 @@ def test_every_figure_has_its_name() -> None:
         num_degraded_chunks=11,
         gpu_memory=(GpuMemory(1, used_bytes=13, free_bytes=14),),
     )
-    metrics = Metrics(Still(busy))
+    metrics = Metrics(FixedSource(busy))
     metrics.count_request("/health", 200)
     metrics.count_request("/health", 200)
     metrics.count_utterance("/v1/audio/speech", "done")
@@ -101,8 +101,8 @@ def test_every_figure_has_its_name() -> None:
     }
 
 
-def test_the_process_is_there_too() -> None:
-    text = Metrics(Still(CALM)).render().decode()
+def test_process_metrics_are_included() -> None:
+    text = Metrics(FixedSource(CALM)).render().decode()
     assert "process_open_fds" in text
     assert "process_resident_memory_bytes" in text
     assert "python_gc_collections_total" in text
@@ -115,11 +115,11 @@ class TestRoute:
             client.get("/health")
             client.get("/v1/models/orpheus")
             client.get("/v1/models/none")
-            client.get("/what/a/stranger/likes")
+            client.get("/any/unknown/path")
             client.post("/v1/audio/speech", json={"input": "One letter after another."})
-            answer = client.get("/metrics")
-        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-        found = samples_of(answer.content)
+            response = client.get("/metrics")
+        assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        found = samples_of(response.content)
         assert {name: value for name, value in found.items() if "finished" in name} == {
             "orpheus_requests_finished_total route=/health status=200": 1,
             "orpheus_requests_finished_total route=/v1/models/{model:path} status=200": 1,
@@ -131,7 +131,7 @@ class TestRoute:
         assert found["orpheus_engine_up"] == 1
         assert found["orpheus_requests_active state=generating"] == 0
 
-    def test_it_can_be_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_can_be_disabled(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ENABLE_METRICS", "false")
         with FakeServer(settings=load_settings()).client() as client:
             assert client.get("/metrics").status_code == 404
@@ -140,13 +140,13 @@ class TestRoute:
 class TestChat:
     def test_states(self) -> None:
         state = ChatState(is_up=True, num_replies=2, num_restarts=3)
-        found = samples_of(Metrics(Still(replace(CALM, chat=state)), has_chat=True).render())
+        found = samples_of(Metrics(FixedSource(replace(CALM, chat=state)), has_chat=True).render())
         assert found["orpheus_chat_up"] == 1.0
         assert found["orpheus_chat_replies_active"] == 2.0
         assert found["orpheus_chat_restarts_total"] == 3.0
 
-    def test_figures_add_up(self) -> None:
-        metrics = Metrics(Still(CALM), has_chat=True)
+    def test_values_add_up(self) -> None:
+        metrics = Metrics(FixedSource(CALM), has_chat=True)
         for first_audio_sec in (0.25, None):
             metrics.observe_chat(replace(TIMINGS, first_audio_sec=first_audio_sec))
         found = samples_of(metrics.render())
@@ -164,5 +164,7 @@ class TestChat:
         assert found["orpheus_chat_tokens_per_second_bucket le=82.0"] == 2.0
         assert found["orpheus_chat_answer_seconds_sum"] == 3.4
 
-    def test_without_a_language_model_there_are_none(self) -> None:
-        assert not [name for name in samples_of(Metrics(Still(CALM)).render()) if "chat" in name]
+    def test_there_are_none_without_a_language_model(self) -> None:
+        assert not [
+            name for name in samples_of(Metrics(FixedSource(CALM)).render()) if "chat" in name
+        ]

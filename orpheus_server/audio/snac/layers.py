@@ -1,9 +1,9 @@
-"""SNAC's decoder layers on windows: each takes exactly the positions that its output needs.
+"""SNAC's decoder layers for windows: each layer reads exactly the positions its output depends on.
 
-Tensors are time-major, [batch, positions, channels]: pointwise convolutions are then one matrix
-product over the whole batch, whose rows do not change with the number of rows, and a transposed
-convolution adds whole rows. Edges of an utterance are positions whose values are zeroed, which is
-what `same` padding means there.
+Tensors are time-major, [batch, positions, channels]: a pointwise convolution is then one matrix
+product over the whole batch, whose rows do not depend on the number of rows, and a transposed
+convolution adds whole rows. Values at positions outside the utterance are zeroed, which is the
+effect of `same` padding at its edges.
 """
 
 import torch
@@ -17,28 +17,28 @@ _ROUND_COLUMNS = 8
 
 
 class Layer(nn.Module):
-    """Output for a span of positions, from the input's values on `needs(span)`.
+    """Computes the output for a span of positions from the input's values on `needs(span)`.
 
     Called with values [batch, needs(span).length, in], the span and the windows' `BatchPosition`;
-    gives [batch, span.length, out].
+    returns [batch, span.length, out].
     """
 
     rate: int = 1
     """Positions per latent at the output."""
 
     def needs(self, span: Span) -> Span:
-        """Positions of the input that these of the output depend on."""
+        """Returns the positions of the input that this span of the output depends on."""
         return span
 
     def count_macs(self, before: Span, after: Span) -> int:
-        """Multiply-accumulates of convolutions for one window: input span, output span."""
+        """Returns the multiply-accumulates of convolutions for one window's input and output."""
         return 0
 
 
 class BatchPosition:
-    """Where the windows of a batch lie: `origins` and `ends` in latents, `seeds` of the noise.
+    """The positions of a batch's windows: `origins` and `ends` in latents, `seeds` for the noise.
 
-    All int64 [batch]. `is_edge` is false if no window reaches over an end of its utterance.
+    All are int64 [batch]. `is_edge` is false if no window extends over an end of its utterance.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class BatchPosition:
         self.is_edge = is_edge
 
     def positions(self, span: Span, rate: int) -> torch.Tensor:
-        """Absolute positions [batch, span.length] at a layer of that rate."""
+        """Returns absolute positions [batch, span.length] at a layer with this rate."""
         offsets = torch.arange(span.start, span.end, device=self.origins.device)
         return self.origins * rate + offsets
 
     def mask(self, values: torch.Tensor, span: Span, rate: int) -> torch.Tensor:
-        """`values` with zeros where there is no utterance; changes them in place."""
+        """Zeroes the values at positions outside the utterance, in place; returns `values`."""
         if self.is_edge:
             positions = self.positions(span, rate)
             is_inside = (positions >= 0) & (positions < self.ends * rate)
@@ -77,11 +77,11 @@ class Snake(Layer):
         self.register_buffer("inverse", (alpha + 1e-9).reciprocal())
 
     def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
-        """The same shape."""
+        """Returns values of the same shape."""
         return self.apply_to(values)
 
     def apply_to(self, values: torch.Tensor) -> torch.Tensor:
-        """A new tensor; in place where it can be, because memory traffic is its cost."""
+        """Returns a new tensor; intermediate steps are in place, because they are memory-bound."""
         squared = (values * self.alpha).sin_().square_()
         return squared.mul_(self.inverse).add_(values)
 
@@ -98,7 +98,7 @@ class Conv(Layer):
         self.num_taps, self.dilation = source.kernel_size[0], source.dilation[0]
         self.is_depthwise = source.groups > 1
         if source.groups not in (1, source.in_channels) or source.stride != (1,):
-            raise ValueError(f"no convolution of SNAC's decoder: {source}")
+            raise ValueError(f"not a convolution of SNAC's decoder: {source}")
         weight = source.weight.detach()
         taps = weight[:, 0].T if self.is_depthwise else weight.permute(2, 1, 0)
         self.register_buffer("taps", taps.contiguous())
@@ -107,26 +107,26 @@ class Conv(Layer):
 
     @property
     def reach(self) -> int:
-        """Positions to each side."""
+        """Positions that each output depends on, to each side."""
         return (self.num_taps - 1) * self.dilation // 2
 
     def needs(self, span: Span) -> Span:
-        """The taps' reach on both sides."""
+        """Widens the span by the taps' reach on both sides."""
         return span.widen(self.reach)
 
     def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
-        """As the base class says; positions outside of the utterance become zero."""
+        """Returns [batch, span.length, out]; positions outside the utterance are zero."""
         return position.mask(self.apply_to(values), span, self.rate)
 
     def count_macs(self, before: Span, after: Span) -> int:
-        """One for each weight and output."""
+        """Counts one for each weight and output."""
         return self.taps.numel() * after.length
 
     def apply_to(self, values: torch.Tensor) -> torch.Tensor:
-        """[batch, n, in] to [batch, n - 2 * reach, out]."""
+        """Maps [batch, n, in] to [batch, n - 2 * reach, out]."""
         length = values.shape[1] - 2 * self.reach
         if self.is_depthwise and values.is_cuda:
-            # One kernel; the products below would read and write the values seven times.
+            # A single kernel; the products below would read and write the values seven times.
             kernel = self.taps.T[:, None]
             out = nn.functional.conv1d(
                 values.mT, kernel, self.bias, dilation=self.dilation, groups=len(kernel)
@@ -148,7 +148,7 @@ class Conv(Layer):
 
 
 class LastConv(Layer):
-    """The last convolution, to one channel, and its tanh: taps are columns of one product."""
+    """The last convolution, to one channel, and its tanh; its taps are columns of one product."""
 
     taps: torch.Tensor
     bias: torch.Tensor
@@ -160,21 +160,21 @@ class LastConv(Layer):
         if source.out_channels != 1 or source.bias is None:
             raise ValueError(f"not the last convolution of SNAC's decoder: {source}")
         taps = source.weight.detach()[0]
-        # With an odd number of columns the rows of a product change with the number of rows.
+        # With an odd number of columns, the rows of a product depend on the number of rows.
         padded = nn.functional.pad(taps, (0, -self.num_taps % _ROUND_COLUMNS))
         self.register_buffer("taps", padded.contiguous())
         self.register_buffer("bias", source.bias.detach().clone())
 
     def needs(self, span: Span) -> Span:
-        """The taps' reach on both sides."""
+        """Widens the span by the taps' reach on both sides."""
         return span.widen((self.num_taps - 1) // 2)
 
     def count_macs(self, before: Span, after: Span) -> int:
-        """One for each column of the product, the padding included."""
+        """Counts one for each column of the product, including the padding."""
         return self.taps.numel() * before.length
 
     def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
-        """[batch, n + 6, channels] to samples [batch, n]."""
+        """Maps [batch, n + 6, channels] to samples [batch, n]."""
         products = values @ self.taps
         total = self.bias + products[:, : span.length, 0]
         for tap in range(1, self.num_taps):
@@ -183,7 +183,7 @@ class LastConv(Layer):
 
 
 class Transposed(Layer):
-    """A transposed convolution whose kernel is two strides: two inputs feed each output."""
+    """A transposed convolution with a kernel of two strides: each output adds two inputs."""
 
     late: torch.Tensor
     early: torch.Tensor
@@ -193,9 +193,9 @@ class Transposed(Layer):
         super().__init__()
         self.stride, self.padding = source.stride[0], int(source.padding[0])
         if source.kernel_size != (2 * self.stride,) or source.groups != 1 or source.bias is None:
-            raise ValueError(f"no transposed convolution of SNAC's decoder: {source}")
+            raise ValueError(f"not a transposed convolution of SNAC's decoder: {source}")
         self.rate = rate * self.stride
-        # [in, out, (half, phase)]: the first half of the kernel goes with the later input.
+        # [in, out, (half, phase)]: the first half of the kernel applies to the later input.
         halves = (
             source.weight.detach()
             .reshape(*source.weight.shape[:2], 2, self.stride)
@@ -206,17 +206,17 @@ class Transposed(Layer):
         self.register_buffer("bias", source.bias.detach().repeat(self.stride))
 
     def needs(self, span: Span) -> Span:
-        """As `Span.before_stride` says."""
+        """Returns `span.before_stride`."""
         return span.before_stride(self.stride, self.padding)
 
     def count_macs(self, before: Span, after: Span) -> int:
-        """One for each weight and pair of neighbouring inputs."""
+        """Counts one for each weight and pair of neighbouring inputs."""
         return 2 * self.late.numel() * (before.length - 1)
 
     def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
-        """As the base class says; positions outside of the utterance become zero."""
+        """Returns [batch, span.length, out]; positions outside the utterance are zero."""
         batch, length, _ = values.shape
-        # Between two inputs lies one stride of outputs.
+        # There is one stride of outputs between two inputs.
         rows = torch.addmm(self.bias, _rows(values[:, 1:]), self.late)
         rows.addmm_(_rows(values[:, :-1]), self.early)
         out = rows.view(batch, (length - 1) * self.stride, -1)
@@ -234,11 +234,11 @@ class Noise(Layer):
         self.linear = Conv(source.linear, rate)
 
     def count_macs(self, before: Span, after: Span) -> int:
-        """Those of its pointwise convolution."""
+        """Counts those of its pointwise convolution."""
         return self.linear.count_macs(before, after)
 
     def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
-        """The same shape."""
+        """Returns values of the same shape."""
         positions = position.positions(span, self.rate)
         noise = position_noise(
             seeds=position.seeds, layer=self.index, positions=positions, dtype=values.dtype
@@ -257,15 +257,15 @@ class Residual(Layer):
         self.wide, self.narrow = Conv(wide, rate), Conv(narrow, rate)
 
     def needs(self, span: Span) -> Span:
-        """The reach of its dilated convolution on both sides."""
+        """Widens the span by the reach of its dilated convolution."""
         return span.widen(self.wide.reach)
 
     def count_macs(self, before: Span, after: Span) -> int:
-        """Those of its two convolutions, both on the cropped part."""
+        """Counts those of its two convolutions, both on the cropped part."""
         return self.wide.count_macs(before, after) + self.narrow.count_macs(after, after)
 
     def forward(self, values: torch.Tensor, span: Span, position: BatchPosition) -> torch.Tensor:
-        """As the base class says; positions outside of the utterance become zero."""
+        """Returns [batch, span.length, out]; positions outside the utterance are zero."""
         inner = self.second.apply_to(self.wide.apply_to(self.first.apply_to(values)))
         out = self.narrow.apply_to(inner)
         reach = self.wide.reach
