@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from orpheus_server.chat.filters import StopStringFilter
@@ -13,9 +13,10 @@ from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut
 from orpheus_server.interfaces import ChatModel, FinishReason, ReplyDelta, ReplyRequest
 from orpheus_server.text.boundaries import count_sentences
 from orpheus_server.text.chunk_stream import ChunkStream
+from orpheus_server.text.front_end import PreparedText
 from orpheus_server.text.markdown.stream import MarkdownToSpeech
 
-RunText = Callable[[Callable[[], list[str]]], Awaitable[list[str]]]
+RunText = Callable[[Callable[[], list[PreparedText]]], Awaitable[list[PreparedText]]]
 """Runs a method of a `ChunkStream` off the event loop."""
 
 MAX_REPLY_CHARS = 100_000
@@ -43,20 +44,6 @@ class ReplyStats:
         return (self.num_tokens - 1) / took_sec if took_sec > 0 else 0.0
 
 
-@dataclass(slots=True)
-class _Feed:
-    """Text waiting for its reader; None marks the end."""
-
-    queue: "asyncio.Queue[str | None]" = field(default_factory=asyncio.Queue)
-
-    def put(self, text: str) -> None:
-        if text:
-            self.queue.put_nowait(text)
-
-    def end(self) -> None:
-        self.queue.put_nowait(None)
-
-
 class SpokenTextChunker:
     """Turns the text of a reply into chunks to speak: removes markup, then cuts."""
 
@@ -65,12 +52,12 @@ class SpokenTextChunker:
         self.run = run
         self.to_speech = MarkdownToSpeech(tags=tags)
 
-    def feed(self, text: str) -> list[str]:
+    def feed(self, text: str) -> list[PreparedText]:
         """Returns the chunks that are complete so far."""
         spoken_text = self.to_speech.feed(text)
         return self.stream.feed(spoken_text) if spoken_text else []
 
-    def flush(self) -> list[str]:
+    def flush(self) -> list[PreparedText]:
         """Returns the remaining chunks."""
         return [*self.stream.feed(self.to_speech.flush()), *self.stream.flush()]
 
@@ -91,18 +78,20 @@ class Reply:
         self.has_ended = False
         self._chunker = chunker
         self._clock = clock
-        self._deltas, self._chunks = _Feed(), _Feed()
+        # None marks the end of both.
+        self._deltas: asyncio.Queue[str | None] = asyncio.Queue()
+        self._chunks: asyncio.Queue[PreparedText | None] = asyncio.Queue()
         self._error: Exception | None = None
 
     async def deltas(self) -> AsyncGenerator[str, None]:
         """Yields the text as the model writes it; for one reader."""
-        while (text := await self._deltas.queue.get()) is not None:
+        while (text := await self._deltas.get()) is not None:
             yield text
         self._raise()
 
-    async def chunks(self) -> AsyncGenerator[str, None]:
+    async def chunks(self) -> AsyncGenerator[PreparedText, None]:
         """Yields the chunks to speak as they become complete; for one reader."""
-        while (chunk := await self._chunks.queue.get()) is not None:
+        while (chunk := await self._chunks.get()) is not None:
             yield chunk
         self._raise()
 
@@ -143,8 +132,8 @@ class Reply:
             self._error = error
         finally:
             self.has_ended = True
-            self._deltas.end()
-            self._chunks.end()
+            self._deltas.put_nowait(None)
+            self._chunks.put_nowait(None)
 
     def _count(self, delta: ReplyDelta) -> None:
         stats, now_sec = self.stats, self._clock() - self.started_at
@@ -161,16 +150,16 @@ class Reply:
         if not text:
             return
         self.text += text
-        self._deltas.put(text)
+        self._deltas.put_nowait(text)
         if self._chunker is not None:
             self._put_chunks(await self._chunker.run(partial(self._chunker.feed, text)))
 
-    def _put_chunks(self, chunks: list[str]) -> None:
+    def _put_chunks(self, chunks: list[PreparedText]) -> None:
         if chunks and self.stats.first_chunk_sec is None:
             self.stats.first_chunk_sec = self._clock() - self.started_at
         for chunk in chunks:
-            self.stats.num_sentences += count_sentences(chunk)
-            self._chunks.put(chunk)
+            self.stats.num_sentences += count_sentences(chunk.text)
+            self._chunks.put_nowait(chunk)
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.chunking import limits_for
+from orpheus_server.text.front_end import LETTERS, FrontEnd, PhonemeFrontEnd
 from orpheus_server.text.phonemes import build_phonemizer
 
 
@@ -33,6 +34,7 @@ from orpheus_server.text.phonemes import build_phonemizer
 class SpeechStack:
     """The loaded parts of the voice."""
 
+    front_end: FrontEnd
     prompts: PromptBuilder
     engine: TokenEngine
     decoder: FrameDecoder
@@ -53,8 +55,8 @@ def supervise_engine(
     numbers = count()
 
     async def probe() -> TokenRequest:
-        voice = checkpoint.default_voice
-        prompt = await speech.pool.run(speech.prompts.build, "Hello.", voice)
+        chunk = await speech.pool.run(speech.front_end.prepare, "Hello.")
+        prompt = await speech.pool.run(speech.prompts.build, chunk, checkpoint.default_voice)
         return TokenRequest(
             request_id=f"probe-{next(numbers)}",
             prompt_token_ids=prompt.token_ids,
@@ -121,8 +123,8 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
         codec_source = str(folder / codec_source)
     codec_folder = find_files(codec_source, patterns=CODEC_FILES, token=token)
     name = checkpoint.text_frontend
-    phonemizer = None if name == "none" else build_phonemizer(name)
-    prompts = PromptBuilder(checkpoint, load_tokenizer(folder), phonemizer)
+    front_end = LETTERS if name == "none" else PhonemeFrontEnd(build_phonemizer(name))
+    prompts = PromptBuilder(checkpoint, load_tokenizer(folder))
     pool = WorkerPool(config.max_workers, initializer=use_one_thread)
     device = torch.device(config.codec_device)
     decoder = SnacDecoder(
@@ -148,7 +150,7 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
         tensor_parallel_size=settings.tts_tensor_parallel_size,
     )
     build_engine = partial(build_speech_engine, checkpoint, options)
-    return SpeechStack(prompts, build_engine(), decoder, pool, build_engine)
+    return SpeechStack(front_end, prompts, build_engine(), decoder, pool, build_engine)
 
 
 def build_synthesizer(
@@ -172,7 +174,9 @@ def build_synthesizer(
         default=checkpoint.sampling,
     )
     may_be_degraded = settings.tts_on_failure == "best"
-    chunk_synthesizer = ChunkSynthesizer(runner, retries, may_be_degraded=may_be_degraded)
+    chunk_synthesizer = ChunkSynthesizer(
+        runner, speech.front_end, speech.pool, retries, may_be_degraded=may_be_degraded
+    )
     limits = limits_for(
         checkpoint,
         frame_sec=decoder.samples_per_frame / decoder.sample_rate,
@@ -185,6 +189,6 @@ def build_synthesizer(
         speech.pool,
         sample_rate=decoder.sample_rate,
         limits=limits,
-        expected_sec=speech.prompts.expected_sec,
+        front_end=speech.front_end,
         capacity=capacity,
     )

@@ -65,6 +65,6 @@ async def measure_capacity(
 async def _speak(
     synthesizer: Synthesizer, voice: Voice, sampling: SamplingOptions, text: str, *, request_id: str
 ) -> None:
-    texts = synthesizer.texts_of(await synthesizer.plan(text, tags=frozenset()))
+    chunks = synthesizer.chunks_of(await synthesizer.plan(text, tags=frozenset()))
     params = SpeechParams(voice, sampling, response_format="pcm", seed=1)
-    await synthesizer.collect(SpeechJob(request_id, texts, params), SpeechStats())
+    await synthesizer.collect(SpeechJob(request_id, chunks, params), SpeechStats())

@@ -20,6 +20,7 @@ from orpheus_server.synthesis.frames import FrameAssembler, to_token_ids
 from orpheus_server.synthesis.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.synthesis.job import SpeechParams
 from orpheus_server.synthesis.prompts import Prompt, PromptBuilder
+from orpheus_server.text.front_end import PreparedText
 
 MAX_TOKENS_CAP = 4096
 """Longest generation without a caller's own limit: 49.9 s, past which Orpheus skips text."""
@@ -33,7 +34,7 @@ class AttemptJob:
     """One try at a text. The seeds fix the tokens (in `params`) and the codec's noise."""
 
     request_id: str
-    text: str
+    chunk: PreparedText
     params: SpeechParams
     noise_seed: int
     deadline: Deadline
@@ -110,8 +111,8 @@ class AttemptRunner:
                 attempt.verdict = await attempt.audio.resume()
                 if attempt.verdict is not None:
                     return attempt
-            prompt = await self._pool.run(self._prompts.build, job.text, job.params.voice)
-            if prompt.expected_sec == 0.0:
+            prompt = await self._pool.run(self._prompts.build, job.chunk, job.params.voice)
+            if job.chunk.expected_sec == 0.0:
                 # Half of a chunk may hold nothing that the voice can say; it is done as it is.
                 return Attempt(expected_frames=0.0, num_dropped_symbols=prompt.num_dropped_symbols)
             async with self._exclusive:
@@ -148,7 +149,7 @@ class AttemptRunner:
     async def _generate(
         self, attempt: Attempt, audio: AttemptAudio, job: AttemptJob, prompt: Prompt
     ) -> None:
-        limits = limits_of(prompt.expected_sec, self._frame_sec)
+        limits = limits_of(job.chunk.expected_sec, self._frame_sec)
         attempt.expected_frames = limits.expected
         attempt.num_prompt_tokens = prompt.num_text_tokens
         attempt.num_dropped_symbols = prompt.num_dropped_symbols

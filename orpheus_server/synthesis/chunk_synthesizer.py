@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from orpheus_server.concurrency import run_together
+from orpheus_server.concurrency import WorkerPool, run_together
 from orpheus_server.errors import ChunkFailed
 from orpheus_server.interfaces import Deadline, Samples
 from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
@@ -15,6 +15,7 @@ from orpheus_server.synthesis.guard import Fault, Verdict
 from orpheus_server.synthesis.job import ChunkReport, SpeechParams
 from orpheus_server.synthesis.retry import AttemptPlan, RetryPolicy, derive_seed
 from orpheus_server.synthesis.rollback import cut_off, is_flaw_heard, roll_back
+from orpheus_server.text.front_end import FrontEnd, PreparedText
 from orpheus_server.text.splitting import split_in_two
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class ChunkJob:
 
     request_id: str
     index: int
-    text: str
+    chunk: PreparedText
     params: SpeechParams
     deadline: Deadline
 
@@ -46,9 +47,17 @@ class ChunkSynthesizer:
     """Runs attempts at a chunk until one is good, as the retry policy plans them."""
 
     def __init__(
-        self, runner: AttemptRunner, retries: RetryPolicy, *, may_be_degraded: bool
+        self,
+        runner: AttemptRunner,
+        front_end: FrontEnd,
+        pool: WorkerPool,
+        retries: RetryPolicy,
+        *,
+        may_be_degraded: bool,
     ) -> None:
         self._runner = runner
+        self._front_end = front_end
+        self._pool = pool
         self._retries = retries
         self._may_be_degraded = may_be_degraded
         self.counts = AttemptCounts()
@@ -145,20 +154,21 @@ class ChunkSynthesizer:
             params=replace(params, sampling=plan.sampling, seed=seed),
         )
         # Of a text that was heard in part nobody knows where its halves meet.
-        halves = split_in_two(job.text) if plan.is_split and resume_point is None else None
-        if halves is None:
+        is_split = plan.is_split and resume_point is None
+        halves = await self._pool.run(self._prepare_halves, job.chunk.text) if is_split else ()
+        if not halves:
             return await self._runner.run(whole, buffer.put, resume_point)
         pieces: tuple[list[Samples], list[Samples]] = ([], [])
         jobs = [
             replace(
                 whole,
                 request_id=f"{whole.request_id}-{half}",
-                text=text,
+                chunk=chunk,
                 params=replace(
                     whole.params, seed=None if seed is None else derive_seed(seed, half)
                 ),
             )
-            for half, text in enumerate(halves)
+            for half, chunk in enumerate(halves)
         ]
         first, second = await run_together(
             *(
@@ -171,6 +181,10 @@ class ChunkSynthesizer:
             for samples in chain(*pieces):
                 buffer.put(samples)
         return attempt
+
+    def _prepare_halves(self, text: str) -> tuple[PreparedText, ...]:
+        """None at all if there is no place to cut the text at."""
+        return tuple(map(self._front_end.prepare, split_in_two(text) or ()))
 
     def _record(
         self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt, resume_point: ResumePoint | None
@@ -202,7 +216,7 @@ class ChunkSynthesizer:
 def _attempt_job(job: ChunkJob) -> AttemptJob:
     return AttemptJob(
         request_id=job.request_id,
-        text=job.text,
+        chunk=job.chunk,
         params=job.params,
         noise_seed=derive_seed(job.params.seed or 0, job.index),
         deadline=job.deadline,

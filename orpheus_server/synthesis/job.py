@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.interfaces import Samples, SamplingOptions
 from orpheus_server.synthesis.guard import Verdict
+from orpheus_server.text.front_end import PreparedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class SpeechParams:
 class SpeechJob:
     """A validated request for speech.
 
-    `texts` yields its chunks, each one generation. A text that turns out to have nothing to speak
+    `chunks` are what is spoken, each one generation. A text that turns out to have nothing to speak
     is an error unless `may_be_silent`.
     """
 
     request_id: str
-    texts: AsyncGenerator[str, None]
+    chunks: AsyncGenerator[PreparedText, None]
     params: SpeechParams
     may_be_silent: bool = False
 

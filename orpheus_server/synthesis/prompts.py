@@ -11,21 +11,14 @@ from tokenizers import Tokenizer
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import StartError
-from orpheus_server.text.duration import estimate_duration_sec
-from orpheus_server.text.front_end import SEC_PER_PHONEME, Phonemized, Phonemizer
-
-_CLAUSE_ENDS = " ,;:-–—"
+from orpheus_server.text.front_end import PreparedText
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Ids for the engine; `num_dropped_symbols` counts what the voice cannot say.
-
-    `expected_sec` is how long the text is expected to last when spoken.
-    """
+    """Ids for the engine; `num_dropped_symbols` counts what the voice cannot say."""
 
     token_ids: tuple[int, ...]
-    expected_sec: float
     num_text_tokens: int
     num_dropped_symbols: int
 
@@ -33,44 +26,24 @@ class Prompt:
 class PromptBuilder:
     """Builds prompts for one checkpoint; callable from any thread."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, tokenizer: Tokenizer, phonemizer: Phonemizer | None
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
         # Splits special tokens that appear in text into ordinary pieces.
         tokenizer.encode_special_tokens = True
         self._checkpoint = checkpoint
         self._tokenizer = tokenizer
-        self._phonemizer = phonemizer
         self._forbidden = _control_ids(checkpoint, tokenizer)
 
-    def expected_sec(self, text: str) -> float:
-        """How long a text is expected to last; 0 if the front end finds nothing to say in it."""
-        if self._phonemizer is None:
-            return estimate_duration_sec(text)
-        return len(self._phonemize(text, self._phonemizer).symbols) * SEC_PER_PHONEME
-
-    def build(self, text: str, voice: Voice) -> Prompt:
+    def build(self, chunk: PreparedText, voice: Voice) -> Prompt:
         """Prompt of one chunk: `before`, the tokens of "voice: text", `after`."""
-        expected_sec, num_lost_words = estimate_duration_sec(text), 0
-        if self._phonemizer is not None:
-            phonemes = self._phonemize(text, self._phonemizer)
-            expected_sec = len(phonemes.symbols) * SEC_PER_PHONEME
-            num_lost_words = phonemes.num_lost_words
-            text = " ".join(phonemes.symbols)
-        line = self._checkpoint.prompt.text.format(voice=voice.name, text=text)
+        line = self._checkpoint.prompt.text.format(voice=voice.name, text=chunk.spoken)
         ids = self._tokenizer.encode(line, add_special_tokens=False).ids
         kept = [token_id for token_id in ids if token_id not in self._forbidden]
         template = self._checkpoint.prompt
         return Prompt(
             token_ids=(*template.before, *kept, *template.after),
-            expected_sec=expected_sec,
             num_text_tokens=len(kept),
-            num_dropped_symbols=len(ids) - len(kept) + num_lost_words,
+            num_dropped_symbols=len(ids) - len(kept) + chunk.num_lost_words,
         )
-
-    def _phonemize(self, text: str, phonemizer: Phonemizer) -> Phonemized:
-        # A chunk cut at a clause ends in its mark, and the front end adds a full stop to that.
-        return phonemizer.phonemize(text.rstrip(_CLAUSE_ENDS))
 
 
 def _control_ids(checkpoint: Checkpoint, tokenizer: Tokenizer) -> frozenset[int]:

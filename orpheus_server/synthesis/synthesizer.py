@@ -24,6 +24,7 @@ from orpheus_server.synthesis.playback_clock import PlaybackClock
 from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, nothing_to_speak, plan_chunks
 from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.front_end import FrontEnd, PreparedText
 
 LOOK_AHEAD = 8
 """Chunks of a whole file in the engine at once: more fill its batch, and hold more memory."""
@@ -52,7 +53,7 @@ class Synthesizer:
         *,
         sample_rate: int,
         limits: ChunkLimits,
-        expected_sec: Callable[[str], float],
+        front_end: FrontEnd,
         capacity: Capacity,
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater | None = None,
@@ -66,7 +67,7 @@ class Synthesizer:
         self._pool = pool
         self._sample_rate = sample_rate
         self._limits = limits
-        self._expected_sec = expected_sec
+        self._front_end = front_end
 
     @property
     def sample_rate(self) -> int:
@@ -76,19 +77,19 @@ class Synthesizer:
     async def plan(self, text: str, *, tags: frozenset[str]) -> ChunkPlan:
         """`plan_chunks` off the event loop."""
         return await self._pool.run(
-            plan_chunks, text, tags=tags, limits=self._limits, expected_sec=self._expected_sec
+            plan_chunks, text, tags=tags, limits=self._limits, front_end=self._front_end
         )
 
-    async def texts_of(self, plan: ChunkPlan) -> AsyncGenerator[str, None]:
+    async def chunks_of(self, plan: ChunkPlan) -> AsyncGenerator[PreparedText, None]:
         """The chunks of a plan as they are asked for, off the event loop."""
-        while (text := await self._pool.run(plan.next_chunk)) is not None:
-            yield text
+        while (chunk := await self._pool.run(plan.next_chunk)) is not None:
+            yield chunk
 
     def open_chunk_stream(self, *, tags: frozenset[str]) -> ChunkStream:
         """For text that comes in pieces; its methods run in the pool (`run_text`)."""
-        return ChunkStream(tags=tags, limits=self._limits, expected_sec=self._expected_sec)
+        return ChunkStream(tags=tags, limits=self._limits, front_end=self._front_end)
 
-    async def run_text(self, function: Callable[[], list[str]]) -> list[str]:
+    async def run_text(self, function: Callable[[], list[PreparedText]]) -> list[PreparedText]:
         """A step of a `ChunkStream` off the event loop."""
         return await self._pool.run(function)
 
@@ -153,12 +154,12 @@ class Synthesizer:
         may_begin: asyncio.Event | None = None
         num_held = 0
 
-        async def texts() -> AsyncGenerator[str, None]:
-            async with aclosing(job.texts) as all_texts:
-                async for text in all_texts:
+        async def counted_chunks() -> AsyncGenerator[PreparedText, None]:
+            async with aclosing(job.chunks) as chunks:
+                async for chunk in chunks:
                     if slot is not None:
                         slot.add_chunk()
-                    yield text
+                    yield chunk
 
         def open_buffer() -> ChunkBuffer:
             nonlocal may_begin
@@ -168,7 +169,7 @@ class Synthesizer:
             may_begin = buffer.is_nearly_made
             return buffer
 
-        async def speak(index: int, text: str, buffer: ChunkBuffer) -> None:
+        async def speak(index: int, chunk: PreparedText, buffer: ChunkBuffer) -> None:
             nonlocal num_held
             try:
                 is_busy = self._load.num_now >= max_load * self._capacity.num_streams
@@ -182,8 +183,8 @@ class Synthesizer:
                 if slot is not None:
                     await slot.wait()
                 deadline = partial(playback.deadline, index)
-                chunk = ChunkJob(job.request_id, index, text, job.params, deadline)
-                buffer.close(await self._measured(chunk, buffer))
+                chunk_job = ChunkJob(job.request_id, index, chunk, job.params, deadline)
+                buffer.close(await self._measured(chunk_job, buffer))
             except Exception as error:  # a task's edge: whoever takes the samples raises it
                 buffer.fail(error)
             finally:
@@ -191,24 +192,24 @@ class Synthesizer:
                     slot.end_chunk()
 
         look_ahead = LIVE_LOOK_AHEAD if is_live else LOOK_AHEAD
-        ahead = run_ahead(texts(), speak, open_buffer, look_ahead=look_ahead)
-        async with aclosing(ahead) as chunks:
-            async for index, text, buffer in chunks:
+        ahead = run_ahead(counted_chunks(), speak, open_buffer, look_ahead=look_ahead)
+        async with aclosing(ahead) as begun:
+            async for index, chunk, buffer in begun:
                 playback.begin_chunk(index)
                 async with aclosing(buffer.take(whole=not is_live)) as pieces:
                     async for samples in pieces:
                         playback.add(samples.size)
-                        yield SpokenPiece(index, text, samples)
+                        yield SpokenPiece(index, chunk.text, samples)
                 stats.add(buffer.report, buffer.elapsed_sec)
 
-    async def _measured(self, chunk: ChunkJob, buffer: ChunkBuffer) -> ChunkReport:
+    async def _measured(self, job: ChunkJob, buffer: ChunkBuffer) -> ChunkReport:
         """Speaks a chunk, and tells the capacity how quickly that went."""
-        early_sec = estimate_duration_sec(chunk.text) - LEAD_SEC
+        early_sec = estimate_duration_sec(job.chunk.text) - LEAD_SEC
         buffer.num_expected = max(0.0, early_sec) * self._sample_rate
         begun = self._load.begin()
         observe = None
         try:
-            report = await self._chunk_synthesizer.speak(chunk, buffer)
+            report = await self._chunk_synthesizer.speak(job, buffer)
             if report.num_attempts == 1:
                 # Attempts that failed take time and leave no sound.
                 observe = self._capacity.observe_finished

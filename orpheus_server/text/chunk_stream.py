@@ -3,14 +3,12 @@
 Text is cut at a break point once the next word has begun: what follows cannot change its rating.
 """
 
-from collections.abc import Callable
-
 from orpheus_server.text.boundaries import STOPS, BreakPoints, BreakStrength
-from orpheus_server.text.chunking import ChunkLimits, shorten
+from orpheus_server.text.chunking import ChunkLimits, end_text, prepare_piece
 from orpheus_server.text.clean_stream import CleanStream
-from orpheus_server.text.cleaning import is_speakable
-from orpheus_server.text.duration import estimate_duration_sec
-from orpheus_server.text.punctuation import add_stop, count_as_letters, punctuate_lines
+from orpheus_server.text.cleaning import has_letter_or_digit, is_speakable
+from orpheus_server.text.front_end import LETTERS, FrontEnd, PreparedText
+from orpheus_server.text.punctuation import count_as_letters, punctuate_lines
 from orpheus_server.text.splitting import find_end_in_word, skip_space
 
 # The first chunk ends at the first sentence that the model speaks well; where that takes longer
@@ -33,13 +31,13 @@ class ChunkStream:
         *,
         tags: frozenset[str],
         limits: ChunkLimits,
-        expected_sec: Callable[[str], float] = estimate_duration_sec,
+        front_end: FrontEnd = LETTERS,
     ) -> None:
         self.num_dropped_symbols = 0
         self.num_chars = 0
         self._tags = tags
         self._limits = limits
-        self._expected_sec = expected_sec
+        self._front_end = front_end
         self._cleaner = CleanStream(tags=tags)
         # Clean text of one paragraph that waits for its chunk's end; its lines have stops.
         self._text = ""
@@ -51,22 +49,22 @@ class ChunkStream:
         """Tags that the voice lacks and control tokens, so far."""
         return self._cleaner.num_dropped_tags
 
-    def feed(self, delta: str) -> list[str]:
+    def feed(self, delta: str) -> list[PreparedText]:
         """The chunks that are certain now."""
         self.num_chars += len(delta)
-        chunks: list[str] = []
+        chunks: list[PreparedText] = []
         for text, following in self._cleaner.feed(delta):
             chunks += self._take(text, following)
         return chunks
 
-    def flush(self) -> list[str]:
+    def flush(self) -> list[PreparedText]:
         """Everything left. A listener waits again then, so what is fed next starts early too."""
         chunks = [*self._take(self._cleaner.flush(), ""), *self._cut("", is_end=True)]
         self._is_first = True
         return chunks
 
-    def _take(self, text: str, following: str) -> list[str]:
-        chunks: list[str] = []
+    def _take(self, text: str, following: str) -> list[PreparedText]:
+        chunks: list[PreparedText] = []
         *paragraphs, text = text.split("\n\n")
         for paragraph in paragraphs:
             self._append(paragraph, "")
@@ -85,32 +83,34 @@ class ChunkStream:
         line_start = text.rfind("\n") + 1
         self._num_line_chars = len(text) - line_start + (0 if line_start else self._num_line_chars)
 
-    def _cut(self, following: str, *, is_end: bool) -> list[str]:
+    def _cut(self, following: str, *, is_end: bool) -> list[PreparedText]:
         """Takes the certain chunks from what waits, at the end of a paragraph all of it."""
         breaks = BreakPoints(self._text + following)
         stop = len(breaks.text) - len(following)
-        parts: list[str] = []
+        parts: list[PreparedText] = []
         start = 0
         while start < stop and (end := self._find_end(breaks, start, stop)) is not None:
-            parts += self._find_parts(breaks.text[start:end].rstrip())
-            self._is_first = self._is_first and not parts
+            piece = breaks.text[start:end].rstrip()
             start = skip_space(breaks, end)
+            is_last = is_end and not has_letter_or_digit(breaks.text[start:])
+            parts += self._prepare(piece, "." if is_last else ",")
+            self._is_first = self._is_first and not parts
         self._text = "" if is_end else self._text[start:]
         if is_end:
             self._num_line_chars = 0
-        stops = [","] * (len(parts) - 1) + ["." if is_end else ","]
-        return [add_stop(part, mark) for part, mark in zip(parts, stops, strict=False)]
+            parts[-1:] = [end_text(part, self._front_end) for part in parts[-1:]]
+        return parts
 
-    def _find_parts(self, piece: str) -> list[str]:
+    def _prepare(self, piece: str, stop: str) -> list[PreparedText]:
         """What of the piece is spoken."""
         if not is_speakable(piece, tags=self._tags):
             return []
-        parts: list[str] = []
-        for part, length_sec in shorten(piece, self._limits, self._expected_sec):
-            if length_sec > 0.0:
+        parts: list[PreparedText] = []
+        for part in prepare_piece(piece, stop, limits=self._limits, front_end=self._front_end):
+            if part.piece_sec > 0.0:
                 parts.append(part)
             else:
-                self.num_dropped_symbols += sum(map(str.isalnum, part))
+                self.num_dropped_symbols += sum(map(str.isalnum, part.piece))
         return parts
 
     def _find_end(self, breaks: BreakPoints, start: int, stop: int) -> int | None:

@@ -1,16 +1,16 @@
 """A caller's text as pieces of one generation each."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
 from orpheus_server.errors import RequestError
 from orpheus_server.text.boundaries import BreakPoints, BreakStrength
-from orpheus_server.text.cleaning import clean_text, is_speakable
-from orpheus_server.text.duration import estimate_duration_sec
-from orpheus_server.text.punctuation import add_stop, count_as_letters, is_in_word, punctuate_lines
+from orpheus_server.text.cleaning import clean_text, has_letter_or_digit, is_speakable
+from orpheus_server.text.front_end import LETTERS, FrontEnd, PreparedText
+from orpheus_server.text.punctuation import count_as_letters, punctuate_lines
 from orpheus_server.text.splitting import find_end, skip_space, split_text
 
 _CHARS_PER_SEC = 15
@@ -42,31 +42,33 @@ class ChunkPlan:
     """What will be spoken, chunk by chunk as it is asked for, and how much was left out so far.
 
     `num_dropped_tags` counts control tokens too, `num_dropped_symbols` the letters and digits of
-    parts that the voice cannot say. Measuring a part is slow, so none is before its turn.
+    parts that the voice cannot say. Preparing a part is slow, so none is before its turn.
     """
 
-    def __init__(self, parts: Iterable[tuple[str, float]], *, num_dropped_tags: int = 0) -> None:
+    def __init__(
+        self, parts: Iterable[PreparedText], front_end: FrontEnd, *, num_dropped_tags: int = 0
+    ) -> None:
         self.num_dropped_tags = num_dropped_tags
         self.num_dropped_symbols = 0
-        # With their seconds; 0 is what the voice cannot say.
         self._parts = iter(parts)
+        self._front_end = front_end
         self._ahead = self._find_next()
         self.is_empty = self._ahead is None
 
-    def next_chunk(self) -> str | None:
-        """The next chunk's text, None at the end."""
+    def next_chunk(self) -> PreparedText | None:
+        """The next chunk, None at the end."""
         chunk, self._ahead = self._ahead or self._find_next(), None
-        if chunk is None or not is_in_word(chunk[-1]):
+        if chunk is None or chunk.can_end_text:
             return chunk
         # Only here it matters whether something follows.
         self._ahead = self._find_next()
-        return add_stop(chunk, "." if self._ahead is None else ",")
+        return chunk if self._ahead else end_text(chunk, self._front_end)
 
-    def _find_next(self) -> str | None:
-        for text, length_sec in self._parts:
-            if length_sec > 0.0:
-                return text
-            self.num_dropped_symbols += sum(map(str.isalnum, text))
+    def _find_next(self) -> PreparedText | None:
+        for part in self._parts:
+            if part.piece_sec > 0.0:
+                return part
+            self.num_dropped_symbols += sum(map(str.isalnum, part.piece))
         return None
 
 
@@ -102,16 +104,16 @@ def plan_chunks(
     *,
     tags: frozenset[str],
     limits: ChunkLimits,
-    expected_sec: Callable[[str], float] = estimate_duration_sec,
+    front_end: FrontEnd = LETTERS,
 ) -> ChunkPlan:
     """Cleans a text for a voice with these tags and finds its first chunk; the rest when asked.
 
-    `expected_sec` tells how long a piece lasts when spoken, 0 if the voice cannot say it. Raises
-    `RequestError` if nothing can be spoken.
+    Raises `RequestError` if nothing can be spoken.
     """
     clean = clean_text(text, tags=tags, all_tags=ALL_EMOTION_TAGS)
     plan = ChunkPlan(
-        _find_parts(clean.text, tags=tags, limits=limits, expected_sec=expected_sec),
+        _prepare_parts(clean.text, tags=tags, limits=limits, front_end=front_end),
+        front_end,
         num_dropped_tags=clean.num_dropped_tags + clean.num_dropped_control_tokens,
     )
     if plan.is_empty:
@@ -119,28 +121,42 @@ def plan_chunks(
     return plan
 
 
-def shorten(
-    piece: str, limits: ChunkLimits, expected_sec: Callable[[str], float]
-) -> Iterator[tuple[str, float]]:
-    """Short enough parts of a piece, with their seconds: digits last longer than letters."""
-    length_sec = expected_sec(piece)
-    num_parts = math.ceil(length_sec / limits.chunk_max_sec)
+def prepare_piece(
+    piece: str, stop: str, *, limits: ChunkLimits, front_end: FrontEnd
+) -> Iterator[PreparedText]:
+    """Prepares a piece in parts that are short enough: digits last longer than letters.
+
+    `stop` is for its end; between parts there is a comma.
+    """
+    prepared = front_end.prepare(piece, stop)
+    num_parts = math.ceil(prepared.piece_sec / limits.chunk_max_sec)
     if num_parts <= 1 or len(piece) == 1:
-        yield piece, length_sec
+        yield prepared
         return
     # Room for words to stay whole; a long number has no place to cut at but its middle.
     max_chars = min(len(piece) - 1, math.ceil(_WORD_SLACK * len(piece) / num_parts))
-    for part in split_text(piece, max_chars=max_chars):
-        yield from shorten(part, limits, expected_sec)
+    *parts, last = split_text(piece, max_chars=max_chars)
+    for part in parts:
+        yield from prepare_piece(part, ",", limits=limits, front_end=front_end)
+    yield from prepare_piece(last, stop, limits=limits, front_end=front_end)
 
 
-def _find_parts(
+def end_text(chunk: PreparedText, front_end: FrontEnd) -> PreparedText:
+    """The chunk as the last one of its text.
+
+    Prepares it again only if a comma was added to it, because more text followed, and the voice
+    cannot say any of that.
+    """
+    return chunk if chunk.can_end_text else front_end.prepare(chunk.piece, ".")
+
+
+def _prepare_parts(
     text: str,
     *,
     tags: frozenset[str],
     limits: ChunkLimits,
-    expected_sec: Callable[[str], float],
-) -> Iterator[tuple[str, float]]:
+    front_end: FrontEnd,
+) -> Iterator[PreparedText]:
     breaks = BreakPoints(punctuate_lines(text))
     is_spoken = False
     start = 0
@@ -151,9 +167,10 @@ def _find_parts(
         piece = breaks.text[start:end].rstrip()
         start = skip_space(breaks, end)
         if is_speakable(piece, tags=tags):
-            for part, length_sec in shorten(piece, limits, expected_sec):
-                is_spoken = is_spoken or length_sec > 0.0
-                yield part, length_sec
+            stop = "," if has_letter_or_digit(breaks.text[start:]) else "."
+            for part in prepare_piece(piece, stop, limits=limits, front_end=front_end):
+                is_spoken = is_spoken or part.piece_sec > 0.0
+                yield part
 
 
 def _find_first_end(breaks: BreakPoints, start: int, end: int) -> int:

@@ -21,21 +21,21 @@ from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
 from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits
-from tests.support.app import WAIT_LIMIT_SEC, other_tasks, settle
+from orpheus_server.text.front_end import FrontEnd, LetterFrontEnd, PhonemeFrontEnd, PreparedText
+from tests.support.app import WAIT_LIMIT_SEC, CountingPhonemizer, other_tasks, settle
 
 pytestmark = pytest.mark.anyio
 
 LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
+FRONT_END = LetterFrontEnd(lambda text: len(text) / 15)
 
 
-async def run_text(function: Callable[[], list[str]]) -> list[str]:
+async def run_text(function: Callable[[], list[PreparedText]]) -> list[PreparedText]:
     return function()
 
 
-def chunker() -> SpokenTextChunker:
-    stream = ChunkStream(
-        tags=frozenset({"laugh"}), limits=LIMITS, expected_sec=lambda text: len(text) / 15
-    )
+def chunker(front_end: FrontEnd = FRONT_END) -> SpokenTextChunker:
+    stream = ChunkStream(tags=frozenset({"laugh"}), limits=LIMITS, front_end=front_end)
     return SpokenTextChunker(stream, run_text, tags=frozenset({"laugh"}))
 
 
@@ -45,6 +45,12 @@ def request_of(*stop: str) -> ReplyRequest:
 
 def model_of(*texts: str, **changes: object) -> ScriptedChatModel:
     return ScriptedChatModel(ReplyScript(texts, **changes))  # type: ignore[arg-type]
+
+
+async def texts_of(reply: Reply) -> AsyncGenerator[str, None]:
+    async with aclosing(reply.chunks()) as chunks:
+        async for chunk in chunks:
+            yield chunk.text
 
 
 async def rest_of(items: AsyncGenerator[str, None]) -> tuple[list[str], Exception | None]:
@@ -112,7 +118,7 @@ class TestText:
             model_of(), request_of(), chunker=chunker(), timeout_sec=9.0
         ) as reply:
             assert await rest_of(reply.deltas()) == ([], None)
-            assert await rest_of(reply.chunks()) == ([], None)
+            assert await rest_of(texts_of(reply)) == ([], None)
             assert reply.stats.first_token_sec is None
 
 
@@ -125,7 +131,7 @@ class TestChunks:
             asyncio.timeout(WAIT_LIMIT_SEC),
             open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply,
         ):
-            chunks = reply.chunks()
+            chunks = texts_of(reply)
             assert await anext(chunks) == "Well, that is a good question."
             assert not reply.has_ended
             gate.set()
@@ -133,10 +139,22 @@ class TestChunks:
             assert reply.has_ended
             assert reply.stats.num_sentences == 3
 
+    async def test_each_chunk_is_phonemized_once(self) -> None:
+        phonemizer = CountingPhonemizer()
+        spoken = chunker(PhonemeFrontEnd(phonemizer))
+        async with open_reply(
+            model_of(*ANSWER), request_of(), chunker=spoken, timeout_sec=9.0
+        ) as reply:
+            assert await rest_of(texts_of(reply)) == (phonemizer.texts, None)
+            assert phonemizer.texts == [
+                "Well, that is a good question.",
+                "Dr. Smith says yes. Bye!",
+            ]
+
     async def test_markup_is_not_spoken_and_tags_are(self) -> None:
         model = model_of("- **One** and <laugh> `two`\n", "```\ncode\n```\n", "😀 Three.")
         async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply:
-            chunks, error = await rest_of(reply.chunks())
+            chunks, error = await rest_of(texts_of(reply))
             assert error is None
             assert " ".join(chunks) == "One and <laugh> two. Three."
             assert reply.text.startswith("- **One**")
@@ -147,14 +165,14 @@ class TestFailures:
     async def test_text_before_the_error_is_spoken(self, error: Exception) -> None:
         model = model_of("This is a whole sentence. ", "And this is ha", error=error)
         async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply:
-            assert await rest_of(reply.chunks()) == (["This is a whole sentence."], error)
+            assert await rest_of(texts_of(reply)) == (["This is a whole sentence."], error)
             deltas, raised = await rest_of(reply.deltas())
             assert (deltas, raised) == (["This is a whole sentence. ", "And this is ha"], error)
 
     async def test_a_reply_that_ends_early_is_an_error(self) -> None:
         model = model_of("This is a whole sentence. ", "And", finish_reason=None)
         async with open_reply(model, request_of(), chunker=chunker(), timeout_sec=9.0) as reply:
-            chunks, error = await rest_of(reply.chunks())
+            chunks, error = await rest_of(texts_of(reply))
             assert chunks == ["This is a whole sentence."]
             assert isinstance(error, ChatModelFailed)
 

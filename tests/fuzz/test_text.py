@@ -13,8 +13,9 @@ from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits, plan_chunks
 from orpheus_server.text.cleaning import clean_text
 from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.front_end import LetterFrontEnd, PreparedText
 from tests.fuzz.examples import Effort, efforts
-from tests.support.app import POCKET, build_prompts
+from tests.support.app import POCKET, build_prompts, front_end_of
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음"})
 LIMITS = st.builds(
@@ -99,16 +100,19 @@ def says_ascii(text: str) -> float:
     return sum(char.isascii() and char.isalnum() for char in text) / 15
 
 
+ASCII_FRONT_END = LetterFrontEnd(says_ascii)
+
+
 @efforts(quick=150, slow=3000)
 def test_a_plan_says_or_counts_everything(effort: Effort) -> None:
     def check(text: str, limits: ChunkLimits) -> None:
         clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS)
         if says_ascii(clean.text) == 0.0:
             with pytest.raises(RequestError, match="nothing to speak"):
-                plan_chunks(text, tags=TAGS, limits=limits, expected_sec=says_ascii)
+                plan_chunks(text, tags=TAGS, limits=limits, front_end=ASCII_FRONT_END)
             return
-        plan = plan_chunks(text, tags=TAGS, limits=limits, expected_sec=says_ascii)
-        chunks = list(iter(plan.next_chunk, None))
+        plan = plan_chunks(text, tags=TAGS, limits=limits, front_end=ASCII_FRONT_END)
+        chunks = [chunk.text for chunk in iter(plan.next_chunk, None)]
         assert chunks
         assert plan.next_chunk() is None
         # One more for the stop at an end that has none.
@@ -127,11 +131,12 @@ def test_a_plan_says_or_counts_everything(effort: Effort) -> None:
 @efforts(quick=100, slow=2000)
 def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) -> None:
     def open_stream(limits: ChunkLimits) -> ChunkStream:
-        return ChunkStream(tags=TAGS, limits=limits, expected_sec=says_ascii)
+        return ChunkStream(tags=TAGS, limits=limits, front_end=ASCII_FRONT_END)
 
     def check(text: str, limits: ChunkLimits, places: list[int]) -> None:
         whole = open_stream(limits)
-        chunks = [*whole.feed(text), *whole.flush()]
+        prepared = [*whole.feed(text), *whole.flush()]
+        chunks = [chunk.text for chunk in prepared]
         assert all(len(chunk) <= limits.chunk_max_chars + 1 for chunk in chunks)
         assert all(says_ascii(chunk) > 0.0 for chunk in chunks)
         # A bracket that was never closed is given up after a while, and what is in it is spoken.
@@ -141,10 +146,10 @@ def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) ->
             assert num_spoken + whole.num_dropped_symbols == num_symbols(clean.text)
         pieces = open_stream(limits)
         edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
-        out: list[str] = []
+        out: list[PreparedText] = []
         for start, end in zip(edges, edges[1:], strict=False):
             out += pieces.feed(text[start:end])
-        assert [*out, *pieces.flush()] == chunks
+        assert [*out, *pieces.flush()] == prepared
         assert pieces.num_dropped_symbols == whole.num_dropped_symbols
         assert pieces.num_dropped_tags == whole.num_dropped_tags
         assert pieces.num_chars == len(text)
@@ -155,22 +160,25 @@ def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) ->
 @efforts(quick=100, slow=2000)
 def test_flushes_anywhere_lose_nothing(effort: Effort) -> None:
     def check(deltas: list[str]) -> None:
-        stream = ChunkStream(tags=TAGS, limits=ChunkLimits(60, 10.0), expected_sec=says_ascii)
-        chunks: list[str] = []
+        stream = ChunkStream(tags=TAGS, limits=ChunkLimits(60, 10.0), front_end=ASCII_FRONT_END)
+        chunks: list[PreparedText] = []
         for delta in deltas:
             chunks += [*stream.feed(delta), *stream.flush()]
         assert stream.flush() == []
         cleaned = [clean_text(each, tags=TAGS, all_tags=ALL_EMOTION_TAGS).text for each in deltas]
         num_given = sum(map(num_symbols, cleaned))
         if not any("<" in delta for delta in deltas):
-            assert sum(map(num_symbols, chunks)) + stream.num_dropped_symbols == num_given
+            assert (
+                sum(num_symbols(chunk.text) for chunk in chunks) + stream.num_dropped_symbols
+                == num_given
+            )
 
     effort.run(check, deltas=st.lists(PIECES, max_size=5))
 
 
-def check_prompt(builder: PromptBuilder, checkpoint: Checkpoint, text: str) -> None:
+def check_prompt(builder: PromptBuilder, checkpoint: Checkpoint, chunk: PreparedText) -> None:
     template, layout = checkpoint.prompt, checkpoint.layout
-    prompt = builder.build(text, checkpoint.default_voice)
+    prompt = builder.build(chunk, checkpoint.default_voice)
     assert prompt.token_ids[: len(template.before)] == template.before
     assert prompt.token_ids[-len(template.after) :] == template.after
     ids = prompt.token_ids[len(template.before) : -len(template.after)]
@@ -179,19 +187,22 @@ def check_prompt(builder: PromptBuilder, checkpoint: Checkpoint, text: str) -> N
     assert not forbidden & set(ids)
     assert all(not layout.audio_token_base <= each < layout.audio_token_end for each in ids)
     assert all(each >= 0 for each in ids)
-    assert 0.0 <= prompt.expected_sec < len(text) + 1
+    assert 0.0 < chunk.expected_sec < len(chunk.text) + 1
     assert prompt.num_dropped_symbols >= 0
 
 
 @efforts(quick=60, slow=1000)
 def test_every_chunk_becomes_a_prompt(effort: Effort) -> None:
     builders = [(build_prompts(checkpoint), checkpoint) for checkpoint in (POCKET, ENGLISH)]
+    limits = ChunkLimits(120, 10.0)
 
     def check(text: str) -> None:
         for builder, checkpoint in builders:
             tags = checkpoint.tags_of(checkpoint.default_voice)
             try:
-                plan = plan_chunks(text, tags=tags, limits=ChunkLimits(120, 10.0))
+                plan = plan_chunks(
+                    text, tags=tags, limits=limits, front_end=front_end_of(checkpoint)
+                )
             except RequestError:
                 continue
             for chunk in iter(plan.next_chunk, None):

@@ -22,12 +22,13 @@ from orpheus_server.synthesis.job import SpeechJob, SpeechParams, SpeechStats
 from orpheus_server.synthesis.synthesizer import Synthesizer
 from tests.support.app import (
     POCKET,
+    POCKET_FRONT_END,
     build_prompts,
+    chunks_of,
     endless_script,
     fitting_speech,
     held_script,
     short_script,
-    texts_of,
     wait_for,
 )
 
@@ -50,7 +51,14 @@ class Loader:
         if self._error is not None:
             raise self._error
         prompts = build_prompts(POCKET)
-        return SpeechStack(prompts, self.engine, ToneDecoder(), WorkerPool(1), lambda: self.engine)
+        return SpeechStack(
+            POCKET_FRONT_END,
+            prompts,
+            self.engine,
+            ToneDecoder(),
+            WorkerPool(1),
+            lambda: self.engine,
+        )
 
     def on_start_failure(self) -> None:
         self.num_failures += 1
@@ -152,7 +160,8 @@ async def test_the_stack_is_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -
 
     def build(config: ServingConfig, settings: Settings) -> SpeechStack:
         engine = Engine(fitting_speech(POCKET))
-        return SpeechStack(build_prompts(POCKET), engine, Decoder(), Pool(1), lambda: engine)
+        prompts = build_prompts(POCKET)
+        return SpeechStack(POCKET_FRONT_END, prompts, engine, Decoder(), Pool(1), lambda: engine)
 
     loader = Loader(monkeypatch)
     monkeypatch.setattr(startup, "build_speech_stack", build)
@@ -171,10 +180,10 @@ class Assembled:
     synthesizer: Synthesizer
 
     async def speak(self, request_id: str, num_chunks: int) -> bytes:
-        texts = texts_of(*["Abcdefg hijklmno."] * num_chunks)
+        chunks = chunks_of(*["Abcdefg hijklmno."] * num_chunks)
         sampling = self.runtime.services.default_sampling
         params = SpeechParams(POCKET.default_voice, sampling, response_format="pcm", seed=7)
-        job = SpeechJob(request_id, texts, params)
+        job = SpeechJob(request_id, chunks, params)
         return await self.synthesizer.collect(job, SpeechStats())
 
 
@@ -183,7 +192,8 @@ async def assemble(settings: Settings, *, is_cuda: bool = False) -> AsyncIterato
     config = replace(resolve_config(settings, has_cuda=False), is_cuda=is_cuda)
     engine, pool = ScriptedEngine(fitting_speech(POCKET)), WorkerPool(2)
     runtime = Runtime(settings, config)
-    speech = SpeechStack(build_prompts(POCKET), engine, ToneDecoder(), pool, lambda: engine)
+    prompts = build_prompts(POCKET)
+    speech = SpeechStack(POCKET_FRONT_END, prompts, engine, ToneDecoder(), pool, lambda: engine)
     synthesizer = runtime.assemble(speech)
     yield Assembled(runtime, engine, synthesizer)
     await pool.close()

@@ -14,8 +14,7 @@ from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.chunking import ChunkLimits
-from orpheus_server.text.duration import estimate_duration_sec
-from tests.support.app import POCKET, Bench, short_script
+from tests.support.app import POCKET, POCKET_FRONT_END, Bench, short_script
 
 pytestmark = pytest.mark.anyio
 
@@ -26,13 +25,15 @@ def build(bench: Bench, capacity: Capacity) -> Synthesizer:
     return Synthesizer(
         ChunkSynthesizer(
             bench.runner,
+            POCKET_FRONT_END,
+            bench.pool,
             RetryPolicy(max_attempts=1, default=POCKET.sampling),
             may_be_degraded=False,
         ),
         bench.pool,
         sample_rate=24_000,
         limits=ChunkLimits(chunk_max_chars=80, chunk_max_sec=60.0),
-        expected_sec=estimate_duration_sec,
+        front_end=POCKET_FRONT_END,
         capacity=capacity,
     )
 

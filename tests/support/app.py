@@ -3,6 +3,7 @@
 import asyncio
 import math
 import re
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,7 @@ from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
 from orpheus_server.synthesis.frames import FrameAssembler
 from orpheus_server.synthesis.job import SpeechParams
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
-from orpheus_server.text.front_end import Phonemizer
+from orpheus_server.text.front_end import LETTERS, FrontEnd, PhonemeFrontEnd, PreparedText
 
 POCKET = load_speech_json(POCKET_FOLDER)
 PARAMS = SpeechParams(POCKET.default_voice, POCKET.sampling, response_format="pcm", seed=7)
@@ -213,12 +214,6 @@ class Listener:
         return join_pieces(self.pieces)
 
 
-async def texts_of(*chunks: str) -> AsyncGenerator[str, None]:
-    """Chunks that are all there already."""
-    for chunk in chunks:
-        yield chunk
-
-
 @dataclass(frozen=True)
 class Spelled:
     """Phonemes of a text that loses nothing."""
@@ -237,8 +232,30 @@ class LetterPhonemizer:
         return Spelled((*sounds, ".") if sounds else ())
 
 
+@dataclass
+class CountingPhonemizer:
+    """`LetterPhonemizer`, with the texts of its calls and the threads that called it."""
+
+    texts: list[str] = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
+
+    def phonemize(self, text: str) -> Spelled:
+        self.texts.append(text)
+        self.threads.add(threading.get_ident())
+        return LetterPhonemizer().phonemize(text)
+
+
+POCKET_FRONT_END = PhonemeFrontEnd(LetterPhonemizer())
+
+
+async def chunks_of(*texts: str) -> AsyncGenerator[PreparedText, None]:
+    """Chunks for the pocket voice, all of them there from the start."""
+    for text in texts:
+        yield POCKET_FRONT_END.prepare(text)
+
+
 def num_expected_frames(num_phonemes: int) -> float:
-    """80 ms a phoneme (prompts.py), 85.33 ms a frame."""
+    """80 ms a phoneme (front_end.py), 85.33 ms a frame."""
     return num_phonemes * 0.08 * 24_000 / 2048
 
 
@@ -274,11 +291,15 @@ def letter_tokenizer() -> Tokenizer:
 
 
 def build_prompts(checkpoint: Checkpoint) -> PromptBuilder:
-    """Prompts of the bundled voice with `LetterPhonemizer`, of others with `letter_tokenizer`."""
-    if checkpoint.text_frontend == "none":
-        return PromptBuilder(checkpoint, letter_tokenizer(), None)
-    phonemizer: Phonemizer = LetterPhonemizer()
-    return PromptBuilder(checkpoint, load_tokenizer(POCKET_FOLDER), phonemizer)
+    """Prompts of the bundled voice with its own tokenizer, of others with `letter_tokenizer`."""
+    reads_letters = checkpoint.text_frontend == "none"
+    tokenizer = letter_tokenizer() if reads_letters else load_tokenizer(POCKET_FOLDER)
+    return PromptBuilder(checkpoint, tokenizer)
+
+
+def front_end_of(checkpoint: Checkpoint) -> FrontEnd:
+    """The front end of a checkpoint, with `LetterPhonemizer` where it reads phonemes."""
+    return LETTERS if checkpoint.text_frontend == "none" else POCKET_FRONT_END
 
 
 @dataclass
@@ -360,7 +381,10 @@ class FakeServer:
         self.runtime = runtime = Runtime(settings, config)
         pool = WorkerPool(config.max_workers)
         prompts = build_prompts(self.checkpoint)
-        speech = SpeechStack(prompts, self.engine, self.decoder, pool, lambda: self.engine)
+        front_end = front_end_of(self.checkpoint)
+        speech = SpeechStack(
+            front_end, prompts, self.engine, self.decoder, pool, lambda: self.engine
+        )
         synthesizer = runtime.assemble(speech)
         if self.is_loaded:
             runtime.open_for_requests(self.engine, synthesizer)

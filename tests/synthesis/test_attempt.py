@@ -17,6 +17,7 @@ from orpheus_server.synthesis.guard import Fault, Verdict
 from tests.support.app import (
     PARAMS,
     POCKET,
+    POCKET_FRONT_END,
     Bench,
     build_prompts,
     endless_script,
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.anyio
 # 30 letters and a stop: 31 phonemes, 29.0625 frames, at most 107.8 and at least 2.9 of them.
 JOB = AttemptJob(
     request_id="r",
-    text="Abcdefg hijklmno. Pqrstuv wxyzabcd.",
+    chunk=POCKET_FRONT_END.prepare("Abcdefg hijklmno. Pqrstuv wxyzabcd."),
     params=PARAMS,
     noise_seed=99,
     deadline=no_deadline,
@@ -126,7 +127,9 @@ async def test_a_good_attempt_has_all_samples_of_all_frames(bench: Bench) -> Non
 async def test_a_half_without_anything_to_say_costs_no_generation(bench: Bench) -> None:
     """Its prompt had no text: the model made up speech, and the chunk was retried for it."""
     pieces: list[Samples] = []
-    attempt = await bench.runner.run(replace(JOB, text="— … —"), pieces.append)
+    attempt = await bench.runner.run(
+        replace(JOB, chunk=POCKET_FRONT_END.prepare("— … —")), pieces.append
+    )
     assert bench.engine.requests == []
     assert (attempt.verdict, pieces, attempt.expected_frames) == (None, [], 0.0)
     spoken, _ = await run(bench, short_script(29))
@@ -137,7 +140,11 @@ async def test_a_half_without_anything_to_say_costs_no_generation(bench: Bench) 
 async def test_the_engine_gets_exactly_what_was_asked_for(bench: Bench) -> None:
     sampling = replace(POCKET.sampling, temperature=1.3, top_k=40, min_p=0.05)
     await run(
-        bench, short_script(4), replace(JOB, text="Bad.", params=replace(PARAMS, sampling=sampling))
+        bench,
+        short_script(4),
+        replace(
+            JOB, chunk=POCKET_FRONT_END.prepare("Bad."), params=replace(PARAMS, sampling=sampling)
+        ),
     )
     # 4 phonemes: 3.75 frames, so at most 44.53, and one more in tokens.
     assert bench.engine.requests == [

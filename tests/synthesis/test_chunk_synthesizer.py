@@ -22,6 +22,7 @@ from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from tests.support.app import (
     PARAMS,
     POCKET,
+    POCKET_FRONT_END,
     Bench,
     Listener,
     endless_script,
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.anyio
 JOB = ChunkJob(
     request_id="r",
     index=3,
-    text="Abcdefg hijklmno. Pqrstuv wxyzabcd.",
+    chunk=POCKET_FRONT_END.prepare("Abcdefg hijklmno. Pqrstuv wxyzabcd."),
     params=PARAMS,
     deadline=no_deadline,
 )
@@ -64,7 +65,9 @@ def build_chunk_synthesizer(
     bench: Bench, *, may_be_degraded: bool = True, max_attempts: int = 5
 ) -> ChunkSynthesizer:
     retries = RetryPolicy(max_attempts=max_attempts, default=POCKET.sampling)
-    return ChunkSynthesizer(bench.runner, retries, may_be_degraded=may_be_degraded)
+    return ChunkSynthesizer(
+        bench.runner, POCKET_FRONT_END, bench.pool, retries, may_be_degraded=may_be_degraded
+    )
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,10 @@ class TestAttempts:
 
     async def test_a_text_of_one_word_is_not_cut(self, bench: Bench) -> None:
         bench.scripts.update({f"r-3-{number}": short_script(0) for number in (1, 2, 3)})
-        spoken = await speak(build_chunk_synthesizer(bench), replace(JOB, text="Abcdefghijklmno."))
+        spoken = await speak(
+            build_chunk_synthesizer(bench),
+            replace(JOB, chunk=POCKET_FRONT_END.prepare("Abcdefghijklmno.")),
+        )
         assert spoken.report.num_attempts == 4
         assert [request.request_id for request in bench.engine.requests][-1] == "r-3-4"
         assert bench.engine.requests[-1].sampling.top_p == 0.9 * 0.9

@@ -16,9 +16,7 @@ from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.errors import StartError
 from orpheus_server.runtime.serving_config import POCKET_FOLDER
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
-from orpheus_server.text.duration import estimate_duration_sec
-from orpheus_server.text.front_end import SEC_PER_PHONEME
-from tests.support.app import Spelled
+from orpheus_server.text.front_end import LETTERS
 
 NUM_BYTES = 256
 BEGIN, END_OF_TEXT = 256, 257
@@ -73,16 +71,7 @@ ALPHABET = {char: index for index, char in enumerate(sorted(ByteLevel.alphabet()
 
 @pytest.fixture(scope="module")
 def builder() -> PromptBuilder:
-    return PromptBuilder(SMALL, small_tokenizer(), None)
-
-
-class Echo:
-    """Words as phonemes; "lost" is one that has none."""
-
-    def phonemize(self, text: str) -> Spelled:
-        words = text.split()
-        kept = tuple(word for word in words if word != "lost")
-        return Spelled(kept, len(words) - len(kept))
+    return PromptBuilder(SMALL, small_tokenizer())
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +81,7 @@ def pocket() -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def pocket_builder(pocket: Checkpoint) -> PromptBuilder:
-    return PromptBuilder(pocket, load_tokenizer(POCKET_FOLDER), Echo())
+    return PromptBuilder(pocket, load_tokenizer(POCKET_FOLDER))
 
 
 def byte_ids(text: str) -> tuple[int, ...]:
@@ -102,7 +91,7 @@ def byte_ids(text: str) -> tuple[int, ...]:
 
 def body(builder: PromptBuilder, text: str, voice: Voice = TARA) -> tuple[int, ...]:
     """The ids of a prompt between those of the template."""
-    token_ids = builder.build(text, voice).token_ids
+    token_ids = builder.build(LETTERS.prepare(text), voice).token_ids
     before, after = SMALL.prompt.before, SMALL.prompt.after
     assert token_ids[: len(before)] == before
     assert token_ids[-len(after) :] == after
@@ -121,7 +110,7 @@ def test_the_small_tokenizer_has_the_published_scheme() -> None:
 
 def test_exact_ids_and_one_begin_of_text(builder: PromptBuilder) -> None:
     """orpheus-speech decodes the ids to a string, which vLLM tokenises with a second BOS."""
-    prompt = builder.build("Hi there.", TARA)
+    prompt = builder.build(LETTERS.prepare("Hi there."), TARA)
     expected = byte_ids("tara: Hi there.")
     assert prompt.token_ids == (
         *(custom(3), BEGIN),
@@ -131,7 +120,6 @@ def test_exact_ids_and_one_begin_of_text(builder: PromptBuilder) -> None:
     assert prompt.token_ids.count(BEGIN) == 1
     assert prompt.num_text_tokens == len(expected)
     assert prompt.num_dropped_symbols == 0
-    assert prompt.expected_sec == estimate_duration_sec("Hi there.")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +139,7 @@ def test_control_tokens_in_text(
 ) -> None:
     """Fault case 4: a caller's <custom_token_2> ended the generation of everybody's text."""
     assert body(builder, text) == byte_ids(f"tara: {expected}")
-    assert builder.build(text, TARA).num_dropped_symbols == num_dropped
+    assert builder.build(LETTERS.prepare(text), TARA).num_dropped_symbols == num_dropped
 
 
 CONTROLS = st.sampled_from(
@@ -164,31 +152,19 @@ def test_no_text_makes_a_control_id(builder: PromptBuilder, text: str) -> None:
     assert all(token_id < NUM_BYTES for token_id in body(builder, text))
 
 
-def test_lost_words_count_and_nothing_to_say_lasts_no_time(
+def test_words_that_the_front_end_lost_are_counted(
     pocket_builder: PromptBuilder, pocket: Checkpoint
 ) -> None:
-    prompt = pocket_builder.build("h lost i .", pocket.default_voice)
-    assert prompt.num_dropped_symbols == 1
-    assert prompt.expected_sec == pytest.approx(0.24)
-    assert pocket_builder.expected_sec("h i .") == pytest.approx(0.24)
-    assert pocket_builder.expected_sec("lost") == 0.0
-
-
-@pytest.mark.parametrize("text", ["h i", "h i ,", "h i —", "h i;", "h i: "])
-def test_a_clause_mark_at_the_end_is_left_out(
-    text: str, pocket_builder: PromptBuilder, pocket: Checkpoint
-) -> None:
-    """The front end always ends in a full stop: two stops in a row are in no training text."""
-    bare = pocket_builder.build("h i", pocket.default_voice)
-    assert pocket_builder.build(text, pocket.default_voice) == bare
+    chunk = replace(LETTERS.prepare("h ☃ i ."), num_lost_words=2)
+    assert pocket_builder.build(chunk, pocket.default_voice).num_dropped_symbols == 3
 
 
 def test_unknown_symbols_are_dropped_and_counted(
     pocket: Checkpoint, pocket_builder: PromptBuilder
 ) -> None:
     rms = pocket.voices[0]
-    clean = pocket_builder.build("h ɛ l ˈoʊ .", rms)
-    dirty = pocket_builder.build("h ɛ ☃ l <unk> ˈoʊ Ω .", rms)
+    clean = pocket_builder.build(LETTERS.prepare("h ɛ l ˈoʊ ."), rms)
+    dirty = pocket_builder.build(LETTERS.prepare("h ɛ ☃ l <unk> ˈoʊ Ω ."), rms)
     assert dirty.token_ids == clean.token_ids
     assert clean.num_dropped_symbols == 0
     assert dirty.num_dropped_symbols == 3
@@ -196,11 +172,10 @@ def test_unknown_symbols_are_dropped_and_counted(
 
 def test_exact_ids_of_the_bundled_voice(pocket: Checkpoint, pocket_builder: PromptBuilder) -> None:
     vocabulary = load_tokenizer(POCKET_FOLDER).get_vocab()
-    prompt = pocket_builder.build("h ɛ l ˈoʊ .", pocket.voices[1])
+    prompt = pocket_builder.build(LETTERS.prepare("h ɛ l ˈoʊ ."), pocket.voices[1])
     names = ["slt:", "h", "ɛ", "l", "ˈoʊ", "."]
     assert prompt.token_ids == (1, *(vocabulary[name] for name in names), 2, 3)
     assert prompt.num_text_tokens == 6
-    assert prompt.expected_sec == pytest.approx(5 * SEC_PER_PHONEME)
 
 
 @pytest.mark.parametrize("control", ["<pad>", "<bos>", "<eot>", "<sos>", "<eos>", "<unk>"])
@@ -208,7 +183,8 @@ def test_control_tokens_of_the_bundled_voice(
     pocket: Checkpoint, pocket_builder: PromptBuilder, control: str
 ) -> None:
     vocabulary = load_tokenizer(POCKET_FOLDER).get_vocab()
-    token_ids = pocket_builder.build(f"h {control} .", pocket.voices[0]).token_ids
+    chunk = LETTERS.prepare(f"h {control} .")
+    token_ids = pocket_builder.build(chunk, pocket.voices[0]).token_ids
     assert token_ids == (1, vocabulary["rms:"], vocabulary["h"], vocabulary["."], 2, 3)
 
 
@@ -220,8 +196,8 @@ def test_an_unknown_token_that_is_not_an_added_one_is_dropped(
     start = text.index('"added_tokens": [')
     without_added = text[:start] + '"added_tokens": []' + text[text.index("]", start) + 1 :]
     (tmp_path / "tokenizer.json").write_text(without_added, encoding="utf-8")
-    builder = PromptBuilder(pocket, load_tokenizer(tmp_path), Echo())
-    prompt = builder.build("h ☃ .", pocket.voices[0])
+    builder = PromptBuilder(pocket, load_tokenizer(tmp_path))
+    prompt = builder.build(LETTERS.prepare("h ☃ ."), pocket.voices[0])
     assert prompt.num_dropped_symbols == 1
     assert 95 not in prompt.token_ids
 

@@ -22,6 +22,7 @@ from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from tests.support.app import (
     PARAMS,
     POCKET,
+    POCKET_FRONT_END,
     build_prompts,
     join_pieces,
     kept_ids_of,
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.anyio
 JOB = ChunkJob(
     request_id="r",
     index=0,
-    text="Abcdefg hijklmno. Pqrstuv wxyzabcd.",
+    chunk=POCKET_FRONT_END.prepare("Abcdefg hijklmno. Pqrstuv wxyzabcd."),
     params=PARAMS,
     deadline=no_deadline,
 )
@@ -84,7 +85,11 @@ async def stage() -> AsyncIterator[Stage]:
     engine = ScriptedEngine(lambda request: short_script(29))
     runner = AttemptRunner(POCKET.layout, build_prompts(POCKET), engine, decoder, pool)
     retries = RetryPolicy(max_attempts=5, default=POCKET.sampling)
-    yield Stage(engine, decoder, ChunkSynthesizer(runner, retries, may_be_degraded=True))
+    yield Stage(
+        engine,
+        decoder,
+        ChunkSynthesizer(runner, POCKET_FRONT_END, pool, retries, may_be_degraded=True),
+    )
     await decoder.close()
     await pool.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -21,12 +22,16 @@ from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from orpheus_server.synthesis.synthesizer import LEAD_SEC, LIVE_LOOK_AHEAD, LOOK_AHEAD, Synthesizer
 from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.front_end import FrontEnd, PhonemeFrontEnd, PreparedText
 from tests.support.app import (
     PARAMS,
     POCKET,
+    POCKET_FRONT_END,
     Bench,
+    CountingPhonemizer,
     VirtualClock,
     change_tempo,
+    chunks_of,
     endless_script,
     heard_of,
     held_script,
@@ -38,13 +43,13 @@ from tests.support.app import (
     short_script,
     speech_from,
     speech_ids,
-    texts_of,
     wait_for,
 )
 
 RATE, FRAME, FADE = 24_000, 2048, 120
 LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 CHUNK = "Abcdefg hijklmno."  # 16 frames where a test does not say how many
+PREPARED_CHUNK = POCKET_FRONT_END.prepare(CHUNK)
 
 LONG_CHUNK = "Some letters of a text, which take a good while to be said."
 
@@ -55,15 +60,20 @@ def build(
     may_be_degraded: bool = True,
     num_streams: int = 256,
     clock: VirtualClock | None = None,
+    front_end: FrontEnd = POCKET_FRONT_END,
+    limits: ChunkLimits = LIMITS,
+    max_attempts: int = 2,
 ) -> Synthesizer:
-    retries = RetryPolicy(max_attempts=2, default=POCKET.sampling)
-    chunk_synthesizer = ChunkSynthesizer(bench.runner, retries, may_be_degraded=may_be_degraded)
+    retries = RetryPolicy(max_attempts=max_attempts, default=POCKET.sampling)
+    chunk_synthesizer = ChunkSynthesizer(
+        bench.runner, front_end, bench.pool, retries, may_be_degraded=may_be_degraded
+    )
     return Synthesizer(
         chunk_synthesizer,
         bench.pool,
         sample_rate=RATE,
-        limits=LIMITS,
-        expected_sec=estimate_duration_sec,
+        limits=limits,
+        front_end=front_end,
         capacity=Capacity(ceiling=num_streams),
         clock=clock or time.monotonic,
         call_later=clock.call_later if clock else None,
@@ -71,13 +81,14 @@ def build(
 
 
 def job_of(
-    texts: int | AsyncGenerator[str, None] = 4,
+    chunks: int | AsyncGenerator[PreparedText, None] = 4,
     *,
     request_id: str = "r",
     params: SpeechParams = PARAMS,
 ) -> SpeechJob:
     """A request for so many chunks, or for these."""
-    chunks = texts_of(*[CHUNK] * texts) if isinstance(texts, int) else texts
+    if isinstance(chunks, int):
+        chunks = chunks_of(*[CHUNK] * chunks)
     return SpeechJob(request_id, chunks, params)
 
 
@@ -209,7 +220,7 @@ class TestLookAhead:
         """Chunks that nobody heard yet took the slots of callers who waited for their first."""
         gate = asyncio.Event()
         name_lengths(bench, [16] * 9, gate)
-        job = job_of(texts_of(*[LONG_CHUNK] * 9))
+        job = job_of(chunks_of(*[LONG_CHUNK] * 9))
         task = asyncio.create_task(
             answer(build(bench, num_streams=num_streams), job, is_live=is_live)
         )
@@ -227,7 +238,7 @@ class TestLookAhead:
         for num_free in (num_frames - 1, num_frames):
             bench.engine.requests.clear()
             bench.scripts["r-0-1"] = held_script(short_script(60), gate, num_free_frames=num_free)
-            job = job_of(texts_of(LONG_CHUNK, CHUNK))
+            job = job_of(chunks_of(LONG_CHUNK, CHUNK))
             async with aclosing(build(bench, num_streams=1).stream(job, SpeechStats())) as pieces:
                 await anext(pieces)
                 await check_begun(bench, 1 + (num_free == num_frames))
@@ -306,13 +317,13 @@ class TestLateText:
     async def test_it_does_not_hold_back_what_is_there(self, bench: Bench) -> None:
         gate = asyncio.Event()
 
-        async def texts() -> AsyncGenerator[str, None]:
-            yield CHUNK
+        async def chunks() -> AsyncGenerator[PreparedText, None]:
+            yield PREPARED_CHUNK
             await gate.wait()
-            yield "Bcdefgh."
+            yield POCKET_FRONT_END.prepare("Bcdefgh.")
 
         stats = SpeechStats()
-        async with aclosing(build(bench).stream(job_of(texts()), stats)) as pieces:
+        async with aclosing(build(bench).stream(job_of(chunks()), stats)) as pieces:
             await take_chunk(pieces, 16)
             assert (len(bench.engine.requests), bench.engine.num_active) == (1, 0)
             rest = asyncio.create_task(anext(pieces))
@@ -326,25 +337,25 @@ class TestLateText:
     async def test_it_is_not_asked_for_before_there_is_room(self, bench: Bench) -> None:
         requested: list[int] = []
 
-        async def texts() -> AsyncGenerator[str, None]:
+        async def chunks() -> AsyncGenerator[PreparedText, None]:
             for index in range(9):
                 requested.append(index)
-                yield CHUNK
+                yield PREPARED_CHUNK
 
-        async with aclosing(build(bench).stream(job_of(texts()), SpeechStats())) as pieces:
+        async with aclosing(build(bench).stream(job_of(chunks()), SpeechStats())) as pieces:
             await anext(pieces)
             await wait_for(lambda: len(requested) >= LIVE_LOOK_AHEAD)
             await bench.settle()
             assert requested == [0, 1, 2]
 
     async def test_its_failure_comes_after_what_was_spoken(self, bench: Bench) -> None:
-        async def texts() -> AsyncGenerator[str, None]:
-            yield CHUNK
-            yield CHUNK
+        async def chunks() -> AsyncGenerator[PreparedText, None]:
+            yield PREPARED_CHUNK
+            yield PREPARED_CHUNK
             raise ValueError("no more text")
 
         before = other_tasks()
-        async with aclosing(build(bench).stream(job_of(texts()), SpeechStats())) as pieces:
+        async with aclosing(build(bench).stream(job_of(chunks()), SpeechStats())) as pieces:
             await take_chunk(pieces, 16)
             await take_chunk(pieces, 16)
             with pytest.raises(ValueError, match="no more text"):
@@ -354,14 +365,14 @@ class TestLateText:
     async def test_it_is_closed_with_the_stream(self, bench: Bench) -> None:
         steps: list[str] = []
 
-        async def texts() -> AsyncGenerator[str, None]:
+        async def chunks() -> AsyncGenerator[PreparedText, None]:
             try:
-                yield CHUNK
+                yield PREPARED_CHUNK
                 await asyncio.Event().wait()
             finally:
                 steps.append("closed")
 
-        async with aclosing(build(bench).stream(job_of(texts()), SpeechStats())) as pieces:
+        async with aclosing(build(bench).stream(job_of(chunks()), SpeechStats())) as pieces:
             await anext(pieces)
             assert steps == []
         assert steps == ["closed"]
@@ -455,13 +466,15 @@ class TestEnding:
         synthesizer = Synthesizer(
             ChunkSynthesizer(
                 bench.runner,
+                POCKET_FRONT_END,
+                bench.pool,
                 RetryPolicy(max_attempts=1, default=POCKET.sampling),
                 may_be_degraded=True,
             ),
             bench.pool,
             sample_rate=12_345,
             limits=LIMITS,
-            expected_sec=estimate_duration_sec,
+            front_end=POCKET_FRONT_END,
             capacity=Capacity(ceiling=256),
         )
         with pytest.raises(ValueError, match="Invalid argument"):
@@ -617,14 +630,14 @@ class TestRollback:
         clock, gate, more = VirtualClock(), asyncio.Event(), asyncio.Event()
         bench.scripts["r-1-1"] = held_script(short_script(29), gate, num_free_frames=25)
 
-        async def texts() -> AsyncGenerator[str, None]:
-            yield CHUNK
+        async def chunks() -> AsyncGenerator[PreparedText, None]:
+            yield PREPARED_CHUNK
             await more.wait()
-            yield CHUNK
+            yield PREPARED_CHUNK
 
         pieces: list[AudioPiece] = []
         task = asyncio.create_task(
-            listen(build(bench, clock=clock), job_of(texts()), SpeechStats(), pieces)
+            listen(build(bench, clock=clock), job_of(chunks()), SpeechStats(), pieces)
         )
         await wait_for(lambda: len(pieces) == 17)
         clock.advance(60.0)
@@ -646,7 +659,7 @@ class TestPieces:
     @pytest.mark.parametrize("speed", [1.0, 1.5])
     async def test_each_tells_where_it_belongs(self, bench: Bench, speed: float) -> None:
         texts = ["Abcdefg hijklmno.", "Bcdefghi jklmnop."]
-        job = job_of(texts_of(*texts), params=replace(PARAMS, speed=speed))
+        job = job_of(chunks_of(*texts), params=replace(PARAMS, speed=speed))
         pieces = await pieces_of(build(bench), job)
         assert [(piece.chunk, piece.text) for piece in pieces] == [
             *[(0, texts[0])] * 17,
@@ -771,11 +784,11 @@ class TestText:
         synthesizer = build(bench)
         plan = await synthesizer.plan(self.TEXT, tags=frozenset())
         assert plan.num_dropped_tags == 1
-        assert [text async for text in synthesizer.texts_of(plan)] == [
+        assert [chunk.text async for chunk in synthesizer.chunks_of(plan)] == [
             self.SENTENCE,
             self.SENTENCE,
         ]
-        assert [text async for text in synthesizer.texts_of(plan)] == []
+        assert [chunk.text async for chunk in synthesizer.chunks_of(plan)] == []
 
     async def test_nothing_to_speak(self, bench: Bench) -> None:
         with pytest.raises(RequestError, match="nothing to speak"):
@@ -788,5 +801,67 @@ class TestText:
             *await synthesizer.run_text(partial(stream.feed, self.TEXT)),
             *await synthesizer.run_text(stream.flush),
         ]
-        assert chunks == [self.SENTENCE] * 2
+        assert [chunk.text for chunk in chunks] == [self.SENTENCE] * 2
         assert stream.num_dropped_tags == 1
+
+
+@pytest.mark.anyio
+class TestTextIsPhonemizedOnce:
+    """Planning and each attempt phonemized the same text again: twice for every chunk, or more."""
+
+    TEXT = "Abcdefg hijklmno. Pqrstuv wxyzabcd"
+
+    async def phonemized(
+        self,
+        bench: Bench,
+        *,
+        limits: ChunkLimits = LIMITS,
+        num_failures: int = 0,
+        num_attempts: int = 1,
+    ) -> list[str]:
+        """The texts of the phonemizer's calls for a request whose first attempts fail."""
+        bench.scripts.update({f"r-0-{n}": short_script(0) for n in range(1, num_failures + 1)})
+        phonemizer, stats = CountingPhonemizer(), SpeechStats()
+        synthesizer = build(
+            bench, front_end=PhonemeFrontEnd(phonemizer), limits=limits, max_attempts=5
+        )
+        plan = await synthesizer.plan(self.TEXT, tags=frozenset())
+        await synthesizer.collect(SpeechJob("r", synthesizer.chunks_of(plan), PARAMS), stats)
+        assert stats.num_attempts == num_attempts
+        assert threading.get_ident() not in phonemizer.threads
+        return phonemizer.texts
+
+    async def test_a_text_that_fits(self, bench: Bench) -> None:
+        assert await self.phonemized(bench) == [f"{self.TEXT}."]
+
+    async def test_retries_of_the_whole_text(self, bench: Bench) -> None:
+        texts = await self.phonemized(bench, num_failures=2, num_attempts=3)
+        assert texts == [f"{self.TEXT}."]
+
+    async def test_each_half_of_a_split_attempt(self, bench: Bench) -> None:
+        texts = await self.phonemized(bench, num_failures=3, num_attempts=4)
+        assert texts == [f"{self.TEXT}.", "Abcdefg hijklmno.", "Pqrstuv wxyzabcd."]
+
+    async def test_a_piece_that_is_too_long_and_each_of_its_parts(self, bench: Bench) -> None:
+        limits = replace(LIMITS, chunk_max_sec=1.5)  # 31 phonemes last 2.48 s, 17 last 1.36 s
+        texts = await self.phonemized(bench, limits=limits, num_attempts=2)
+        assert texts == [f"{self.TEXT}.", "Abcdefg hijklmno.", "Pqrstuv wxyzabcd."]
+
+    async def test_text_in_pieces(self, bench: Bench) -> None:
+        phonemizer, stats = CountingPhonemizer(), SpeechStats()
+        bench.scripts["r-1-1"] = short_script(0)
+        synthesizer = build(bench, front_end=PhonemeFrontEnd(phonemizer))
+        stream = synthesizer.open_chunk_stream(tags=frozenset())
+
+        async def chunks() -> AsyncGenerator[PreparedText, None]:
+            for word in f"{self.TEXT} efgh. Ijklmn opq, rst uvw".split(" "):
+                for chunk in await synthesizer.run_text(partial(stream.feed, f"{word} ")):
+                    yield chunk
+            for chunk in await synthesizer.run_text(stream.flush):
+                yield chunk
+
+        pieces = await pieces_of(synthesizer, SpeechJob("r", chunks(), PARAMS), stats)
+        assert phonemizer.texts == [f"{self.TEXT} efgh.", "Ijklmn opq, rst uvw."]
+        assert {piece.text for piece in pieces} == {*phonemizer.texts, None}
+        assert stats.num_attempts == 3
+        assert threading.get_ident() not in phonemizer.threads

@@ -1,6 +1,7 @@
 """Text in deltas: which chunks come when, and that deltas make no difference."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.clean_stream import CleanStream
 from orpheus_server.text.cleaning import clean_text
+from orpheus_server.text.front_end import LetterFrontEnd, PreparedText
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
 LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
@@ -45,13 +47,19 @@ CUTS = st.lists(st.integers(0, 400))
 
 def stream(limits: ChunkLimits = LIMITS) -> ChunkStream:
     # A length that every character has, so that nothing is dropped but what is no speech.
-    return ChunkStream(tags=TAGS, limits=limits, expected_sec=lambda text: len(text) / 15)
+    return ChunkStream(
+        tags=TAGS, limits=limits, front_end=LetterFrontEnd(lambda text: len(text) / 15)
+    )
 
 
 def feed_all(deltas: list[str], limits: ChunkLimits = LIMITS) -> list[list[str]]:
     """The chunks after each delta, and after the flush."""
     text = stream(limits)
-    return [*(text.feed(delta) for delta in deltas), text.flush()]
+    return [*(texts_of(text.feed(delta)) for delta in deltas), texts_of(text.flush())]
+
+
+def texts_of(chunks: list[PreparedText]) -> list[str]:
+    return [chunk.text for chunk in chunks]
 
 
 def join(chunks: list[list[str]]) -> list[str]:
@@ -192,23 +200,25 @@ def test_no_chunk_is_longer_than_the_limits() -> None:
 def test_a_flush_ends_a_chunk_and_begins_anew() -> None:
     text = stream()
     assert text.feed("one <la") == []
-    assert text.flush() == ["one <la."]
+    assert texts_of(text.flush()) == ["one <la."]
     assert text.feed("ugh> two. Then it went on for a whi") == []
-    assert text.feed("le. Ok") == ["ugh> two. Then it went on for a while."]
-    assert text.flush() == ["Ok."]
+    assert texts_of(text.feed("le. Ok")) == ["ugh> two. Then it went on for a while."]
+    assert texts_of(text.flush()) == ["Ok."]
     assert text.flush() == []
 
 
 def test_what_is_left_out_is_counted() -> None:
     text = ChunkStream(
-        tags=TAGS, limits=LIMITS, expected_sec=lambda text: float(text.isascii()) * len(text) / 15
+        tags=TAGS,
+        limits=LIMITS,
+        front_end=LetterFrontEnd(lambda text: float(text.isascii()) * len(text) / 15),
     )
     chunks = [
         *text.feed("Well <happy> <custom_"),
         *text.feed("token_5>yes.\n\n你好"),
         *text.flush(),
     ]
-    assert chunks == ["Well yes."]
+    assert texts_of(chunks) == ["Well yes."]
     assert (text.num_dropped_tags, text.num_dropped_symbols, text.num_chars) == (2, 2, 37)
 
 
@@ -263,3 +273,14 @@ def test_hostile_text_passes(unit: str) -> None:
     text = unit * (6_000 // len(unit))
     chunks = join(feed_all(list(text)))
     assert letters("".join(chunks)) == letters(text)
+
+
+def test_a_last_piece_before_text_that_the_voice_lacks_ends_in_a_full_stop() -> None:
+    text = ChunkStream(
+        tags=TAGS,
+        limits=replace(LIMITS, chunk_max_chars=20),
+        front_end=LetterFrontEnd(lambda text: float(text.isascii())),
+    )
+    assert text.feed(f"One two three four {'你好' * 10}") == []
+    assert texts_of(text.flush()) == ["One two three four."]
+    assert text.num_dropped_symbols == 20

@@ -1,6 +1,6 @@
 """A caller's text as pieces of one generation each."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -9,6 +9,7 @@ from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.errors import RequestError
 from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, limits_for, plan_chunks
 from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.front_end import LETTERS, FrontEnd, LetterFrontEnd, PreparedText
 from tests.support.app import POCKET
 
 NONE: frozenset[str] = frozenset()
@@ -16,7 +17,24 @@ LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 
 
 def collect(plan: ChunkPlan) -> tuple[str, ...]:
-    return tuple(iter(plan.next_chunk, None))
+    return tuple(chunk.text for chunk in iter(plan.next_chunk, None))
+
+
+def next_text(plan: ChunkPlan) -> str | None:
+    chunk = plan.next_chunk()
+    return None if chunk is None else chunk.text
+
+
+@dataclass
+class Recorder:
+    """A front end that keeps what it has prepared."""
+
+    front_end: FrontEnd = LETTERS
+    pieces: list[str] = field(default_factory=list)
+
+    def prepare(self, piece: str, stop: str = "") -> PreparedText:
+        self.pieces.append(piece)
+        return self.front_end.prepare(piece, stop)
 
 
 class TestPlanChunks:
@@ -93,19 +111,22 @@ class TestPlanChunks:
         def expected_sec(text: str) -> float:
             return estimate_duration_sec(text) if text.isascii() else 0.0
 
+        front_end = LetterFrontEnd(expected_sec)
         limits = replace(LIMITS, chunk_max_chars=12)
         text = "Hello there. 你好世界你好世界你好。 Good bye."
-        plan = plan_chunks(text, tags=NONE, limits=limits, expected_sec=expected_sec)
+        plan = plan_chunks(text, tags=NONE, limits=limits, front_end=front_end)
         assert collect(plan) == ("Hello there.", "Good bye.")
         assert plan.num_dropped_symbols == 10
         with pytest.raises(RequestError, match="nothing to speak"):
-            plan_chunks("你好。", tags=NONE, limits=limits, expected_sec=expected_sec)
+            plan_chunks("你好。", tags=NONE, limits=limits, front_end=front_end)
 
     def test_length_is_what_the_voice_needs(self) -> None:
         """Numbers are short in letters and long in phonemes."""
         limits = replace(LIMITS, chunk_max_sec=2.0)
         text = "one two three four five six seven eight"
-        plan = plan_chunks(text, tags=NONE, limits=limits, expected_sec=lambda part: len(part) / 6)
+        plan = plan_chunks(
+            text, tags=NONE, limits=limits, front_end=LetterFrontEnd(lambda part: len(part) / 6)
+        )
         assert max(len(chunk) for chunk in collect(plan)) <= 13
 
     def test_a_chunk_that_says_nothing_is_left_out(self) -> None:
@@ -161,7 +182,7 @@ class TestPlanFirstChunk:
     )
     def test_a_long_first_piece_ends_early(self, text: str, first: str) -> None:
         plan = plan_chunks(text, tags=frozenset({"laugh"}), limits=LIMITS)
-        assert plan.next_chunk() == first
+        assert next_text(plan) == first
         rest = "".join(collect(plan))
         assert "".join((first + rest).split()) == "".join(text.split())
 
@@ -176,38 +197,28 @@ class TestPlanFirstChunk:
     def test_the_first_chunk_is_the_first_that_is_spoken(self) -> None:
         text = "!" * 300 + f"\n\n{self.LONG} {self.LONG} {self.LONG} {self.LONG}"
         plan = plan_chunks(text, tags=NONE, limits=replace(LIMITS, chunk_max_chars=300))
-        assert plan.next_chunk() == self.LONG
+        assert next_text(plan) == self.LONG
 
 
 class TestPlanIsLazy:
-    def test_only_what_is_reached_is_measured(self) -> None:
+    def test_only_what_is_reached_is_prepared(self) -> None:
         """All of a text of 30,000 characters was measured, for a second, before a word of it."""
-        measured: list[str] = []
-
-        def expected_sec(text: str) -> float:
-            measured.append(text)
-            return estimate_duration_sec(text)
-
+        front_end = Recorder()
         text = "It was a bright cold day in April. " * 900
         limits = replace(LIMITS, chunk_max_chars=40)
-        plan = plan_chunks(text, tags=NONE, limits=limits, expected_sec=expected_sec)
-        assert len(measured) == 1
+        plan = plan_chunks(text, tags=NONE, limits=limits, front_end=front_end)
+        assert len(front_end.pieces) == 1
         for num in range(1, 10):
-            assert plan.next_chunk() == text[:34]
-            assert len(measured) == num
+            assert next_text(plan) == text[:34]
+            assert len(front_end.pieces) == num
         assert len(collect(plan)) == 891
 
-    def test_the_next_is_measured_only_where_the_stop_depends_on_it(self) -> None:
-        measured: list[str] = []
-
-        def expected_sec(text: str) -> float:
-            measured.append(text)
-            return 1.0
-
+    def test_the_next_is_prepared_only_where_the_stop_depends_on_it(self) -> None:
+        front_end = Recorder()
         limits = replace(LIMITS, chunk_max_chars=14)
         text = "One two three four five. Six seven now."
-        plan = plan_chunks(text, tags=NONE, limits=limits, expected_sec=expected_sec)
-        taken = [(plan.next_chunk(), len(measured)) for _ in range(4)]
+        plan = plan_chunks(text, tags=NONE, limits=limits, front_end=front_end)
+        taken = [(next_text(plan), len(front_end.pieces)) for _ in range(4)]
         assert taken == [
             ("One two three,", 2),
             ("four five.", 2),
@@ -215,16 +226,41 @@ class TestPlanIsLazy:
             (None, 3),
         ]
 
+    @pytest.mark.parametrize(
+        ("text", "chunks", "pieces"),
+        [
+            ("One two three four", ("One two three four.",), ["One two three four"]),
+            (
+                "One two three four five six seven",
+                ("One two three four,", "five six seven."),
+                ["One two three four", "five six seven"],
+            ),
+            # The comma that it was prepared with became a full stop.
+            (
+                f"One two three four {'你好' * 10}",
+                ("One two three four.",),
+                ["One two three four", "你好" * 10, "One two three four"],
+            ),
+        ],
+    )
+    def test_a_piece_is_prepared_again_only_if_the_voice_lacks_all_that_follows(
+        self, text: str, chunks: tuple[str, ...], pieces: list[str]
+    ) -> None:
+        front_end = Recorder(LetterFrontEnd(lambda text: float(text.isascii())))
+        limits = replace(LIMITS, chunk_max_chars=20)
+        plan = plan_chunks(text, tags=NONE, limits=limits, front_end=front_end)
+        assert (collect(plan), front_end.pieces) == (chunks, pieces)
+
     def test_dropped_symbols_are_counted_while_chunks_are_taken(self) -> None:
         limits = replace(LIMITS, chunk_max_chars=16)
         plan = plan_chunks(
             "Hello there you. 你好世界你好世界你好。 Good bye to you.",
             tags=NONE,
             limits=limits,
-            expected_sec=lambda text: float(text.isascii()),
+            front_end=LetterFrontEnd(lambda text: float(text.isascii())),
         )
-        assert (plan.next_chunk(), plan.num_dropped_symbols) == ("Hello there you.", 0)
-        assert (plan.next_chunk(), plan.num_dropped_symbols) == ("Good bye to you.", 10)
+        assert (next_text(plan), plan.num_dropped_symbols) == ("Hello there you.", 0)
+        assert (next_text(plan), plan.num_dropped_symbols) == ("Good bye to you.", 10)
         assert plan.next_chunk() is None
         assert plan.next_chunk() is None
 

@@ -77,8 +77,8 @@ class SpokenReply:
 
     def _job(self) -> SpeechJob:
         assert self._params is not None
-        texts = self.reply.chunks()
-        return SpeechJob(self._request_id, texts, self._params, may_be_silent=True)
+        chunks = self.reply.chunks()
+        return SpeechJob(self._request_id, chunks, self._params, may_be_silent=True)
 
     def report(self, outcome: str) -> None:
         """Logs one line and updates the metrics; later calls do nothing."""

@@ -12,6 +12,7 @@ from orpheus_server.concurrency import pieces_within
 from orpheus_server.errors import OrpheusError
 from orpheus_server.synthesis.job import SpeechJob, SpeechParams
 from orpheus_server.synthesis.synthesizer import Synthesizer
+from orpheus_server.text.front_end import PreparedText
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class TextUtterance(Utterance):
         self._synthesizer = synthesizer
         tags = session.services.checkpoint.tags_of(params.voice)
         self._stream = synthesizer.open_chunk_stream(tags=tags)
-        self._chunks: asyncio.Queue[str | None] = asyncio.Queue()
+        self._chunks: asyncio.Queue[PreparedText | None] = asyncio.Queue()
 
     @property
     def num_chars(self) -> int:
@@ -86,17 +87,17 @@ class TextUtterance(Utterance):
         if not self.has_all_text:
             self.has_all_text = self.has_failed_early = True
 
-    async def _split(self, split: Callable[[], list[str]]) -> None:
+    async def _split(self, split: Callable[[], list[PreparedText]]) -> None:
         for chunk in await self._synthesizer.run_text(split):
             self._chunks.put_nowait(chunk)
 
-    async def _texts(self) -> AsyncGenerator[str, None]:
+    async def _take_chunks(self) -> AsyncGenerator[PreparedText, None]:
         while (chunk := await self._chunks.get()) is not None:
             yield chunk
 
     async def _send_audio(self) -> None:
         services = self._session.services
-        job = SpeechJob(self.request_id, self._texts(), self.params)
+        job = SpeechJob(self.request_id, self._take_chunks(), self.params)
         with services.admission.reserve(self._session.caller, "interactive") as slot:
             pieces = pieces_within(
                 services.settings.tts_request_timeout_sec,

@@ -117,7 +117,7 @@ async def plan_job(
         speed=1.0 if body.speed is None else body.speed,
         seed=body.seed,
     )
-    return plan, SpeechJob(request_id, synthesizer.texts_of(plan), params)
+    return plan, SpeechJob(request_id, synthesizer.chunks_of(plan), params)
 
 
 def _response_format(body: SpeechRequest, services: SpeechServices) -> str:

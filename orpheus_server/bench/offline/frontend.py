@@ -169,7 +169,7 @@ async def _listen(synthesizer: Synthesizer, index: int, after_sec: float) -> lis
     params = SpeechParams(
         ENGLISH.default_voice, ENGLISH.sampling, response_format="pcm", seed=index
     )
-    job = SpeechJob(f"bench-{index}", synthesizer.texts_of(plan), params)
+    job = SpeechJob(f"bench-{index}", synthesizer.chunks_of(plan), params)
     started = time.perf_counter()
     pieces = []
     async with aclosing(synthesizer.stream(job, SpeechStats())) as stream:

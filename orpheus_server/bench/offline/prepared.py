@@ -25,6 +25,7 @@ from orpheus_server.synthesis.prompts import PromptBuilder
 from orpheus_server.synthesis.retry import RetryPolicy
 from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.chunking import limits_for
+from orpheus_server.text.front_end import LETTERS
 
 
 class PreparedBackend:
@@ -75,7 +76,7 @@ async def open_synthesizer(
     """A synthesizer of the English checkpoint on prepared tokens and samples."""
     pool = WorkerPool(2)
     decoder = PreparedDecoder(backend, pool)
-    prompts = PromptBuilder(ENGLISH, _letter_tokenizer(), None)
+    prompts = PromptBuilder(ENGLISH, _letter_tokenizer())
     runner = AttemptRunner(ENGLISH.layout, prompts, engine, decoder, pool)
     retries = RetryPolicy(max_attempts=1, default=ENGLISH.sampling)
     limits = limits_for(
@@ -87,11 +88,11 @@ async def open_synthesizer(
     )
     try:
         yield Synthesizer(
-            ChunkSynthesizer(runner, retries, may_be_degraded=True),
+            ChunkSynthesizer(runner, LETTERS, pool, retries, may_be_degraded=True),
             pool,
             sample_rate=decoder.sample_rate,
             limits=limits,
-            expected_sec=prompts.expected_sec,
+            front_end=LETTERS,
             capacity=Capacity(ceiling=max_streams),
         )
     finally:

@@ -17,6 +17,7 @@ from orpheus_server.fakes import Script
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
 from orpheus_server.text.chunking import nothing_to_speak
+from orpheus_server.text.front_end import PreparedText
 from tests.support.app import FakeServer, endless_script, held_script, short_script, speech_ids
 from tests.support.realtime import (
     DONE,
@@ -443,7 +444,7 @@ class TestFailures:
         synthesizer = session.server.runtime.get_synthesizer()
         split = synthesizer.run_text
 
-        async def split_late(function: Any) -> list[str]:
+        async def split_late(function: Any) -> list[PreparedText]:
             has_begun.set()
             await may_end.wait()
             return await split(function)
@@ -467,7 +468,7 @@ class TestFailures:
     ) -> None:
         """Regression: the connection broke without a log line with the session's id."""
 
-        async def fail(function: Any) -> list[str]:
+        async def fail(function: Any) -> list[PreparedText]:
             raise ValueError("a bug")
 
         session.server.engine.enqueue(Script(speech_ids(60), hangs_at_end=True))

@@ -18,7 +18,7 @@ async def test_a_request_is_spoken() -> None:
         params = SpeechParams(
             ENGLISH.default_voice, ENGLISH.sampling, response_format="pcm", seed=1
         )
-        job = SpeechJob("r", synthesizer.texts_of(plan), params)
+        job = SpeechJob("r", synthesizer.chunks_of(plan), params)
         spoken = [piece.data async for piece in synthesizer.stream(job, SpeechStats())]
     samples = np.frombuffer(b"".join(spoken), dtype=np.int16)
     assert np.abs(samples).max() > 1000

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.english import normalise
+from orpheus_server.text.front_end import LetterFrontEnd, PreparedText
 from orpheus_server.text.markdown.reader import MAX_OPEN_CHARS
 from orpheus_server.text.markdown.rules import INLINE_ROWS, LINE_ROWS
 from orpheus_server.text.markdown.stream import MarkdownToSpeech, make_speakable
@@ -194,11 +195,14 @@ def letters(text: str) -> str:
 def join_chunks(text: str, size: int) -> list[str]:
     """The chunks of a chat model's answer in tokens of that size."""
     to_speech = MarkdownToSpeech(tags=TAGS)
-    stream = ChunkStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
-    chunks: list[str] = []
+    stream = ChunkStream(
+        tags=TAGS, limits=LIMITS, front_end=LetterFrontEnd(lambda text: len(text) / 15)
+    )
+    chunks: list[PreparedText] = []
     for start in range(0, len(text), size):
         chunks += stream.feed(to_speech.feed(text[start : start + size]))
-    return [*chunks, *stream.feed(to_speech.flush()), *stream.flush()]
+    chunks += [*stream.feed(to_speech.flush()), *stream.flush()]
+    return [chunk.text for chunk in chunks]
 
 
 @pytest.mark.parametrize(("text", "spoken"), MARKUP)
@@ -479,10 +483,11 @@ def test_chunks_of_markup(text: str, chunks: list[str]) -> None:
 
 def test_the_first_chunk_does_not_wait_for_its_line() -> None:
     to_speech = MarkdownToSpeech(tags=TAGS)
-    stream = ChunkStream(tags=TAGS, limits=LIMITS, expected_sec=lambda text: len(text) / 15)
-    assert stream.feed(to_speech.feed("- **Hello** to all of you [out](a.b) there. S")) == [
-        "Hello to all of you out there."
-    ]
+    stream = ChunkStream(
+        tags=TAGS, limits=LIMITS, front_end=LetterFrontEnd(lambda text: len(text) / 15)
+    )
+    (chunk,) = stream.feed(to_speech.feed("- **Hello** to all of you [out](a.b) there. S"))
+    assert chunk.text == "Hello to all of you out there."
 
 
 def test_the_language_says_what_a_sign_is() -> None:

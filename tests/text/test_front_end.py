@@ -1,0 +1,97 @@
+"""Text as a voice reads it: letters or phonemes, the stop at its end, and how long it lasts."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.front_end import (
+    LETTERS,
+    SEC_PER_PHONEME,
+    PhonemeFrontEnd,
+    PreparedText,
+)
+from tests.support.app import Spelled
+
+
+@dataclass
+class Echo:
+    """Words as phonemes; "lost" is one that has none. Keeps the texts that it was called with."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def phonemize(self, text: str) -> Spelled:
+        self.texts.append(text)
+        words = text.split()
+        kept = tuple(word for word in words if word != "lost")
+        return Spelled(kept, len(words) - len(kept))
+
+
+def test_letters_are_read_as_they_are() -> None:
+    assert LETTERS.prepare("Hi there") == PreparedText(
+        piece="Hi there",
+        text="Hi there",
+        spoken="Hi there",
+        piece_sec=estimate_duration_sec("Hi there"),
+        expected_sec=estimate_duration_sec("Hi there"),
+    )
+
+
+def test_a_stop_lasts_but_does_not_count_for_the_limit() -> None:
+    assert LETTERS.prepare("Hi there", ".") == PreparedText(
+        piece="Hi there",
+        text="Hi there.",
+        spoken="Hi there.",
+        piece_sec=estimate_duration_sec("Hi there"),
+        expected_sec=estimate_duration_sec("Hi there."),
+    )
+
+
+def test_phonemes_and_lost_words_are_counted() -> None:
+    assert PhonemeFrontEnd(Echo()).prepare("h lost i", ",") == PreparedText(
+        piece="h lost i",
+        text="h lost i,",
+        spoken="h i",
+        piece_sec=2 * SEC_PER_PHONEME,
+        expected_sec=2 * SEC_PER_PHONEME,
+        num_lost_words=1,
+    )
+
+
+def test_text_without_phonemes_lasts_no_time() -> None:
+    assert PhonemeFrontEnd(Echo()).prepare("lost").expected_sec == 0.0
+
+
+@pytest.mark.parametrize("text", ["h i", "h i ,", "h i —", "h i;", "h i: "])
+def test_a_clause_mark_at_the_end_is_left_out(text: str) -> None:
+    """The phonemizer always ends in a full stop: no training text has two stops in a row."""
+    assert PhonemeFrontEnd(Echo()).prepare(text).spoken == "h i"
+
+
+@pytest.mark.parametrize(
+    ("piece", "stop", "text", "phonemized"),
+    [
+        ("He saw Dr", ".", "He saw Dr.", "He saw Dr."),
+        ("He saw Dr", ",", "He saw Dr,", "He saw Dr"),
+        ("He saw!", ".", "He saw!", "He saw!"),
+        ("He saw,", ".", "He saw,", "He saw"),
+        ("你好", ".", "你好。", "你好。"),
+        ("你好", ",", "你好，", "你好，"),
+    ],
+)
+def test_a_piece_is_phonemized_once_together_with_its_stop(
+    piece: str, stop: str, text: str, phonemized: str
+) -> None:
+    echo = Echo()
+    prepared = PhonemeFrontEnd(echo).prepare(piece, stop)
+    assert (prepared.piece, prepared.text, echo.texts) == (piece, text, [phonemized])
+
+
+@pytest.mark.parametrize(
+    ("piece", "stop", "can_end_text"),
+    [("Yes", ".", True), ("Yes", ",", False), ("Yes,", ",", True), ("Yes", "", False)],
+)
+def test_only_a_piece_with_an_added_comma_cannot_end_a_text(
+    piece: str, stop: str, can_end_text: bool
+) -> None:
+    assert LETTERS.prepare(piece, stop).can_end_text is can_end_text
