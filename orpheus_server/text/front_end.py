@@ -90,7 +90,7 @@ class PhonemeFrontEnd:
         # The phonemizer adds a full stop after a clause mark, and the training texts never have two
         # stops in a row. A full stop stays, because it changes words: "Dr" is drive, "Dr." doctor.
         phonemes = self.phonemizer.phonemize(text.rstrip(_CLAUSE_ENDS))
-        # Phonemes always end in a stop, so an added one makes them no longer.
+        # Phonemes always end in a stop, so the one that was added does not count twice.
         expected_sec = len(phonemes.symbols) * SEC_PER_PHONEME
         return PreparedText(
             piece=piece,

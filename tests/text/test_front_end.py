@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from orpheus_server.bench.client.texts import MEDIUM, SHORT
+from orpheus_server.text.chunk_stream import ChunkStream
+from orpheus_server.text.chunking import ChunkLimits, plan_chunks
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import (
     LETTERS,
@@ -11,6 +14,7 @@ from orpheus_server.text.front_end import (
     PhonemeFrontEnd,
     PreparedText,
 )
+from orpheus_server.text.phonemes import GruutPhonemizer, build_phonemizer
 from tests.support.app import Spelled
 
 
@@ -95,3 +99,51 @@ def test_only_a_piece_with_an_added_comma_cannot_end_a_text(
     piece: str, stop: str, can_end_text: bool
 ) -> None:
     assert LETTERS.prepare(piece, stop).can_end_text is can_end_text
+
+
+@pytest.fixture(scope="module")
+def gruut() -> GruutPhonemizer:
+    return build_phonemizer("gruut/en-us")
+
+
+POCKET_LIMITS = ChunkLimits(chunk_max_chars=82, chunk_max_sec=5.525)
+ABBREVIATIONS = ("the Dr", "10 a.m", "the U.S", "Martin Jr")
+TAILS = ("", ".", ",", "\n\n- and so on", f" {'你好' * 45}")
+TEXTS = (
+    *MEDIUM[:2],
+    *(text.rstrip(".?") for text in SHORT[:4]),
+    *(f"They read of {word}{tail}" for word in ABBREVIATIONS for tail in TAILS),
+    *(f"{'They read it and use it, ' * 3}{word}" for word in ABBREVIATIONS),
+)
+
+
+@pytest.mark.parametrize("limits", [POCKET_LIMITS, ChunkLimits(20, 1.2)])
+def test_the_prompt_of_a_chunk_is_that_of_its_text(
+    gruut: GruutPhonemizer, limits: ChunkLimits
+) -> None:
+    """A stop changes words, so a chunk has to be phonemized with the one that it ends in."""
+    front_end = PhonemeFrontEnd(gruut)
+    for text in TEXTS:
+        plan = plan_chunks(text, tags=frozenset(), limits=limits, front_end=front_end)
+        stream = ChunkStream(tags=frozenset(), limits=limits, front_end=front_end)
+        for chunk in [*iter(plan.next_chunk, None), *stream.feed(text), *stream.flush()]:
+            phonemes = gruut.phonemize(chunk.text.rstrip(" ,;:-–—"))
+            assert chunk.spoken == " ".join(phonemes.symbols), chunk.text
+            assert chunk.expected_sec == len(phonemes.symbols) * SEC_PER_PHONEME
+            assert chunk.num_lost_words == phonemes.num_lost_words
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("Call the Dr", ["k ˈɔ l _ ð ə _ d ˈɑ k t ɚ ."]),
+        ("At 10 a.m", ["ˈæ t _ t ˈɛ n _ ˈeɪ ˈɛ m ."]),
+        (f"Call the Dr {'你好' * 45}", ["k ˈɔ l _ ð ə _ d ˈɑ k t ɚ ."]),
+        ("Hello there, friend", ["h ɛ l ˈoʊ _ ð ˈɛ ɹ , f ɹ ˈɛ n d ."]),
+    ],
+)
+def test_exact_phonemes_of_chunks(gruut: GruutPhonemizer, text: str, spoken: list[str]) -> None:
+    plan = plan_chunks(
+        text, tags=frozenset(), limits=POCKET_LIMITS, front_end=PhonemeFrontEnd(gruut)
+    )
+    assert [chunk.spoken for chunk in iter(plan.next_chunk, None)] == spoken
