@@ -1,1 +1,1 @@
-"""Text to chunks and phonemes: cleaning, Markdown, splitting, the front end."""
+"""Turns text into chunks and phonemes: cleaning, Markdown, splitting, front ends."""

@@ -1,6 +1,7 @@
-"""Rates the break points of a text, where it could be cut, by what a reader would hear there.
+"""Rates the break points of a text, where it could be cut, by the pause of a reader there.
 
-Marks, abbreviations, quotes and tags of many scripts; where to cut is decided in splitting.py.
+Covers punctuation, abbreviations, quotes and tags of many scripts. splitting.py decides where to
+cut.
 """
 
 import re
@@ -13,7 +14,7 @@ from orpheus_server.text.cleaning import TAG, has_letter_or_digit
 
 
 class BreakStrength(IntEnum):
-    """How well a text can be cut at a break point; GLUED serves when there is nothing better."""
+    """How well a text can be cut at a break point; GLUED is the last resort."""
 
     GLUED = 0
     SPACE = 1
@@ -25,51 +26,51 @@ class BreakStrength(IntEnum):
 
 _QUOTES = "\"'“”„‘’«»‹›「」『』"
 _OPENERS = "“‘«‹„([{「『【〈《（［¿¡"
-# German closes with “ and «, so at the end of a word every quotation mark may close.
+# German closes with “ and «, so any quotation mark at the end of a word may be a closing one.
 _CLOSERS = _QUOTES + ")]}】〉》）］"
 _CJK_CLOSERS = "\"'”’」』)]}】〉》）］"
 _BEFORE_WORD = _QUOTES + _OPENERS
 STOPS = ".!?…。！？｡।॥؟۔"
 _CLAUSE_MARKS = ",;:—–،؛，、；："
 _DASHES = "-–—"
-# Scripts that put no space after a stop.
+# Stops of scripts that put no space after them.
 _INNER_BREAK = re.compile(rf"[。！？｡।॥]+[{re.escape(_CJK_CLOSERS)}]*|[，、；：](?!\d)")
 _WORD = re.compile(rf"(?:{TAG.pattern}|\S)+")
 _OPENING_WORD = re.compile(rf"(?:{TAG.pattern})+|\(?(?:\d{{1,3}}|[IVX]{{1,5}})[.)]")
 _LAST_TAG = re.compile(rf"{TAG.pattern}$")
 _ACRONYM = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 
-# Written with a full stop inside a sentence: what follows belongs to it.
+# Abbreviations whose full stop does not end a sentence.
 _ABBREVIATION = re.compile(
     "mr|mrs|ms|mx|dr|prof|st|jr|sr|vs|e.g|i.e|inc|ltd|co|corp|approx|dept|est|fig|cf|"
     "gen|col|sen|rep|gov|sgt|lt|capt|rev|hon|mt|blvd|lbs|hrs|"
     "z.b|d.h|u.a|bzw|bspw|ggf|evtl|ca|nr|hr|fr|mme|mlle|sra|srta|dra|ud|uds".replace(".", r"\.")
 )
-# "No. 7" against the answer "No. I will not."; "Dec. 3" against "the dec."
+# Only before a number: "No. 7" but not the answer "No. I will not."; "Dec. 3" but not "the dec."
 _NUMBER_ABBREVIATION = re.compile(
     "no|nos|vol|p|pp|ch|sec|art|abb|bd|jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec"
 )
 _SHORT_NUMBER = re.compile(r"\d{1,2}")
-# These may also end a sentence, and then a capital follows.
+# These may also end a sentence; then a capital follows.
 _CLOSING_ABBREVIATION = re.compile(r"etc|a\.m|p\.m|usw")
 _BREAKS = {"\n": BreakStrength.LINE, "\n\n": BreakStrength.PARAGRAPH}
 
 
 class BreakPoints:
-    """A text with single spaces and the points between its words, rated only as far as asked.
+    """A text with single spaces, and the points between its words, which are rated lazily.
 
-    So the first chunk of a long text does not wait for the last.
+    So the first chunk of a long text does not wait until all of it is rated.
     """
 
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
-        # For each strength the sorted points of at least that.
+        # The sorted points of at least each strength.
         self._cuts: dict[BreakStrength, list[int]] = {level: [] for level in BreakStrength}
         self._points = _rate_points(text)
         self._num_rated_chars = 0
 
     def nearest(self, level: BreakStrength, target: float, low: int, high: int) -> int | None:
-        """The point of at least `level` nearest to `target`, from `low` to `high` inclusive."""
+        """Returns the point of at least `level` in `low` to `high` that is nearest to `target`."""
         while self._num_rated_chars < high and self._rate_next():
             pass
         cuts = self._cuts[level]
@@ -79,7 +80,7 @@ class BreakPoints:
         return min(near, key=lambda cut: abs(cut - target), default=None)
 
     def first_from(self, level: BreakStrength, low: int, high: int | None = None) -> int:
-        """The first point of at least `level` from `low` to `high`; else the end of the text."""
+        """Returns the first point of at least `level` in `low` to `high`, or the text's end."""
         high = len(self.text) if high is None else high
         cuts = self._cuts[level]
         while not (cuts and cuts[-1] >= low) and self._num_rated_chars < high:
@@ -89,7 +90,7 @@ class BreakPoints:
         return cuts[index] if index < len(cuts) and cuts[index] <= high else len(self.text)
 
     def _rate_next(self) -> bool:
-        """Rate one point more, False if there is none."""
+        """Rates one more point; returns False if there is none."""
         point = next(self._points, None)
         if point is None:
             return False
@@ -100,7 +101,7 @@ class BreakPoints:
 
 
 def count_sentences(text: str) -> int:
-    """Ends of sentences, one at the end of the text among them; a clause that ends is none."""
+    """Counts the ends of sentences, including one at the end of the text; clauses do not count."""
     breaks = BreakPoints(text)
     end = len(breaks.text)
     num, cut = 0, breaks.first_from(BreakStrength.SENTENCE, 1)
@@ -111,7 +112,7 @@ def count_sentences(text: str) -> int:
 
 
 def _rate_points(text: str) -> Iterator[tuple[int, BreakStrength]]:
-    """Yield each point between two words, counted with single spaces, and its strength."""
+    """Yields each point between two words, as an index with single spaces, and its strength."""
     pieces, rated = tee(_find_pieces(text))
     offset = 0
     for (gap, piece), strength in zip(pieces, _rate(rated), strict=False):
@@ -120,7 +121,7 @@ def _rate_points(text: str) -> Iterator[tuple[int, BreakStrength]]:
 
 
 def _find_pieces(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each word with the white space before it as "", " ", newline or blank line."""
+    """Yields each word with the white space before it: "", " ", a newline or a blank line."""
     end = 0
     for word in _WORD.finditer(text):
         num_newlines = text.count("\n", end, word.start())
@@ -136,10 +137,10 @@ def _find_pieces(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[BreakStrength]:
-    """Yield how well the text can be cut after each piece but the last.
+    """Yields how well the text can be cut after each piece but the last.
 
-    Punctuation and emoji on their own hold on to a neighbour, and so does a tag or list number that
-    opens a sentence, lest it end the chunk before or be one of its own.
+    Punctuation and emoji on their own stay with a neighbour. So does a tag or list number that
+    opens a sentence, so that it neither ends the chunk before nor becomes a chunk of its own.
     """
     is_opening = True
     inherited = BreakStrength.GLUED
@@ -155,7 +156,7 @@ def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[BreakStrength]:
         inherited = strength = max(strength, _BREAKS.get(gap, BreakStrength.GLUED))
         is_opening = strength >= BreakStrength.LINE
         if not has_letter_or_digit(right):
-            # A bullet or the dash of a dialogue line belongs to what follows, "***" to nothing.
+            # A bullet or the dash of a dialogue line belongs to the text after it; "***" does not.
             is_bullet = next_gap == " " and (gap in _BREAKS or not right.strip(_DASHES))
             opens = right[0] in _OPENERS or (is_opening and is_bullet)
             is_opening = opens and has_letter_or_digit(following)
@@ -165,14 +166,14 @@ def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[BreakStrength]:
 
 
 def _rate_words(left: str, right: str, *, at_least: BreakStrength) -> BreakStrength:
-    """Return how well two neighbouring words can be parted, by what they end and begin with."""
+    """Returns how well a text can be cut between two words, by their end and beginning."""
     left = _LAST_TAG.sub("", left)
     core = left.rstrip(_CLOSERS)
     strength = max(_rate_ending(core, right), at_least)
     if strength > BreakStrength.SPACE and any(char in _QUOTES for char in left[len(core) :]):
         if right[0].islower():
             return BreakStrength.GLUED
-        # Scripts without case do not show whether "he said" or a new sentence follows.
+        # In scripts without case, either "he said" or a new sentence may follow.
         if right[0].isalpha() and not right[0].isupper():
             return BreakStrength.CLAUSE
     return strength
@@ -194,7 +195,7 @@ def _rate_ending(word: str, right: str) -> BreakStrength:
 
 
 def _rate_full_stop(word: str, first: str) -> BreakStrength:
-    """Return what a single full stop after `word` means before a word that begins with `first`."""
+    """Rates a single full stop between `word` and a word that begins with `first`."""
     name = word.lower()
     # "I." ends a sentence ("So am I.") far more often than it is an initial.
     is_initial = len(word) == 1 and word.isalpha() and word != "I"
@@ -203,7 +204,7 @@ def _rate_full_stop(word: str, first: str) -> BreakStrength:
     if first.isdigit() and _NUMBER_ABBREVIATION.fullmatch(name):
         return BreakStrength.GLUED
     if _SHORT_NUMBER.fullmatch(word) and first.isalpha():
-        # German writes its ordinals so: "am 24. Dezember".
+        # German ordinals are written like this: "am 24. Dezember".
         return BreakStrength.CLAUSE if first.isupper() else BreakStrength.GLUED
     if _CLOSING_ABBREVIATION.fullmatch(name):
         return BreakStrength.SENTENCE if first.isupper() else BreakStrength.SPACE

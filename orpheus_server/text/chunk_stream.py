@@ -1,6 +1,7 @@
-"""Text that is still being written, as chunks to be spoken as early as is safe.
+"""Cuts text that is still being written into chunks, each as early as is safe.
 
-Text is cut at a break point once the next word has begun: what follows cannot change its rating.
+Text is cut at a break point once the next word has begun, because later text cannot change the
+rating of that point.
 """
 
 from orpheus_server.text.boundaries import STOPS, BreakPoints, BreakStrength
@@ -11,19 +12,18 @@ from orpheus_server.text.front_end import LETTERS, FrontEnd, PreparedText
 from orpheus_server.text.punctuation import count_as_letters, punctuate_lines
 from orpheus_server.text.splitting import find_end_in_word, skip_space
 
-# The first chunk ends at the first sentence that the model speaks well; where that takes longer
-# than 80 characters, a clause keeps the listener from waiting for the rest of the sentence.
+# The first chunk ends with the first sentence that is long enough for the model to speak well. If
+# that takes more than 80 characters, it ends with a clause, so that the listener waits less.
 FIRST_SENTENCE_MIN_CHARS = 25
 FIRST_SENTENCE_MAX_CHARS = 80
-# Later chunks have the time of the one before them: whole sentences, short ones together.
+# Later chunks are generated while the one before plays: whole sentences, short ones together.
 CHUNK_MIN_CHARS = 40
 
 
 class ChunkStream:
-    """Takes deltas of any size; the chunks depend on the text alone and not on the deltas.
+    """Cuts deltas of any size into chunks, which depend only on the text and not on the deltas.
 
-    `num_dropped_tags` counts control tokens too, `num_dropped_symbols` the letters and digits of
-    parts that the voice cannot say.
+    `num_dropped_symbols` counts the letters and digits of parts that the voice cannot say.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class ChunkStream:
         self._limits = limits
         self._front_end = front_end
         self._cleaner = CleanStream(tags=tags)
-        # Clean text of one paragraph that waits for its chunk's end; its lines have stops.
+        # Clean text of one paragraph, not yet part of a chunk; its line ends have stops.
         self._text = ""
         self._num_line_chars = 0
         self._is_first = True
 
     @property
     def num_dropped_tags(self) -> int:
-        """Tags that the voice lacks and control tokens, so far."""
+        """Number of dropped control tokens and tags that the voice lacks, so far."""
         return self._cleaner.num_dropped_tags
 
     def feed(self, delta: str) -> list[PreparedText]:
-        """The chunks that are certain now."""
+        """Returns the chunks that are complete so far."""
         self.num_chars += len(delta)
         chunks: list[PreparedText] = []
         for text, following in self._cleaner.feed(delta):
@@ -58,7 +58,7 @@ class ChunkStream:
         return chunks
 
     def flush(self) -> list[PreparedText]:
-        """Everything left. A listener waits again then, so what is fed next starts early too."""
+        """Returns the remaining chunks. The next chunk will be a short first one again."""
         chunks = [*self._take(self._cleaner.flush(), ""), *self._cut("", is_end=True)]
         self._is_first = True
         return chunks
@@ -70,7 +70,7 @@ class ChunkStream:
             self._append(paragraph, "")
             chunks += self._cut("", is_end=True)
         self._append(text, following)
-        # Words without a stop only make the sentence longer.
+        # Without a stop the new words only make the sentence longer.
         has_stop = any(char in STOPS for char in text)
         if following and (has_stop or len(self._text) > self._reach_of(self._text)[1]):
             chunks += self._cut(following, is_end=False)
@@ -84,7 +84,7 @@ class ChunkStream:
         self._num_line_chars = len(text) - line_start + (0 if line_start else self._num_line_chars)
 
     def _cut(self, following: str, *, is_end: bool) -> list[PreparedText]:
-        """Takes the certain chunks from what waits, at the end of a paragraph all of it."""
+        """Removes complete chunks from the waiting text; at the end of a paragraph, all of it."""
         breaks = BreakPoints(self._text + following)
         stop = len(breaks.text) - len(following)
         parts: list[PreparedText] = []
@@ -102,7 +102,7 @@ class ChunkStream:
         return parts
 
     def _prepare(self, piece: str, stop: str) -> list[PreparedText]:
-        """What of the piece is spoken."""
+        """Returns the parts of the piece that can be spoken, and counts the others."""
         if not is_speakable(piece, tags=self._tags):
             return []
         parts: list[PreparedText] = []
@@ -114,9 +114,9 @@ class ChunkStream:
         return parts
 
     def _find_end(self, breaks: BreakPoints, start: int, stop: int) -> int | None:
-        """Where the chunk from `start` ends, None where that is not certain before `stop`.
+        """Returns where the chunk from `start` ends, None if that is not certain before `stop`.
 
-        The end of the text is a sentence's: where more may follow, it lies after `stop`.
+        The end of the text counts as the end of a sentence; it is after `stop` if more may follow.
         """
         max_chars = self._limits.chunk_max_chars
         limit = start + max_chars
@@ -138,7 +138,7 @@ class ChunkStream:
         return _find_end_at(breaks, start, max_chars) if stop > limit else None
 
     def _reach_of(self, waiting: str) -> tuple[int, int]:
-        """The least characters of a chunk, and the most to come before a sentence is cut inside."""
+        """Returns the fewest characters of a chunk, and the most before a sentence is cut."""
         max_chars = self._limits.chunk_max_chars
         if not self._is_first:
             return min(max_chars, count_as_letters(CHUNK_MIN_CHARS, waiting)), max_chars
@@ -148,7 +148,7 @@ class ChunkStream:
 
 
 def _find_end_at(breaks: BreakPoints, start: int, max_chars: int) -> int:
-    """Where a long sentence without clauses is cut: a short one before it is left alone."""
+    """Returns where to cut a long sentence without clauses; a short one before it stays whole."""
     limit = start + max_chars
     for level in (BreakStrength.SENTENCE, BreakStrength.SPACE, BreakStrength.GLUED):
         cut = breaks.nearest(level, limit, start + 1, limit)

@@ -1,4 +1,4 @@
-"""A caller's text as pieces of one generation each."""
+"""Cuts a whole text into chunks, one generation each."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,15 +15,15 @@ from orpheus_server.text.splitting import find_end, skip_space, split_text
 
 _CHARS_PER_SEC = 15
 
-# Shares of a limit that the expected length of a chunk may take, because estimates are not exact:
-# what is over the first is speech that the model never saw so long, over the second cut off.
+# How much of each limit the expected duration of a chunk may use, because estimates are not exact.
+# Over the first, speech is longer than any in training; over the second, it is cut off.
 _SHARE_OF_TRAINING = 0.85
 _SHARE_OF_TOKENS = 0.7
-# The prompt takes its part of the context as well.
+# The prompt needs part of the context as well.
 _SHARE_OF_CONTEXT = 0.5
 
-# The first chunk plays while it is made, so its faults cannot be retried invisibly: a longer one
-# (120 characters are 8 s) puts more at stake, a shorter one the model speaks badly.
+# The first chunk plays while it is generated, so its faults cannot be retried unheard. A longer
+# one (120 characters are 8 s) has more to lose, and the model speaks a shorter one badly.
 FIRST_CHUNK_MAX_CHARS = 120
 FIRST_CHUNK_MIN_CHARS = 40
 
@@ -32,17 +32,17 @@ _WORD_SLACK = 1.15
 
 @dataclass(frozen=True, slots=True)
 class ChunkLimits:
-    """How long one generation may be: characters of text, and seconds it is expected to last."""
+    """Limits of one generation: characters of text, and expected seconds of speech."""
 
     chunk_max_chars: int
     chunk_max_sec: float
 
 
 class ChunkPlan:
-    """What will be spoken, chunk by chunk as it is asked for, and how much was left out so far.
+    """The chunks of a text, prepared one at a time, and counts of what was left out so far.
 
-    `num_dropped_tags` counts control tokens too, `num_dropped_symbols` the letters and digits of
-    parts that the voice cannot say. Preparing a part is slow, so none is before its turn.
+    `num_dropped_tags` includes control tokens. `num_dropped_symbols` counts the letters and digits
+    of parts that the voice cannot say. Preparing a part is slow, so it waits until it is needed.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class ChunkPlan:
         self.is_empty = self._ahead is None
 
     def next_chunk(self) -> PreparedText | None:
-        """The next chunk, None at the end."""
+        """Returns the next chunk, None at the end."""
         chunk, self._ahead = self._ahead or self._find_next(), None
         if chunk is None or chunk.can_end_text:
             return chunk
-        # Only here it matters whether something follows.
+        # A comma was added, which is right only if more is spoken after this chunk.
         self._ahead = self._find_next()
         return chunk if self._ahead else end_text(chunk, self._front_end)
 
@@ -80,7 +80,7 @@ def limits_for(
     max_model_len: int,
     max_tokens: int,
 ) -> ChunkLimits:
-    """What fits the checkpoint's training, the engine's context and the limit of a generation."""
+    """Limits that fit the training data, the engine's context and the token limit."""
     tokens_per_sec = checkpoint.layout.num_slots / frame_sec
     num_tokens = min(_SHARE_OF_CONTEXT * max_model_len, _SHARE_OF_TOKENS * max_tokens)
     max_sec = num_tokens / tokens_per_sec
@@ -90,7 +90,7 @@ def limits_for(
 
 
 def nothing_to_speak() -> RequestError:
-    """The refusal of a text without a sound."""
+    """The error for a text of which nothing can be spoken."""
     return RequestError(
         "The input has nothing to speak: it needs words or numbers that this voice can say, "
         "or an emotion tag that it has.",
@@ -106,7 +106,7 @@ def plan_chunks(
     limits: ChunkLimits,
     front_end: FrontEnd = LETTERS,
 ) -> ChunkPlan:
-    """Cleans a text for a voice with these tags and finds its first chunk; the rest when asked.
+    """Cleans a text for a voice with these tags and prepares its first chunk.
 
     Raises `RequestError` if nothing can be spoken.
     """
@@ -124,16 +124,17 @@ def plan_chunks(
 def prepare_piece(
     piece: str, stop: str, *, limits: ChunkLimits, front_end: FrontEnd
 ) -> Iterator[PreparedText]:
-    """Prepares a piece in parts that are short enough: digits last longer than letters.
+    """Prepares a piece; if it lasts too long, cuts it into parts and prepares those.
 
-    `stop` is for its end; between parts there is a comma.
+    Digits last longer than letters, so a limit in characters is not enough. `stop` is added to the
+    last part, a comma to the others.
     """
     prepared = front_end.prepare(piece, stop)
     num_parts = math.ceil(prepared.piece_sec / limits.chunk_max_sec)
     if num_parts <= 1 or len(piece) == 1:
         yield prepared
         return
-    # Room for words to stay whole; a long number has no place to cut at but its middle.
+    # Slack, so that words stay whole. A long number can only be cut in its middle.
     max_chars = min(len(piece) - 1, math.ceil(_WORD_SLACK * len(piece) / num_parts))
     *parts, last = split_text(piece, max_chars=max_chars)
     for part in parts:
@@ -142,10 +143,10 @@ def prepare_piece(
 
 
 def end_text(chunk: PreparedText, front_end: FrontEnd) -> PreparedText:
-    """The chunk as the last one of its text.
+    """Returns the chunk as the last one of its text, which ends in a full stop.
 
-    Prepares it again only if a comma was added to it, because more text followed, and the voice
-    cannot say any of that.
+    Only a chunk with an added comma is prepared again: text follows it, but the voice cannot say
+    any of that text.
     """
     return chunk if chunk.can_end_text else front_end.prepare(chunk.piece, ".")
 
@@ -174,13 +175,13 @@ def _prepare_parts(
 
 
 def _find_first_end(breaks: BreakPoints, start: int, end: int) -> int:
-    """Return a sentence's or else a clause's early end, that of the piece if there is none."""
+    """Returns an early end of a sentence, or of a clause, or `end` if there is neither."""
     piece = breaks.text[start:end]
     max_chars = count_as_letters(FIRST_CHUNK_MAX_CHARS, piece)
     min_chars = count_as_letters(FIRST_CHUNK_MIN_CHARS, piece)
     if len(piece) <= max_chars:
         return end
-    # The rest of the text, too, must not be a few words.
+    # The rest of the text must not be too short either.
     high = min(start + max_chars, len(breaks.text) - min_chars)
     for level in (BreakStrength.SENTENCE, BreakStrength.CLAUSE):
         cut = breaks.nearest(level, high, start + min_chars, high)

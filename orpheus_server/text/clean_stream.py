@@ -1,7 +1,7 @@
-"""`clean_text` for a text that comes in deltas: what it lets through is, joined, the same text.
+"""`clean_text` for text that arrives in deltas: the joined output is the same text.
 
-Deltas may end anywhere, inside of a character, a tag or a control token. Text is let through at
-places that depend on the text alone, so how it was cut into deltas makes no difference.
+Deltas may end anywhere, even inside a character, a tag or a control token. Text is passed on at
+places that depend on the text alone, so the deltas make no difference.
 """
 
 import re
@@ -11,20 +11,20 @@ from collections.abc import Iterator
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
 from orpheus_server.text.cleaning import CleanText, clean_text
 
-# What may stand after "<" while it can still become a tag, a control token or markup.
+# Text after "<" that can still become a tag, a control token or markup.
 _OPEN_TAG = re.compile(r"\|.*|/?\w*/?|[^\d.,;:!?\"]*|/?[^\W\d].*", re.DOTALL)
-# Markup with attributes may be long; every tag and token is far shorter.
+# Markup with attributes may be long; tags and tokens are far shorter.
 _MAX_OPEN_CHARS = 256
-# A longer word is let through in pieces.
+# A longer word is passed on in pieces.
 _MAX_WORD_CHARS = 64
-# A share of what waits must come before it is looked at again, which keeps the cost linear.
+# Waiting text is checked again only after it has grown by 1/8, which keeps the cost linear.
 _WAIT_SHARE = 8
-# Stands for the word after the gap at the end: clean_text would strip a gap before nothing.
+# Stands for the next word, because clean_text strips white space at the end.
 _WORD = "x"
 
 
 class CleanStream:
-    """Lets clean text through up to the word that has just begun; an open tag makes it wait."""
+    """Passes on clean text up to the word that has just begun; waits while a tag is open."""
 
     def __init__(self, *, tags: frozenset[str]) -> None:
         self.num_dropped_tags = 0
@@ -34,7 +34,7 @@ class CleanStream:
         self._min_chars = 0
 
     def feed(self, delta: str) -> Iterator[tuple[str, str]]:
-        """Yields clean text and the character that begins the next word, "" at a blank line."""
+        """Yields clean text and the first character of the next word, "" at a blank line."""
         for char in delta:
             if char.isalnum():
                 if self._may_begin_with(char):
@@ -49,14 +49,16 @@ class CleanStream:
                     yield from self._let_through("")
 
     def flush(self) -> str:
-        """What is left, an open tag as it is; what is fed then begins anew."""
+        """Returns the remaining text, including an open tag, and starts again."""
         clean = self._clean("")
         self._drop_raw(clean)
         return clean.text
 
     def _may_begin_with(self, char: str) -> bool:
-        """Whether what came before the letter or digit is normalised the same without it."""
-        if not self._raw or "\u1160" <= char <= "\u11ff":  # joins the Hangul letter before it
+        """Whether the text before this letter or digit is normalised the same without it."""
+        if (
+            not self._raw or "\u1160" <= char <= "\u11ff"
+        ):  # combines with the Hangul letter before it
             return False
         previous = self._raw[-1]
         if previous.isalnum():
@@ -85,7 +87,7 @@ class CleanStream:
 
 
 def _has_open_tag(text: str, following: str) -> bool:
-    # Of nested ones the innermost is closed first, and only if that is dropped the next can be.
+    # The innermost of nested tags is closed first; the next can close only if that one is dropped.
     start = text.rfind("<")
     if start <= text.rfind(">") or len(text) - start > _MAX_OPEN_CHARS:
         return False

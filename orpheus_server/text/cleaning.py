@@ -1,29 +1,29 @@
-"""What a caller's text becomes before it is spoken: normalisation and emotion tags.
+"""Cleans a caller's text before it is spoken: normalisation and emotion tags.
 
-Knows no tokenizer and no voice: which tags exist is handed in. Splitting is in splitting.py.
+Independent of tokenizer and voice: the caller passes the tags. Splitting is in splitting.py.
 """
 
 import re
 import unicodedata
 from dataclasses import dataclass
 
-# A tag as clean_text leaves it. The bound keeps a text of 30,000 "<" linear.
+# A tag in the output of clean_text. The bound keeps the time for 30,000 "<" linear.
 MAX_TAG_CHARS = 42
 TAG = re.compile(r"<([^\W\d_][^<>\d\n.,;:!?\"]{0,39})>")
 
-# Living orthographies stack up to four marks; more is "zalgo" and costs normalisation O(n^2).
+# Living orthographies stack up to four marks. More is "zalgo", which takes NFC O(n^2) time.
 MAX_MARKS_PER_BASE = 8
 
-# Word-internal in Devanagari and Persian, where removing them changes the spelling.
+# Part of words in Devanagari and Persian, where removing them changes the spelling.
 _JOINERS = "\u200c\u200d"
 _LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _REMOVED_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn"))
-# Stands where something was dropped. _printable turns it into a space, so no caller can send it.
+# Marks where something was dropped. Callers cannot send it: _printable makes it a space.
 _DROPPED = "\x1f"
 
 _AUDIO_TOKEN = re.compile(r"custom_token_\d+", re.IGNORECASE)
 _MIN_TAG_LETTERS, _MAX_TAG_LETTERS = 3, 20
-# HTML and SSML that come with pasted text; with attributes, opening, closing or empty.
+# HTML and SSML in pasted text: with attributes, opening, closing or empty.
 _MARKUP = re.compile(
     r"/?(?:a|b|i|u|p|s|br|em|hr|li|ol|ul|h[1-6]|code|div|span|strong|sub|sup|speak|voice|break|"
     r"prosody|emphasis|say-as|phoneme)(?:\s[^<>]*=[^<>]*)?/?|/\w{1,20}|\w{1,20}/",
@@ -33,7 +33,7 @@ _MARKUP = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CleanText:
-    """Text ready for splitting, and what was taken out of it."""
+    """Text that is ready for splitting, and counts of what was removed."""
 
     text: str
     num_dropped_tags: int
@@ -43,12 +43,13 @@ class CleanText:
 def clean_text(
     text: str, *, tags: frozenset[str], all_tags: frozenset[str] = frozenset()
 ) -> CleanText:
-    """Normalise the text and leave only the emotion tags this voice has, as `<name>`.
+    """Normalises the text and keeps only the emotion tags of this voice, as `<name>`.
 
-    Control tokens of the tokenizer would end or corrupt a generation, and a tag of `all_tags` that
-    the voice lacks would be read aloud: both are dropped. Any other word in brackets is a word.
+    Control tokens of the tokenizer are dropped because they would end or corrupt a generation, and
+    tags of `all_tags` that the voice lacks because they would be read aloud. Any other word in
+    brackets stays as a word.
     """
-    # Before NFC marks are cut to bound its time, after it because it decomposes some characters.
+    # Excess marks are cut before NFC to bound its time, and after it because it adds some.
     text = _printable(unicodedata.normalize("NFC", _printable(text)))
     text, num_tags, num_control_tokens = _resolve_tags(
         text, kept=_by_folded_name(tags), known=_by_folded_name(tags | all_tags)
@@ -60,7 +61,7 @@ def clean_text(
 
 
 def is_speakable(text: str, *, tags: frozenset[str]) -> bool:
-    """Tell whether the text has a letter or digit, or one of the tags; anything else is silence."""
+    """Whether the text has a letter or digit, or one of the tags; anything else is silent."""
     kept = _by_folded_name(tags)
     if any(_fold(name) in kept for name in TAG.findall(text)):
         return True
@@ -68,12 +69,12 @@ def is_speakable(text: str, *, tags: frozenset[str]) -> bool:
 
 
 def has_letter_or_digit(text: str) -> bool:
-    """Tell whether there is something to say; a tag counts by the letters of its name."""
+    """Whether the text has a letter or digit; the name of a tag counts."""
     return any(map(str.isalnum, text))
 
 
 def _printable(text: str) -> str:
-    """Drop invisible and unassigned characters and excess marks; make each white space one kind."""
+    """Drops invisible and unassigned characters and excess marks; unifies white space."""
     kept: list[str] = []
     num_marks = 0
     previous = ""
@@ -100,10 +101,10 @@ def _printable(text: str) -> str:
 def _resolve_tags(
     text: str, *, kept: dict[str, str], known: dict[str, str]
 ) -> tuple[str, int, int]:
-    """Return the text with foreign tags and control tokens dropped, and how many of each.
+    """Returns the text without foreign tags and control tokens, and the number of each.
 
-    Innermost brackets first, on a stack: what a drop joins together is looked at again when its own
-    ">" comes, so nothing can reassemble, at any depth, in one pass.
+    A stack resolves innermost brackets first, in one pass. Text that is joined by a drop is checked
+    again at its own ">", so a token cannot reassemble at any depth.
     """
     out: list[str] = []
     opened: list[int] = []
@@ -126,14 +127,14 @@ def _resolve_tags(
             out[start:] = [_DROPPED]
             continue
         if name not in kept and _is_tag_word(name):
-            # "Press <enter>": a word that happens to stand in brackets.
+            # "Press <enter>": an ordinary word in brackets.
             out[start:] = [" ", body, " "]
             continue
         if name in kept:
             out[start:] = [f"<{kept[name]}>"]
         else:
             out.append(">")
-        # No name contains a bracket, so what was opened further out can no longer become a tag.
+        # Names contain no brackets, so the outer open brackets can no longer become tags.
         opened.clear()
     return "".join(out), num_tags, num_control_tokens
 
@@ -158,6 +159,6 @@ def _by_folded_name(names: frozenset[str]) -> dict[str, str]:
 
 
 def _gap(match: re.Match[str]) -> str:
-    # "Well <happy>." must not become "Well ."; French "Bravo !" keeps the space it came with.
+    # "Well <happy>." must not become "Well ."; French "Bravo !" keeps its own space.
     following = match.string[match.end() : match.end() + 1]
     return "" if _DROPPED in match[0] and following and following in ".,;:!?…" else " "

@@ -1,4 +1,4 @@
-"""Expected duration of spoken text, by script; which characters are CJK."""
+"""Estimates the duration of spoken text by script, and identifies CJK characters."""
 
 import re
 import unicodedata
@@ -7,8 +7,8 @@ from collections import Counter
 from orpheus_server.text.cleaning import TAG
 
 # Calm reading: English runs at about 15 letters a second, a Hindi letter or vowel sign is longer,
-# and one Hangul syllable or CJK character is a whole syllable. Too low cuts audio off at the token
-# limit; too high lets a looping generation run on before the guard sees it.
+# and one Hangul syllable or CJK character is a whole syllable. If these are too low, audio is cut
+# off at the token limit; if too high, a looping generation runs longer before the guard stops it.
 LETTER_SEC = 1 / 15
 INDIC_LETTER_SEC = 1 / 13
 HANGUL_SYLLABLE_SEC = 0.17
@@ -16,7 +16,7 @@ CJK_CHARACTER_SEC = 0.22
 # "7" is a word, and "%" or "€" is two syllables.
 DIGIT_SEC = 0.30
 SYMBOL_SEC = 0.40
-# NASA is the exception: most short words in capitals are spelled, one syllable a letter.
+# Most short words in capitals are spelled, one syllable per letter; NASA is an exception.
 SPELLED_LETTER_SEC = 0.30
 CLAUSE_PAUSE_SEC = 0.15
 SENTENCE_PAUSE_SEC = 0.35
@@ -24,7 +24,7 @@ SENTENCE_PAUSE_SEC = 0.35
 TAG_SEC = 1.0
 
 _SPELLED = re.compile(r"(?<![^\W\d_])[A-ZÀ-ÖØ-ÞΑ-ΩЀ-Я]{2,5}(?![^\W\d_])")
-# A stop or comma inside a number or a name (3.14, 1,000, example.com) is no pause.
+# A stop or comma inside a number or a name (3.14, 1,000, example.com) is not a pause.
 _SENTENCE_PAUSE = re.compile(r"[.!?…؟۔]+(?!\w)|[。！？｡।॥]+")
 _CLAUSE_PAUSE = re.compile(r"[,;:،؛](?!\w)|[—–，、；：]")
 
@@ -42,9 +42,9 @@ CJK_RANGES = (
 
 
 def estimate_duration_sec(text: str) -> float:
-    """Return the expected seconds of speech, by the script of each character.
+    """Returns the expected seconds of speech, by the script of each character.
 
-    A rough prior for token limits and the runaway guard, not a promise: voices differ by a third.
+    A rough estimate for token limits and the runaway guard: voices differ by a third.
     """
     text, num_tags = TAG.subn(" ", text)
     spelled = _SPELLED.findall(text)
@@ -59,7 +59,7 @@ def estimate_duration_sec(text: str) -> float:
 
 
 def is_cjk(char: str) -> bool:
-    """Tell whether the character is an ideograph or kana, written without spaces."""
+    """Whether the character is an ideograph or kana, which are written without spaces."""
     return char.isalpha() and _is_in(char, CJK_RANGES)
 
 

@@ -1,4 +1,4 @@
-"""Front ends: what a voice reads of a piece of text, letters or phonemes, and how long it lasts."""
+"""Front ends: prepare text as a voice reads it, letters or phonemes, and estimate its length."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.punctuation import add_stop
 
 SEC_PER_PHONEME = 0.08
-"""English at an even pace, word marks and stops counted as phonemes (bundled voice, measured)."""
+"""Measured on the bundled voice, for English; word marks and stops count as phonemes."""
 
 _CLAUSE_ENDS = " ,;:-–—"
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedText:
-    """A piece of text that is ready for a prompt; it is prepared once, for all its attempts.
+    """A piece of text that is ready for a prompt. It is prepared once, for all attempts.
 
-    `text` is the piece with the stop that was added to it, and `spoken` what the model reads.
-    `expected_sec` is how long the text is expected to last, 0 if the voice cannot say any of it;
-    `piece_sec` is the same without the added stop, which limits of length do not count.
+    `text` is the piece plus the stop that was added to it, and `spoken` is what the model reads.
+    `expected_sec` is the expected duration of `text`, 0 if the voice cannot say any of it.
+    `piece_sec` excludes the pause of the added stop; limits are compared with it.
     """
 
     piece: str
@@ -31,20 +31,20 @@ class PreparedText:
 
     @property
     def can_end_text(self) -> bool:
-        """Whether this piece would be prepared in the same way as the last one of its text."""
+        """True if the piece needs no other stop to be the last one of its text."""
         return self.text == add_stop(self.piece, ".")
 
 
 class FrontEnd(Protocol):
-    """Prepares text for a voice; callable from any thread."""
+    """Prepares text for a voice. Callable from any thread."""
 
     def prepare(self, piece: str, stop: str = "") -> PreparedText:
-        """Prepares a piece, with `stop` ("." or ",") added to it if it ends in a word."""
+        """Prepares a piece, and adds `stop` ("." or ",") to it if it ends in a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class LetterFrontEnd:
-    """For voices that read the text as it is."""
+    """Front end of voices that read letters: the text itself."""
 
     estimate_sec: Callable[[str], float] = estimate_duration_sec
 
@@ -63,7 +63,7 @@ LETTERS = LetterFrontEnd()
 
 
 class Phonemized(Protocol):
-    """A text as phonemes, word marks and stops; empty if nothing in the text can be spoken."""
+    """Phonemes, word marks and stops of a text; empty if nothing in it can be spoken."""
 
     @property
     def symbols(self) -> tuple[str, ...]: ...
@@ -73,24 +73,25 @@ class Phonemized(Protocol):
 
 
 class Phonemizer(Protocol):
-    """Turns text into phonemes; slow, some milliseconds a sentence."""
+    """Converts text to phonemes. It takes milliseconds per sentence, so call it in the pool."""
 
     def phonemize(self, text: str) -> Phonemized:
-        """The phonemes of a text."""
+        """Returns the phonemes of a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhonemeFrontEnd:
-    """For voices that read phonemes: one call of the phonemizer for each piece."""
+    """Front end of voices that read phonemes. Calls the phonemizer once per piece."""
 
     phonemizer: Phonemizer
 
     def prepare(self, piece: str, stop: str = "") -> PreparedText:
         text = add_stop(piece, stop) if stop else piece
-        # The phonemizer adds a full stop after a clause mark, and the training texts never have two
-        # stops in a row. A full stop stays, because it changes words: "Dr" is drive, "Dr." doctor.
+        # The phonemizer would add a full stop after a clause mark, but no training text has two
+        # stops in a row. A full stop is kept because it changes words: "Dr" is read as "drive",
+        # "Dr." as "doctor".
         phonemes = self.phonemizer.phonemize(text.rstrip(_CLAUSE_ENDS))
-        # Phonemes always end in a stop, so the one that was added does not count twice.
+        # The phonemes end in a stop with or without an added one.
         expected_sec = len(phonemes.symbols) * SEC_PER_PHONEME
         return PreparedText(
             piece=piece,

@@ -1,8 +1,8 @@
-"""Text to phonemes, for a voice that reads phonemes instead of letters.
+"""Converts text to phonemes with gruut, for voices that read phonemes instead of letters.
 
-The rules are those that the voice was trained with: gruut's phonemes with their stress, `_` between
-two words, one of `. , ! ?` for a stop, and always a final stop. What gruut would lose or mangle is
-rewritten before it (english.py) or read in pieces after it. Knows nothing of a vocabulary.
+The rules are those of the voice's training: gruut's phonemes with their stress, `_` between two
+words, one of `. , ! ?` for a stop, and always a final stop. Text that gruut would lose or mangle is
+rewritten before (english.py) or read in pieces afterwards. The voice's vocabulary is not used.
 """
 
 import logging
@@ -29,26 +29,26 @@ WORD_MARK = "_"
 STOPS = {".": ".", "!": "!", "?": "?", ",": ",", ";": ",", ":": ","}
 FINAL_STOPS = {".", "!", "?"}
 
-# A number of 16 digits or more (separators allowed) is read digit by digit: nobody follows
+# A number of 16 digits or more (separators allowed) is read digit by digit: listeners cannot follow
 # quadrillions, and gruut raises at 29. A lower limit would change how ordinary numbers are read.
 LONG_NUMBER = re.compile(r"\d(?:[,_]?\d){15,}")
 
 # The longest date without spaces, ISO 8601 with microseconds and offset, has 32 characters.
-# With no limit, dateparser takes a second over the 4,000 of "1/1/1/1…".
+# Without a limit, dateparser takes a second for the 4,000 characters of "1/1/1/1…".
 MAX_DATE_CHARS = 40
 
 NON_WORD = re.compile(r"\W")
 LETTERS_OR_DIGITS = re.compile(r"\d+|[^\W\d_]+")
 
-# Touches what loads on first use: tagger, guesser of unknown words, dates, times and numbers.
+# Uses all that gruut loads lazily: tagger, guesser of unknown words, dates, times and numbers.
 WARM_UP = "Dr. Zxqvor paid $5.50 for 12 on 1/2/2020 at 4:30 pm, the 3rd."
 
 
 @dataclass(frozen=True, slots=True)
 class Phonemes:
-    """What a voice reads: phonemes, word marks and stops; none where nothing can be spoken.
+    """Phonemes, word marks and stops of a text; empty if nothing in it can be spoken.
 
-    `num_lost_words` counts the words of which something has no sound in English.
+    `num_lost_words` counts the words that cannot be read as English in full.
     """
 
     symbols: tuple[str, ...]
@@ -56,17 +56,17 @@ class Phonemes:
 
 
 class Lexicon:
-    """gruut's pronunciations in memory, found by gruut's rules.
+    """gruut's pronunciations in memory, looked up by gruut's rules.
 
-    gruut's own table has no index on the word, so every new word costs a scan of 7 ms; and its
-    cache lets the words of one text change how the next is split. This one has no history.
+    gruut's own table has no index on the word, so every new word costs a scan of 7 ms. Its cache
+    also lets the words of one text change how the next text is split; this class keeps no history.
     """
 
     def __init__(self, database: Path) -> None:
         # Immutable: SQLite takes no lock and writes no journal next to the database.
         uri = f"{database.resolve().as_uri()}?immutable=1"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
-            # By word, then by role (part of speech); the first of several in one role counts.
+            # By word, then by role (part of speech). The first pronunciation of a role is used.
             self._pronunciations: dict[str, dict[str, str]] = {}
             for word, role, phonemes in connection.execute(
                 "SELECT word, role, phonemes FROM word_phonemes ORDER BY pron_order, id"
@@ -79,7 +79,7 @@ class Lexicon:
     def __call__(
         self, word: str, role: str | None = None, do_transforms: bool = True
     ) -> list[str] | None:
-        """Phonemes of the word as it is or, with `do_transforms`, in lower case or bare letters."""
+        """Phonemes of the word; with `do_transforms` also tries lower case and bare letters."""
         spellings = [word]
         if do_transforms:
             lowered = word.lower()
@@ -87,18 +87,18 @@ class Lexicon:
         for spelling in spellings:
             by_role = self._pronunciations.get(spelling)
             if by_role is not None:
-                # This role, else the default, else whichever comes first.
+                # This role, otherwise the default, otherwise the first.
                 first = next(iter(by_role.values()))
                 return by_role.get(role or "", by_role.get("", first)).split()
         return None
 
 
 class GruutPhonemizer:
-    """Phonemes from gruut; callable from any thread.
+    """Converts text to phonemes with gruut. Callable from any thread.
 
-    One processor behind a lock, because its two taggers keep the sentence that they are tagging
-    from one call to the next. Nearly all the work is Python that holds the GIL: a processor for
-    each thread would cost memory and gain no time.
+    A lock guards the one processor, because its two taggers keep the sentence that they are tagging
+    between calls. Nearly all of the work is Python code that holds the GIL, so one processor per
+    thread would cost memory and save no time.
     """
 
     def __init__(self, processor: "TextProcessor", lexicon: Lexicon) -> None:
@@ -107,7 +107,7 @@ class GruutPhonemizer:
         self._lock = threading.Lock()
 
     def phonemize(self, text: str) -> Phonemes:
-        """Phonemes, word marks and stops of a text, and how many of its words have none."""
+        """Returns the phonemes of a text, and how many of its words were lost."""
         # gruut encodes words as UTF-8, which has no lone surrogates.
         text = text.encode("utf-8", "ignore").decode("utf-8")
         text = LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text)
@@ -127,9 +127,9 @@ class GruutPhonemizer:
         return Phonemes(tuple(join_words(words)), num_lost_words)
 
     def _read_in_pieces(self, text: str) -> tuple[list["Word"], bool]:
-        """Digits apart from letters and without other characters, else one by one.
+        """Reads digits and letters separately; if that fails, reads each character.
 
-        Tells also whether every piece could be read.
+        Returns the words that can be spoken, and whether every piece could be read.
         """
         words = self._read(" ".join(LETTERS_OR_DIGITS.findall(text)))
         if not words or any(map(is_misread, words)):
@@ -137,10 +137,10 @@ class GruutPhonemizer:
         return [word for word in words if is_spoken(word)], not any(map(is_misread, words))
 
     def _read(self, text: str) -> list["Word"]:
-        """gruut's words; where it raises, word by word, and such a word letter by letter.
+        """Returns gruut's words. If gruut raises, reads word by word, or letter by letter.
 
-        Numbers like 1e99, where no rule splits them, raise in arithmetic. The rest is still
-        to be spoken, and no list of gruut's exceptions would be complete.
+        Numbers like 1e99 that no rule splits raise in arithmetic. The rest of the text must still
+        be spoken, and a list of gruut's exceptions would never be complete.
         """
         try:
             graph, root = self._processor(text)
@@ -158,13 +158,13 @@ def is_spoken(word: "Word") -> bool:
 
 
 def is_misread(word: "Word") -> bool:
-    """Whether gruut lost the word, or guessed at digits: those that it can read became words."""
+    """Whether gruut lost the word, or guessed: digits that it can read have become words."""
     lacks_sound = not is_spoken(word) or any(map(str.isdigit, word.text))
     return lacks_sound and any(map(str.isalnum, word.text))
 
 
 def join_words(words: Iterable["Word"]) -> list[str]:
-    """The voice's rules: a mark between two words, none next to a stop, always a final stop."""
+    """Joins words by the voice's rules: marks between words but not at stops, a final stop."""
     out: list[str] = []
     for word in words:
         if not is_spoken(word):
@@ -180,18 +180,18 @@ def join_words(words: Iterable["Word"]) -> list[str]:
 
 
 def build_phonemizer(name: str) -> GruutPhonemizer:
-    """Builds the front end that a checkpoint names: a second's work, so once per process."""
+    """Builds the phonemizer that a checkpoint names. It takes a second, so do it once."""
     if name not in FRONT_ENDS:
         raise ValueError(f"unknown text front end {name!r}; allowed: {', '.join(FRONT_ENDS)}")
-    # Not at the top: checkpoints that read letters need no gruut, 0.4 s and 50 MB of it.
+    # Imported here: gruut costs 0.4 s and 50 MB, and voices that read letters do not need it.
     from gruut import TextProcessor
     from gruut.lang import en_is_maybe_date
     from gruut.utils import find_lang_dir
 
-    # gruut logs the user's own words at ERROR when a number or a date defeats it.
+    # gruut logs the user's words at ERROR when it cannot read a number or a date.
     logging.getLogger("gruut").setLevel(logging.CRITICAL)
     lang_dir = find_lang_dir(FRONT_ENDS[name])
-    assert lang_dir is not None, "gruut installs its English data with itself"
+    assert lang_dir is not None, "gruut comes with its English data"
     lexicon = Lexicon(lang_dir / "lexicon.db")
     processor = TextProcessor(
         default_lang=FRONT_ENDS[name],

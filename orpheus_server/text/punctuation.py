@@ -1,6 +1,6 @@
-"""How chunks end, whether the text is there at once or still comes: stops, and early first ends.
+"""Stops at the ends of chunks and lines, and character counts by script.
 
-Takes what `clean_text` returns; where a chunk inside of a text ends is decided in splitting.py.
+Expects the output of `clean_text`. Where a text is cut is decided in splitting.py.
 """
 
 import re
@@ -11,26 +11,27 @@ from orpheus_server.text.duration import is_cjk
 _MAX_VERSE_CHARS = 60
 _LINE_END = re.compile(r"(\S)(\n+)(?=(\S))")
 _CJK_STOPS = {".": "。", ",": "，"}
-# An ideograph or a Hangul syllable lasts as long as three letters: 0.17 to 0.22 s against 1/15 s.
+# An ideograph or a Hangul syllable lasts as long as three letters: 0.17 to 0.22 s, not 1/15 s.
 _LETTERS_PER_WIDE_CHAR = 3
 
 
 def add_stop(chunk: str, stop: str) -> str:
-    """The chunk with a stop: without one Orpheus reads it twice or goes on by itself."""
+    """Adds a stop if the chunk ends in a word: without one, Orpheus says it twice or goes on."""
     return chunk + _stop_like(chunk[-1], stop) if is_in_word(chunk[-1]) else chunk
 
 
 def is_in_word(char: str) -> bool:
-    """Tell whether a text that ends with the character ends without any mark."""
-    # Hindi words end in vowel signs, which are marks and no letters.
+    """Whether the character belongs to a word and is not punctuation."""
+    # Hindi words end in vowel signs, which are marks and not letters.
     return char.isalnum() or unicodedata.category(char)[0] == "M"
 
 
 def punctuate_lines(text: str, *, num_chars_before: int = 0) -> str:
-    """Stops for the ends of headings, list items and verses, which are pauses to a reader.
+    """Adds stops to the ends of headings, list items and verses, where a reader pauses.
 
-    A line break inside of a sentence (mail is wrapped at 72 characters) is none: the line is long,
-    `num_chars_before` of the first one being no longer there, or the next goes on in lower case.
+    A line break inside a sentence (mail is wrapped at 72 characters) gets no stop: the line is long
+    or the next one goes on in lower case. `num_chars_before` is the number of characters of the
+    first line that precede `text`.
     """
 
     def punctuate(match: re.Match[str]) -> str:
@@ -42,7 +43,7 @@ def punctuate_lines(text: str, *, num_chars_before: int = 0) -> str:
 
 
 def count_as_letters(num_letters: int, text: str) -> int:
-    """How many characters of such a text last as long as so many letters."""
+    """Returns how many characters of a text like this one last as long as `num_letters`."""
     if text.isascii():
         return num_letters
     num_wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)

@@ -1,7 +1,7 @@
-"""Cut a text into chunks, each one generation, where a reader would pause.
+"""Cuts a text into chunks, one generation each, where a reader would pause.
 
-A cut in the wrong place is heard: an abbreviation read as a full stop, a laugh at the end of the
-sentence before. Knows no voice; it takes what `clean_text` returns, and stands any other text.
+A cut in the wrong place is audible: an abbreviation read as a full stop, a laugh at the end of the
+sentence before. Independent of the voice. Expects the output of `clean_text`, but accepts any text.
 """
 
 import unicodedata
@@ -16,10 +16,10 @@ _VIRAMA = 9
 
 
 def split_text(text: str, *, max_chars: int) -> list[str]:
-    """Return the chunks of the text in order, each at most `max_chars` characters.
+    """Returns the chunks of the text in order, each at most `max_chars` characters.
 
-    Nothing is lost: only white space may differ. Only a word (or tag) longer than `max_chars` is
-    cut inside, besides the places where a script without spaces ends a sentence or clause.
+    Nothing is lost: only white space may differ. A word (or tag) is cut only if it is longer than
+    `max_chars`, or where a script without spaces ends a sentence or clause.
     """
     if max_chars < 1:
         raise ValueError(f"max_chars is {max_chars}, it must be at least 1")
@@ -34,14 +34,14 @@ def split_text(text: str, *, max_chars: int) -> list[str]:
 
 
 def skip_space(breaks: BreakPoints, end: int) -> int:
-    """Return where the chunk after the one that ends there starts."""
+    """Returns where the chunk after `end` starts."""
     return end + (breaks.text[end : end + 1] == " ")
 
 
 def split_in_two(text: str) -> tuple[str, str] | None:
-    """Return the two most balanced halves at the best boundary, None where no cut makes sense.
+    """Returns the two most balanced halves at the best boundary, None if no cut makes sense.
 
-    For the retry of a chunk that failed as a whole; both halves have something to say.
+    For the retry of a chunk that failed as a whole. Both halves have a letter or digit.
     """
     breaks = BreakPoints(text)
     length = len(breaks.text)
@@ -60,17 +60,17 @@ def split_in_two(text: str) -> tuple[str, str] | None:
 
 
 def find_end(breaks: BreakPoints, start: int, max_chars: int) -> int:
-    """Return where the chunk from `start` ends: whole sentences, and no tiny rest."""
+    """Returns where the chunk from `start` ends: whole sentences, and no tiny rest."""
     limit = start + max_chars
     # The model speaks very short texts badly.
     min_chars = max_chars // 4
-    # A heading shorter than a third joins the paragraph it announces; how far that goes on matters
-    # only where it could leave a tiny rest.
+    # A heading shorter than a third joins the paragraph after it. The end of that paragraph matters
+    # only if it could leave a tiny rest.
     run_end = breaks.first_from(
         BreakStrength.PARAGRAPH, start + -(-max_chars // 3), limit + min_chars
     )
     if run_end <= limit:
-        # So does a last paragraph of a few words ("The end.") with the one before it.
+        # A last paragraph of a few words ("The end.") joins the one before it.
         length = len(breaks.text)
         is_tiny_rest = 6 * (length - run_end - 1) < max_chars and length <= limit
         return length if is_tiny_rest else run_end
@@ -91,7 +91,7 @@ def find_end(breaks: BreakPoints, start: int, max_chars: int) -> int:
 def _find_end_in_sentence(
     breaks: BreakPoints, start: int, max_chars: int, short_sentence: int | None
 ) -> int:
-    """Return the cut that leaves even pieces of a sentence that does not fit.
+    """Returns the cut that leaves even pieces of a sentence that does not fit.
 
     `short_sentence` is the end of a complete but tiny sentence at `start`, if there is one.
     """
@@ -100,7 +100,7 @@ def _find_end_in_sentence(
     num_pieces = -(-(sentence_end - start) // max_chars)
     target = start + (sentence_end - start) / num_pieces
     floor = start + max(max_chars // 4, 1)
-    # Before this the rest would need one more piece.
+    # With a cut before this point the rest would need one more piece.
     even = max(floor, sentence_end - (num_pieces - 1) * max_chars)
     options: list[tuple[BreakStrength, int, float]] = [
         (level, low, target)
@@ -121,7 +121,7 @@ def _find_end_in_sentence(
 
 
 def find_end_in_word(breaks: BreakPoints, start: int, max_chars: int) -> int:
-    """Return a cut into even pieces of a word that does not fit, between whole characters."""
+    """Returns a cut between whole characters that leaves even pieces of a word that is too long."""
     limit = start + max_chars
     length = breaks.first_from(BreakStrength.GLUED, start + 1) - start
     target = start + -(-length // -(-length // max_chars))
@@ -135,7 +135,7 @@ def find_end_in_word(breaks: BreakPoints, start: int, max_chars: int) -> int:
 
 
 def _is_between(text: str, cut: int) -> bool:
-    """Tell whether the cut is between what a reader sees as two characters."""
+    """Whether the cut is between what a reader sees as two characters."""
     left, right = text[cut - 1], text[cut]
     is_flag = all("\U0001f1e6" <= char <= "\U0001f1ff" for char in (left, right))
     is_skin_tone = "\U0001f3fb" <= right <= "\U0001f3ff"
