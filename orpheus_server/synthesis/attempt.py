@@ -1,4 +1,4 @@
-"""One try at one text: prompt, generation under guard, sound while it is made."""
+"""One attempt at a chunk: prompt, guarded generation, and audio that is decoded meanwhile."""
 
 import asyncio
 import math
@@ -23,15 +23,15 @@ from orpheus_server.synthesis.prompts import Prompt, PromptBuilder
 from orpheus_server.text.front_end import PreparedText
 
 MAX_TOKENS_CAP = 4096
-"""Longest generation without a caller's own limit: 49.9 s, past which Orpheus skips text."""
+"""Limit of a generation if the caller sets none: 49.9 s, after which Orpheus skips text."""
 
 MAX_BAD_TOKEN_SHARE = 0.1
-"""More tokens of a wrong slot than this, and what was realigned is no longer speech."""
+"""With a larger share of tokens in wrong slots, the realigned frames are not speech."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptJob:
-    """One try at a text. The seeds fix the tokens (in `params`) and the codec's noise."""
+    """One attempt at a chunk: `params.seed` fixes the tokens, `noise_seed` the codec's noise."""
 
     request_id: str
     chunk: PreparedText
@@ -42,7 +42,7 @@ class AttemptJob:
 
 @dataclass(slots=True)
 class Attempt:
-    """What came of a try: its frames, their audio, and the fault that ended it."""
+    """The result of an attempt: its frames, their audio, and the fault that ended it."""
 
     frames: list[Frame] = field(default_factory=list)
     audio: AttemptAudio | None = None
@@ -54,22 +54,22 @@ class Attempt:
 
     @property
     def num_good_frames(self) -> int:
-        """Frames worth hearing."""
+        """Number of frames before the fault, all of them if there is none."""
         return self.verdict.num_good_frames if self.verdict else len(self.frames)
 
     @property
     def closeness(self) -> float:
-        """How near its good frames come to the expected length; nothing to hear is the worst."""
+        """How close the good frames are to the expected length; -inf if there are none."""
         if self.num_good_frames == 0:
             return -math.inf
         return -abs(math.log(self.num_good_frames / self.expected_frames))
 
 
 class AttemptRunner:
-    """Runs attempts with one engine and one codec; holds no state of a request.
+    """Runs attempts with one engine and one codec; keeps no state of requests.
 
-    With `one_at_a_time` a generation never shares the engine's batch with another one, whose
-    presence would change the last bits of its logits.
+    With `one_at_a_time` a generation never shares the engine's batch with another one, which would
+    change the last bits of its logits.
     """
 
     def __init__(
@@ -97,23 +97,23 @@ class AttemptRunner:
     async def run(
         self, job: AttemptJob, sink: SampleSink, resume_point: ResumePoint | None = None
     ) -> Attempt:
-        """An attempt that has ended, good or with a verdict; its sound is given as it is made.
+        """Runs an attempt to its end, and passes its samples to `sink` while it runs.
 
-        With a resume point it goes on after the frames that it takes over. Of an attempt with a
-        verdict the end is missing, which `conclude` gives. Raises only `EngineUnavailable`.
+        With a resume point it continues after the frames of that point. The samples of an attempt
+        with a verdict lack their end, which `conclude` adds. Raises only `EngineUnavailable`.
         """
         attempt = Attempt()
         attempt.audio = self._open_audio(job, sink, resume_point)
         try:
             if resume_point is not None:
                 attempt.frames.extend(resume_point.frames)
-                # Before anything else: the player has little in hand by now.
+                # Before anything else, because the player has few samples left.
                 attempt.verdict = await attempt.audio.resume()
                 if attempt.verdict is not None:
                     return attempt
             prompt = await self._pool.run(self._prompts.build, job.chunk, job.params.voice)
             if job.chunk.expected_sec == 0.0:
-                # Half of a chunk may hold nothing that the voice can say; it is done as it is.
+                # Half of a chunk may contain nothing that the voice can say: nothing is generated.
                 return Attempt(expected_frames=0.0, num_dropped_symbols=prompt.num_dropped_symbols)
             async with self._exclusive:
                 await self._generate(attempt, attempt.audio, job, prompt)
@@ -122,13 +122,13 @@ class AttemptRunner:
         return attempt
 
     async def conclude(self, job: AttemptJob, sink: SampleSink, resume_point: ResumePoint) -> None:
-        """Gives what is left of the frames of a failed attempt that has been heard."""
+        """Passes on the remaining samples of a failed attempt that was partly heard."""
         audio = self._open_audio(job, sink, resume_point)
         if await audio.resume() or await audio.flush():
             await audio.cut()
 
     async def decode(self, attempt: Attempt, job: AttemptJob, sink: SampleSink) -> Verdict | None:
-        """Gives the sound of an attempt's good frames; what is wrong with it, or None."""
+        """Passes on the samples of an attempt's good frames; returns a fault in them, or None."""
         audio = self._open_audio(job, sink)
         verdict = await audio.feed(attempt.frames[: attempt.num_good_frames])
         return verdict or await audio.flush()
@@ -183,7 +183,7 @@ class AttemptRunner:
                     if attempt.verdict is not None:
                         return
                 hit_limit = delta.finish_reason == "length"
-        # The caller asked for no more than its own limit: ending there is an answer, not a fault.
+        # Ending at the caller's own limit is what the caller requested, and not a fault.
         if not (hit_limit and max_tokens == own_limit):
             attempt.verdict = guard.finish(hit_token_limit=hit_limit)
         attempt.verdict = attempt.verdict or _check_slots(
@@ -192,15 +192,15 @@ class AttemptRunner:
         attempt.verdict = attempt.verdict or await audio.flush()
 
     def _token_budget(self, limits: LengthLimits) -> int:
-        # One frame more than the guard allows: a runaway is named as such, not as a token limit.
+        # One frame more than the guard allows, so that a runaway is not reported as a token limit.
         num_tokens = (math.ceil(limits.longest) + 1) * self._layout.num_slots
         return min(num_tokens, self._max_tokens_cap)
 
 
 def join_halves(first: Attempt, second: Attempt) -> Attempt:
-    """Two attempts at the halves of a text as one at the whole.
+    """Joins the attempts at the halves of a text into one attempt.
 
-    Of a half with a fault only its good frames are kept.
+    Only the good frames of a half with a fault are kept.
     """
     good = [half.frames[: half.num_good_frames] for half in (first, second)]
     whole = Attempt(

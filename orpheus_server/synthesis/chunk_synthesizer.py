@@ -1,4 +1,4 @@
-"""One chunk of text to samples, after as many attempts as it takes."""
+"""Synthesises one chunk of text, with retries."""
 
 import logging
 from collections import Counter
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ChunkJob:
-    """What to say in one generation and how; ids are for the log."""
+    """A chunk to speak, and how. `request_id` and `index` also name it in the log."""
 
     request_id: str
     index: int
@@ -34,7 +34,7 @@ class ChunkJob:
 
 @dataclass(slots=True)
 class AttemptCounts:
-    """Attempts since the start, retries by cause, and those that went on in the middle."""
+    """Attempts since the start, faults by kind, and retries that resumed inside a chunk."""
 
     num_chunks: int = 0
     num_attempts: int = 0
@@ -44,7 +44,7 @@ class AttemptCounts:
 
 
 class ChunkSynthesizer:
-    """Runs attempts at a chunk until one is good, as the retry policy plans them."""
+    """Runs attempts at a chunk, as the retry policy plans them, until one is good."""
 
     def __init__(
         self,
@@ -63,15 +63,15 @@ class ChunkSynthesizer:
         self.counts = AttemptCounts()
 
     async def speak(self, job: ChunkJob, buffer: ChunkBuffer) -> ChunkReport:
-        """Puts the samples of a chunk into the buffer, those of the first good attempt.
+        """Puts the samples of the first good attempt at a chunk into the buffer.
 
-        An attempt that fails after some of it was heard is not taken back: the next one goes on
-        behind the last good frame that may be kept, and the chunk is marked only if the listener
-        heard what was wrong. Where that cannot be done any more, its good frames are played to
-        their end and marked with its verdict. If all fail before, the one whose good frames (those
-        before its fault) come closest to the length expected of the text is used and marked. Raises
-        `ChunkFailed` if the server is set to want none of that or no attempt has a frame worth
-        hearing, and `EngineUnavailable` at once.
+        If an attempt fails after some of it was heard, the next one resumes after the last good
+        frame that can be kept, and the chunk is degraded only if the listener heard the fault. If
+        no further attempt can resume, the good frames are played to their end, and the chunk is
+        degraded with the attempt's verdict. If all attempts fail before any of them is heard, the
+        one whose good frames (those before its fault) are closest to the expected length is used,
+        and the chunk is degraded. Raises `ChunkFailed` if degraded chunks are not allowed or no
+        attempt has a usable frame, and `EngineUnavailable` without any retry.
         """
         self.counts.num_chunks += 1
         attempts: list[Attempt] = []
@@ -105,7 +105,7 @@ class ChunkSynthesizer:
                 return self._finish(attempt, attempts, verdict)
             self.counts.rollbacks[verdict.fault] += 1
             num_rollbacks += 1
-            # It keeps the sound of the whole attempt: five of them are half a minute each.
+            # Frees the samples of the whole attempt: five attempts may hold half a minute each.
             attempt.audio = None
         best = None if buffer.is_heard else await self._best_of(attempts, job, buffer)
         if best is None:
@@ -125,7 +125,7 @@ class ChunkSynthesizer:
     async def _best_of(
         self, failed: list[Attempt], job: ChunkJob, buffer: ChunkBuffer
     ) -> Attempt | None:
-        """The best by the rule of `speak` whose good frames make sound; decoded only now."""
+        """Decodes and returns the best attempt, by the rule of `speak`, that can be heard."""
         if not self._may_be_degraded:
             return None
         for attempt in sorted(failed, key=lambda attempt: attempt.closeness, reverse=True):
@@ -153,7 +153,7 @@ class ChunkSynthesizer:
             request_id=f"{job.request_id}-{job.index}-{plan.number}",
             params=replace(params, sampling=plan.sampling, seed=seed),
         )
-        # Of a text that was heard in part nobody knows where its halves meet.
+        # If part of the text was heard, it is unknown where in the audio its halves meet.
         is_split = plan.is_split and resume_point is None
         halves = await self._pool.run(self._prepare_halves, job.chunk.text) if is_split else ()
         if not halves:
@@ -183,7 +183,7 @@ class ChunkSynthesizer:
         return attempt
 
     def _prepare_halves(self, text: str) -> tuple[PreparedText, ...]:
-        """None at all if there is no place to cut the text at."""
+        """Returns both halves, or nothing if the text has no place to cut."""
         return tuple(map(self._front_end.prepare, split_in_two(text) or ()))
 
     def _record(

@@ -1,4 +1,4 @@
-"""Values of the pipeline: a speech job, the pieces of its answer, and what they cost."""
+"""Values of the pipeline: speech jobs, the pieces of a response, and their statistics."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from orpheus_server.text.front_end import PreparedText
 
 @dataclass(frozen=True, slots=True)
 class ChunkReport:
-    """What one chunk cost; `verdict` tells why its audio is second best.
+    """Statistics of one chunk; `verdict` is the fault in its audio, None if there is none.
 
-    `num_output_tokens` counts those of every attempt.
+    `num_output_tokens` includes every attempt.
     """
 
     num_prompt_tokens: int
@@ -38,8 +38,8 @@ class SpeechParams:
 class SpeechJob:
     """A validated request for speech.
 
-    `chunks` are what is spoken, each one generation. A text that turns out to have nothing to speak
-    is an error unless `may_be_silent`.
+    Each item of `chunks` is one generation. A response without any samples is an error unless
+    `may_be_silent`.
     """
 
     request_id: str
@@ -50,9 +50,9 @@ class SpeechJob:
 
 @dataclass(slots=True)
 class SpeechStats:
-    """What an answer took so far; `degraded_chunks` are the indexes of those that are second best.
+    """Statistics of a response so far; `degraded_chunks` are the indexes of chunks with a fault.
 
-    Token counts are of finished chunks.
+    Tokens are counted when their chunk is finished.
     """
 
     num_chunks: int = 0
@@ -62,11 +62,11 @@ class SpeechStats:
     num_output_tokens: int = 0
     num_dropped_symbols: int = 0
     num_samples: int = 0
-    # Of two equal answers only the times differ.
+    # Two equal responses differ only in these times.
     chunk_secs: list[float] = field(default_factory=list, compare=False)
 
     def add(self, chunk: ChunkReport, elapsed_sec: float) -> None:
-        """Counts one chunk, the next in order, which took that long to make."""
+        """Adds the next chunk in order, which was generated in `elapsed_sec`."""
         self.chunk_secs.append(elapsed_sec)
         if chunk.verdict is not None:
             self.degraded_chunks.append(self.num_chunks)
@@ -79,7 +79,7 @@ class SpeechStats:
 
 @dataclass(frozen=True, slots=True)
 class SpokenPiece:
-    """Samples of a chunk, at the pace they were spoken in."""
+    """Samples of a chunk, before its speed is changed."""
 
     chunk: int
     text: str
@@ -88,9 +88,9 @@ class SpokenPiece:
 
 @dataclass(frozen=True, slots=True)
 class AudioPiece:
-    """Bytes of an answer; `start_sample` is the first one that was fed for them.
+    """Bytes of a response; `start_sample` is the first sample that was encoded into them.
 
-    `chunk` and `text` are of the chunk that was being spoken, None for the end of the format.
+    `chunk` and `text` belong to the chunk that they are from, None for the end of the format.
     """
 
     data: bytes

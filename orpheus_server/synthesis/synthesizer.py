@@ -1,4 +1,4 @@
-"""Jobs to samples: text to chunks, the next chunks ahead, audio in order."""
+"""Synthesises jobs: cuts text into chunks, generates chunks ahead, returns audio in order."""
 
 import asyncio
 import time
@@ -27,24 +27,24 @@ from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import FrontEnd, PreparedText
 
 LOOK_AHEAD = 8
-"""Chunks of a whole file in the engine at once: more fill its batch, and hold more memory."""
+"""Chunks of a file that are generated at the same time: more fill the batch but need memory."""
 
 LIVE_LOOK_AHEAD = 3
-"""The same of a stream: enough for retries to be over before their chunk is due, and no more,
-because a reader who does not read keeps them in memory (at most 5 MB each)."""
+"""The same for a stream: enough for retries to end before their chunk is due. Not more, because
+chunks that a slow client does not read stay in memory (at most 5 MB each)."""
 
 MAX_LOAD_AHEAD, LIVE_MAX_LOAD_AHEAD = 1.0, 0.65
-"""Share of the capacity in use from which on a chunk waits for the end of the one before it. More,
-and chunks that nobody hears yet hold up the first words of others (20 streams of 10 s on two cores:
-first audio after 1.2 s, not 0.5); less, and a lone long text takes longer as a whole."""
+"""From this share of the capacity on, a chunk waits for the end of the one before it. If it is
+higher, chunks that are not heard yet delay the first words of other requests (20 streams of 10 s on
+two cores: first audio after 1.2 s instead of 0.5); if lower, a single long text takes longer."""
 
 LEAD_SEC = 1.0
-"""Audio that is still to be made of a chunk when the next one begins at such a load. Less, and the
-player runs dry between them; more, and there are more generations at once than streams."""
+"""At such a load the next chunk begins when this much audio of the current one is still missing. If
+it is less, the player runs dry between chunks; if more, there are more generations than streams."""
 
 
 class Synthesizer:
-    """Speaks jobs; one for the process, used by every request."""
+    """Synthesises jobs; one instance for all requests of the process."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Synthesizer:
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater | None = None,
     ) -> None:
-        """`capacity` is asked how much may be made at once, and told how quickly it was."""
+        """`capacity` limits the load, and receives how quickly chunks were generated."""
         self._chunk_synthesizer = chunk_synthesizer
         self._capacity = capacity
         self._load = LoadMeter(clock)
@@ -71,34 +71,34 @@ class Synthesizer:
 
     @property
     def sample_rate(self) -> int:
-        """Samples per second of every answer."""
+        """Samples per second of every response."""
         return self._sample_rate
 
     async def plan(self, text: str, *, tags: frozenset[str]) -> ChunkPlan:
-        """`plan_chunks` off the event loop."""
+        """Runs `plan_chunks` off the event loop."""
         return await self._pool.run(
             plan_chunks, text, tags=tags, limits=self._limits, front_end=self._front_end
         )
 
     async def chunks_of(self, plan: ChunkPlan) -> AsyncGenerator[PreparedText, None]:
-        """The chunks of a plan as they are asked for, off the event loop."""
+        """Yields the chunks of a plan, each prepared off the event loop when it is requested."""
         while (chunk := await self._pool.run(plan.next_chunk)) is not None:
             yield chunk
 
     def open_chunk_stream(self, *, tags: frozenset[str]) -> ChunkStream:
-        """For text that comes in pieces; its methods run in the pool (`run_text`)."""
+        """For text that arrives in pieces. Call its methods through `run_text`."""
         return ChunkStream(tags=tags, limits=self._limits, front_end=self._front_end)
 
     async def run_text(self, function: Callable[[], list[PreparedText]]) -> list[PreparedText]:
-        """A step of a `ChunkStream` off the event loop."""
+        """Runs a method of a `ChunkStream` off the event loop."""
         return await self._pool.run(function)
 
     async def stream(
         self, job: SpeechJob, stats: SpeechStats, slot: EngineSlot | None = None
     ) -> AsyncGenerator[AudioPiece, None]:
-        """The answer as it is made. Close it to stop everything behind it.
+        """Yields the response while it is generated. Close the generator to stop all its work.
 
-        `stats` are kept up to date. With a `slot` nothing is made before it is held.
+        Updates `stats`. With a `slot`, generation starts once the slot is held.
         """
         renderer = await self._open_renderer(job, is_streamed=True)
         num_spoken = 0
@@ -118,7 +118,7 @@ class Synthesizer:
     async def collect(
         self, job: SpeechJob, stats: SpeechStats, slot: EngineSlot | None = None
     ) -> bytes:
-        """The whole answer as one file; `slot` as in `stream`."""
+        """Returns the whole response as one file; `slot` as in `stream`."""
         renderer = await self._open_renderer(job, is_streamed=False)
         num_spoken = 0
         parts = []
@@ -143,7 +143,7 @@ class Synthesizer:
     async def _speak(
         self, job: SpeechJob, stats: SpeechStats, slot: EngineSlot | None, *, is_live: bool
     ) -> AsyncGenerator[SpokenPiece, None]:
-        """Samples in order, the next chunks being made meanwhile."""
+        """Yields samples in order, while the next chunks are generated."""
         playback = PlaybackClock(
             sample_rate=self._sample_rate,
             speed=job.params.speed,
@@ -173,7 +173,7 @@ class Synthesizer:
             nonlocal num_held
             try:
                 is_busy = self._load.num_now >= max_load * self._capacity.num_streams
-                # In the moment between the end of one and the start of the next, none is spoken.
+                # Between two chunks nothing is generated, so the load may be low while others wait.
                 if buffer.may_begin is not None and (is_busy or num_held):
                     num_held += 1
                     try:
@@ -185,7 +185,7 @@ class Synthesizer:
                 deadline = partial(playback.deadline, index)
                 chunk_job = ChunkJob(job.request_id, index, chunk, job.params, deadline)
                 buffer.close(await self._measured(chunk_job, buffer))
-            except Exception as error:  # a task's edge: whoever takes the samples raises it
+            except Exception as error:  # a task's edge: the reader of the buffer raises it
                 buffer.fail(error)
             finally:
                 if slot is not None:
@@ -203,7 +203,7 @@ class Synthesizer:
                 stats.add(buffer.report, buffer.elapsed_sec)
 
     async def _measured(self, job: ChunkJob, buffer: ChunkBuffer) -> ChunkReport:
-        """Speaks a chunk, and tells the capacity how quickly that went."""
+        """Synthesises a chunk, and reports to the capacity how quickly it was."""
         early_sec = estimate_duration_sec(job.chunk.text) - LEAD_SEC
         buffer.num_expected = max(0.0, early_sec) * self._sample_rate
         begun = self._load.begin()
@@ -211,7 +211,7 @@ class Synthesizer:
         try:
             report = await self._chunk_synthesizer.speak(job, buffer)
             if report.num_attempts == 1:
-                # Attempts that failed take time and leave no sound.
+                # Failed attempts take time but add no samples.
                 observe = self._capacity.observe_finished
             return report
         except asyncio.CancelledError:
@@ -225,6 +225,6 @@ class Synthesizer:
 
 
 def _check_sound(job: SpeechJob, num_samples: int) -> None:
-    """An answer without a sample would be taken for one."""
+    """Raises an error instead of a response without samples, which would look successful."""
     if num_samples == 0 and not job.may_be_silent:
         raise nothing_to_speak()
