@@ -3,10 +3,10 @@
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
@@ -91,19 +91,10 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         # A redirect would be a response without the envelope: respond with a 404 instead.
         redirect_slashes=False,
-        responses=COMMON_RESPONSES,
     )
     install_error_handlers(app)
-    app.include_router(root.router)
-    for part in (speech, realtime, chat, completions, tts, models, health):
-        # Some clients have a base URL that ends in /v1, others do not.
-        app.include_router(part.router, prefix="/v1")
-        app.include_router(part.router, include_in_schema=False)
-    if settings.enable_docs:
-        app.include_router(docs.router)
-    if settings.enable_metrics:
-        app.include_router(metrics.router)
-    app.include_router(realtime.fallback)
+    router = _build_router(has_docs=settings.enable_docs, has_metrics=settings.enable_metrics)
+    app.router.routes.extend(router.routes)
     # The middleware that is added last is the outermost.
     app.add_middleware(
         BodyLimitMiddleware,
@@ -125,6 +116,25 @@ def create_app(
     app.add_middleware(RequestIdMiddleware, count=count_request)
     app.add_middleware(SecurityHeadersMiddleware, is_shared=bool(origins))
     return app
+
+
+@cache
+def _build_router(*, has_docs: bool, has_metrics: bool) -> APIRouter:
+    """All routes. They hold no state of an app, so all apps of a process share them: building the
+    validators of their models takes most of the time of `create_app`.
+    """
+    router = APIRouter(responses=COMMON_RESPONSES)
+    router.include_router(root.router)
+    for part in (speech, realtime, chat, completions, tts, models, health):
+        # Clients differ in whether their base URL ends in /v1.
+        router.include_router(part.router, prefix="/v1")
+        router.include_router(part.router, include_in_schema=False)
+    if has_docs:
+        router.include_router(docs.router)
+    if has_metrics:
+        router.include_router(metrics.router)
+    router.include_router(realtime.fallback)
+    return router
 
 
 def read_access(settings: Settings) -> tuple[ApiKeys | None, tuple[str, ...]]:
