@@ -11,6 +11,12 @@ from orpheus_server.settings import Settings, load_settings, warnings_for
 SAMPLE = Path(__file__).parent.parent / ".env.sample"
 
 
+@pytest.fixture(autouse=True)
+def _own_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that settings are read from is the test's own."""
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+
+
 def read_sample(path: Path) -> dict[str, tuple[str | None, str]]:
     """Name to value (None if commented out) and description, of every setting in the file."""
     entries: dict[str, tuple[str | None, str]] = {}
