@@ -21,8 +21,7 @@ SPEECH = "/v1/audio/speech"
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[tuple[FakeServer, TestClient]]:
-    # Before the environment of a test is cleaned, so without reading it.
-    server = FakeServer(settings=Settings.model_construct())
+    server = FakeServer()
     with server.client() as client:
         yield server, client
 

@@ -10,7 +10,6 @@ from random import Random
 import pytest
 
 from orpheus_server.audio.encoders import FORMATS
-from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, errors_in, leaves_nothing
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes
@@ -23,8 +22,7 @@ TEXT = "Abcdefg hijklmno pqrstuv wxyz abcd. " * 6
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    # Before the environment of a test is cleaned, so without reading it.
-    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+    with ServedFakes(FakeServer()) as served:
         yield served
 
 

@@ -17,7 +17,6 @@ from schemathesis.specs.openapi.checks import (
 
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.chat.echo import EchoModel
-from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, leaves_nothing
 from tests.support.app import POCKET, FakeServer
 from tests.support.served import ServedFakes
@@ -48,14 +47,12 @@ QUERIES = st.dictionaries(
 
 
 def open_server(*, is_loaded: bool = True) -> ServedFakes:
-    # Before the environment of a test is cleaned, so without reading it.
-    settings = Settings.model_construct()
-    return ServedFakes(FakeServer(settings=settings, is_loaded=is_loaded, chat=EchoModel()))
+    return ServedFakes(FakeServer(is_loaded=is_loaded, chat=EchoModel()))
 
 
 def named_responses() -> dict[str, Any]:
     """The document without what stands for every status that is not named: each must be."""
-    app = FakeServer(settings=Settings.model_construct()).build_app()
+    app = FakeServer().build_app()
     document = app.openapi()
     for methods in document["paths"].values():
         for operation in methods.values():

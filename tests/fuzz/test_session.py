@@ -25,7 +25,6 @@ from orpheus_server.api.realtime.events import (
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.errors import ChatModelFailed, GenerationFailed
 from orpheus_server.fakes import ReplyScript, Script, ScriptedChatModel
-from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, errors_in, leaves_nothing
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, loop_script, short_script
 from tests.support.served import ServedFakes, wait_until
@@ -195,9 +194,8 @@ class Hearing:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    # Before the environment of a test is cleaned, so without reading it.
     chat = ScriptedChatModel(ReplyScript(("Hello there, ", "my friend. ", "**How** are you?")))
-    with ServedFakes(FakeServer(settings=Settings.model_construct(), chat=chat)) as served:
+    with ServedFakes(FakeServer(chat=chat)) as served:
         yield served
 
 

@@ -10,7 +10,6 @@ from random import Random
 
 import pytest
 
-from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, errors_in, leaves_nothing
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer
 from tests.support.served import ServedFakes
@@ -147,8 +146,7 @@ def send(served: ServedFakes, stream: bytes, *, num_pieces: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    # Before the environment of a test is cleaned, so without reading it.
-    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+    with ServedFakes(FakeServer()) as served:
         yield served
 
 

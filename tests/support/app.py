@@ -351,10 +351,11 @@ class FakeServer:
     """`with server.client() as client`: the app over the fakes, which stay at hand for scripts.
 
     With `is_loaded=False` it stays as it is while the model loads. `chat` is its language model.
+    The settings are the defaults, whatever the environment holds.
     """
 
     checkpoint: Checkpoint = POCKET
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(default_factory=Settings.model_construct)
     is_loaded: bool = True
     chat: ChatModel | None = None
     engine: ScriptedEngine = field(init=False)

@@ -172,8 +172,7 @@ class TestFailures:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    # Before the environment of a test is cleaned, so without reading it.
-    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+    with ServedFakes(FakeServer()) as served:
         yield served
 
 

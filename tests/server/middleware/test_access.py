@@ -581,8 +581,7 @@ def test_bad_settings_stop_it_before_anything_is_loaded(
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    # Before the environment of a test is cleaned, so without reading it.
-    settings = Settings.model_construct(
+    settings = Settings(
         api_keys=SecretStr(f"anna:{KEY},ben:{ODD_KEY}"), cors_origins="https://a.example"
     )
     with ServedFakes(FakeServer(settings=settings)) as served:

@@ -99,7 +99,7 @@ def outlast_timeout(served: ServedFakes) -> None:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    settings = Settings.model_construct(tts_receive_timeout_sec=0.4)
+    settings = Settings(tts_receive_timeout_sec=0.4)
     with ServedFakes(FakeServer(settings=settings)) as served:
         yield served
 
@@ -107,7 +107,7 @@ def served() -> Iterator[ServedFakes]:
 @pytest.fixture(scope="module")
 def patient() -> Iterator[ServedFakes]:
     """A server with a timeout long enough to send 50 MB, even on a slow machine."""
-    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+    with ServedFakes(FakeServer()) as served:
         yield served
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from orpheus_server.settings import Settings
 from tests.server.protocols.test_http import check_rejection, read_all, upgrade
 from tests.server.protocols.test_transport import require_data
 from tests.support.app import FakeServer
@@ -18,7 +17,7 @@ MASK = bytes(4)
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[ServedFakes]:
-    with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
+    with ServedFakes(FakeServer()) as served:
         yield served
 
 
