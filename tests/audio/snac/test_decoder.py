@@ -137,9 +137,11 @@ async def test_resuming_after_decoded_frames_gives_one_continuous_utterance(
 ) -> None:
     """Bit for bit, and without decoding again the frames that the listener has heard."""
     decoder = build(random_codec(SNAC_NARROW), first_frames=first_frames)
-    failed, new = random_frames(46, seed=1), random_frames(46, seed=2)
+    # A frame reaches less than three frames in both directions.
+    num_frames = num_kept + 8
+    failed, new = random_frames(num_frames, seed=1), random_frames(num_frames, seed=2)
     frames = [*failed[:num_kept], *new[num_kept:]]
-    before = await speak(decoder, failed, seed=5, cuts=range(46))
+    before = await speak(decoder, failed, seed=5, cuts=range(num_frames))
     resumed = decoder.open_utterance(noise_seed=5, deadline=lambda start: inf)
     num_known = resumed.skip(frames[:num_kept])
     # The kept frames make the same samples certain as the first time.
@@ -148,7 +150,7 @@ async def test_resuming_after_decoded_frames_gives_one_continuous_utterance(
     parts = [before[:num_known]]
     parts += [await resumed.feed([frame]) for frame in frames[num_kept:]]
     parts.append(await resumed.flush())
-    whole = await speak(decoder, frames, seed=5, cuts=range(46))
+    whole = await speak(decoder, frames, seed=5, cuts=range(num_frames))
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
