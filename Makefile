@@ -28,6 +28,9 @@ ifneq ($(FOUND),$(MADE_FOR))
 $(VENV)/.made-for: FORCE
 endif
 
+# Each worker collects all tests first, so more than eight of them gain nothing.
+IN_PARALLEL := -n auto --maxprocesses=8 --dist=worksteal
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -47,7 +50,8 @@ serve: setup ## install what is missing, then run the server
 setup: $(VENV)/.project-$(FOR) ## install what serve needs, without running it
 
 test: check ## check format, lint and types, and run the tests that CI runs
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not engine and not slow" $(IN_PARALLEL)
+	$(BIN)/python -m pytest -m "engine and not slow"
 
 test-full: check ## the same with the slow tests and the coverage threshold
 	$(BIN)/python -m pytest --cov --cov-report=
