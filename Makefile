@@ -4,7 +4,8 @@ PIP_VERSION := 26.3
 VENV := .venv
 BIN := $(VENV)/bin
 # pip is quiet, so the printed steps and sizes are the only sign of progress.
-PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
+pip_in = $(1)/bin/python -m pip install --quiet --no-input --disable-pip-version-check
+PIP := $(call pip_in,$(VENV))
 
 # Uses the CUDA lock if nvidia-smi finds a GPU. `make serve INSTALL_FOR=cpu` overrides that.
 INSTALL_FOR ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo cuda || echo cpu)
@@ -28,6 +29,17 @@ ifneq ($(FOUND),$(MADE_FOR))
 $(VENV)/.made-for: FORCE
 endif
 
+# Tests that need more packages than the lock are marked NAME and run by `make test-NAME`; the packages
+# are in requirements-NAME.txt, all of them pinned. They are added to .venv; OWN_VENVS lists those that
+# clash with the lock, whose file is complete and goes into .venv-NAME.
+OWN_VENVS :=
+EXTRAS := $(filter-out cuda test,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
+is_own = $(filter $(1),$(OWN_VENVS))
+extra_venv = $(if $(is_own),.venv-$(1),$(VENV))
+extra_stamp = $(if $(is_own),.venv-$(1)/.made,$(VENV)/.extra-$(1))
+INSTALLED = $(foreach name,$(EXTRAS),$(if $(wildcard $(call extra_stamp,$(name))),$(name)))
+NOT_INSTALLED = $(filter-out $(INSTALLED),$(EXTRAS))
+
 # Each worker collects all tests first, so more than eight of them gain nothing.
 IN_PARALLEL := -n auto --maxprocesses=8 --dist=worksteal
 
@@ -42,6 +54,7 @@ help: ## show this list
 	@echo "  make serve HOST=0.0.0.0 PORT=9000       address to listen on (default 127.0.0.1:8880)"
 	@echo "  make serve INSTALL_FOR=cpu              use the CPU build even with a GPU (here: $(FOR))"
 	@echo "  make serve TORCH_INDEX_URL=URL          package index for a CPU build of torch"
+	@echo "  make test-NAME                          run the tests marked NAME, with requirements-NAME.txt (here: $(or $(EXTRAS),none))"
 
 # The server reads HOST and PORT from its environment: make exports variables set on its command line.
 serve: setup ## install what is missing, then run the server
@@ -53,8 +66,15 @@ test: check ## check format, lint and types, and run the tests that CI runs
 	$(BIN)/python -m pytest -m "not engine and not slow" $(IN_PARALLEL)
 	$(BIN)/python -m pytest -m "engine and not slow"
 
-test-full: check ## the same with the slow tests and the coverage threshold
+test-%: FORCE
+	@$(if $(filter $*,$(EXTRAS)),,echo "make: there is no test-$*: a test-NAME needs a requirements-NAME.txt with the packages of its tests. Available: $(or $(EXTRAS:%=test-%),none)." >&2; exit 1)
+	@$(MAKE) --no-print-directory --silent $(call extra_stamp,$*)
+	$(call extra_venv,$*)/bin/python -m pytest -m $*
+
+test-full: check ## the same with the slow tests, the coverage threshold, and every installed test-NAME
 	$(BIN)/python -m pytest --cov --cov-report=
+	@for name in $(INSTALLED); do $(MAKE) --no-print-directory test-$$name || exit; done
+	@$(if $(NOT_INSTALLED),echo "Not run because not installed: $(NOT_INSTALLED:%=test-%)")
 
 check: $(VENV)/.test-$(FOR)
 	$(BIN)/python -m ruff format --check .
@@ -66,7 +86,7 @@ format: $(VENV)/.test-$(FOR) ## fix lint and format in place
 	$(BIN)/python -m ruff format .
 
 clean: ## remove the environment and all build products
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # 1. An empty environment. Each step writes its stamp last, so that a failed step runs again.
@@ -124,4 +144,16 @@ $(VENV)/.project-$(FOR): $(VENV)/.lock-$(FOR) pyproject.toml
 $(VENV)/.test-$(FOR): $(VENV)/.project-$(FOR) requirements-test.txt
 	@echo "[test] $$(grep -cE '^[a-z].*==' requirements-test.txt) packages of requirements-test.txt (50 MB)"
 	@$(PIP) --no-deps -r requirements-test.txt
+	@touch $@
+
+# The packages of `make test-NAME`.
+$(VENV)/.extra-%: requirements-%.txt $(VENV)/.test-$(FOR)
+	@echo "[$*] $$(grep -cE '^[a-z].*==' $<) packages of $<"
+	@$(PIP) --no-deps -r $<
+	@touch $@
+
+.venv-%/.made: requirements-%.txt $(VENV)/.made-for
+	@echo "[$*] $$(grep -cE '^[a-z].*==' $<) packages of $< into .venv-$*"
+	@rm -rf .venv-$* && $(BIN)/python -m venv .venv-$*
+	@$(call pip_in,.venv-$*) --no-deps -r $<
 	@touch $@

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import re
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
@@ -16,6 +17,29 @@ from tests.support.app import Bench, open_bench
 
 if TYPE_CHECKING:
     from tests.support.live import LiveServer
+
+ROOT = Path(__file__).parent.parent
+
+EXTRAS = sorted(
+    {path.stem.removeprefix("requirements-") for path in ROOT.glob("requirements-*.txt")}
+    - {"cuda", "test"}
+)
+"""Markers of tests that need more packages than the lock: those of `requirements-NAME.txt`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in EXTRAS:
+        config.addinivalue_line("markers", f"{name}: only in make test-{name}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what needs more packages than the lock, unless `-m` names its marker."""
+    named = re.findall(r"[\w-]+", config.option.markexpr)
+    left_out = [name for name in EXTRAS if name not in named]
+    needs_more = [item for item in items if any(map(item.get_closest_marker, left_out))]
+    if needs_more:
+        config.hook.pytest_deselected(items=needs_more)
+        items[:] = [item for item in items if item not in needs_more]
 
 
 @pytest.hookimpl(wrapper=True)
