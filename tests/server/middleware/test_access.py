@@ -1,45 +1,36 @@
-"""Who is served: every route against every kind of wrong key, and what browsers are made to do."""
+"""Who is served: every route against every kind of wrong key."""
 
 import asyncio
-import base64
-import http.client
-import json
-import logging
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from openai import AuthenticationError, OpenAI
 from pydantic import SecretStr
-from starlette.routing import BaseRoute
-from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.testclient import TestClient
 from starlette.types import Message, Scope
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
-from websockets.typing import Origin, Subprotocol
 
 from orpheus_server.app import create_app
-from orpheus_server.chat.echo import EchoModel
 from orpheus_server.errors import StartError
 from orpheus_server.server.api_keys import parse_api_keys
-from orpheus_server.server.logs import configure_logging
 from orpheus_server.server.middleware.access import FREE_PATHS, AccessMiddleware, caller_of
 from orpheus_server.settings import Settings
-from tests.support.app import ANY_BODY, WAIT_LIMIT_SEC, FakeServer, call_by_hand
-from tests.support.served import ServedFakes
+from tests.support.app import ANY_BODY, FakeServer, call_by_hand
+from tests.support.keyed import (
+    ALL,
+    GUARDED,
+    HEADER,
+    KEY,
+    ODD_KEY,
+    STREAM,
+    Headers,
+    keyed,
+    refused,
+)
 
-KEY, ODD_KEY = "sk-Secret.0123456789", "odd(key)/with@signs=="
-HEADER = {"authorization": f"Bearer {KEY}"}
-STREAM = "/v1/audio/stream"
-DENIAL: dict[str, Any] = {"websocket.http.response": {}}
 LOCAL_ONLY = (
     "This server has no keys and serves its own machine only. Set API_KEYS to give keys to "
     "callers, or ALLOW_UNAUTHENTICATED=true to serve everybody."
 )
-
-Headers = list[tuple[bytes, bytes]]
 BAD_CREDENTIALS: dict[str, Headers] = {
     "none": [],
     "no token": [(b"authorization", b"Bearer")],
@@ -60,65 +51,10 @@ BAD_CREDENTIALS: dict[str, Headers] = {
 }
 
 
-def keyed(**settings: Any) -> FakeServer:
-    keys = SecretStr(f"anna:{KEY},ben:{ODD_KEY}")
-    return FakeServer(settings=Settings(api_keys=keys, **settings), chat=EchoModel())
-
-
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     with keyed().client() as client:
         yield client
-
-
-def leaves(routes: list[BaseRoute]) -> Iterator[BaseRoute]:
-    for route in routes:
-        inner = getattr(route, "routes", None)
-        yield from leaves(inner) if inner else (route,)
-
-
-def all_requests(app: FastAPI) -> list[tuple[str, str]]:
-    """Method (WS for a WebSocket) and path of every route, with something in its parameters."""
-    found = set()
-    for route in leaves(app.routes):
-        path = re.sub(r"\{model.*?\}", "tts-1", str(getattr(route, "path", "")))
-        path = path.replace("{name}", "swagger-ui.css").replace("{path:path}", "none")
-        assert "{" not in path
-        for method in getattr(route, "methods", None) or {"WS"}:
-            found.add((method, path))
-    return sorted(found)
-
-
-ALL = all_requests(keyed().build_app())
-GUARDED = [
-    (method, path) for method, path in ALL if not (path in FREE_PATHS and method in ("GET", "HEAD"))
-]
-
-
-async def refused(app: FastAPI, method: str, path: str, headers: Headers, **changes: Any) -> Any:
-    """Status and error of a request whose body never comes; the refusal must not wait for it."""
-    if method == "WS":
-        changes = {"type": "websocket", "scheme": "ws", "subprotocols": [], **changes}
-        changes.setdefault("extensions", DENIAL)
-    async with asyncio.timeout(WAIT_LIMIT_SEC):
-        sent = await call_by_hand(
-            app,
-            asyncio.Queue[Message](),
-            **{"method": method, "path": path, "headers": headers, **changes},
-        )
-    kinds = [message["type"].removeprefix("websocket.") for message in sent]
-    assert kinds == ["http.response.start", "http.response.body"]
-    answer = dict(sent[0]["headers"])
-    assert answer[b"content-type"] == b"application/json"
-    assert answer[b"connection"] == b"close"
-    assert answer[b"x-should-retry"] == b"false"
-    if method != "WS":
-        assert answer[b"x-request-id"].startswith(b"req_")
-    if sent[0]["status"] == 401:
-        assert answer[b"www-authenticate"] == b"Bearer"
-    error = json.loads(sent[1]["body"])["error"]
-    assert KEY not in error["message"]
-    return sent[0]["status"], error
 
 
 class TestEveryRoute:
@@ -347,189 +283,6 @@ class TestWithoutKeys:
             assert client.get("/v1/models", headers=HEADER).status_code == 200
 
 
-class TestOrigin:
-    @pytest.mark.parametrize("server", [keyed(), FakeServer()], ids=["keys", "no keys"])
-    @pytest.mark.parametrize(
-        "origin", ["https://evil.example", "null", "", "http://127.0.0.1:81", "http://localhost"]
-    )
-    def test_a_page_from_elsewhere_opens_no_socket(self, server: FakeServer, origin: str) -> None:
-        """Browsers let any page open a WebSocket to any server: nothing but the server asks."""
-        with (
-            server.client() as client,
-            pytest.raises(WebSocketDenialResponse) as denied,
-            client.websocket_connect(STREAM, headers={**HEADER, "origin": origin}),
-        ):
-            pass
-        assert denied.value.status_code == 403
-        error = denied.value.json()["error"]
-        assert (error["type"], error["code"]) == ("permission_error", "origin_not_allowed")
-
-    @pytest.mark.parametrize(
-        "origin", ["http://127.0.0.1", "https://127.0.0.1", "http://127.0.0.1:80"]
-    )
-    def test_a_page_from_here_does(self, origin: str) -> None:
-        with (
-            FakeServer().client() as client,
-            client.websocket_connect(STREAM, headers={"origin": origin}),
-        ):
-            pass
-
-    def test_and_one_that_is_listed(self) -> None:
-        server = keyed(cors_origins="https://a.example,http://b.example:3000")
-        with server.client() as client:
-            for origin in ("https://a.example", "http://b.example:3000"):
-                with client.websocket_connect(STREAM, headers={**HEADER, "origin": origin}):
-                    pass
-            headers = {**HEADER, "origin": "http://a.example"}
-            with (
-                pytest.raises(WebSocketDenialResponse),
-                client.websocket_connect(STREAM, headers=headers),
-            ):
-                pass
-
-    @pytest.mark.anyio
-    async def test_two_origins_are_both_looked_at(self) -> None:
-        pair = [(b"origin", b"http://127.0.0.1"), (b"origin", b"http://evil.example")]
-        headers = [(b"host", b"127.0.0.1"), *pair]
-        assert (await refused(FakeServer().build_app(), "WS", STREAM, headers))[0] == 403
-
-
-class TestCors:
-    PREFLIGHT = {
-        "origin": "https://a.example",
-        "access-control-request-method": "POST",
-        "access-control-request-headers": "authorization,content-type,x-stainless-lang",
-    }
-
-    @pytest.fixture
-    def shared(self) -> Iterator[TestClient]:
-        with keyed(cors_origins="https://a.example").client() as client:
-            yield client
-
-    def test_a_preflight_needs_no_key(self, shared: TestClient) -> None:
-        answer = shared.options("/v1/audio/speech", headers=self.PREFLIGHT)
-        assert answer.status_code == 200
-        assert answer.headers["access-control-allow-origin"] == "https://a.example"
-        assert "access-control-allow-credentials" not in answer.headers
-        assert answer.headers["access-control-allow-methods"] == "GET, HEAD, POST, OPTIONS"
-        assert answer.headers["x-request-id"].startswith("req_")
-
-    def test_one_of_another_page_allows_nothing(self, shared: TestClient) -> None:
-        headers = {**self.PREFLIGHT, "origin": "https://evil.example"}
-        answer = shared.options("/v1/audio/speech", headers=headers)
-        assert answer.status_code == 400
-        assert "access-control-allow-origin" not in answer.headers
-
-    def test_a_page_can_read_answers_and_refusals(self, shared: TestClient) -> None:
-        for key, status in ((HEADER, 200), ({}, 401)):
-            answer = shared.get("/v1/models", headers={**key, "origin": "https://a.example"})
-            assert answer.status_code == status
-            assert answer.headers["access-control-allow-origin"] == "https://a.example"
-            assert "x-request-id" in answer.headers["access-control-expose-headers"]
-        answer = shared.get("/v1/models", headers={**HEADER, "origin": "https://evil.example"})
-        assert "access-control-allow-origin" not in answer.headers
-
-    def test_what_speech_says_in_its_headers_can_be_read(self, shared: TestClient) -> None:
-        answer = shared.post(
-            "/v1/audio/speech",
-            headers={**HEADER, "origin": "https://a.example"},
-            json={"input": "Hi.", "instructions": "Sing."},
-        )
-        exposed = answer.headers["access-control-expose-headers"].split(", ")
-        assert [name for name in answer.headers if name.startswith("x-orpheus-")] == [
-            "x-orpheus-ignored-fields",
-            "x-orpheus-queue-ms",
-        ]
-        assert [name for name in exposed if name.startswith("x-orpheus-")] == [
-            "x-orpheus-degraded-chunks",
-            "x-orpheus-dropped-symbols",
-            "x-orpheus-dropped-tags",
-            "x-orpheus-ignored-fields",
-            "x-orpheus-nothing-to-speak",
-            "x-orpheus-queue-ms",
-        ]
-
-    @pytest.mark.parametrize("headers", [{}, PREFLIGHT])
-    def test_without_the_setting_options_is_a_method_like_others(
-        self, client: TestClient, headers: dict[str, str]
-    ) -> None:
-        assert client.options("/v1/audio/speech", headers=headers).status_code == 401
-        answer = client.options("/v1/audio/speech", headers={**HEADER, **headers})
-        assert answer.status_code == 405
-        assert not [name for name in answer.headers if name.startswith("access-control")]
-
-    def test_bare_options_with_the_setting(self, shared: TestClient) -> None:
-        assert shared.options("/v1/audio/speech").status_code == 401
-
-
-def bearer64(key: str) -> str:
-    return "bearer64." + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-class TestHandshake:
-    @pytest.mark.parametrize(
-        "offered",
-        [
-            ["orpheus", f"bearer.{KEY}"],
-            [f"bearer.{KEY}", "other", "orpheus"],
-            ["orpheus", bearer64(KEY)],
-            ["orpheus", bearer64(ODD_KEY)],
-        ],
-    )
-    def test_a_key_as_a_subprotocol(self, client: TestClient, offered: list[str]) -> None:
-        with client.websocket_connect(STREAM, subprotocols=offered) as socket:
-            assert socket.accepted_subprotocol == "orpheus"
-
-    @pytest.mark.parametrize(
-        "offered",
-        [
-            ["orpheus"],
-            ["orpheus", KEY],
-            ["orpheus", "bearer."],
-            ["orpheus", "bearer"],
-            ["orpheus", "bearer.wrong-key"],
-            ["orpheus", f"Bearer.{KEY}"],
-            ["orpheus", "bearer64.***"],
-            ["orpheus", "bearer64._w"],
-            ["orpheus", f"bearer64.{KEY}"],
-            ["orpheus", f"bearer.{KEY}", f"bearer.{KEY}"],
-            ["orpheus", f"bearer.{KEY}", "bearer64.***"],
-        ],
-    )
-    def test_what_is_none(self, client: TestClient, offered: list[str]) -> None:
-        with (
-            pytest.raises(WebSocketDenialResponse) as denied,
-            client.websocket_connect(STREAM, subprotocols=offered),
-        ):
-            pass
-        assert denied.value.status_code == 401
-        assert denied.value.json()["error"]["code"] == "invalid_api_key"
-        assert "sec-websocket-protocol" not in denied.value.headers
-
-    def test_the_header_goes_first(self, client: TestClient) -> None:
-        offered = ["orpheus", f"bearer.{KEY}"]
-        with (
-            pytest.raises(WebSocketDenialResponse),
-            client.websocket_connect(
-                STREAM, subprotocols=offered, headers={"authorization": "Bearer wrong"}
-            ),
-        ):
-            pass
-
-    def test_a_subprotocol_is_no_key_for_http(self, client: TestClient) -> None:
-        headers = {"sec-websocket-protocol": f"orpheus, bearer.{KEY}"}
-        assert client.get("/v1/models", headers=headers).status_code == 401
-
-    @pytest.mark.anyio
-    async def test_a_server_that_cannot_answer_it_closes(self) -> None:
-        sent = await call_by_hand(
-            keyed().build_app(),
-            asyncio.Queue[Message](),
-            **{"type": "websocket", "path": STREAM, "subprotocols": [], "headers": []},
-        )
-        assert sent == [{"type": "websocket.close", "code": 1008}]
-
-
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("keys", "headers", "client", "caller"),
@@ -577,170 +330,3 @@ def test_bad_settings_stop_it_before_anything_is_loaded(
 ) -> None:
     with pytest.raises(StartError, match=message):
         create_app(Settings(**settings))
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[ServedFakes]:
-    settings = Settings(
-        api_keys=SecretStr(f"anna:{KEY},ben:{ODD_KEY}"), cors_origins="https://a.example"
-    )
-    with ServedFakes(FakeServer(settings=settings)) as served:
-        yield served
-
-
-class TestServed:
-    """A real uvicorn, and clients as people have them."""
-
-    def test_the_sdk(self, served: ServedFakes) -> None:
-        wrong = OpenAI(base_url=f"{served.url}/v1", api_key="wrong-key", max_retries=2)
-        with wrong as client, pytest.raises(AuthenticationError) as refused:
-            client.audio.speech.create(model="tts-1", voice="alloy", input="Hi.")
-        assert refused.value.status_code == 401
-        assert refused.value.code == "invalid_api_key"
-        assert (refused.value.request_id or "").startswith("req_")
-        with OpenAI(base_url=f"{served.url}/v1", api_key=KEY, max_retries=0) as client:
-            assert client.audio.speech.create(
-                model="tts-1", voice="alloy", input="Hi.", response_format="pcm"
-            ).content
-
-    def test_a_gigabyte_is_not_read(self, served: ServedFakes) -> None:
-        """Whoever has no key must not keep the server busy receiving."""
-        with served.connect() as connection:
-            connection.sendall(
-                b"POST /v1/audio/speech HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                b"Authorization: Bearer wrong-key\r\nContent-Type: application/json\r\n"
-                b"Content-Length: 1073741824\r\n\r\n"
-            )
-            answer = b""
-            while data := connection.recv(65_536):
-                answer += data
-        head, _, body = answer.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 401 ")
-        assert b"\r\nconnection: close\r\n" in head.lower() + b"\r\n"
-        assert json.loads(body)["error"]["code"] == "invalid_api_key"
-
-    @pytest.mark.parametrize("key", [KEY, ODD_KEY])
-    def test_a_socket_with_the_header(self, served: ServedFakes, key: str) -> None:
-        headers = {"Authorization": f"Bearer {key}"}
-        with connect(served.socket_url, additional_headers=headers) as connection:
-            assert connection.subprotocol is None
-            connection.send('{"type": "session.start"}')
-            assert json.loads(connection.recv(WAIT_LIMIT_SEC))["type"] == "session.started"
-
-    @pytest.mark.parametrize("token", [f"bearer.{KEY}", bearer64(ODD_KEY)])
-    def test_a_socket_as_a_browser_opens_it(self, served: ServedFakes, token: str) -> None:
-        offered = [Subprotocol("orpheus"), Subprotocol(token)]
-        with connect(
-            served.socket_url, subprotocols=offered, origin=Origin("https://a.example")
-        ) as connection:
-            assert connection.subprotocol == "orpheus"
-            assert connection.response is not None
-            assert connection.response.headers.get_all("Sec-WebSocket-Protocol") == ["orpheus"]
-
-    @pytest.mark.parametrize(
-        ("offered", "origin", "status", "code"),
-        [
-            ([], None, 401, "invalid_api_key"),
-            (["orpheus", "bearer.wrong-key"], None, 401, "invalid_api_key"),
-            (["orpheus", f"bearer.{KEY}"], "https://evil.example", 403, "origin_not_allowed"),
-        ],
-    )
-    def test_a_refused_socket(
-        self,
-        served: ServedFakes,
-        offered: list[str],
-        origin: str | None,
-        status: int,
-        code: str,
-    ) -> None:
-        with (
-            pytest.raises(InvalidStatus) as refused,
-            connect(
-                served.socket_url,
-                subprotocols=[Subprotocol(each) for each in offered] or None,
-                origin=Origin(origin) if origin else None,
-            ),
-        ):
-            pass
-        response = refused.value.response
-        assert response.status_code == status
-        assert json.loads(response.body or b"")["error"]["code"] == code
-        assert response.headers["x-content-type-options"] == "nosniff"
-
-
-def test_who_comes_through_a_proxy_on_this_machine_is_not_this_machine() -> None:
-    """To the server the proxy is its peer; uvicorn believes it who the caller is."""
-    with ServedFakes(FakeServer()) as served:
-        answers = []
-        for headers in ({}, {"X-Forwarded-For": "10.0.0.1"}, {"X-Forwarded-For": "x, 10.0.0.1"}):
-            connection = http.client.HTTPConnection(*served.address, timeout=WAIT_LIMIT_SEC)
-            connection.request("GET", "/v1/models", headers=headers)
-            answers.append(connection.getresponse().status)
-            connection.close()
-    assert answers == [200, 401, 401]
-
-
-class TestLogs:
-    def use(self, served: ServedFakes) -> None:
-        """Keys in every place where one can be, right ones and wrong ones."""
-        with OpenAI(base_url=served.url, api_key=KEY, max_retries=0) as client:
-            client.audio.speech.create(model="tts-1", voice="alloy", input="Hi.")
-        wrong = OpenAI(base_url=served.url, api_key=f"{KEY}x", max_retries=0)
-        with wrong as client, pytest.raises(AuthenticationError):
-            client.models.list()
-        for key in (KEY, f"{KEY}x"):
-            offered = [Subprotocol("orpheus"), Subprotocol(f"bearer.{key}")]
-            try:
-                with connect(served.socket_url, subprotocols=offered) as connection:
-                    connection.send('{"type": "session.start"}')
-                    connection.recv(WAIT_LIMIT_SEC)
-            except InvalidStatus:
-                assert key != KEY
-        # No subprotocol may hold such characters.
-        headers = {"Sec-WebSocket-Protocol": f"orpheus, bearer.{ODD_KEY}"}
-        with (
-            pytest.raises(InvalidStatus) as refused,
-            connect(served.socket_url, additional_headers=headers),
-        ):
-            pass
-        assert refused.value.response.status_code == 400
-
-    @staticmethod
-    def of_the_server(caplog: pytest.LogCaptureFixture) -> str:
-        """What the clients here log is not the server's."""
-        return "\n".join(
-            record.getMessage()
-            for record in caplog.records
-            if record.name.partition(".")[0] in ("orpheus_server", "uvicorn", "asyncio")
-        )
-
-    def test_no_key_at_any_level(
-        self, served: ServedFakes, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """The library behind uvicorn's WebSocket logs every header at DEBUG."""
-        caplog.set_level(logging.DEBUG)
-        self.use(served)
-        text = self.of_the_server(caplog)
-        assert " caller=anna outcome=done " in text
-        assert " caller=anna began" in text
-        assert KEY not in text
-        assert ODD_KEY not in text
-
-    def test_a_refused_socket_is_no_error_of_the_server(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """uvicorn logged one for each, which anybody could have it do."""
-        with (
-            ServedFakes(keyed()) as served,
-            pytest.raises(InvalidStatus),
-            connect(served.socket_url),
-        ):
-            pass
-        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-    def test_nor_in_the_log_of_another_uvicorn(self, loggers: list[logging.Logger]) -> None:
-        """`uvicorn --log-level debug` has set its own levels before the app is imported."""
-        logging.getLogger("uvicorn.error").setLevel(logging.DEBUG)
-        configure_logging(Settings(log_level="DEBUG"))
-        assert not logging.getLogger("uvicorn.error").isEnabledFor(logging.DEBUG)
-        assert logging.getLogger("orpheus_server").isEnabledFor(logging.DEBUG)
