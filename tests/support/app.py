@@ -53,6 +53,7 @@ ANY_BODY = {
 """Enough for every route: what one does not know, it tolerates."""
 
 _LAYOUT = POCKET.layout
+_NUM_WORKERS = 2
 
 
 def speech_ids(num_frames: int) -> tuple[int, ...]:
@@ -316,9 +317,13 @@ class Bench:
     scripts: dict[str, Script]
 
     async def settle(self) -> None:
-        """Lets everything run that can, in the pool too."""
+        """Lets everything run that can, in the pool too.
+
+        All workers meet each time: one that was suspended in the middle of a call has ended it.
+        """
         for _ in range(20):
-            await self.pool.run(lambda: None)
+            meeting = threading.Barrier(_NUM_WORKERS, timeout=WAIT_LIMIT_SEC)
+            await asyncio.gather(*(self.pool.run(meeting.wait) for _ in range(_NUM_WORKERS)))
             await settle()
 
 
@@ -330,7 +335,7 @@ async def open_bench(
     scripts: dict[str, Script] = {}
     fitting = fitting_speech(POCKET)
     engine = ScriptedEngine(lambda request: scripts.get(request.request_id) or fitting(request))
-    decoder, pool = decoder or ToneDecoder(), WorkerPool(2)
+    decoder, pool = decoder or ToneDecoder(), WorkerPool(_NUM_WORKERS)
     runner = AttemptRunner(
         POCKET.layout,
         build_prompts(POCKET),
