@@ -379,7 +379,7 @@ class TestEngine:
             self.collect(server, self.request(server, prompt_token_ids=ids))
         assert self.collect(server, self.request(server))[-1].finish_reason == "stop"
 
-    @pytest.mark.parametrize(("max_tokens", "match"), [(0, "no token"), (10**9, "do not fit")])
+    @pytest.mark.parametrize(("max_tokens", "match"), [(0, "max_tokens is less than 1"), (10**9, "do not fit")])
     def test_an_absurd_length_is_refused(
         self, server: LiveServer, max_tokens: int, match: str
     ) -> None:
