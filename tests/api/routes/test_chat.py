@@ -1,4 +1,4 @@
-"""`POST /v1/chat` over the fakes: sound while the model writes, text, failures, leaving."""
+"""`POST /v1/chat` over the fakes: streamed audio, text, failures and disconnects."""
 
 import asyncio
 import logging
@@ -47,9 +47,9 @@ def error_of(answer: Any) -> tuple[int, str, str | None]:
     return answer.status_code, error["code"], error["param"]
 
 
-class TestSound:
+class TestAudio:
     @pytest.mark.parametrize("path", ["/chat", CHAT])
-    def test_a_wav_that_is_streamed(self, client: TestClient, path: str) -> None:
+    def test_a_streamed_wav(self, client: TestClient, path: str) -> None:
         answer = client.post(path, json={"message": "Is it so?"})
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "audio/wav"
@@ -76,7 +76,7 @@ class TestSound:
         assert answer.content.startswith(magic)
         assert len(answer.content) > 5000
 
-    def test_the_voice_and_its_pace(self, client: TestClient) -> None:
+    def test_the_speed(self, client: TestClient) -> None:
         slow, quick = (
             client.post(CHAT, json={"message": "Hi.", "response_format": "pcm", "speed": speed})
             for speed in (0.5, 2.0)
@@ -88,7 +88,7 @@ class TestSound:
     def test_nothing_to_speak(
         self, client: TestClient, model: ScriptedChatModel, name: str, texts: tuple[str, ...]
     ) -> None:
-        """An answer of emoji only is no failure of anybody's."""
+        """An answer of emoji alone is not an error."""
         model.enqueue(ReplyScript(texts))
         answer = client.post(CHAT, json={"message": "Hi.", "response_format": name})
         assert answer.status_code == 200
@@ -96,8 +96,8 @@ class TestSound:
         assert len(answer.content) < 200
 
     @pytest.mark.anyio
-    async def test_the_first_sentence_leaves_while_the_model_writes(self) -> None:
-        """Speech began only after the whole answer had been written."""
+    async def test_the_first_sentence_is_sent_while_the_model_writes(self) -> None:
+        """Audio was sent only after the whole answer had been written."""
         gate = asyncio.Event()
         server, model = served(gate=gate, gate_at=3)
         app = server.build_app()
@@ -115,7 +115,7 @@ class TestSound:
     @pytest.mark.anyio
     @pytest.mark.parametrize("is_text", [False, True])
     async def test_http_1_0_gets_one_piece(self, is_text: bool) -> None:
-        """It cannot tell the end of a body from a connection that was cut."""
+        """Its clients cannot distinguish the end of a body from a dropped connection."""
         server, _ = served()
         app = server.build_app()
         async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
@@ -130,7 +130,7 @@ class TestSound:
                 assert call.body[40:44] == (len(call.body) - 44).to_bytes(4, "little")
 
     @pytest.mark.anyio
-    async def test_http_1_0_is_told_of_a_failure(self) -> None:
+    async def test_http_1_0_gets_an_error_status(self) -> None:
         server, _ = served(*ANSWER[:3], finish_reason=None)
         app = server.build_app()
         async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
@@ -139,7 +139,7 @@ class TestSound:
             assert call.sent[0]["status"] == 502
 
     def test_fifty_in_a_row(self, client: TestClient, model: ScriptedChatModel) -> None:
-        """The second one hung for ever where each request had a loop of its own."""
+        """With an event loop per request, the second request hung forever."""
         for index in range(50):
             answer = client.post(CHAT, json={"message": f"Question {index}."})
             assert answer.status_code == 200
@@ -149,7 +149,7 @@ class TestSound:
 
 
 class TestText:
-    def test_as_the_model_writes_it(self, client: TestClient) -> None:
+    def test_the_text_of_the_model(self, client: TestClient) -> None:
         answer = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
         assert answer.text == "".join(ANSWER)
@@ -160,13 +160,13 @@ class TestText:
         answer = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
         assert answer.text == "**Yes** 😀"
 
-    def test_an_empty_one(self, client: TestClient, model: ScriptedChatModel) -> None:
+    def test_an_empty_answer(self, client: TestClient, model: ScriptedChatModel) -> None:
         model.enqueue(ReplyScript(()))
         answer = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
         assert (answer.status_code, answer.text) == (200, "")
 
-    def test_in_the_language_of_the_voice(self) -> None:
-        """It was asked for in the language of another voice, and so was another text."""
+    def test_both_are_in_the_language_of_the_voice(self) -> None:
+        """Text was requested in the default voice's language, so it differed from the speech."""
         italian = replace(POCKET.default_voice, name="pietro", language="it")
         checkpoint = replace(POCKET, voices=(*POCKET.voices, italian))
         model = ScriptedChatModel(ReplyScript(ANSWER))
@@ -178,24 +178,24 @@ class TestText:
         assert "Italian" in spoken.messages[0].content
         assert written.messages == spoken.messages
 
-    def test_no_longer_than_a_request_may_take(self) -> None:
-        """A model that always wrote a little was listened to for ever."""
+    def test_the_time_limit_of_a_request(self) -> None:
+        """A model that kept writing slowly was read forever."""
         settings = Settings(tts_request_timeout_sec=0.05)
         server, _ = served(gate=asyncio.Event(), settings=settings)
         with server.client() as client:
             answer = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
         assert error_of(answer) == (504, "timeout", None)
-        # Not the limit of the model between two tokens, which is the same error.
+        # The limit between two tokens of the model gives the same code.
         assert "request" in answer.json()["error"]["message"]
 
-    def test_no_more_than_a_caller_may_have(self) -> None:
+    def test_the_request_limit_of_a_caller(self) -> None:
         server, _ = served(settings=Settings(tts_max_requests_per_key=1))
         with server.client() as client, server.runtime.services.reply_slots.taken("127.0.0.1"):
             answer = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
             assert error_of(answer) == (429, "rate_limit_exceeded", None)
 
 
-class TestWhatTheModelIsTold:
+class TestModelRequest:
     def test_history_and_message(self, client: TestClient, model: ScriptedChatModel) -> None:
         history = [
             {"role": "user", "content": "One?"},
@@ -230,14 +230,14 @@ class TestWhatTheModelIsTold:
         client.post(CHAT, json={"message": "Hi.", "history": history})
         assert model.requests[-1].messages[0] == ChatMessage("system", "Be rude.")
 
-    def test_the_setting_replaces_it_too(self) -> None:
+    def test_the_setting_replaces_the_prompt(self) -> None:
         server, model = served(settings=Settings(llm_system_prompt="Be brief."))
         with server.client() as client:
             client.post(CHAT, json={"message": "Hi."})
             client.post(CHAT, json={"message": "Hi.", "stream_text": True})
         assert [each.messages[0].content for each in model.requests] == ["Be brief."] * 2
 
-    def test_half_a_character_is_no_failure(self, client: TestClient) -> None:
+    def test_a_lone_surrogate_is_accepted(self, client: TestClient) -> None:
         answer = client.post(CHAT, content=b'{"message": "Hi \\ud800.", "stream_text": true}')
         assert answer.status_code == 415
         headers = {"content-type": "application/json"}
@@ -281,7 +281,7 @@ class TestBadInput:
             ({"history": [None]}, 400, "invalid_value", "history"),
         ],
     )
-    def test_refused_before_the_model_is_asked(
+    def test_rejected_before_the_model_is_called(
         self,
         client: TestClient,
         model: ScriptedChatModel,
@@ -294,14 +294,14 @@ class TestBadInput:
         assert error_of(answer) == (status, code, param)
         assert model.requests == []
 
-    def test_no_message(self, client: TestClient) -> None:
+    def test_a_missing_message(self, client: TestClient) -> None:
         assert error_of(client.post(CHAT, json={})) == (
             400,
             "missing_required_parameter",
             "message",
         )
 
-    def test_one_that_the_model_has_no_room_for(
+    def test_a_message_that_exceeds_the_context(
         self, client: TestClient, model: ScriptedChatModel
     ) -> None:
         error = RequestError("too long", param="messages", code="context_length_exceeded")
@@ -313,16 +313,16 @@ class TestBadInput:
         answer = client.post(CHAT, json={"message": "Hi.", "mood": "good", "n": 2})
         assert answer.headers["x-orpheus-ignored-fields"] == "mood, n"
 
-    def test_fields_of_sound_are_named_where_there_is_none(self, client: TestClient) -> None:
-        """They had no effect, and nobody was told."""
+    def test_audio_fields_are_named_as_ignored_for_text(self, client: TestClient) -> None:
+        """They had no effect, and the response did not say so."""
         fields = {"message": "Hi.", "response_format": "mp3", "speed": 2.0, "n": 2}
         answer = client.post(CHAT, json={**fields, "stream_text": True})
         assert answer.headers["x-orpheus-ignored-fields"] == "response_format, speed, n"
         answer = client.post(CHAT, json=fields)
         assert answer.headers["x-orpheus-ignored-fields"] == "n"
 
-    def test_a_message_of_the_history_without_its_text(self, client: TestClient) -> None:
-        """The history was said to be missing."""
+    def test_a_history_message_without_content(self, client: TestClient) -> None:
+        """The error said that the history was missing."""
         fields = {"message": "Hi.", "history": [{"role": "user"}]}
         answer = client.post(CHAT, json=fields)
         assert error_of(answer) == (400, "missing_required_parameter", "history")
@@ -338,7 +338,7 @@ class TestFailures:
         assert answer.headers["x-should-retry"] == "false"
         assert "retry-after" not in answer.headers
 
-    def test_one_that_is_loading(self) -> None:
+    def test_a_model_that_is_loading(self) -> None:
         server, _ = served()
         server.is_loaded = False
         with server.client() as client:
@@ -346,14 +346,14 @@ class TestFailures:
             assert error_of(answer) == (503, "engine_unavailable", None)
             assert client.get("/ready").status_code == 503
 
-    def test_one_that_was_lost(self) -> None:
+    def test_a_dead_model(self) -> None:
         server, model = served()
         with server.client() as client:
             model.is_alive = False
             answer = client.post(CHAT, json={"message": "Hi."})
             assert error_of(answer) == (503, "engine_unavailable", None)
             assert client.get("/ready").status_code == 503
-            # Who only wants something read aloud is served all the same.
+            # Speech needs no language model.
             assert client.post("/v1/audio/speech", json={"input": "Hi."}).status_code == 200
 
     @pytest.mark.parametrize("is_text", [False, True])
@@ -365,7 +365,7 @@ class TestFailures:
             (EngineDead("gone"), 503, "engine_unavailable"),
         ],
     )
-    def test_before_the_first_byte(
+    def test_failures_before_the_first_byte(
         self, error: Exception, status: int, code: str, is_text: bool
     ) -> None:
         server, _ = served()
@@ -388,7 +388,7 @@ class TestFailures:
     async def test_after_the_first_byte_the_body_is_cut(
         self, changes: dict[str, Any], is_text: bool
     ) -> None:
-        """A body that ended in order would be taken for whole."""
+        """A body with a regular end would look complete."""
         server, _ = served(*ANSWER[:3], **changes)
         app = server.build_app()
         async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
@@ -398,19 +398,19 @@ class TestFailures:
             assert not call.is_whole
             assert len(call.body) > 20
 
-    def test_a_voice_that_was_lost(self) -> None:
+    def test_a_dead_speech_engine(self) -> None:
         server, model = served()
         with server.client() as client:
             server.engine.is_alive = False
             answer = client.post(CHAT, json={"message": "Hi."})
             assert error_of(answer) == (503, "engine_unavailable", None)
             assert model.requests == []
-            # The language model alone needs no voice.
+            # Text needs no speech engine.
             text = client.post(CHAT, json={"message": "Hi.", "stream_text": True})
             assert text.status_code == 200
 
 
-class TestLeaving:
+class TestDisconnect:
     @pytest.mark.anyio
     @pytest.mark.parametrize("gate_at", [0, 1, 3])
     @pytest.mark.parametrize("is_text", [False, True])
@@ -432,8 +432,8 @@ class TestLeaving:
             await wait_for(lambda: asyncio.all_tasks() <= before)
 
 
-class TestWhatIsTold:
-    def test_one_line_without_a_word_of_anybody(
+class TestObservability:
+    def test_one_log_line_without_user_text(
         self, client: TestClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.INFO, logger="orpheus_server"):
@@ -457,7 +457,7 @@ class TestWhatIsTold:
         assert "orpheus_chat_up 1.0" in lines
         assert "orpheus_chat_replies_active 0.0" in lines
 
-    def test_without_chat_nothing_of_it(self) -> None:
+    def test_no_chat_metrics_without_a_model(self) -> None:
         with FakeServer().client() as client:
             assert "orpheus_chat" not in client.get("/metrics").text
 
@@ -468,7 +468,7 @@ class TestWhatIsTold:
         assert client.get("/ready").status_code == 200
 
 
-def test_echo_says_what_it_was_told() -> None:
+def test_echo_repeats_the_message() -> None:
     with FakeServer(chat=EchoModel()).client() as client:
         body = {"message": "Say  this\nback.", "stream_text": True}
         assert client.post(CHAT, json=body).text == "Say  this\nback."

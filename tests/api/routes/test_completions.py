@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: what is accepted, what reaches both models, how it is answered."""
+"""`POST /v1/chat/completions`: text, audio, headers, failures and the SDK's types."""
 
 import asyncio
 import base64
@@ -90,7 +90,7 @@ class TestText:
         assert talker.server.engine.requests == []
 
     @pytest.mark.parametrize("include_usage", [None, False, True])
-    def test_the_same_in_events(self, talker: Talker, include_usage: bool | None) -> None:
+    def test_the_answer_as_events(self, talker: Talker, include_usage: bool | None) -> None:
         answer = talker.post(stream=True, stream_options={"include_usage": include_usage})
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["x-accel-buffering"] == "no"
@@ -113,7 +113,7 @@ class TestText:
         last = [{**head, "choices": [], "usage": usage(5)}] if include_usage else []
         assert events == [*({**head, "choices": [each], **tail} for each in choices), *last]
 
-    def test_messages_as_the_model_gets_them(self, talker: Talker) -> None:
+    def test_messages_for_the_model(self, talker: Talker) -> None:
         parts = [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
         answer = talker.post(
             {"role": "user", "content": "Hi.", "name": "anna"},
@@ -131,8 +131,8 @@ class TestText:
             ChatMessage("user", "One.\nTwo."),
         )
 
-    def test_text_alone_has_no_prompt_of_ours(self, talker: Talker) -> None:
-        """It tells to write for ears."""
+    def test_text_alone_has_no_voice_prompt(self, talker: Talker) -> None:
+        """The prompt asks for answers that can be read aloud."""
         talker.post()
         assert talker.chat.requests[0].messages == (ChatMessage("user", "Good morning!"),)
 
@@ -154,7 +154,7 @@ class TestText:
         assert second == ReplyOptions(2.0, None, 9, None, 0.0, 0.0, ("END",))
         assert third == ReplyOptions()
 
-    def test_it_ends_before_a_stop_string(self, talker: Talker) -> None:
+    def test_the_answer_ends_before_a_stop_string(self, talker: Talker) -> None:
         answer = talker.post(stop=[" sentence"]).json()["choices"][0]
         assert answer["message"]["content"] == "Hello there, this is one"
         assert answer["finish_reason"] == "stop"
@@ -178,9 +178,9 @@ OPTIONAL = (
 )
 
 
-class TestSpoken:
-    def test_a_file_with_true_sizes(self, talker: Talker) -> None:
-        """A stream's header tells Python's `wave` of two gigabytes that are not there."""
+class TestAudio:
+    def test_a_file_with_correct_sizes(self, talker: Talker) -> None:
+        """With a stream's header, Python's `wave` expects two gigabytes."""
         answer = talker.spoken(audio={"voice": {"id": "slt"}, "format": "wav"})
         body = answer.json()
         (choice,) = body["choices"]
@@ -207,7 +207,7 @@ class TestSpoken:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
             assert file.getnframes() == sum(NUM_FRAMES) * 2048
             assert len(data) == 44 + 2 * file.getnframes()
-        # The second voice of the bundled checkpoint.
+        # The token of the second bundled voice.
         assert {each.prompt_token_ids[1] for each in talker.server.engine.requests} == {6}
         own = [name for name in answer.headers if name.startswith("x-orpheus-")]
         assert own == ["x-orpheus-queue-ms"]
@@ -223,7 +223,7 @@ class TestSpoken:
         assert len(data) > 10_000
 
     @pytest.mark.parametrize("modalities", [["text", "audio"], ["audio", "text"]])
-    def test_events_are_the_file(self, talker: Talker, modalities: list[str]) -> None:
+    def test_events_add_up_to_the_file(self, talker: Talker, modalities: list[str]) -> None:
         whole = base64.b64decode(audio_of(talker.spoken(seed=4))["data"])
         answer = talker.spoken(
             seed=4, modalities=modalities, stream=True, stream_options={"include_usage": True}
@@ -257,7 +257,7 @@ class TestSpoken:
         num_audio = sum(7 * num_frames + 1 for num_frames in NUM_FRAMES)
         assert (last["choices"], last["usage"]) == ([], usage(5, num_audio))
 
-    def test_the_prompt_of_the_voice_and_whose_own_replaces_it(self, talker: Talker) -> None:
+    def test_a_system_message_replaces_the_voice_prompt(self, talker: Talker) -> None:
         voice = POCKET.default_voice
         own = voice_prompt(language=voice.language, tags=POCKET.tags_of(voice))
         talker.spoken()
@@ -266,12 +266,12 @@ class TestSpoken:
         assert first.messages == (ChatMessage("system", own), ChatMessage("user", USER["content"]))
         assert second.messages[0] == ChatMessage("system", "Sing.")
 
-    def test_the_seed_is_of_both_models(self, talker: Talker) -> None:
+    def test_the_seed_is_used_by_both_models(self, talker: Talker) -> None:
         talker.spoken(seed=7, temperature=1.5)
         assert talker.chat.requests[0].options == ReplyOptions(temperature=1.5, seed=7)
         first = talker.server.engine.requests[0]
         assert first.seed is not None
-        # The temperature is the language model's; the voice keeps its own.
+        # The temperature applies to the language model only.
         assert first.sampling == talker.server.runtime.services.default_sampling
 
     @pytest.mark.parametrize("name", ["wav", "mp3", "aac", "flac", "opus", "pcm16"])
@@ -292,7 +292,7 @@ class TestSpoken:
         assert keys == [["id", "transcript"], ["transcript"], ["expires_at"]]
         assert events[-1]["choices"][0]["finish_reason"] == "stop"
 
-    def test_second_best_is_told(self, talker: Talker) -> None:
+    def test_degraded_chunks_are_counted(self, talker: Talker) -> None:
         talker.server.engine.enqueue(*[endless_script(5)] * 14)
         answer = talker.spoken()
         assert (answer.status_code, answer.headers["x-orpheus-degraded-chunks"]) == (200, "2")
@@ -319,8 +319,8 @@ class TestHeaders:
         answer = talker.spoken(stream=True, service_tier="auto")
         assert answer.headers["x-orpheus-ignored-fields"] == "service_tier"
 
-    def test_those_that_another_field_leaves_without_effect(self, talker: Talker) -> None:
-        """They were passed over in silence."""
+    def test_fields_that_another_field_overrides_are_named(self, talker: Talker) -> None:
+        """They were ignored silently."""
         usage = {"include_usage": True}
         answer = talker.post(stream_options=usage, max_tokens=5, max_completion_tokens=6)
         assert answer.headers["x-orpheus-ignored-fields"] == "stream_options, max_tokens"
@@ -329,7 +329,7 @@ class TestHeaders:
 
 
 class TestFailures:
-    """Before there is anything to hear or to read, a failure has a status, streamed or not."""
+    """A failure before the first audio or text has a status, streamed or not."""
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
@@ -344,9 +344,9 @@ class TestFailures:
                 *(400, "context_length_exceeded", {"x-should-retry": "false"}),
             ),
         ],
-        ids=["failed", "away", "dead", "refused"],
+        ids=["failed", "unavailable", "dead", "rejected"],
     )
-    def test_of_the_language_model(
+    def test_the_language_model_fails(
         self,
         talker: Talker,
         error: OrpheusError,
@@ -364,7 +364,7 @@ class TestFailures:
         assert_nothing_is_held(talker.server)
 
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
-    def test_in_the_middle_of_an_answer_in_one_piece(
+    def test_in_the_middle_of_an_answer_that_is_not_streamed(
         self, talker: Talker, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
     ) -> None:
         talker.chat.enqueue(ReplyScript(TEXTS, error=ChatModelFailed("it broke")))
@@ -376,17 +376,17 @@ class TestFailures:
         assert "morning" not in caplog.text
         assert "sentence" not in caplog.text.replace("sentences=", "").replace("sentence_mean", "")
 
-    def test_of_the_voice(self, talker: Talker) -> None:
+    def test_the_speech_engine_fails(self, talker: Talker) -> None:
         talker.server.engine.enqueue(Script((), error=EngineDead("the speech engine has died")))
         error = talker.error(503, **SPOKEN)
         assert (error["code"], error["message"]) == (
             "engine_unavailable",
             "the speech engine has died",
         )
-        # Text needs no voice.
+        # Text needs no speech engine.
         assert talker.post().status_code == 200
 
-    def test_text_behind_which_it_failed_is_an_event(self, talker: Talker) -> None:
+    def test_a_failure_after_text_is_an_event(self, talker: Talker) -> None:
         talker.chat.enqueue(ReplyScript(TEXTS[:2], error=ChatModelFailed("it broke")))
         answer = talker.post(stream=True)
         assert answer.status_code == 200
@@ -401,8 +401,8 @@ class TestFailures:
             }
         }
 
-    def test_sentences_that_were_whole_are_heard_before_it(self, talker: Talker) -> None:
-        """They were lost: the text's failure ended the sound of what stood before it."""
+    def test_complete_sentences_are_spoken_before_the_error(self, talker: Talker) -> None:
+        """They were lost: the failure of the text ended the audio of the text before it."""
         talker.chat.enqueue(ReplyScript(TEXTS[:4], error=ChatModelFailed("it broke")))
         answer = talker.spoken(stream=True)
         *events, last, rest = answer.content.decode().split("\n\n")
@@ -417,7 +417,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
-    def test_a_request_has_its_time(self, fields: dict[str, Any], stream: bool) -> None:
+    def test_the_time_limit_of_a_request(self, fields: dict[str, Any], stream: bool) -> None:
         gate = asyncio.Event()
         chat = chat_model(gate=gate)
         settings = Settings(tts_request_timeout_sec=0.05)
@@ -429,17 +429,17 @@ class TestFailures:
         assert error["message"] == "The request took longer than 0.05 s, which is the limit."
         assert (chat.num_active, chat.num_aborted) == (0, 1)
 
-    def test_a_bug_of_ours(self, talker: Talker) -> None:
+    def test_an_internal_error(self, talker: Talker) -> None:
         talker.server.engine.enqueue(Script((), error=ValueError("/secret/path")))
         assert talker.error(500, **SPOKEN)["code"] == "internal_error"
         assert_nothing_is_held(talker.server)
 
 
-class TestShapes:
-    """What the SDK's own types say, without what they tolerate."""
+class TestSdkTypes:
+    """Responses match the SDK's types without extra fields."""
 
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
-    def test_one_piece(self, talker: Talker, fields: dict[str, Any]) -> None:
+    def test_a_completion(self, talker: Talker, fields: dict[str, Any]) -> None:
         answer = talker.post(**fields)
         parsed = ChatCompletion.model_validate_json(answer.content, strict=True)
         assert parsed.model_extra == {}

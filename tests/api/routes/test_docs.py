@@ -1,4 +1,4 @@
-"""`GET /docs`: one page with everything from here, which a setting takes away."""
+"""`GET /docs`: a page with local assets that a setting turns off."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def test_all_that_the_page_asks_for_is_here(client: TestClient) -> None:
+def test_all_assets_of_the_page_are_served(client: TestClient) -> None:
     page = client.get("/docs").text
     assets = re.findall(r'(?:href|src)="(.*?)"', page)
     assert assets == [
@@ -31,7 +31,7 @@ def test_all_that_the_page_asks_for_is_here(client: TestClient) -> None:
     assert "url: '/openapi.json'" in page
 
 
-def test_its_policy_allows_its_own_script_and_no_other(client: TestClient) -> None:
+def test_the_policy_allows_only_its_own_script(client: TestClient) -> None:
     answer = client.get("/docs")
     (script,) = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -41,12 +41,12 @@ def test_its_policy_allows_its_own_script_and_no_other(client: TestClient) -> No
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "..%2fmain.py", "x", "../main.py"])
-def test_nothing_else_of_the_package_is_served(client: TestClient, name: str) -> None:
+def test_no_other_file_of_the_package_is_served(client: TestClient, name: str) -> None:
     answer = client.get(f"/swagger/{name}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
-def test_taken_away() -> None:
+def test_turned_off_by_the_setting() -> None:
     with FakeServer(settings=Settings(enable_docs=False)).client() as client:
         paths = ("/docs", "/v1/docs", "/openapi.json", "/swagger/swagger-ui.css", "/redoc")
         assert [client.get(path).status_code for path in paths] == [404] * 5

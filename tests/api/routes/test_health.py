@@ -1,4 +1,4 @@
-"""`/health` and `/ready`, and every route while nothing can be served."""
+"""`/health`, `/ready` and speech: ready, while the model loads, and with a dead engine."""
 
 import time
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def test_loading(loading: TestClient, prefix: str) -> None:
 
 @PREFIXES
 def test_a_dead_engine(server: FakeServer, prefix: str) -> None:
-    """Elsewhere `/health` says healthy for ever, and the supervisor never restarts it."""
+    """Other servers keep reporting healthy, so their supervisor never restarts them."""
     with server.client() as client:
         server.engine.is_alive = False
         answer = client.get(f"{prefix}/health")

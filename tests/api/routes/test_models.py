@@ -1,4 +1,4 @@
-"""Models and voices as each client asks for them."""
+"""Lists of models and voices, in the forms that clients expect."""
 
 from collections.abc import Iterator
 
@@ -60,7 +60,7 @@ class TestModels:
 
     @pytest.mark.parametrize("prefix", ["/v1", ""])
     def test_list_and_retrieve_agree(self, english: TestClient, prefix: str) -> None:
-        """Kokoro-FastAPI lists gpt-4o-mini-tts and answers 404 when it is retrieved."""
+        """Kokoro-FastAPI lists gpt-4o-mini-tts but returns 404 for it."""
         listed = english.get(f"{prefix}/models").json()["data"]
         assert [each["id"] for each in listed] == ["orpheus-3b-0.1-ft", HUB_ID, *ALIASES]
         for each in listed:
@@ -68,14 +68,14 @@ class TestModels:
             assert (found.status_code, found.json()) == (200, each)
 
     @pytest.mark.parametrize("prefix", ["/v1", ""])
-    def test_id_with_an_encoded_slash(self, english: TestClient, prefix: str) -> None:
-        """The SDK percent-encodes the slash of a hub id; a plain route parameter misses it."""
+    def test_an_encoded_slash_in_the_id(self, english: TestClient, prefix: str) -> None:
+        """The SDK percent-encodes the slash; a plain route parameter does not match it."""
         answer = english.get(f"{prefix}/models/{HUB_ID.replace('/', '%2F')}")
         assert answer.status_code == 200
         assert without_time(answer.json()) == model(HUB_ID)
 
     @pytest.mark.parametrize("name", ["gpt-4", "someone%2Felse", "", "a/b/c", "Pocket"])
-    def test_unknown(self, client: TestClient, name: str) -> None:
+    def test_an_unknown_id(self, client: TestClient, name: str) -> None:
         answer = client.get(f"/v1/models/{name}")
         assert answer.status_code == 404
         error = answer.json()["error"]
@@ -87,15 +87,15 @@ class TestModels:
         assert "Known models: pocket, orpheus" in error["message"]
 
     @pytest.mark.parametrize("path", ["/v1/audio/models", "/audio/models"])
-    def test_audio_models_under_both_keys(self, client: TestClient, path: str) -> None:
-        """Open WebUI reads `models`, others `data`."""
+    def test_audio_models_have_two_keys(self, client: TestClient, path: str) -> None:
+        """Open WebUI reads `models`, other clients read `data`."""
         body = client.get(path).json()
         assert list(body) == ["data", "models"]
         assert body["data"] == body["models"] == client.get("/v1/models").json()["data"]
 
 
 class TestWithALanguageModel:
-    """Its names are of chat alone, and only there where somebody answers to them."""
+    """Its names are for chat only, and are listed only with a language model."""
 
     CHAT_ALIASES = (
         *("gpt-audio", "gpt-audio-mini", "gpt-4o-audio-preview", "gpt-4o-mini-audio-preview"),
@@ -130,7 +130,7 @@ class TestWithALanguageModel:
         assert (body["llm"]["name"], body["llm"]["loaded"]) == ("echo", False)
         assert body["tts"]["loaded"] is False
 
-    def test_it_does_not_speak(self) -> None:
+    def test_it_is_not_a_speech_model(self) -> None:
         with FakeServer(chat=EchoModel()).client() as client:
             listed = client.get("/v1/audio/models").json()["data"]
             body = {"input": "Hi.", "model": "gpt-audio"}
@@ -142,7 +142,7 @@ class TestWithALanguageModel:
 class TestVoices:
     @pytest.mark.parametrize("path", ["/v1/audio/voices", "/audio/voices"])
     def test_objects(self, client: TestClient, path: str) -> None:
-        """Open WebUI falls back to six names of its own where a voice has no id or no name."""
+        """Open WebUI falls back to six built-in names if a voice has no id or name."""
         rms, slt = client.get(path).json()["voices"]
         assert rms == {
             "id": "rms",
@@ -160,11 +160,11 @@ class TestVoices:
     @pytest.mark.parametrize("query", ["legacy=true", "format=names", "legacy=1&format=objects"])
     @pytest.mark.parametrize("prefix", ["/v1", ""])
     def test_names(self, client: TestClient, prefix: str, query: str) -> None:
-        """Kokoro-FastAPI broke the clients that read strings when it went over to objects."""
+        """Kokoro-FastAPI broke clients that read strings when it switched to objects."""
         answer = client.get(f"{prefix}/audio/voices?{query}")
         assert answer.json() == {"voices": ["rms", "slt"]}
 
-    def test_english_tags_and_the_unlisted_voice(self, english: TestClient) -> None:
+    def test_tags_of_the_english_voices(self, english: TestClient) -> None:
         voices = english.get("/v1/audio/voices").json()["voices"]
         names = [voice["name"] for voice in voices]
         assert names == ["tara", "leah", "jess", "leo", "dan", "mia", "zac", "zoe"]
@@ -175,10 +175,10 @@ class TestVoices:
     @pytest.mark.parametrize(
         ("query", "param"), [("format=xml", "format"), ("legacy=perhaps", "legacy")]
     )
-    def test_a_bad_query_is_no_matter_of_the_content_type(
+    def test_a_bad_query_is_not_a_content_type_error(
         self, client: TestClient, query: str, param: str
     ) -> None:
-        """Every validation error without a JSON body was answered as 415."""
+        """Every validation error without a JSON body had status 415."""
         answer = client.get(f"/v1/audio/voices?{query}")
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == param

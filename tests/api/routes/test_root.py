@@ -1,4 +1,4 @@
-"""`GET /`, `/docs` and what `/openapi.json` promises."""
+"""`GET /`, `/docs` and `/openapi.json`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def test_root_names_routes_that_exist(client: TestClient) -> None:
+def test_all_listed_endpoints_exist(client: TestClient) -> None:
     body = client.get("/").json()
     assert body == {
         "name": "Orpheus Server",
@@ -56,7 +56,7 @@ def test_root_names_routes_that_exist(client: TestClient) -> None:
         assert answer.status_code == 200, line
 
 
-def test_chat_is_named_where_there_is_any() -> None:
+def test_chat_is_listed_only_with_a_model() -> None:
     with FakeServer().client() as client:
         assert not [line for line in client.get("/").json()["endpoints"] if "chat" in line]
 
@@ -97,7 +97,7 @@ class TestOpenApi:
         ]
 
     def test_errors_are_documented_in_the_envelope(self, client: TestClient) -> None:
-        """FastAPI documents a 422 of its own shape, which no route here ever sends."""
+        """FastAPI documents its own 422 response, which no route here sends."""
         for name, operation in operations(client).items():
             errors = {key: value for key, value in operation["responses"].items() if key != "200"}
             assert {"400", "500", "503", "default"} <= set(errors), name
@@ -112,7 +112,7 @@ class TestOpenApi:
         assert "404" in operations(client)["get /v1/models/{model}"]["responses"]
         assert "ValidationError" not in client.get("/openapi.json").text
 
-    def test_speech_answers_are_audio(self, client: TestClient) -> None:
+    def test_the_media_types_of_speech(self, client: TestClient) -> None:
         content = operations(client)["post /v1/audio/speech"]["responses"]["200"]["content"]
         assert list(content) == [
             "audio/wav",
@@ -124,14 +124,14 @@ class TestOpenApi:
             "text/event-stream",
         ]
 
-    def test_examples_work_when_pressed(self, client: TestClient) -> None:
+    def test_the_example_of_speech_works(self, client: TestClient) -> None:
         schema = client.get("/openapi.json").json()["components"]["schemas"]["SpeechRequest"]
         assert len(schema["examples"]) == 1
         for example in schema["examples"]:
             SpeechRequest.model_validate(example)
             assert client.post("/v1/audio/speech", json=example).status_code == 200
 
-    def test_examples_of_chat_work_when_pressed(self) -> None:
+    def test_the_examples_of_chat_work(self) -> None:
         with FakeServer(chat=EchoModel()).client() as client:
             schemas = client.get("/openapi.json").json()["components"]["schemas"]
             examples = schemas["CompletionRequest"]["examples"]
@@ -140,7 +140,7 @@ class TestOpenApi:
                 CompletionRequest.model_validate(example)
                 assert client.post("/v1/chat/completions", json=example).status_code == 200
 
-    def test_chat_answers_are_json_or_events(self, client: TestClient) -> None:
+    def test_the_media_types_of_chat(self, client: TestClient) -> None:
         answers = operations(client)["post /v1/chat/completions"]["responses"]
         assert sorted(answers["200"]["content"]) == ["application/json", "text/event-stream"]
         assert {"404", "429", "502", "503", "504"} <= set(answers)
@@ -156,7 +156,7 @@ class TestOpenApi:
         assert [name for name, each in properties if "description" not in each] == []
         assert schema["required"] == [required]
 
-    def test_docs(self, client: TestClient) -> None:
+    def test_the_docs_page(self, client: TestClient) -> None:
         answer = client.get("/docs")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/html")

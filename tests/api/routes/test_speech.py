@@ -1,4 +1,4 @@
-"""`POST /v1/audio/speech`: what is accepted, what reaches the engine, and how it is answered."""
+"""`POST /v1/audio/speech`: bodies, headers, failures, the SDK and raw connections."""
 
 import asyncio
 import base64
@@ -34,8 +34,8 @@ from tests.support.stage import SENTENCE, Call, open_stage
 
 class TestBodies:
     @pytest.mark.parametrize("path", ["/v1/audio/speech", "/audio/speech"])
-    def test_wav_is_the_default_with_true_sizes(self, speaker: Speaker, path: str) -> None:
-        """Sizes of a stream's header make `wave` read two gigabytes that are not there."""
+    def test_wav_with_correct_sizes_is_the_default(self, speaker: Speaker, path: str) -> None:
+        """With the sizes of a stream's header, `wave` expects two gigabytes."""
         answer = speaker.client.post(path, json={"input": "Hello you."})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
         assert answer.headers["content-length"] == str(len(answer.content))
@@ -54,7 +54,7 @@ class TestBodies:
         assert samples.size == 9 * 2048
         assert 9000 < abs(samples.astype(int)).max() < 10_000  # the tone's 0.3
 
-    def test_a_long_text_is_one_answer(self, speaker: Speaker) -> None:
+    def test_a_long_text_of_several_chunks(self, speaker: Speaker) -> None:
         answer = speaker.post("Abcdefg hijklmno pqrstuv. " * 12)
         sizes = {len(request.prompt_token_ids) for request in speaker.server.engine.requests}
         assert len(speaker.server.engine.requests) > 3
@@ -70,8 +70,8 @@ class TestBodies:
         size = pcm_samples(speaker.post(text, speed=speed).content).size
         assert size == pytest.approx(normal / speed, rel=0.03)
 
-    def test_null_is_as_if_left_out(self, speaker: Speaker) -> None:
-        """Typed clients send null for what their user did not set."""
+    def test_null_means_unset(self, speaker: Speaker) -> None:
+        """Typed clients send null for unset fields."""
         names = "model voice instructions speed stream_format stream temperature top_p top_k"
         names += " min_p repetition_penalty max_tokens seed"
         answer = speaker.post(**dict.fromkeys(names.split()))
@@ -85,8 +85,8 @@ class TestBodies:
         assert wav.headers["content-type"] == "audio/wav"
 
     @pytest.mark.parametrize("accept", ["application/octet-stream", "text/html", "image/png"])
-    def test_accept_decides_nothing(self, speaker: Speaker, accept: str) -> None:
-        """The SDK always sends application/octet-stream, whatever format it asks for."""
+    def test_the_accept_header_has_no_effect(self, speaker: Speaker, accept: str) -> None:
+        """The SDK sends application/octet-stream for every format."""
         answer = speaker.client.post(
             "/v1/audio/speech", json={"input": "Hello you."}, headers={"accept": accept}
         )
@@ -96,7 +96,7 @@ class TestBodies:
         "content_type",
         ["application/json", "APPLICATION/JSON; charset=utf-8", "application/problem+json"],
     )
-    def test_json_by_any_of_its_names(self, speaker: Speaker, content_type: str) -> None:
+    def test_all_json_content_types(self, speaker: Speaker, content_type: str) -> None:
         answer = speaker.client.post(
             "/v1/audio/speech", content=b'{"input": "Hi."}', headers={"content-type": content_type}
         )
@@ -105,7 +105,7 @@ class TestBodies:
 
 class TestHeaders:
     def test_ignored_fields_are_named(self, speaker: Speaker) -> None:
-        """Refusing unknown fields breaks the clients of every other server's extensions."""
+        """Rejecting unknown fields would break clients that use other servers' extensions."""
         answer = speaker.post(instructions="Cheerful.", lang_code="a", volume_multiplier=2)
         assert answer.status_code == 200
         assert answer.headers["x-orpheus-ignored-fields"] == (
@@ -113,7 +113,7 @@ class TestHeaders:
         )
         assert "x-orpheus-ignored-fields" not in speaker.post(instructions="").headers
 
-    def test_names_of_fields_cannot_make_headers(self, speaker: Speaker) -> None:
+    def test_field_names_cannot_inject_headers(self, speaker: Speaker) -> None:
         fields = {"a\r\nset-cookie: b=c": 1, "é": 2, "": 3, "a b": 4, "x" * 50: 5}
         answer = speaker.post(**fields, **{f"field_{index}": 1 for index in range(30)})
         assert answer.status_code == 200
@@ -131,8 +131,8 @@ class TestHeaders:
         answer = english.post("Café olé", stream=False)
         assert answer.headers["x-orpheus-dropped-symbols"] == "2"
 
-    def test_a_stream_tells_what_the_text_tells(self, english: Speaker) -> None:
-        """How its chunks will turn out is not known when the headers are sent."""
+    def test_a_stream_has_headers_about_the_text(self, english: Speaker) -> None:
+        """The results of its chunks are not known when the headers are sent."""
         answer = english.post("Hello <resoplido> you.", instructions="Cheerful.")
         assert answer.headers["x-orpheus-dropped-tags"] == "1"
         assert answer.headers["x-orpheus-ignored-fields"] == "instructions"
@@ -146,8 +146,8 @@ class TestHeaders:
 
 
 class TestFailures:
-    def test_all_attempts_failed_and_no_second_best_wanted(self) -> None:
-        """Without the header the SDK sends the same text twice more: ten attempts for nothing."""
+    def test_all_attempts_failed_and_degraded_audio_is_off(self) -> None:
+        """Without the header the SDK would retry the same text twice."""
         server = FakeServer(settings=Settings(tts_on_failure="error", tts_max_attempts=2))
         with server.client() as client:
             server.engine.enqueue(*[endless_script(5)] * 2)
@@ -182,8 +182,8 @@ def sdk(served: ServedFakes) -> Iterator[OpenAI]:
         yield client
 
 
-def dying_script() -> Script:
-    """Speech without an end after its first second; the engine lives on."""
+def failing_script() -> Script:
+    """Speech that fails after more than a second, while the engine stays alive."""
     return endless_script(20)
 
 
@@ -191,7 +191,7 @@ class TestSdk:
     """The real SDK against a real uvicorn."""
 
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    def test_every_format_in_one_piece_and_as_it_comes(self, sdk: OpenAI, name: Any) -> None:
+    def test_every_format_whole_and_streamed(self, sdk: OpenAI, name: Any) -> None:
         options: dict[str, Any] = {"model": "tts-1", "voice": "alloy", "response_format": name}
         body = sdk.audio.speech.create(input=SENTENCE, **options).content
         streaming = sdk.audio.speech.with_streaming_response
@@ -202,7 +202,7 @@ class TestSdk:
         assert b"".join(parts) == body
         assert decode(name, body).size > 24_000
 
-    def test_streamed_wav_by_extra_body(self, sdk: OpenAI) -> None:
+    def test_a_streamed_wav_by_extra_body(self, sdk: OpenAI) -> None:
         with sdk.audio.speech.with_streaming_response.create(
             model="tts-1",
             voice="alloy",
@@ -227,13 +227,13 @@ class TestSdk:
         assert sum(len(base64.b64decode(each["audio"])) for each in deltas) == 30 * 4096
         assert done["usage"] == {"input_tokens": 32, "output_tokens": 211, "total_tokens": 243}
 
-    def test_an_error_among_events_is_raised_by_its_own_decoder(self) -> None:
+    def test_an_error_event_is_raised_by_the_sdk(self) -> None:
         server = FakeServer(settings=Settings(tts_on_failure="error"))
         with (
             ServedFakes(server) as served,
             OpenAI(base_url=served.url, api_key="none", max_retries=0) as sdk,
         ):
-            server.engine.enqueue(dying_script())
+            server.engine.enqueue(failing_script())
             body = {"input": SENTENCE, "response_format": "pcm", "stream_format": "sse"}
             events = sdk.post(
                 "/audio/speech", cast_to=object, body=body, stream=True, stream_cls=Stream[object]
@@ -243,7 +243,7 @@ class TestSdk:
                 received.extend(events)
             assert failed.value.code == "generation_failed"
 
-    def test_a_failure_before_the_first_bytes_is_its_own_class(self) -> None:
+    def test_a_failure_before_the_first_bytes_is_a_server_error(self) -> None:
         server = FakeServer(settings=Settings(tts_on_failure="error", tts_max_attempts=1))
         server.engine.enqueue(NO_SPEECH)
         with (
@@ -255,14 +255,14 @@ class TestSdk:
                 model="tts-1", voice="alloy", input=SENTENCE, response_format="mp3"
             )
         assert (failed.value.status_code, failed.value.code) == (500, "generation_failed")
-        # `x-should-retry: false`: the SDK has not tried again.
+        # `x-should-retry: false`: the SDK has not retried.
         assert len(server.engine.requests) == 1
 
-    def test_a_failure_in_the_middle_is_a_broken_body(self) -> None:
-        """And never a short file that looks whole."""
+    def test_a_failure_in_the_middle_breaks_the_body(self) -> None:
+        """A short file would look complete."""
         server = FakeServer(settings=Settings(tts_on_failure="error"))
         with ServedFakes(server) as served:
-            server.engine.enqueue(dying_script())
+            server.engine.enqueue(failing_script())
             received = bytearray()
 
             def read_all() -> None:
@@ -276,12 +276,12 @@ class TestSdk:
             ):
                 read_all()
             assert response.status_code == 200
-            # How much of it was taken before the failure is up to who was quicker.
+            # The amount received before the failure depends on timing.
             assert received
 
 
-class TestBareConnections:
-    """Callers who are no library, on a real uvicorn."""
+class TestRawConnections:
+    """Clients without an HTTP library, on a real uvicorn."""
 
     def post(self, served: ServedFakes, connection: socket.socket, text: str) -> None:
         body = json.dumps({"input": text, "response_format": "pcm"}).encode()
@@ -293,7 +293,7 @@ class TestBareConnections:
         ]
         connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
 
-    def test_the_middle_of_an_answer_is_left(self, served: ServedFakes) -> None:
+    def test_a_client_disconnects_in_the_middle(self, served: ServedFakes) -> None:
         engine = served.fakes.engine
         num_tasks = served.run(count_tasks())
         engine.enqueue(*[Script(speech_ids(12), hangs_at_end=True)] * LIVE_LOOK_AHEAD)
@@ -304,13 +304,13 @@ class TestBareConnections:
         wait_until(lambda: engine.num_active == 0)
         wait_until(lambda: served.run(count_tasks()) == num_tasks)
 
-    def test_nothing_is_read(self, served: ServedFakes) -> None:
-        """What the system's buffers take is sent, a few chunks are made ahead, and that is all."""
+    def test_a_client_that_does_not_read(self, served: ServedFakes) -> None:
+        """Only the system's buffers are filled and a few chunks generated ahead."""
         engine = served.fakes.engine
         num_tasks = served.run(count_tasks())
         engine.requests.clear()
         with served.connect() as connection:
-            # 600 chunks or so.
+            # About 600 chunks.
             self.post(served, connection, LONG_TEXT * 100)
             wait_until(lambda: len(engine.requests) > LIVE_LOOK_AHEAD and engine.num_active == 0)
             assert len(engine.requests) < 200
@@ -322,7 +322,7 @@ async def count_tasks() -> int:
     return len(asyncio.all_tasks())
 
 
-def test_the_pocket_voice_is_what_the_fake_serves() -> None:
+def test_the_fake_server_has_the_pocket_voice() -> None:
     assert POCKET.default_voice.name == "rms"
 
 
@@ -332,7 +332,7 @@ def test_the_pocket_voice_is_what_the_fake_serves() -> None:
     [({}, False), ({"stream": True}, False), ({"stream_format": "sse"}, True)],
 )
 async def test_http_1_0_gets_a_file(fields: dict[str, Any], is_streamed: bool) -> None:
-    """It has no chunks: an answer that was cut off looked whole to nginx, which asks so."""
+    """It has no chunked encoding: to nginx, which uses it, a body cut short looked complete."""
     async with open_stage() as stage:
         call = Call(stage.app, {"input": SENTENCE, **fields}, http_version="1.0")
         await call.run()

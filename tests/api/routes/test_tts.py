@@ -1,4 +1,4 @@
-"""`/tts` with GET and POST: the earlier servers' defaults, and what pages may not do."""
+"""`/tts` with GET and POST: defaults of earlier servers, and requests from web pages."""
 
 import wave
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def ask(client: TestClient, method: str, fields: dict[str, Any], path: str = "/t
 @pytest.mark.parametrize("method", ["GET", "POST"])
 class TestBoth:
     @pytest.mark.parametrize("path", ["/tts", "/v1/tts"])
-    def test_a_wav_that_is_streamed(self, client: TestClient, method: str, path: str) -> None:
+    def test_a_streamed_wav(self, client: TestClient, method: str, path: str) -> None:
         answer = ask(client, method, {"prompt": "Hello there."}, path)
         assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
         assert answer.content[40:44] == b"\xff\xff\xff\xff"
@@ -40,7 +40,7 @@ class TestBoth:
             assert file.getframerate() == 24_000
         assert len(answer.content) > 20_000
 
-    def test_the_earlier_defaults(
+    def test_the_defaults_of_earlier_servers(
         self, server: FakeServer, client: TestClient, method: str
     ) -> None:
         assert ask(client, method, {"prompt": "Hello there."}).status_code == 200
@@ -50,7 +50,7 @@ class TestBoth:
             1.1,
         )
 
-    def test_every_field_counts(self, server: FakeServer, client: TestClient, method: str) -> None:
+    def test_every_field_is_used(self, server: FakeServer, client: TestClient, method: str) -> None:
         fields = {
             "prompt": "Hello there.",
             "voice": "tara",
@@ -68,7 +68,7 @@ class TestBoth:
             request.sampling.repetition_penalty,
         ) == (0.75, 0.5, 1.25)
 
-    def test_unknown_ones_are_named(self, client: TestClient, method: str) -> None:
+    def test_unknown_fields_are_named(self, client: TestClient, method: str) -> None:
         answer = ask(client, method, {"prompt": "Hello.", "stream": "no", "mood": "good"})
         assert answer.status_code == 200
         assert answer.headers["x-orpheus-ignored-fields"] == "stream, mood"
@@ -97,10 +97,12 @@ class TestBoth:
 
 
 class TestPages:
-    """A page may have a browser fetch any address, as a picture, without asking anybody."""
+    """Any page can make a browser fetch an address, for example as an image."""
 
     @pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
-    def test_others_are_refused(self, server: FakeServer, client: TestClient, site: str) -> None:
+    def test_other_sites_are_rejected(
+        self, server: FakeServer, client: TestClient, site: str
+    ) -> None:
         for origin in ({}, {"origin": "https://b.example"}, {"origin": "null"}):
             headers = {"sec-fetch-site": site, **origin}
             answer = client.get("/tts", params={"prompt": "Hi."}, headers=headers)
@@ -108,10 +110,8 @@ class TestPages:
             assert answer.json()["error"]["code"] == "origin_not_allowed"
         assert server.engine.requests == []
 
-    def test_others_are_refused_by_their_origin_too(
-        self, server: FakeServer, client: TestClient
-    ) -> None:
-        """Browsers leave the other header out where the server has no TLS, and all were served."""
+    def test_other_origins_are_rejected_too(self, server: FakeServer, client: TestClient) -> None:
+        """Browsers omit `Sec-Fetch-Site` without TLS, and all pages were served."""
         for origin in ("https://b.example", "null"):
             answer = client.get("/tts", params={"prompt": "Hi."}, headers={"origin": origin})
             assert answer.status_code == 403
@@ -127,19 +127,19 @@ class TestPages:
             {"sec-fetch-site": "cross-site", "origin": "https://a.example"},
         ],
     )
-    def test_programs_addresses_and_listed_pages_are_served(
+    def test_programs_typed_addresses_and_listed_origins_are_served(
         self, client: TestClient, headers: dict[str, str]
     ) -> None:
         answer = client.get("/tts", params={"prompt": "Hi."}, headers=headers)
         assert answer.status_code == 200
 
-    def test_without_listed_origins_none(self) -> None:
+    def test_no_page_is_served_without_listed_origins(self) -> None:
         with FakeServer().client() as client:
             headers = {"sec-fetch-site": "cross-site", "origin": "https://a.example"}
             assert client.get("/tts", params={"prompt": "Hi."}, headers=headers).status_code == 403
 
 
-def test_what_else_is_allowed_is_told(client: TestClient) -> None:
-    """GET was left out."""
+def test_the_allow_header_names_both_methods(client: TestClient) -> None:
+    """GET was missing."""
     answer = client.put("/tts")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
