@@ -1,4 +1,4 @@
-"""A chat completion while it is made: callers who leave, and what is held meanwhile."""
+"""Chat completions while they are streamed: early audio, disconnects and limits."""
 
 import asyncio
 import json
@@ -34,10 +34,10 @@ from tests.support.completions import (
 
 @dataclass
 class Call:
-    """A request that is made by hand, whose answer can be watched while it is sent.
+    """An ASGI request whose response can be observed while it is sent.
 
-    `events` are those that came so far; `text` and `data` are their transcript and samples. The
-    caller reads as long as `reads` is set.
+    `events` are those sent so far; `text` and `data` are their transcript and samples. The client
+    reads while `reads` is set.
     """
 
     app: ASGIApp
@@ -61,7 +61,7 @@ class Call:
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def note(message: Message) -> None:
             self.sent.append(message)
-            # Once each: whoever waits for an event looks very often.
+            # Parsed here, once each, because `until` evaluates its condition very often.
             for line in message.get("body", b"").decode().split("\n\n"):
                 if line.startswith("data: {"):
                     self.events.append(json.loads(line.removeprefix("data: ")))
@@ -72,7 +72,7 @@ class Call:
         await self.app(scope, receive, note)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Returns when what was sent fulfils it; looking all the time would hold up the pool."""
+        """Returns when the condition holds; checked per message, as polling would slow the pool."""
         while not condition():
             self.news.clear()
             await self.news.wait()
@@ -101,7 +101,7 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
-    """Afterwards nothing is left in either model, and no task."""
+    """Runs the app; asserts afterwards that both models are idle and no task is left."""
     chat = chat_model()
     server = FakeServer(settings=settings or Settings(), chat=chat)
     app = server.build_app()
@@ -114,8 +114,8 @@ async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
 
 
 @pytest.mark.anyio
-class TestWhileItIsMade:
-    async def test_the_first_sentence_is_heard_while_the_second_is_written(self) -> None:
+class TestStreaming:
+    async def test_the_first_sentence_is_sent_while_the_second_is_written(self) -> None:
         async with open_stage() as stage:
             gate = asyncio.Event()
             stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
@@ -138,7 +138,7 @@ class TestWhileItIsMade:
             await task
 
     async def test_nothing_is_sent_before_the_model_writes(self) -> None:
-        """A status that was sent cannot be taken back."""
+        """The status cannot be changed once it is sent."""
         async with open_stage() as stage:
             gate = asyncio.Event()
             stage.chat.enqueue(
@@ -158,7 +158,7 @@ class TestWhileItIsMade:
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("gate_at", [0, 4])
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
-    async def test_the_caller_leaves(
+    async def test_the_client_disconnects(
         self,
         fields: dict[str, Any],
         gate_at: int,
@@ -179,8 +179,8 @@ class TestWhileItIsMade:
             assert call.status == (200 if stream and gate_at else 499)
             assert outcomes(caplog) == ["caller_left"]
 
-    async def test_leaving_while_an_answer_in_one_piece_is_sent(self) -> None:
-        """Its reply was over and done, and nobody counted it."""
+    async def test_a_disconnect_while_a_whole_answer_is_sent(self) -> None:
+        """It was not counted, because the reply had been generated already."""
         async with open_stage() as stage:
             call, task = stage.begin(**SPOKEN)
             call.reads.clear()
@@ -190,7 +190,7 @@ class TestWhileItIsMade:
             metrics = stage.server.runtime.metrics.render().decode()
             assert f'orpheus_disconnects_total{{route="{PATH}"}} 1.0' in metrics
 
-    async def test_leaving_stops_a_voice_that_speaks(self) -> None:
+    async def test_a_disconnect_aborts_speech_generation(self) -> None:
         async with open_stage() as stage:
             engine = stage.server.engine
             engine.enqueue(*[Script(speech_ids(12), hangs_at_end=True)] * 2)
@@ -201,8 +201,8 @@ class TestWhileItIsMade:
             await task
             assert engine.num_active == 0
 
-    async def test_what_was_heard_of_it_is_kept(self) -> None:
-        """A follow-up to an answer that was interrupted was refused."""
+    async def test_the_transcript_of_an_interrupted_answer_is_kept(self) -> None:
+        """A follow-up to an interrupted answer was rejected."""
         async with open_stage() as stage:
             gate = asyncio.Event()
             stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
@@ -217,7 +217,7 @@ class TestWhileItIsMade:
             assert stage.chat.requests[-1].messages[0] == ChatMessage("assistant", FIRST)
 
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
-    async def test_a_caller_has_its_number_of_answers(self, fields: dict[str, Any]) -> None:
+    async def test_the_request_limit_of_a_caller(self, fields: dict[str, Any]) -> None:
         async with open_stage(Settings(tts_max_requests_per_key=1)) as stage:
             gate = asyncio.Event()
             stage.chat.enqueue(ReplyScript(TEXTS, gate=gate))
@@ -226,13 +226,13 @@ class TestWhileItIsMade:
             second, second_task = stage.begin(**fields)
             await second_task
             assert second.status == 429
-            # The model was not asked.
+            # The second request did not reach the model.
             assert len(stage.chat.requests) == 1
             gate.set()
             await first_task
             assert first.status == 200
 
-    async def test_a_full_server_says_so_before_the_model_is_asked(self) -> None:
+    async def test_a_full_server_rejects_before_the_model_is_called(self) -> None:
         settings = Settings(tts_max_streams=1, tts_queue_wait_sec=0)
         async with open_stage(settings) as stage:
             gate = asyncio.Event()

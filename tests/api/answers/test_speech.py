@@ -1,4 +1,4 @@
-"""An answer of `POST /v1/audio/speech` while it is made."""
+"""Responses of `POST /v1/audio/speech`: failures, streams, events and disconnects."""
 
 import asyncio
 import base64
@@ -42,7 +42,7 @@ ANSWERS = pytest.mark.parametrize(
 
 @ANSWERS
 class TestFailuresBeforeTheFirstBytes:
-    """However it is answered: a failure is a status as long as there is one to give."""
+    """In every response mode, a failure before the first bytes has an error status."""
 
     def test_the_engine_dies(
         self, speaker: Speaker, fields: dict[str, str], caplog: pytest.LogCaptureFixture
@@ -62,7 +62,7 @@ class TestFailuresBeforeTheFirstBytes:
         assert speaker.client.get("/ready").status_code == 503
         assert outcomes(caplog) == ["failed"]
 
-    def test_no_attempt_is_good_enough(
+    def test_all_attempts_fail(
         self, fields: dict[str, str], caplog: pytest.LogCaptureFixture
     ) -> None:
         server = FakeServer(settings=Settings(tts_on_failure="error", tts_max_attempts=2))
@@ -81,25 +81,25 @@ class TestFailuresBeforeTheFirstBytes:
 class TestStreams:
     @pytest.mark.parametrize("stream", [None, True, False])
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    def test_what_is_streamed(self, speaker: Speaker, name: str, stream: bool | None) -> None:
-        """A wav is whole unless asked for otherwise: players believe its header."""
+    def test_streamed_formats(self, speaker: Speaker, name: str, stream: bool | None) -> None:
+        """A wav is whole unless streaming is requested: players trust its header."""
         answer = speaker.post(response_format=name, stream=stream)
         is_streamed = name != "wav" if stream is None else stream
         assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPES[name])
         assert ("content-length" in answer.headers) is not is_streamed
-        # nginx would hold it back.
+        # Otherwise nginx would buffer the body.
         assert (answer.headers.get("x-accel-buffering") == "no") is is_streamed
         assert (answer.headers.get("cache-control") == "no-cache") is is_streamed
 
-    def test_a_format_that_is_the_default_is_streamed_too(self) -> None:
+    def test_a_default_format_from_settings_is_streamed(self) -> None:
         server = FakeServer(settings=Settings(tts_default_response_format="mp3"))
         with server.client() as client:
             answer = client.post("/v1/audio/speech", json={"input": "Hello you."})
         assert answer.headers["content-type"] == "audio/mpeg"
         assert "content-length" not in answer.headers
 
-    def test_the_sizes_of_a_wav_are_unknown(self, speaker: Speaker) -> None:
-        """OpenAI's own are the same; 0 would be an empty file to some players."""
+    def test_a_streamed_wav_has_unknown_sizes(self, speaker: Speaker) -> None:
+        """As in OpenAI's streams; some players would treat 0 as an empty file."""
         streamed = speaker.post(response_format="wav", stream=True).content
         whole = speaker.post(response_format="wav").content
         assert streamed[4:8] == streamed[40:44] == b"\xff\xff\xff\xff"
@@ -121,8 +121,8 @@ class TestStreams:
 
     @pytest.mark.parametrize("stream", [True, False])
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    def test_players_read_every_format(self, speaker: Speaker, name: str, stream: bool) -> None:
-        """What a codec adds is silence before the first sample and after the last, under 0.1 s."""
+    def test_every_format_can_be_decoded(self, speaker: Speaker, name: str, stream: bool) -> None:
+        """A codec adds less than 0.1 s of silence at the start and the end."""
         num_samples = pcm_samples(speaker.post(SENTENCE).content).size
         decoded = decode(name, speaker.post(SENTENCE, response_format=name, stream=stream).content)
         num_added = decoded.size - num_samples
@@ -132,8 +132,8 @@ class TestStreams:
 
 class TestEvents:
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    def test_deltas_are_the_body(self, speaker: Speaker, name: str) -> None:
-        """A rival's are raw samples, whatever format was asked for."""
+    def test_joined_deltas_equal_the_body(self, speaker: Speaker, name: str) -> None:
+        """Another server sends raw samples, whatever the requested format."""
         body = speaker.post(SENTENCE, response_format=name, stream=True, seed=3).content
         answer = speaker.post(SENTENCE, response_format=name, stream_format="sse", seed=3)
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -145,7 +145,7 @@ class TestEvents:
         assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == body
         assert done["type"] == "speech.audio.done"
 
-    def test_they_may_be_asked_for_as_a_stream(self, speaker: Speaker) -> None:
+    def test_events_with_stream_true(self, speaker: Speaker) -> None:
         answer = speaker.post(stream=True, stream_format="sse")
         assert read_events(answer.content)[-1]["type"] == "speech.audio.done"
         assert speaker.post(stream_format="audio").content == speaker.post().content
@@ -165,16 +165,16 @@ class TestEvents:
             "usage": {"input_tokens": 10, "output_tokens": 65, "total_tokens": 75},
         }
 
-    def test_a_chunk_that_was_heard_before_it_failed(self, speaker: Speaker) -> None:
-        """What was heard cannot be taken back: it is played to its end and named."""
+    def test_a_chunk_that_failed_after_its_audio_was_sent(self, speaker: Speaker) -> None:
+        """Audio that was sent cannot be retracted: it is completed and reported as degraded."""
         speaker.server.engine.enqueue(endless_script(20))
         *deltas, done = read_events(speaker.post(LONG_TEXT, stream_format="sse").content)
         assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
         assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [0])
         assert len(speaker.server.engine.requests) == 4
 
-    def test_a_chunk_that_went_on_after_it_had_failed(self, speaker: Speaker) -> None:
-        """It ended where the engine had failed, and the rest of its text was missing."""
+    def test_a_chunk_that_was_continued_after_a_failure(self, speaker: Speaker) -> None:
+        """The audio ended where the engine failed, and the rest of the text was missing."""
         whole = speaker.post(LONG_TEXT, stream=False, response_format="pcm").content
         failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=20 * 7)
         speaker.server.engine.enqueue(failing)
@@ -185,7 +185,7 @@ class TestEvents:
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Of the requests that have ended, as their one line in the log tells."""
+    """Returns the outcome of each finished request from its log line."""
     lines = [record.getMessage() for record in caplog.records]
     words = [word for line in lines for word in line.split()]
     return [word.partition("=")[2] for word in words if word.startswith("outcome=")]
@@ -195,9 +195,7 @@ def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
 class TestWhileItIsMade:
     @pytest.mark.parametrize("stream_format", ["audio", "sse"])
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    async def test_sound_is_sent_before_it_is_all_there(
-        self, name: str, stream_format: str
-    ) -> None:
+    async def test_audio_is_sent_before_it_is_complete(self, name: str, stream_format: str) -> None:
         async with open_stage() as stage:
             gate = asyncio.Event()
             stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
@@ -217,7 +215,7 @@ class TestWhileItIsMade:
             assert call.body.startswith(early)
             assert len(call.body) > 2 * len(early)
 
-    async def test_a_file_is_not(self) -> None:
+    async def test_a_file_is_not_sent_before_it_is_complete(self) -> None:
         async with open_stage() as stage:
             gate = asyncio.Event()
             stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
@@ -241,10 +239,10 @@ class TestWhileItIsMade:
             await task
             assert call.is_whole
 
-    async def test_a_failure_in_the_middle_leaves_the_body_unfinished(
+    async def test_a_failure_in_the_middle_breaks_the_body(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A rival ends the body as if it were whole: half a sentence, and nobody is told."""
+        """Another server ends the body normally: half a sentence without any error."""
         dying = Script(speech_ids(30), error=EngineDead("the speech engine has died"), fail_at=140)
         async with open_stage() as stage:
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
@@ -258,10 +256,10 @@ class TestWhileItIsMade:
             request_id = dict(call.sent[0]["headers"])[b"x-request-id"].decode()
             assert f"request={request_id} failed: the speech engine has died" in caplog.text
 
-    async def test_a_failure_in_the_middle_of_events_is_one(
+    async def test_a_failure_in_the_middle_of_events_is_an_event(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It was counted as done in the log."""
+        """The log reported the request as done."""
         dying = Script(speech_ids(30), error=EngineDead("the speech engine has died"), fail_at=140)
         async with open_stage() as stage:
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
@@ -281,7 +279,7 @@ class TestWhileItIsMade:
             }
             assert outcomes(caplog) == ["failed"]
 
-    async def test_heard_and_then_failed_and_no_second_best_wanted(self) -> None:
+    async def test_a_failure_after_audio_was_sent_and_degraded_audio_is_off(self) -> None:
         settings = Settings(tts_on_failure="error")
         async with open_stage(settings) as stage:
             stage.server.engine.enqueue(endless_script(20), endless_script(20))
@@ -294,8 +292,8 @@ class TestWhileItIsMade:
             assert error["code"] == "generation_failed"
             assert error["message"].startswith("part 1 of the text could not be spoken in 1 ")
 
-    async def test_a_bug_of_ours_in_the_middle(self, caplog: pytest.LogCaptureFixture) -> None:
-        """It was counted as a caller who had left."""
+    async def test_an_internal_error_in_the_middle(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It was counted as a client disconnect."""
         broken = Script(speech_ids(30), error=ValueError("a bug"), fail_at=140)
         async with open_stage() as stage:
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
@@ -309,10 +307,10 @@ class TestWhileItIsMade:
 
     @pytest.mark.parametrize("num_free_frames", [0, 10])
     @pytest.mark.parametrize("stream_format", ["audio", "sse"])
-    async def test_a_caller_who_leaves(
+    async def test_the_client_disconnects(
         self, caplog: pytest.LogCaptureFixture, stream_format: str, num_free_frames: int
     ) -> None:
-        """Before the first bytes and after them: all three generations are aborted."""
+        """All three generations are aborted, both before and after the first bytes."""
         async with open_stage() as stage:
             engine, gate = stage.server.engine, asyncio.Event()
             speech = Script(speech_ids(60), hangs_at_end=True)
@@ -330,8 +328,8 @@ class TestWhileItIsMade:
             assert call.is_whole is (num_free_frames == 0)
             assert outcomes(caplog) == ["caller_left"]
 
-    async def test_a_caller_who_reads_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
-        """No more is made than a few chunks, however long the text."""
+    async def test_a_client_that_does_not_read(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Only a few chunks are generated, however long the text."""
         async with open_stage() as stage:
             engine = stage.server.engine
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
@@ -349,7 +347,7 @@ class TestWhileItIsMade:
                 await task
             assert outcomes(caplog) == ["caller_left"]
 
-    async def test_the_server_ends_in_the_middle(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_the_server_stops_in_the_middle(self, caplog: pytest.LogCaptureFixture) -> None:
         async with open_stage() as stage:
             gate = asyncio.Event()
             stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
@@ -362,7 +360,7 @@ class TestWhileItIsMade:
             assert stage.server.engine.num_aborted == 1
             assert outcomes(caplog) == ["failed"]
 
-    async def test_one_line_when_it_is_done(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_one_log_line_per_request(self, caplog: pytest.LogCaptureFixture) -> None:
         async with open_stage() as stage:
             for stream in (True, False):
                 caplog.clear()

@@ -1,4 +1,4 @@
-"""What can be told of a chat completion before a model is asked."""
+"""Chat completions: validation before the model is called, and follow-ups to audio."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,13 +23,13 @@ from tests.support.completions import (
     read_events,
 )
 
-PICTURE = [{"type": "image_url", "image_url": {"url": "data:,"}}]
+IMAGE = [{"type": "image_url", "image_url": {"url": "data:,"}}]
 SAID = {"role": "assistant", "content": "Yes."}
-WRONG: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
+INVALID: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
     "no messages": ({"messages": []}, 400, "messages", "invalid_value"),
     "messages missing": ({"messages": None}, 400, "messages", "invalid_value"),
-    "not the user's": ({"messages": [USER, SAID]}, 400, "messages", "invalid_value"),
-    "nothing said": (
+    "last message not the user's": ({"messages": [USER, SAID]}, 400, "messages", "invalid_value"),
+    "blank content": (
         {"messages": [USER, {"role": "user", "content": " "}]},
         *(400, "messages", "invalid_value"),
     ),
@@ -42,19 +42,19 @@ WRONG: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
         {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
         *(400, "messages", "invalid_value"),
     ),
-    "a picture": (
-        {"messages": [{"role": "user", "content": PICTURE}]},
+    "an image": (
+        {"messages": [{"role": "user", "content": IMAGE}]},
         *(400, "messages", "unsupported_value"),
     ),
-    "a refusal of the user's": (
+    "a refusal by the user": (
         {"messages": [{"role": "user", "content": [{"type": "refusal", "refusal": "No"}]}]},
         *(400, "messages", "unsupported_value"),
     ),
-    "a tool's answer": (
+    "a tool message": (
         {"messages": [{"role": "tool", "content": "1"}, USER]},
         *(400, "messages", "invalid_value"),
     ),
-    "a tool's call": (
+    "a tool call": (
         {"messages": [{"role": "assistant", "tool_calls": [{}]}, USER]},
         *(400, "messages", "unsupported_value"),
     ),
@@ -62,11 +62,11 @@ WRONG: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
         {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}, USER]},
         *(400, "messages", "audio_not_found"),
     ),
-    "model": ({"model": "gpt-4"}, 404, "model", "model_not_found"),
-    "the voice's model": ({"model": "tts-1"}, 404, "model", "model_not_found"),
+    "unknown model": ({"model": "gpt-4"}, 404, "model", "model_not_found"),
+    "a speech model": ({"model": "tts-1"}, 404, "model", "model_not_found"),
     "only audio": ({"modalities": ["audio"]}, 400, "modalities", "unsupported_value"),
     "no modality": ({"modalities": []}, 400, "modalities", "unsupported_value"),
-    "a strange one": ({"modalities": ["text", "x"]}, 400, "modalities", "unsupported_value"),
+    "unknown modality": ({"modalities": ["text", "x"]}, 400, "modalities", "unsupported_value"),
     "no audio": (
         {"modalities": ["text", "audio"]},
         *(400, "audio", "missing_required_parameter"),
@@ -79,24 +79,24 @@ WRONG: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
         {**SPOKEN, "audio": {"voice": "alloy"}},
         *(400, "audio", "missing_required_parameter"),
     ),
-    "voice": (
+    "unknown voice": (
         {**SPOKEN, "audio": {"voice": "x", "format": "wav"}},
         *(400, "audio", "voice_not_found"),
     ),
-    "format": (
+    "unknown format": (
         {**SPOKEN, "audio": {"voice": "alloy", "format": "ogg"}},
         *(400, "audio", "unsupported_value"),
     ),
-    "our name of pcm16": (
+    "pcm instead of pcm16": (
         {**SPOKEN, "audio": {"voice": "alloy", "format": "pcm"}},
         *(400, "audio", "unsupported_value"),
     ),
-    "a streamed file": (
+    "a streamed wav": (
         {**SPOKEN, "audio": {"voice": "alloy", "format": "wav"}, "stream": True},
         *(400, "audio", "unsupported_value"),
     ),
     "two answers": ({"n": 2}, 400, "n", "unsupported_value"),
-    "no answer": ({"n": 0}, 400, "n", "unsupported_value"),
+    "zero answers": ({"n": 0}, 400, "n", "unsupported_value"),
     "logprobs": ({"logprobs": True}, 400, "logprobs", "unsupported_value"),
     "tools": ({"tools": [{}]}, 400, "tools", "unsupported_value"),
     "functions": ({"functions": [{}]}, 400, "functions", "unsupported_value"),
@@ -104,12 +104,12 @@ WRONG: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
         {"response_format": {"type": "json_object"}},
         *(400, "response_format", "unsupported_value"),
     ),
-    "five stops": ({"stop": ["a"] * 5}, 400, "stop", "invalid_value"),
-    "hot": ({"temperature": 2.1}, 400, "temperature", "invalid_value"),
-    "a string": ({"temperature": "1"}, 400, "temperature", "invalid_value"),
+    "five stop strings": ({"stop": ["a"] * 5}, 400, "stop", "invalid_value"),
+    "high temperature": ({"temperature": 2.1}, 400, "temperature", "invalid_value"),
+    "temperature as a string": ({"temperature": "1"}, 400, "temperature", "invalid_value"),
     "top_p": ({"top_p": 1.1}, 400, "top_p", "invalid_value"),
-    "presence": ({"presence_penalty": 2.5}, 400, "presence_penalty", "invalid_value"),
-    "frequency": ({"frequency_penalty": -3}, 400, "frequency_penalty", "invalid_value"),
+    "presence_penalty": ({"presence_penalty": 2.5}, 400, "presence_penalty", "invalid_value"),
+    "frequency_penalty": ({"frequency_penalty": -3}, 400, "frequency_penalty", "invalid_value"),
     "no tokens": ({"max_tokens": 0}, 400, "max_tokens", "invalid_value"),
     "half a token": (
         {"max_completion_tokens": 1.5},
@@ -120,20 +120,20 @@ WRONG: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
 }
 
 
-class TestRefusals:
-    @pytest.mark.parametrize("name", WRONG)
-    def test_what_is_wrong(self, talker: Talker, name: str) -> None:
-        fields, status, param, code = WRONG[name]
+class TestValidation:
+    @pytest.mark.parametrize("name", INVALID)
+    def test_invalid_requests(self, talker: Talker, name: str) -> None:
+        fields, status, param, code = INVALID[name]
         answer = talker.client.post(PATH, json={"messages": [USER], **fields})
         error = answer.json()["error"]
         assert (answer.status_code, error["param"], error["code"]) == (status, param, code)
         assert error["type"] == "invalid_request_error"
         assert answer.headers["x-should-retry"] == "false"
-        # Validated before anything was asked of anybody.
+        # Rejected before the model is called and before a slot is taken.
         assert talker.chat.requests == []
         assert talker.server.runtime.services.reply_slots.num_taken == 0
 
-    def test_messages_tell_what_to_do(self, talker: Talker) -> None:
+    def test_error_messages_say_what_to_do(self, talker: Talker) -> None:
         def message(*messages: Any, status: int = 400, **fields: Any) -> str:
             return str(talker.error(status, *messages, **fields)["message"])
 
@@ -158,8 +158,8 @@ class TestRefusals:
     def test_names_of_the_model(self, talker: Talker, model: str | None) -> None:
         assert talker.post(model=model).json()["model"] == "scripted"
 
-    def test_ten_thousand_turns_are_taken(self, talker: Talker) -> None:
-        """It is the model that leaves out what it has no room for; 1.4 MB are not enough."""
+    def test_ten_thousand_turns_are_accepted(self, talker: Talker) -> None:
+        """The model trims them to its context; a body limit of 1.4 MB would be too small."""
         turns = [
             {"role": "user", "content": "x" * 200},
             {"role": "assistant", "content": "y" * 200},
@@ -167,12 +167,12 @@ class TestRefusals:
         assert talker.post(*turns * 5000, USER).status_code == 200
         assert len(talker.chat.requests[0].messages) == 10_001
 
-    def test_more_than_twenty_thousand_are_not(self, talker: Talker) -> None:
+    def test_more_than_twenty_thousand_messages_are_rejected(self, talker: Talker) -> None:
         error = talker.error(400, *[USER] * 20_001)
         assert (error["param"], error["code"]) == ("messages", "invalid_value")
         assert talker.post(*[USER] * 20_000).status_code == 200
 
-    def test_a_body_has_its_limit(self, talker: Talker) -> None:
+    def test_the_body_limit(self, talker: Talker) -> None:
         answer = talker.post({"role": "user", "content": "x" * (4 << 20)})
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
 
@@ -194,7 +194,7 @@ class TestRefusals:
 
 class TestFollowUps:
     @pytest.mark.parametrize("stream", [False, True])
-    def test_the_sound_stands_for_its_text(self, talker: Talker, stream: bool) -> None:
+    def test_an_audio_id_stands_for_its_transcript(self, talker: Talker, stream: bool) -> None:
         answer = talker.spoken(stream=stream)
         events = audio_deltas(read_events(answer.content)) if stream else [audio_of(answer)]
         said = {"role": "assistant", "content": None, "audio": {"id": events[0]["id"]}}
@@ -204,11 +204,11 @@ class TestFollowUps:
             ChatMessage("assistant", TEXT),
             ChatMessage("user", "Good morning!"),
         )
-        # What somebody wrote is what they mean.
+        # Content in the message takes precedence.
         assert talker.post(USER, {**said, "content": "No."}, USER).status_code == 200
         assert talker.chat.requests[-1].messages[1] == ChatMessage("assistant", "No.")
 
-    def test_it_expires(self, talker: Talker) -> None:
+    def test_an_audio_id_expires(self, talker: Talker) -> None:
         clock = VirtualClock()
         runtime = talker.server.runtime
         runtime.services = replace(runtime.services, transcripts=TranscriptStore(clock=clock))
@@ -218,8 +218,8 @@ class TestFollowUps:
         clock.now_sec = 3700
         assert talker.error(400, said, USER)["code"] == "audio_not_found"
 
-    def test_others_do_not_know_it(self) -> None:
-        """Whoever saw an id could have what was said told again."""
+    def test_another_caller_cannot_use_the_id(self) -> None:
+        """Any caller with an id could have the model repeat its transcript."""
         settings = Settings(api_keys=SecretStr("anna:key-of-anna,ben:key-of-ben"))
         with FakeServer(settings=settings, chat=chat_model()).client() as client:
 
@@ -232,8 +232,8 @@ class TestFollowUps:
             assert post("ben", said).json()["error"]["code"] == "audio_not_found"
             assert post("anna", said).status_code == 200
 
-    def test_an_id_cannot_be_named_without_end(self, talker: Talker) -> None:
-        """A short id stands for a long text: one request would have filled the memory."""
+    def test_an_id_cannot_be_repeated_without_limit(self, talker: Talker) -> None:
+        """A short id stands for a long text: one request could have filled the memory."""
         runtime = talker.server.runtime
         runtime.services.transcripts.keep("127.0.0.1", "audio_1", "x" * 100_000)
         said = {"role": "assistant", "audio": {"id": "audio_1"}}

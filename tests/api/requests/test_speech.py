@@ -17,16 +17,16 @@ class TestVoices:
         + [({"id": "leo"}, 5), ({"id": "slt", "name": "more"}, 6)],
     )
     def test_name_object_and_alias(self, speaker: Speaker, voice: object, token_id: int) -> None:
-        """Three of the earlier servers answer the SDK's own voice object with 422."""
+        """Three of the earlier servers reject the SDK's voice object with 422."""
         assert speaker.last_request(voice=voice).prompt_token_ids[1] == token_id
 
     @pytest.mark.parametrize("voice", OPENAI_VOICES)
-    def test_openais_names(self, speaker: Speaker, english: Speaker, voice: str) -> None:
-        """Clients that know no other server offer these names only."""
+    def test_the_voices_of_openai(self, speaker: Speaker, english: Speaker, voice: str) -> None:
+        """Clients written for OpenAI offer only these names."""
         assert speaker.post(voice=voice).status_code == 200
         assert english.post(voice=voice).status_code == 200
 
-    def test_published_default_and_unlisted_voice(self, english: Speaker) -> None:
+    def test_the_default_and_the_unlisted_voice(self, english: Speaker) -> None:
         def prompt(voice: str | None) -> str:
             ids = english.last_request(voice=voice).prompt_token_ids
             assert (ids[:2], ids[-4:]) == (
@@ -41,7 +41,7 @@ class TestVoices:
 
 class TestModelNames:
     @pytest.mark.parametrize("model", [None, "pocket", "orpheus", "tts-1", "tts-1-hd"])
-    def test_known(self, speaker: Speaker, model: str | None) -> None:
+    def test_known_names(self, speaker: Speaker, model: str | None) -> None:
         assert speaker.post(model=model).status_code == 200
 
     def test_hub_id(self, english: Speaker) -> None:
@@ -49,14 +49,14 @@ class TestModelNames:
 
 
 class TestSampling:
-    def test_defaults_are_the_checkpoints(self, speaker: Speaker) -> None:
+    def test_defaults_of_the_checkpoint(self, speaker: Speaker) -> None:
         request = speaker.last_request()
         assert request.sampling == SamplingOptions(0.6, 0.9, 1.0)
-        # 9 phonemes: at most 56.25 frames, and one more.
+        # 9 phonemes take at most 56.25 frames; rounded up, plus one.
         assert (request.max_tokens, request.seed) == (58 * 7, None)
 
     def test_every_parameter_reaches_the_engine(self, speaker: Speaker) -> None:
-        """A rival reads `temperature` and then samples with its own constant."""
+        """Another server accepts `temperature` but samples with a constant."""
         request = speaker.last_request(
             temperature=1.25,
             top_p=0.5,
@@ -78,12 +78,12 @@ class TestSampling:
             {"seed": -(2**63)},
         ],
     )
-    def test_limits_are_allowed(self, speaker: Speaker, fields: dict[str, object]) -> None:
+    def test_the_limits_are_valid(self, speaker: Speaker, fields: dict[str, object]) -> None:
         sampling = speaker.last_request(**fields).sampling
         for name in set(fields) - {"seed"}:
             assert getattr(sampling, name) == fields[name]
 
-    def test_settings_come_between_request_and_checkpoint(self) -> None:
+    def test_settings_override_the_checkpoint_but_not_the_request(self) -> None:
         settings = Settings(
             tts_temperature=0.0,
             tts_top_p=0.25,
@@ -98,7 +98,7 @@ class TestSampling:
         assert server.engine.requests[0].sampling == SamplingOptions(0.0, 0.5, 1.75)
         assert server.engine.requests[0].max_tokens == 210
 
-    def test_same_seed_same_bytes(self, speaker: Speaker) -> None:
+    def test_the_same_seed_gives_the_same_bytes(self, speaker: Speaker) -> None:
         assert speaker.post(seed=4).content == speaker.post(seed=4).content
         first, second = speaker.server.engine.requests
         assert first.seed == second.seed == derive_seed(4, 0, 1)

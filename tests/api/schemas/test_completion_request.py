@@ -19,10 +19,10 @@ USER = {"role": "user", "content": "Good morning!"}
         {"messages": [USER], "stop": [1] * 1000},
     ],
 )
-def test_a_list_is_read_up_to_its_first_mistake(body: dict[str, Any]) -> None:
-    # Every element was a mistake of its own: a body of 4 MiB held up the server for half a minute,
-    # and took gigabytes.
+def test_validation_of_a_list_stops_at_the_first_error(body: dict[str, Any]) -> None:
+    # Every element produced an error: a body of 4 MiB blocked the server for half a minute and took
+    # gigabytes.
     with pytest.raises(ValidationError) as caught:
         CompletionRequest.model_validate(body)
-    # Of a union each branch has one.
+    # Each branch of a union has one error.
     assert caught.value.error_count() <= 2
