@@ -1,6 +1,6 @@
-"""Bad input, each with its status and code: nothing of it is a 5xx, and nothing reaches the engine.
+"""Bad input of `POST /v1/audio/speech`: status and code; never a 5xx, never a generation.
 
-`test_app.py` has bodies over the limit, unknown routes and methods.
+Bodies over the limit, unknown routes and methods are in `tests/test_app.py`.
 """
 
 import json
@@ -37,10 +37,10 @@ def client(shared: tuple[FakeServer, TestClient]) -> TestClient:
     return shared[1]
 
 
-NOTHING = [
+UNSPEAKABLE = [
     ("empty", ""),
     ("blank", " \t\r\n \u3000 \u200b \ufeff"),
-    ("only a tag that this voice lacks", "<laugh>"),
+    ("only a tag that the voice lacks", "<laugh>"),
     ("only control tokens", "<custom_token_5><|eot_id|>"),
     ("punctuation", "... ?! --- ()"),
     ("emoji", "😀🎉 👩‍👩‍👧 🇩🇪"),
@@ -118,10 +118,10 @@ BODIES: list[tuple[bytes, str, int, str]] = [
 ]
 
 
-def check_refusal(
+def check_rejection(
     server: FakeServer, client: TestClient, body: bytes, content_type: str = JSON
 ) -> tuple[int, str, str | None]:
-    """Status, code and param of a refusal, which is small and costs no generation."""
+    """Asserts a small error without a generation; returns its status, code and param."""
     answer = client.post(SPEECH, content=body, headers={"content-type": content_type})
     assert answer.headers["content-type"] == JSON
     assert answer.headers["x-request-id"].startswith("req_")
@@ -136,20 +136,22 @@ def check_refusal(
     return answer.status_code, error["code"], error["param"]
 
 
-@pytest.mark.parametrize("text", [text for _, text in NOTHING], ids=[name for name, _ in NOTHING])
+@pytest.mark.parametrize(
+    "text", [text for _, text in UNSPEAKABLE], ids=[name for name, _ in UNSPEAKABLE]
+)
 def test_nothing_to_speak(server: FakeServer, client: TestClient, text: str) -> None:
     body = json.dumps({"input": text}).encode()
-    assert check_refusal(server, client, body) == (400, "nothing_to_speak", "input")
+    assert check_rejection(server, client, body) == (400, "nothing_to_speak", "input")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "code"), FIELDS, ids=[f"{name}={value!r:.20}" for name, value, _ in FIELDS]
 )
-def test_fields(
+def test_invalid_fields(
     server: FakeServer, client: TestClient, name: str, value: object, code: str
 ) -> None:
     body = json.dumps({"input": "Hello.", name: value}).encode()
-    assert check_refusal(server, client, body) == (400, code, name)
+    assert check_rejection(server, client, body) == (400, code, name)
 
 
 @pytest.mark.parametrize("extra", [{"stream": True}, {"stream": False}, {"stream_format": "sse"}])
@@ -162,7 +164,7 @@ def test_fields(
         ("speed", 9, "invalid_value"),
     ],
 )
-def test_a_stream_is_refused_like_a_file(
+def test_a_stream_is_rejected_like_a_file(
     server: FakeServer,
     client: TestClient,
     name: str,
@@ -170,20 +172,20 @@ def test_a_stream_is_refused_like_a_file(
     code: str,
     extra: dict[str, object],
 ) -> None:
-    """Elsewhere a streamed answer begins with 200 and is empty when something was wrong."""
+    """Other servers respond to such a request with status 200 and an empty body."""
     body = json.dumps({"input": "Hello.", **extra, name: value}).encode()
-    assert check_refusal(server, client, body) == (400, code, name)
+    assert check_rejection(server, client, body) == (400, code, name)
 
 
-def test_events_as_one_file(server: FakeServer, client: TestClient) -> None:
+def test_events_without_streaming(server: FakeServer, client: TestClient) -> None:
     body = json.dumps({"input": "Hello.", "stream": False, "stream_format": "sse"}).encode()
-    assert check_refusal(server, client, body) == (400, "unsupported_value", "stream_format")
+    assert check_rejection(server, client, body) == (400, "unsupported_value", "stream_format")
 
 
 @pytest.mark.parametrize("model", ["gpt-4", "", "../x", "x" * 30_000])
-def test_unknown_model(server: FakeServer, client: TestClient, model: str) -> None:
+def test_an_unknown_model(server: FakeServer, client: TestClient, model: str) -> None:
     body = json.dumps({"input": "Hello.", "model": model}).encode()
-    assert check_refusal(server, client, body) == (404, "model_not_found", "model")
+    assert check_rejection(server, client, body) == (404, "model_not_found", "model")
 
 
 @pytest.mark.parametrize(
@@ -191,15 +193,15 @@ def test_unknown_model(server: FakeServer, client: TestClient, model: str) -> No
     BODIES,
     ids=[f"{body[:24]!r} as {kind:.30}" for body, kind, _, _ in BODIES],
 )
-def test_bodies(
+def test_invalid_bodies(
     server: FakeServer, client: TestClient, body: bytes, content_type: str, status: int, code: str
 ) -> None:
-    """A nesting of 100,000 raises RecursionError in the parser: a 500 in a rival."""
+    """Nesting of 100,000 levels raises RecursionError in the parser: a 500 in other servers."""
     param = "input" if body == b"{}" else None
-    assert check_refusal(server, client, body, content_type) == (status, code, param)
+    assert check_rejection(server, client, body, content_type) == (status, code, param)
 
 
-def test_no_content_type(server: FakeServer, client: TestClient) -> None:
+def test_a_missing_content_type(server: FakeServer, client: TestClient) -> None:
     answer = client.post(SPEECH, content=b'{"input": "Hello."}')
     assert answer.status_code == 415
     assert answer.json()["error"]["message"] == (
@@ -209,7 +211,7 @@ def test_no_content_type(server: FakeServer, client: TestClient) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "identity, gzip"])
 def test_encoded_bodies(client: TestClient, encoding: str) -> None:
-    """A gzip of 50 KB becomes 50 MB in whatever decodes it."""
+    """50 KB of gzip can decompress to 50 MB."""
     headers = {"content-type": JSON, "content-encoding": encoding}
     answer = client.post(SPEECH, content=b"\x1f\x8b", headers=headers)
     assert answer.status_code == 415
@@ -218,7 +220,7 @@ def test_encoded_bodies(client: TestClient, encoding: str) -> None:
 
 class TestLength:
     @pytest.mark.parametrize("char", ["a", "é", "😀"])
-    def test_the_exact_limit_passes_however_it_is_escaped(self, char: str) -> None:
+    def test_the_exact_limit_passes_escaped_and_unescaped(self, char: str) -> None:
         server = FakeServer(settings=Settings(tts_max_input_chars=300))
         with server.client() as client:
             text = "Hello. ".ljust(300, char)
@@ -228,7 +230,11 @@ class TestLength:
                 assert client.post(SPEECH, content=content, headers=headers).status_code == 200
             server.engine.requests.clear()
             body = json.dumps({"input": text + char}).encode()
-            assert check_refusal(server, client, body) == (400, "string_above_max_length", "input")
+            assert check_rejection(server, client, body) == (
+                400,
+                "string_above_max_length",
+                "input",
+            )
             error = client.post(SPEECH, json={"input": text + char}).json()["error"]
             assert error["message"] == "The input has 301 characters; at most 300 are allowed."
 
@@ -240,7 +246,7 @@ class TestLength:
 
 
 class TestStrangeButSpeakable:
-    """Odd text is spoken as far as it can be, in bounded time, and harms nobody."""
+    """Unusual text is spoken as far as possible, in bounded time, without side effects."""
 
     @pytest.mark.parametrize(
         "text",
@@ -259,9 +265,11 @@ class TestStrangeButSpeakable:
         ids=lambda text: ascii(text)[:30],
     )
     @pytest.mark.parametrize("checkpoint", [POCKET, ENGLISH], ids=["pocket", "english"])
-    def test_is_spoken_without_a_control_token(self, text: str, checkpoint: Checkpoint) -> None:
-        """`<custom_token_5>` is an added token of the published tokenizer: as an id in a prompt
-        it ended or spoiled the generation."""
+    def test_prompts_contain_no_control_tokens_from_the_text(
+        self, text: str, checkpoint: Checkpoint
+    ) -> None:
+        """`<custom_token_5>` is an added token of the published tokenizer: in a prompt it ended or
+        spoiled the generation."""
         server = FakeServer(checkpoint)
         with server.client() as client:
             answer = client.post(
@@ -279,14 +287,14 @@ class TestStrangeButSpeakable:
             assert max(text_ids) < min(layout.audio_token_base, 128_000)
             assert not {*text_ids} & {*layout.stop_token_ids, *template.before, *template.after}
 
-    def test_a_tag_alone_where_the_voice_has_it(self) -> None:
+    def test_a_text_of_one_supported_tag(self) -> None:
         server = FakeServer(ENGLISH)
         with server.client() as client:
             assert client.post(SPEECH, json={"input": "<laugh>"}).status_code == 200
-            refused = client.post(SPEECH, json={"input": "<resoplido>"})
-        assert refused.json()["error"]["code"] == "nothing_to_speak"
+            rejected = client.post(SPEECH, json={"input": "<resoplido>"})
+        assert rejected.json()["error"]["code"] == "nothing_to_speak"
 
-    def test_the_last_of_duplicate_keys_counts(
+    def test_the_last_of_duplicate_keys_is_used(
         self, server: FakeServer, client: TestClient
     ) -> None:
         content = b'{"input": "...", "input": "Hello.", "voice": "nobody", "voice": "slt"}'
@@ -300,7 +308,7 @@ class TestStrangeButSpeakable:
         assert answer.headers["x-orpheus-ignored-fields"] == "a, b, c, d"
 
 
-def test_messages_say_what_was_given_and_what_is_allowed(client: TestClient) -> None:
+def test_error_messages_say_what_is_allowed(client: TestClient) -> None:
     def message(**fields: object) -> str:
         body = {"input": "Hello.", **fields}
         text: str = client.post(SPEECH, json=body).json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` through OpenAI's own SDK, against a real uvicorn."""
+"""`POST /v1/chat/completions` with OpenAI's SDK and a real uvicorn."""
 
 import asyncio
 import base64
@@ -110,7 +110,7 @@ def test_a_file(sdk: OpenAI) -> None:
         assert 2 * file.getnframes() == NUM_BYTES == len(data) - 44
 
 
-def test_streamed_sound_and_a_follow_up(served: ServedFakes, sdk: OpenAI) -> None:
+def test_streamed_audio_and_a_follow_up(served: ServedFakes, sdk: OpenAI) -> None:
     whole = sdk.chat.completions.create(
         model="gpt-audio", messages=[USER], modalities=BOTH, audio=pcm16(), seed=5
     )
@@ -137,8 +137,8 @@ def test_streamed_sound_and_a_follow_up(served: ServedFakes, sdk: OpenAI) -> Non
     assert chat_of(served).requests[-1].messages[1] == ChatMessage("assistant", TEXT)
 
 
-def test_its_own_message_sent_back(served: ServedFakes, sdk: OpenAI) -> None:
-    """What a program appends to its list is the whole message, sound and all."""
+def test_an_answer_sent_back_as_history(served: ServedFakes, sdk: OpenAI) -> None:
+    """Programs append the whole message to their history, including its audio."""
     answer = sdk.chat.completions.create(
         model="gpt-audio", messages=[USER], modalities=BOTH, audio=pcm16()
     )
@@ -147,8 +147,8 @@ def test_its_own_message_sent_back(served: ServedFakes, sdk: OpenAI) -> None:
     assert chat_of(served).requests[-1].messages[1] == ChatMessage("assistant", TEXT)
 
 
-def test_the_helper_that_collects_a_stream(sdk: OpenAI) -> None:
-    """It looks at every key of every delta."""
+def test_the_stream_helper_of_the_sdk(sdk: OpenAI) -> None:
+    """It reads every key of every delta."""
     with sdk.chat.completions.stream(model="gpt-audio", messages=[USER]) as stream:
         assert stream.get_final_completion().choices[0].message.content == TEXT
 
@@ -168,7 +168,7 @@ def test_the_helper_that_collects_a_stream(sdk: OpenAI) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_the_caller_does_wrong(
+def test_errors_of_the_client(
     sdk: OpenAI, kind: type[APIStatusError], code: str, fields: dict[str, Any], stream: bool
 ) -> None:
     with pytest.raises(kind) as failed:
@@ -181,7 +181,7 @@ def test_what_the_caller_does_wrong(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("error", [ChatModelFailed("it broke"), ChatModelUnavailable("it is away")])
-def test_what_the_server_does_wrong(
+def test_errors_of_the_server(
     served: ServedFakes, sdk: OpenAI, error: Exception, stream: bool
 ) -> None:
     chat_of(served).enqueue(ReplyScript((), error=error))
@@ -189,7 +189,7 @@ def test_what_the_server_does_wrong(
         sdk.chat.completions.create(model="gpt-audio", messages=[USER], stream=stream)
 
 
-def test_a_wrong_key_and_too_many_answers() -> None:
+def test_a_wrong_key_and_too_many_requests() -> None:
     keys = SecretStr("anna:key-of-anna")
     with serve(api_keys=keys, tts_max_requests_per_key=1) as served:
         gate = served.run(new_event())
@@ -209,7 +209,7 @@ def test_a_wrong_key_and_too_many_answers() -> None:
 
 @pytest.mark.parametrize("speaks", [False, True])
 def test_a_failure_in_the_middle_is_raised(served: ServedFakes, sdk: OpenAI, speaks: bool) -> None:
-    """A stream that just ends would be taken for a short answer."""
+    """A stream that simply ends would look like a short answer."""
     chat_of(served).enqueue(ReplyScript(TEXTS[:4], error=ChatModelFailed("it broke")))
     fields: Any = {"modalities": BOTH, "audio": pcm16()} if speaks else {}
     received: list[ChatCompletionChunk] = []
@@ -238,7 +238,7 @@ def test_a_voice_that_fails_in_the_middle_is_raised() -> None:
 
 
 @pytest.mark.parametrize("speaks", [False, True])
-def test_leaving_in_the_middle_leaves_nothing(served: ServedFakes, speaks: bool) -> None:
+def test_a_disconnect_in_the_middle_releases_everything(served: ServedFakes, speaks: bool) -> None:
     gate = served.run(new_event())
     chat, engine = chat_of(served), served.fakes.engine
     num_aborted = chat.num_aborted
@@ -261,8 +261,8 @@ def test_leaving_in_the_middle_leaves_nothing(served: ServedFakes, speaks: bool)
     assert chat.num_aborted == num_aborted + 1
 
 
-def test_the_first_sentence_is_heard_while_the_second_is_written(served: ServedFakes) -> None:
-    """Also by a program that asks with the asynchronous client."""
+def test_the_first_sentence_is_sent_while_the_second_is_written(served: ServedFakes) -> None:
+    """With the SDK's asynchronous client."""
     gate = served.run(new_event())
     chat_of(served).enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
 

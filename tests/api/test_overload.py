@@ -1,4 +1,4 @@
-"""More callers than can be served, and requests that take too long."""
+"""Overload, request time limits and draining."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 @asynccontextmanager
 async def open_held() -> AsyncIterator[tuple[Stage, asyncio.Event]]:
-    """A stage whose speech goes on after ten frames when the gate is opened."""
+    """An app whose speech pauses after ten frames until the gate is opened."""
     async with open_stage(load_settings()) as stage:
         gate = asyncio.Event()
         held = held_script(whole_script(), gate, num_free_frames=10)
@@ -62,15 +62,15 @@ def error_of(call: Call) -> dict[str, Any]:
     return error
 
 
-class TestTooMany:
-    async def test_ten_times_as_many(self, environment: Environment) -> None:
+class TestOverload:
+    async def test_ten_times_the_capacity(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=2, TTS_QUEUE_WAIT_SEC=0)
         async with open_held() as (stage, gate):
             calls, tasks = begin(stage, 20)
             await wait_for(lambda: sum(bool(call.sent) for call in calls) == 20)
-            refused = [call for call in calls if status_of(call) != 200]
-            assert [status_of(call) for call in refused] == [503] * 18
-            for call in refused:
+            rejected = [call for call in calls if status_of(call) != 200]
+            assert [status_of(call) for call in rejected] == [503] * 18
+            for call in rejected:
                 error = error_of(call)
                 assert error["type"] == "service_unavailable_error"
                 assert (error["code"], error["param"]) == ("server_is_overloaded", None)
@@ -86,7 +86,9 @@ class TestTooMany:
             assert status_of(again) == 200
 
     @pytest.mark.parametrize("stream", [True, False])
-    async def test_one_who_waits_is_served(self, environment: Environment, stream: bool) -> None:
+    async def test_waiting_requests_are_served(
+        self, environment: Environment, stream: bool
+    ) -> None:
         environment(TTS_MAX_STREAMS=1)
         async with open_held() as (stage, gate):
             calls, tasks = begin(stage, 3, stream=stream)
@@ -98,7 +100,7 @@ class TestTooMany:
             assert stage.server.engine.max_active == 1
             assert int(headers_of(calls[2])["x-orpheus-queue-ms"]) >= 0
 
-    async def test_streams_before_files(self, environment: Environment) -> None:
+    async def test_streams_run_before_files(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=1)
         async with open_held() as (stage, gate):
             _, first = stage.begin()
@@ -112,8 +114,10 @@ class TestTooMany:
             seeds = [request.seed for request in stage.server.engine.requests]
             assert seeds[1:] == [derive_seed(2, 0, 1), derive_seed(1, 0, 1)]
 
-    async def test_leaving_while_it_waits(self, environment: Environment) -> None:
-        """It never reaches the engine."""
+    async def test_a_client_disconnects_while_its_request_waits(
+        self, environment: Environment
+    ) -> None:
+        """The request never reaches the engine."""
         environment(TTS_MAX_STREAMS=1)
         async with open_held() as (stage, gate):
             _, first = stage.begin()
@@ -126,20 +130,20 @@ class TestTooMany:
             await first
             assert len(stage.server.engine.requests) == 1
 
-    async def test_a_limit_of_its_own(self, environment: Environment) -> None:
+    async def test_the_request_limit_of_a_caller(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=4, TTS_MAX_REQUESTS_PER_KEY=2)
         async with open_held() as (stage, gate):
             calls, tasks = begin(stage, 3)
             await wait_for(lambda: any(call.sent and status_of(call) == 429 for call in calls))
-            refused = next(call for call in calls if call.sent and status_of(call) == 429)
-            error = error_of(refused)
+            rejected = next(call for call in calls if call.sent and status_of(call) == 429)
+            error = error_of(rejected)
             assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
-            assert headers_of(refused)["retry-after"] == "5"
+            assert headers_of(rejected)["retry-after"] == "5"
             gate.set()
             await asyncio.gather(*tasks)
 
-    async def test_the_slot_is_free_once_all_is_made(self, environment: Environment) -> None:
-        """A reader who takes its time kept others waiting although the engine had nothing to do."""
+    async def test_a_slot_is_released_once_generation_ends(self, environment: Environment) -> None:
+        """A slow reader kept other requests waiting while the engine was idle."""
         environment(TTS_MAX_STREAMS=1)
         async with open_held() as (stage, gate):
             gate.set()
@@ -155,7 +159,7 @@ class TestTooMany:
             slow.reads.set()
             await task
 
-    async def test_ready_tells_a_balancer(self, environment: Environment) -> None:
+    async def test_a_full_server_is_not_ready(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=1, TTS_QUEUE_WAIT_SEC=0)
         async with open_held() as (stage, gate):
             _, task = stage.begin()
@@ -165,7 +169,7 @@ class TestTooMany:
             await task
             stage.server.runtime.check_ready()
 
-    async def test_the_engine_dies_while_they_wait(self, environment: Environment) -> None:
+    async def test_the_engine_dies_while_requests_wait(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=1)
         async with open_stage(load_settings()) as stage:
             gate = asyncio.Event()
@@ -179,7 +183,7 @@ class TestTooMany:
             assert {error_of(call)["code"] for call in calls} == {"engine_unavailable"}
 
 
-class TestTooLong:
+class TestTimeLimit:
     @pytest.mark.parametrize(
         "fields", [{"stream": False}, {}, {"stream_format": "sse"}], ids=["file", "raw", "sse"]
     )
@@ -208,7 +212,7 @@ class TestTooLong:
             assert last["error"]["code"] == "timeout"
 
     async def test_in_the_middle_of_a_raw_body(self, environment: Environment) -> None:
-        """Ended as if it were whole it would be taken for whole."""
+        """A body with a regular end would look complete."""
         environment(TTS_REQUEST_TIMEOUT_SEC=0.2)
         async with open_held() as (stage, _):
             call, task = stage.begin()
@@ -219,23 +223,25 @@ class TestTooLong:
 
 
 class TestDraining:
-    async def test_what_runs_ends_and_nothing_begins(self, environment: Environment) -> None:
+    async def test_running_requests_finish_and_others_are_rejected(
+        self, environment: Environment
+    ) -> None:
         environment(TTS_MAX_STREAMS=1)
         async with open_held() as (stage, gate):
-            runs, first = stage.begin()
+            running, first = stage.begin()
             await wait_for(lambda: stage.server.engine.num_active == 1)
-            waits, second = stage.begin()
+            waiting, second = stage.begin()
             await wait_for(lambda: stage.server.runtime.admission.num_waiting == 1)
             stage.server.runtime.begin_drain()
             await second
-            comes, third = stage.begin()
+            late, third = stage.begin()
             await third
-            for call in (waits, comes):
+            for call in (waiting, late):
                 assert status_of(call) == 503
                 assert error_of(call)["code"] == "shutting_down"
                 assert headers_of(call)["connection"] == "close"
             gate.set()
             await first
-            assert status_of(runs) == 200
-            assert runs.is_whole
+            assert status_of(running) == 200
+            assert running.is_whole
             await settle()
