@@ -84,9 +84,9 @@ def _one_ssl_context() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def loggers() -> Iterator[list[logging.Logger]]:
-    """The loggers that a start configures, as they were before once the test has ended.
+    """The loggers that start-up configures, restored after the test.
 
-    A handler that stays writes to the captured stream of a test that is over.
+    A handler that stays would write to the captured stream of a finished test.
     """
     names = ("orpheus_server", "uvicorn", "uvicorn.error")
     loggers = [logging.getLogger(name) for name in names]
@@ -99,7 +99,7 @@ def loggers() -> Iterator[list[logging.Logger]]:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    """The pipeline below the synthesizer, over the fakes."""
+    """An attempt runner over the fakes."""
     async with open_bench() as bench:
         yield bench
 

@@ -1,4 +1,4 @@
-"""What holds for every route: envelope, callers who leave, our own bugs."""
+"""All routes: error envelope, disconnects, internal errors and start-up."""
 
 import asyncio
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def client(server: FakeServer) -> Iterator[TestClient]:
 
 
 def test_no_handler_needs_a_thread(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a handler is given took three threads for each request, forty for all at most."""
+    """Dependencies took three threads per request, out of forty for all requests."""
     used = []
 
     async def run(function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -58,10 +58,10 @@ class TestEnvelope:
             ("DELETE", "/v1/models/tts-1", 405, "method_not_allowed"),
         ],
     )
-    def test_the_routers_own_errors(
+    def test_errors_of_the_router(
         self, client: TestClient, method: str, path: str, status: int, code: str
     ) -> None:
-        """FastAPI's `detail` leaves the SDK's user with nothing but "Error code: 404"."""
+        """With FastAPI's `detail`, the SDK reports nothing but "Error code: 404"."""
         answer = client.request(method, path, follow_redirects=False)
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/json"
@@ -81,10 +81,10 @@ class TestEnvelope:
         assert sent[0]["status"] == 404
         assert len(sent[1]["body"]) < 300
 
-    def test_a_bug_of_ours(
+    def test_an_internal_error(
         self, server: FakeServer, client: TestClient, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Starlette's own answer is plain text, and has no id to look for in the log."""
+        """Starlette's response is plain text without an id to find in the log."""
         server.engine.enqueue(Script((), error=ValueError("/secret/path is broken")))
         answer = client.post("/v1/audio/speech", json={"input": "Hello."})
         assert answer.status_code == 500
@@ -103,11 +103,11 @@ class TestEnvelope:
         assert client.post("/v1/audio/speech", json={"input": "Hello."}).status_code == 200
 
 
-class TestCallersWhoLeave:
-    """Neither FastAPI nor uvicorn cancels a handler that has not begun to answer."""
+class TestDisconnect:
+    """Neither FastAPI nor uvicorn cancels a handler that has not started its response."""
 
     @pytest.mark.anyio
-    async def test_before_the_answer(self, server: FakeServer) -> None:
+    async def test_before_the_response(self, server: FakeServer) -> None:
         server.engine.enqueue(Script(speech_ids(9), hangs_at_end=True))
         body: Message = {"type": "http.request", "body": b'{"input": "Hello."}'}
         app = server.build_app()
@@ -124,7 +124,7 @@ class TestCallersWhoLeave:
             assert asyncio.all_tasks() == before
 
     @pytest.mark.anyio
-    async def test_in_the_middle_of_the_body(self, server: FakeServer) -> None:
+    async def test_in_the_middle_of_the_request_body(self, server: FakeServer) -> None:
         messages = asyncio.Queue[Message]()
         messages.put_nowait({"type": "http.request", "body": b'{"inp', "more_body": True})
         messages.put_nowait({"type": "http.disconnect"})
@@ -152,11 +152,11 @@ class TestCallersWhoLeave:
 
 
 class TestStart:
-    def test_a_model_that_nobody_knows_stops_it_before_anything_is_loaded(self) -> None:
+    def test_an_unknown_model_fails_before_anything_is_loaded(self) -> None:
         with pytest.raises(StartError, match=r"TTS_MODEL_NAME='/no/such'.*canopylabs/orpheus"):
             create_app(Settings(tts_model_name="/no/such"))
 
-    def test_the_limits_of_connections_reach_the_server(self) -> None:
+    def test_connection_limits_reach_the_server(self) -> None:
         settings = Settings(tts_receive_timeout_sec=3, tts_client_stall_sec=4)
         with FakeServer(settings=settings).client() as client:
             limits = limits_of(client.app_state)
@@ -166,13 +166,13 @@ class TestStart:
         server.build_app()
         assert not hasattr(server, "runtime")
 
-    def test_after_the_end_nothing_is_served(self, server: FakeServer) -> None:
+    def test_the_runtime_closes_with_the_app(self, server: FakeServer) -> None:
         with server.client() as client:
             assert client.get("/ready").status_code == 200
         assert server.runtime.status == "starting"
 
 
-def test_an_engine_that_died_leaves_no_sibling() -> None:
+def test_a_dead_engine_ends_the_other_chunks_of_the_request() -> None:
     hanging = Script(speech_ids(9), hangs_at_end=True)
     dying = Script((), error=EngineDead("the speech engine has died"))
     server = FakeServer()

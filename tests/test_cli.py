@@ -1,4 +1,4 @@
-"""The console script, and the entry of the earlier servers' command; nothing here loads a model."""
+"""The console script and `uvicorn fastapi_app:app`, without loading a model."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ class TestCli:
         assert "usage: orpheus-server" in capsys.readouterr().err
 
     @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
-    def test_bad_port(
+    def test_a_bad_port(
         self,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
@@ -51,11 +51,11 @@ class TestCli:
         assert lines[1].startswith(f"  PORT={port!r}: allowed is ")
         assert len(lines) == 2
 
-    def test_bad_port_as_an_argument(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_bad_port_as_an_argument(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["serve", "--port=http"]) == 2
         assert "PORT='http': allowed is " in capsys.readouterr().err
 
-    def test_bad_model(
+    def test_a_bad_model(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("TTS_MODEL_NAME", "/no/such")
@@ -63,10 +63,10 @@ class TestCli:
         assert "TTS_MODEL_NAME='/no/such': allowed is a folder" in capsys.readouterr().err
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "tts.example", "127.0.0.1.evil"])
-    def test_others_could_reach_a_server_without_keys(
+    def test_a_public_host_without_keys_is_rejected(
         self, capsys: pytest.CaptureFixture[str], host: str
     ) -> None:
-        """It would have spoken for everybody in the network, and said nothing of it."""
+        """The server was open to everyone on the network, without a warning."""
         assert main(["serve", f"--host={host}"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"orpheus-server: HOST={host!r} can be reached from other machines.")
@@ -86,10 +86,10 @@ class TestCli:
 
 
 class TestEntry:
-    """`uvicorn fastapi_app:app`, each time in a process of its own."""
+    """`uvicorn fastapi_app:app`; each test uses a separate process."""
 
     def run(self, code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        # Of the environment only what Python itself needs: settings of this machine stay out.
+        # Only what Python needs: settings of this machine must not affect the test.
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
@@ -101,8 +101,8 @@ class TestEntry:
             check=False,
         )
 
-    def test_import_loads_no_model_library(self, tmp_path: Path) -> None:
-        """Importing torch and vLLM takes ten seconds, in which no port would answer."""
+    def test_the_import_loads_no_model_library(self, tmp_path: Path) -> None:
+        """Importing torch and vLLM takes ten seconds, during which the port would not answer."""
         code = (
             "import sys, fastapi_app\n"
             "heavy = {'torch', 'vllm', 'snac', 'gruut', 'transformers'} & set(sys.modules)\n"
@@ -120,7 +120,7 @@ class TestEntry:
 
 @pytest.mark.engine
 def test_a_model_without_weights_ends_the_server(tmp_path: Path) -> None:
-    """It answered its port and said "starting" for ever."""
+    """The server kept running and reported "starting" forever."""
     shutil.copy(POCKET_FOLDER / "speech.json", tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "orpheus_server.cli", "serve", "--port", "8898"],

@@ -1,4 +1,4 @@
-"""Tasks in order and none left behind, several streams as one, the pool, limits in time."""
+"""Merged streams, joined tasks, time limits and the worker pool."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Source:
-    """Numbers, each once its gate is open; `error` in place of its end."""
+    """Yields each number once its gate is open; then ends, or raises `error`."""
 
     def __init__(self, *items: int, error: Exception | None = None) -> None:
         self.gates = [asyncio.Event() for _ in range(len(items) + 1)]
@@ -50,8 +50,8 @@ class Source:
             self.is_closed = True
 
 
-async def test_items_come_when_they_are_there() -> None:
-    """Taking them by turns, the second sentence waits for the first one's sound."""
+async def test_items_are_yielded_as_soon_as_they_arrive() -> None:
+    """Alternating between the sources would hold the second sentence until the first's audio."""
     before = other_tasks()
     first, second = Source(1, 2), Source(11, 12)
     async with aclosing(merged(first.run(), second.run())) as items:
@@ -67,7 +67,7 @@ async def test_items_come_when_they_are_there() -> None:
     assert other_tasks() == before
 
 
-async def test_who_takes_slowly_holds_all_of_them() -> None:
+async def test_a_slow_consumer_pauses_all_sources() -> None:
     before = other_tasks()
     sources = [Source(*range(100)).open_all() for _ in range(2)]
     async with aclosing(merged(*(source.run() for source in sources))) as items:
@@ -81,7 +81,7 @@ async def test_who_takes_slowly_holds_all_of_them() -> None:
     assert other_tasks() == before
 
 
-async def test_a_failure_is_raised_behind_what_came_before_it() -> None:
+async def test_a_failure_is_raised_after_the_items_before_it() -> None:
     before = other_tasks()
     failing, waiting = Source(1, 2, error=ValueError("broken")).open_all(), Source(11)
     items = merged(failing.run(), waiting.run())
@@ -92,7 +92,7 @@ async def test_a_failure_is_raised_behind_what_came_before_it() -> None:
     assert other_tasks() == before
 
 
-async def test_whoever_waits_may_be_cancelled() -> None:
+async def test_a_waiting_consumer_can_be_cancelled() -> None:
     before = other_tasks()
     sources = [Source(1), Source(2)]
     items = merged(*(source.run() for source in sources))
@@ -105,7 +105,7 @@ async def test_whoever_waits_may_be_cancelled() -> None:
     assert other_tasks() == before
 
 
-async def test_nothing_is_nothing() -> None:
+async def test_merging_empty_sources() -> None:
     assert [
         item async for item in merged(Source().open_all().run(), Source().open_all().run())
     ] == []
@@ -115,7 +115,7 @@ async def fail(message: str) -> int:
     raise ValueError(message)
 
 
-async def test_together_keeps_the_order() -> None:
+async def test_results_keep_the_order_of_the_coroutines() -> None:
     jobs = Jobs(3)
     running = asyncio.create_task(run_together(*(jobs.run(number) for number in range(3))))
     await settle()
@@ -126,7 +126,7 @@ async def test_together_keeps_the_order() -> None:
     assert jobs.ended == [2, 0, 1]
 
 
-async def test_together_of_nothing() -> None:
+async def test_running_no_coroutines() -> None:
     assert await run_together() == []
 
 
@@ -139,7 +139,7 @@ async def test_the_first_failure_cancels_the_rest() -> None:
     assert other_tasks() == before
 
 
-async def test_cancelling_together_cancels_all() -> None:
+async def test_cancelling_run_together_cancels_all() -> None:
     jobs = Jobs(2)
     running = asyncio.create_task(run_together(jobs.run(0), jobs.run(1)))
     await settle()
@@ -148,7 +148,7 @@ async def test_cancelling_together_cancels_all() -> None:
     assert jobs.cancelled == [0, 1]
 
 
-async def test_cancel_all_waits_for_the_end() -> None:
+async def test_cancel_all_waits_for_the_tasks_to_end() -> None:
     steps: list[str] = []
 
     async def slow_to_end() -> None:
@@ -213,26 +213,26 @@ class TestWithin:
             await within(SHORT_SEC, hang(ended))
         assert ended == ["hang"]
 
-    async def test_other_timeouts_stay_what_they_are(self) -> None:
+    async def test_other_timeout_errors_are_not_translated(self) -> None:
         with pytest.raises(TimeoutError, match="another one"):
             await within(LONG_SEC, raise_own())
 
 
 class TestPieces:
-    async def test_all_of_them(self) -> None:
+    async def test_all_pieces_in_time(self) -> None:
         ended: list[str] = []
         assert [piece async for piece in pieces_within(LONG_SEC, count(3, ended))] == [0, 1, 2]
         assert ended == ["count"]
 
-    async def test_what_was_made_in_time_is_given(self) -> None:
+    async def test_pieces_before_the_timeout_are_yielded(self) -> None:
         ended: list[str] = []
         taken: list[int] = []
         with pytest.raises(RequestTimedOut):
             await take(pieces_within(SHORT_SEC, count(3, ended, then_hang=True)), taken)
         assert (taken, ended) == ([0, 1, 2], ["count"])
 
-    async def test_the_taker_has_all_the_time_there_is(self) -> None:
-        """A listener of half an hour of speech was cut off after ten minutes."""
+    async def test_time_of_the_consumer_is_not_counted(self) -> None:
+        """A client that played half an hour of speech was cut off after ten minutes."""
         now = 0.0
         ended: list[str] = []
         pieces = pieces_within(1.0, count(5, ended), clock=lambda: now)
@@ -240,7 +240,7 @@ class TestPieces:
             now += 100.0
         assert ended == ["count"]
 
-    async def test_time_adds_up(self) -> None:
+    async def test_time_of_the_producer_adds_up(self) -> None:
         now = 0.0
 
         async def slow() -> AsyncGenerator[int, None]:
@@ -255,12 +255,12 @@ class TestPieces:
             await take(pieces_within(1.0, slow(), clock=lambda: now), taken)
         assert taken == [0, 1, 2]
 
-    async def test_what_waits_for_the_caller_is_not_counted(self) -> None:
+    async def test_time_is_counted_only_while_counts_is_true(self) -> None:
         ended: list[str] = []
         pieces = pieces_within(0.0, count(3, ended), counts=lambda: False)
         assert [piece async for piece in pieces] == [0, 1, 2]
 
-    async def test_closing_closes_what_is_behind(self) -> None:
+    async def test_closing_closes_the_source(self) -> None:
         ended: list[str] = []
         pieces = pieces_within(LONG_SEC, count(3, ended))
         assert await anext(pieces) == 0
@@ -271,7 +271,7 @@ class TestPieces:
 WAIT_SEC = 10.0
 
 
-async def test_result_arguments_and_thread() -> None:
+async def test_run_in_a_worker_thread() -> None:
     def work(number: int, *, factor: int) -> tuple[int, str]:
         return number * factor, threading.current_thread().name
 
@@ -282,7 +282,7 @@ async def test_result_arguments_and_thread() -> None:
     await pool.close()
 
 
-async def test_a_failure_is_the_caller_s() -> None:
+async def test_an_error_is_raised_to_the_caller() -> None:
     pool = WorkerPool(1)
     with pytest.raises(ZeroDivisionError):
         await pool.run(lambda: 1 // 0)
@@ -290,7 +290,7 @@ async def test_a_failure_is_the_caller_s() -> None:
     await pool.close()
 
 
-async def test_no_more_than_max_workers_at_a_time() -> None:
+async def test_at_most_max_workers_run_at_a_time() -> None:
     lock = threading.Lock()
     both_run = threading.Barrier(2)
     running, most = 0, 0
@@ -310,7 +310,7 @@ async def test_no_more_than_max_workers_at_a_time() -> None:
     await pool.close()
 
 
-async def test_initializer_runs_in_every_thread() -> None:
+async def test_the_initializer_runs_in_every_thread() -> None:
     seen = threading.local()
 
     def prepare() -> None:
@@ -321,7 +321,7 @@ async def test_initializer_runs_in_every_thread() -> None:
     await pool.close()
 
 
-async def test_a_cancelled_caller_leaves_and_the_call_ends() -> None:
+async def test_a_call_finishes_although_its_caller_is_cancelled() -> None:
     has_begun, may_end, has_ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
@@ -341,7 +341,7 @@ async def test_a_cancelled_caller_leaves_and_the_call_ends() -> None:
     assert has_ended.is_set()
 
 
-async def test_close_drops_what_has_not_started() -> None:
+async def test_close_cancels_calls_that_have_not_started() -> None:
     has_begun, may_end = threading.Event(), threading.Event()
     called: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The tree in the docstring is the tree of classes."""
+"""The tree in the docstring matches the classes."""
 
 import re
 
@@ -7,7 +7,7 @@ from orpheus_server.errors import OrpheusError, RequestError, UnknownModel
 
 
 def drawn_tree() -> dict[str, str]:
-    """Class to base class, as the docstring draws it."""
+    """Returns the base of each class in the docstring's tree."""
     path: list[str] = []
     parents: dict[str, str] = {}
     for line in (orpheus_server.errors.__doc__ or "").splitlines():
@@ -29,17 +29,17 @@ def real_tree(base: type[OrpheusError]) -> dict[str, str]:
     return tree
 
 
-def test_the_drawing_is_true() -> None:
+def test_the_docstring_matches_the_classes() -> None:
     assert drawn_tree() == real_tree(OrpheusError)
     assert len(drawn_tree()) == 20
 
 
-def test_every_class_says_what_it_is() -> None:
+def test_every_class_has_a_docstring() -> None:
     for name in (*drawn_tree(), "OrpheusError"):
         assert getattr(orpheus_server.errors, name).__doc__
 
 
-def test_a_request_error_names_field_and_code() -> None:
+def test_a_request_error_has_param_and_code() -> None:
     error = UnknownModel("no 'x'", param="model", code="model_not_found")
     assert isinstance(error, RequestError)
     assert (str(error), error.param, error.code) == ("no 'x'", "model", "model_not_found")

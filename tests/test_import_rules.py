@@ -1,4 +1,4 @@
-"""Who may import what, read from the source: the order of the packages, held by machine."""
+"""Import rules, checked in the source: order of packages, purity and owners of libraries."""
 
 import ast
 import subprocess
@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = "orpheus_server"
 
-# From the top down. A package, or a module beside the packages, imports from lower levels only,
-# never from another one of its own level.
+# From the top down. A package or top-level module imports only from lower levels, never from its
+# own level.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("fastapi_app", "cli"),
     ("app",),
@@ -26,8 +26,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("checkpoints", "settings", "concurrency"),
     ("interfaces", "errors", "__init__"),
 )
-# The same inside a package. What is not named here is its lowest level, whose modules may import
-# each other, but not in circles.
+# The same inside a package. Modules that are not named are its lowest level and may import each
+# other, but not in circles.
 ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "api": (("routes", "realtime"), ("answers",), ("requests",), ("schemas", "openapi")),
     "audio": (("snac",),),
@@ -42,9 +42,9 @@ ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "server": (("uvicorn_config", "uvicorn_server"), ("protocols",), ("middleware",)),
     "text": (("markdown",),),
 }
-# Beside the order inside: importer, imported.
-ALLOWED_BESIDE = {("bench.overload", "bench.soak")}
-# Packages and modules that decide and measure: they need no model, no server and no event loop.
+# Exceptions to the order inside a package: importer, imported.
+ALLOWED_EXCEPTIONS = {("bench.overload", "bench.soak")}
+# Packages and modules of pure logic: they need no model, server or event loop.
 PURE = (
     *("interfaces", "errors", "settings"),
     *("checkpoints.checkpoint", "checkpoints.speech_json", "checkpoints.published"),
@@ -60,14 +60,14 @@ PURE = (
     "chat.local.control_tokens",
     "runtime.caller_slots",
 )
-# The files in them that are not pure: each names a library that loads a model.
+# Files in them that are not pure, because they import a library that loads a model.
 EDGES = ("text.phonemes",)
 HEAVY = {
     *("torch", "vllm", "transformers", "snac", "gruut", "av", "huggingface_hub"),
     *("fastapi", "starlette", "asyncio"),
 }
 
-# Foreign library: the packages and modules that may import it, anywhere in them.
+# Third-party library: the packages and modules that may import it.
 OWNERS = {
     "anyio": {"chat.remote"},
     "av": {"audio", "bench.client"},
@@ -105,23 +105,23 @@ IMPORTS_IN_FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Source:
-    """One module: its tree and what it imports, types only for the checker left out."""
+    """A module: its syntax tree and its imports."""
 
     name: str
     tree: ast.Module
 
     @property
     def package(self) -> str:
-        """The package of ours, or the module beside the packages."""
+        """Returns the package or top-level module."""
         return self.name.partition(".")[0]
 
     @property
     def part(self) -> str:
-        """Inside its package: the package or module that the source is in or is."""
+        """Returns the subpackage or module within the package, "" for the package itself."""
         return self.name.partition(".")[2].partition(".")[0]
 
     def is_in(self, places: Iterable[str]) -> bool:
-        """Whether one of these is the module or a package around it."""
+        """Returns whether a place is the module or a package that contains it."""
         return any(self.name == place or self.name.startswith(f"{place}.") for place in places)
 
     @property
@@ -134,22 +134,22 @@ class Source:
 
     @property
     def with_types(self) -> set[str]:
-        """What only the checker imports too."""
+        """Returns all imports, including those for type checkers only."""
         return set(names_in(self.tree, into_functions=True, into_types=True))
 
 
 def names_in(node: ast.AST, *, into_functions: bool, into_types: bool = False) -> Iterator[str]:
-    """Full names of the modules that are imported when the node runs."""
+    """Yields the full names of the modules that the node imports."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             names = [alias.name for alias in child.names]
-            assert PACKAGE not in names, "says nothing of the modules that it uses"
+            assert PACKAGE not in names, "does not name the modules that it uses"
             yield from names
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, "imports inside the package are absolute"
             assert child.module is not None
             yield child.module
-            # `from orpheus_server.api.routes import speech` imports a module too.
+            # `from orpheus_server.api.routes import speech` also imports a module.
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
         elif (
             not into_types
@@ -176,7 +176,7 @@ def sources() -> dict[str, Source]:
 
 
 def own(names: set[str]) -> set[str]:
-    """Those of our modules that are among the names."""
+    """Returns the modules of this package among the names."""
     inside = {name.removeprefix(f"{PACKAGE}.") for name in names if name.startswith(f"{PACKAGE}.")}
     return inside & set(sources())
 
@@ -186,15 +186,15 @@ def roots(names: set[str]) -> set[str]:
 
 
 def level_of(name: str, order: tuple[tuple[str, ...], ...]) -> int:
-    """Counted from the top; a name that the order lacks is below all of them."""
+    """Returns the level from the top; unnamed modules are below all levels."""
     return next((level for level, names in enumerate(order) if name in names), len(order))
 
 
 def may_import(importer: Source, imported: Source) -> bool:
-    """By the order of the packages, or inside one package by its own."""
+    """Applies the order of packages, or the order inside one package."""
     if importer.package != imported.package:
         return level_of(importer.package, ORDER) < level_of(imported.package, ORDER)
-    if any(importer.is_in([a]) and imported.is_in([b]) for a, b in ALLOWED_BESIDE):
+    if any(importer.is_in([a]) and imported.is_in([b]) for a, b in ALLOWED_EXCEPTIONS):
         return True
     order = ORDER_INSIDE.get(importer.package, ())
     upper, lower = level_of(importer.part, order), level_of(imported.part, order)
@@ -202,7 +202,7 @@ def may_import(importer: Source, imported: Source) -> bool:
 
 
 def reachable(name: str) -> set[str]:
-    """The module and all of ours that importing it imports."""
+    """Returns the module and all modules of this package that its import loads."""
     seen: set[str] = set()
     waiting = {name}
     while waiting:
@@ -219,7 +219,7 @@ def test_every_package_has_one_level() -> None:
 
 
 @pytest.mark.parametrize("package", ORDER_INSIDE)
-def test_every_part_of_the_order_inside_is_there(package: str) -> None:
+def test_every_name_in_the_order_exists(package: str) -> None:
     parts = [name for names in ORDER_INSIDE[package] for name in names]
     assert len(parts) == len(set(parts))
     assert set(parts) <= {source.part for source in sources().values() if source.package == package}
@@ -227,7 +227,7 @@ def test_every_part_of_the_order_inside_is_there(package: str) -> None:
 
 @pytest.mark.parametrize("package", ["api", "bench"])
 def test_every_part_of_some_packages_has_a_level(package: str) -> None:
-    """A new file there would belong to the lowest level without anybody having said so."""
+    """Otherwise a new file would silently belong to the lowest level."""
     parts = {source.part for source in sources().values() if source.package == package}
     assert parts - {""} == {name for names in ORDER_INSIDE[package] for name in names}
 
@@ -250,16 +250,16 @@ def test_every_folder_inside_a_package_has_a_level() -> None:
 
 
 @pytest.mark.parametrize("name", sources())
-def test_imports_point_down_only(name: str) -> None:
+def test_imports_only_from_lower_levels(name: str) -> None:
     source = sources()[name]
     upward = {other for other in own(source.with_types) if not may_import(source, sources()[other])}
     assert upward == set()
 
 
 def test_modules_do_not_import_each_other_in_circles() -> None:
-    """Within one level too, of which the order says nothing."""
+    """Modules of one level are not covered by the order."""
     order = TopologicalSorter({name: own(source.at_top) for name, source in sources().items()})
-    order.prepare()  # raises CycleError, which names the circle
+    order.prepare()  # raises CycleError, which names the cycle
 
 
 PURE_MODULES = [
@@ -269,32 +269,32 @@ PURE_MODULES = [
 
 @pytest.mark.parametrize("name", PURE_MODULES)
 def test_policy_is_pure(name: str) -> None:
-    """Directly or through another module of ours: what decides can be tested without a model."""
+    """Neither directly nor indirectly: pure logic can be tested without a model."""
     assert reachable(name) <= {*PURE_MODULES, "__init__"}
     for other in reachable(name):
         assert not roots(sources()[other].anywhere) & HEAVY, other
 
 
-def test_every_foreign_library_has_owners() -> None:
+def test_every_third_party_library_has_owners() -> None:
     imported = set[str]().union(*(roots(source.anywhere) for source in sources().values()))
     assert imported - sys.stdlib_module_names - {PACKAGE} == set(OWNERS)
 
 
 @pytest.mark.parametrize("library", OWNERS)
-def test_a_foreign_library_has_its_owners_only(library: str) -> None:
+def test_a_library_is_imported_by_its_owners_only(library: str) -> None:
     users = [source for source in sources().values() if library in roots(source.with_types)]
     assert {user.name for user in users if not user.is_in(OWNERS[library])} == set()
-    # An owner that imports it no longer is one no longer.
+    # Owners that no longer import it must be removed.
     assert {owner for owner in OWNERS[library] if not any(u.is_in([owner]) for u in users)} == set()
 
 
 def test_imports_are_at_the_top() -> None:
-    """Elsewhere they hide what a module needs, and cost their time in the middle of a request."""
+    """Other imports hide dependencies and cost time in the middle of a request."""
     hiding = [source for source in sources().values() if source.anywhere - source.at_top]
     assert {source.name for source in hiding} == IMPORTS_IN_FUNCTIONS
 
 
-def test_no_module_is_imported_by_name_but_torchvision() -> None:
+def test_only_preflight_imports_a_module_by_name() -> None:
     users = {
         source.name
         for source in sources().values()
@@ -304,7 +304,7 @@ def test_no_module_is_imported_by_name_but_torchvision() -> None:
 
 
 def environment_uses(tree: ast.Module) -> list[str]:
-    """The code around each use of the environment."""
+    """Returns the code around each use of the environment."""
     uses = []
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
@@ -319,7 +319,7 @@ def test_the_environment_is_read_in_one_place() -> None:
     for source in sources().values():
         uses = environment_uses(source.tree)
         if source.name == "runtime.speech_stack":
-            # vLLM's own switches, set before it is imported.
+            # Switches of vLLM, set before it is imported.
             assert set(uses) == {"os.environ.setdefault"}
         elif source.name != "settings":
             assert uses == [], source.name
@@ -338,7 +338,7 @@ assert not logging.getLogger().handlers and not logging.getLogger("orpheus_serve
 
 def test_the_pure_modules_need_nothing_heavy_and_start_nothing() -> None:
     modules = [f"{PACKAGE}.{name}" for name in PURE_MODULES]
-    # pydantic and numpy are free to use asyncio.
+    # pydantic and numpy may import asyncio.
     blocked = sorted(HEAVY - {"asyncio"})
     code = IMPORT_WITHOUT.format(blocked=blocked, modules=modules)
     done = subprocess.run(
@@ -348,7 +348,7 @@ def test_the_pure_modules_need_nothing_heavy_and_start_nothing() -> None:
 
 
 def test_the_application_is_imported_without_an_engine() -> None:
-    """The port answers while torch and vLLM load: nothing at the top may ask for them."""
+    """The port must answer while torch and vLLM load."""
     blocked = sorted({"torch", "vllm", "transformers", "snac", "gruut"})
     code = IMPORT_WITHOUT.format(blocked=blocked, modules=[f"{PACKAGE}.cli"])
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The real server: uvicorn, the real vLLM engine, the bundled voice, the real OpenAI SDK."""
+"""End to end: uvicorn, the vLLM engine with the bundled voice, and OpenAI's SDK."""
 
 import asyncio
 import base64
@@ -56,7 +56,7 @@ def speak(client: OpenAI, text: str, voice: str = "leo", **options: object) -> b
 class TestSdk:
     @pytest.mark.parametrize("path", ["/v1", "/v1/", "", "/"])
     def test_base_url_with_and_without_v1(self, server: LiveServer, path: str) -> None:
-        """A rival's README shows a base URL without /v1, and its own server answers that 404."""
+        """Another project's README shows a base URL without /v1, but its server returns 404."""
         with OpenAI(base_url=server.url + path, api_key="none", max_retries=0) as client:
             samples = read_wav(speak(client, "Yes."))
             assert 0.3 < samples.size / 24_000 < 3
@@ -64,7 +64,7 @@ class TestSdk:
             assert ids[:3] == ["pocket", "orpheus", "tts-1"]
             assert client.models.retrieve("tts-1").id == "tts-1"
 
-    def test_streamed_reading_and_pcm(self, client: OpenAI) -> None:
+    def test_a_streamed_pcm(self, client: OpenAI) -> None:
         with client.audio.speech.with_streaming_response.create(
             model="gpt-4o-mini-tts", voice={"id": "slt"}, input="Hello.", response_format="pcm"
         ) as response:
@@ -72,8 +72,8 @@ class TestSdk:
         assert response.headers["content-type"] == "audio/pcm"
         assert 0.3 < len(body) / 48_000 < 3
 
-    def test_errors_are_the_sdks_own_classes(self, client: OpenAI) -> None:
-        """FastAPI's `detail` leaves code, param and type of the SDK's exception empty."""
+    def test_errors_are_exceptions_of_the_sdk(self, client: OpenAI) -> None:
+        """With FastAPI's `detail`, the exceptions of the SDK have no code, param or type."""
         with pytest.raises(BadRequestError) as bad:
             speak(client, "Hello.", voice="nobody")
         assert (bad.value.code, bad.value.param) == ("voice_not_found", "voice")
@@ -88,7 +88,7 @@ class TestSdk:
 
 class TestSpeech:
     @pytest.mark.parametrize("voice", ["leo", "tara"])
-    def test_every_sentence_is_heard_as_itself(self, client: OpenAI, voice: str) -> None:
+    def test_every_sentence_is_recognised(self, client: OpenAI, voice: str) -> None:
         with ThreadPoolExecutor(len(SENTENCES)) as pool:
             answers = list(pool.map(lambda text: speak(client, text, voice, seed=5), SENTENCES))
         heard = [pick(read_wav(answer), 24_000, SENTENCES) for answer in answers]
@@ -101,28 +101,28 @@ class TestSpeech:
     def test_a_long_text_keeps_its_words_and_their_order(self, client: OpenAI) -> None:
         text = " ".join(SENTENCES)
         samples = read_wav(speak(client, text, seed=11))
-        # Free dictation of single sentences of this voice is at 0.15 to 0.25; a lost sentence
-        # of six would add 0.17.
+        # The word error rate of single sentences of this voice is 0.15 to 0.25; a lost sentence of
+        # six would add 0.17.
         assert word_error_rate(words_of(text), dictation(samples, 24_000)) < 0.4
         assert 12 < samples.size / 24_000 < 30
 
-    def test_same_seed_same_samples(self, client: OpenAI) -> None:
+    def test_the_same_seed_gives_the_same_samples(self, client: OpenAI) -> None:
         first = speak(client, SENTENCES[0], seed=21)
         assert speak(client, SENTENCES[0], seed=21) == first
         assert speak(client, SENTENCES[0], seed=22) != first
 
-    def test_speed_changes_the_pace_and_not_the_words(self, client: OpenAI) -> None:
+    def test_speed_changes_only_the_tempo(self, client: OpenAI) -> None:
         normal = read_wav(speak(client, SENTENCES[2], seed=3))
         fast = read_wav(speak(client, SENTENCES[2], seed=3, speed=1.5))
         assert abs(fast.size * 1.5 / normal.size - 1) < 0.02
         assert pick(fast, 24_000, SENTENCES) == SENTENCES[2]
 
-    def test_control_tokens_in_text_are_not_spoken_and_harm_nobody(self, client: OpenAI) -> None:
+    def test_control_tokens_in_the_text_are_ignored(self, client: OpenAI) -> None:
         plain = speak(client, "Hello there.", seed=4)
         text = "Hello <custom_token_5><|eot_id|> there. <custom_token_28681>"
         assert speak(client, text, seed=4) == plain
 
-    def test_answers_end_at_the_callers_own_limit(self, client: OpenAI) -> None:
+    def test_max_tokens_ends_the_speech(self, client: OpenAI) -> None:
         samples = read_wav(speak(client, SENTENCES[0], max_tokens=140, seed=2))
         assert samples.size <= 20 * 2048
         assert samples.size > 10 * 2048
@@ -132,8 +132,8 @@ class TestSpeech:
         assert read_wav(speak(client, SENTENCES[1], temperature=0)).size > 24_000
 
 
-def hear(body: bytes) -> npt.NDArray[np.int16]:
-    """Samples of a file at 24 kHz, as a player has them."""
+def decode(body: bytes) -> npt.NDArray[np.int16]:
+    """Decodes a file to samples at 24 kHz."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=24_000)
     with av.open(io.BytesIO(body), "r") as container:
         frames = [*container.decode(audio=0), None]
@@ -143,7 +143,7 @@ def hear(body: bytes) -> npt.NDArray[np.int16]:
 
 class TestStreaming:
     def test_the_joined_stream_is_the_file(self, client: OpenAI) -> None:
-        """Clicks between pieces, or frames lost at them, are what a rival's stream is made of."""
+        """Another server's stream has clicks and lost frames between pieces."""
         whole = read_wav(speak(client, SENTENCES[0], seed=21))
         with client.audio.speech.with_streaming_response.create(
             model="tts-1",
@@ -158,7 +158,7 @@ class TestStreaming:
         np.testing.assert_array_equal(np.frombuffer(b"".join(parts), dtype="<i2"), whole)
 
     @pytest.mark.parametrize("name", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
-    def test_every_format_is_heard(self, client: OpenAI, name: Any) -> None:
+    def test_every_format_is_recognised(self, client: OpenAI, name: Any) -> None:
         body = client.audio.speech.create(
             model="tts-1",
             voice="tara",
@@ -166,10 +166,10 @@ class TestStreaming:
             response_format=name,
             extra_body={"seed": 5, "stream": True},
         ).content
-        samples = np.frombuffer(body, dtype="<i2") if name == "pcm" else hear(body)
+        samples = np.frombuffer(body, dtype="<i2") if name == "pcm" else decode(body)
         assert pick(samples, 24_000, SENTENCES) == SENTENCES[3]
 
-    def test_events_are_the_body(self, client: OpenAI) -> None:
+    def test_events(self, client: OpenAI) -> None:
         with client.audio.speech.with_streaming_response.create(
             model="tts-1",
             voice="leo",
@@ -183,13 +183,13 @@ class TestStreaming:
         assert events[-1]["type"] == "speech.audio.done"
         assert events[-1]["usage"]["output_tokens"] > 100
 
-    def test_sound_comes_while_it_is_made_and_leaving_ends_it(self, server: LiveServer) -> None:
+    def test_audio_is_streamed_and_a_disconnect_aborts_it(self, server: LiveServer) -> None:
         body = {"input": " ".join(SENTENCES * 4), "response_format": "pcm"}
         with httpx2.stream("POST", f"{server.url}/v1/audio/speech", json=body) as response:
-            # Dropping the iterator would close the answer.
+            # Dropping the iterator would close the response.
             parts = response.iter_raw()
             assert len(next(parts)) > 1000
-            # Between two chunks there may be none.
+            # Between two chunks the engine may be idle.
             wait_until(lambda: server.engine.num_active > 0, limit_sec=5)
         wait_until(lambda: server.engine.num_active == 0, limit_sec=5)
 
@@ -199,7 +199,7 @@ class TestRollback:
 
     @pytest.fixture
     def looping(self, server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> LoopingEngine:
-        """The real engine, whose first attempts fall into a loop after two seconds."""
+        """The real engine, with first attempts that loop after two seconds."""
         runner = server.runtime.get_synthesizer()._chunk_synthesizer._runner
         engine = LoopingEngine(
             server.engine,
@@ -209,10 +209,10 @@ class TestRollback:
         monkeypatch.setattr(runner, "_engine", engine)
         return engine
 
-    def test_a_loop_in_the_middle_of_a_stream_is_not_heard(
+    def test_a_loop_in_the_middle_of_a_stream_is_rolled_back(
         self, server: LiveServer, client: OpenAI, looping: LoopingEngine
     ) -> None:
-        """The rest of the text was missing."""
+        """The rest of the text was missing from the audio."""
         before = server.runtime.counts.rollbacks.total()
         with client.audio.speech.with_streaming_response.create(
             model="tts-1",
@@ -227,8 +227,8 @@ class TestRollback:
         assert server.runtime.counts.rollbacks.total() > before
         resumed = [each for each in looping.requests if each.request_id.endswith("-2")]
         assert [len(kept_ids_of(each)) // 7 for each in resumed][0] == 24
-        sound = b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
-        samples = np.frombuffer(sound, dtype="<i2")
+        audio = b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
+        samples = np.frombuffer(audio, dtype="<i2")
         assert pick(samples, 24_000, [self.TEXT, *SENTENCES]) == self.TEXT
         steps = np.abs(np.diff(samples.astype(np.int32)))
         whole = read_wav(speak(client, self.TEXT, seed=6))
@@ -244,27 +244,27 @@ class TestWebSocket:
             assert receive(connection)["type"] == "session.started"
             yield connection
 
-    def test_text_as_a_language_model_writes_it(self, connection: ClientConnection) -> None:
+    def test_text_in_small_deltas(self, connection: ClientConnection) -> None:
         text = " ".join(SENTENCES)
         for start in range(0, len(text), 4):
             send(connection, type="text.delta", text=text[start : start + 4])
         send(connection, type="text.done")
-        events, sound = receive_all(connection)
+        events, audio = receive_all(connection)
         assert events[0] == {"type": "audio.start", "utterance": 0}
         chunks, done = events[1:-1], events[-1]
         assert " ".join(chunk["text"] for chunk in chunks) == text
         assert len(chunks) > 2
         assert (done["type"], done["is_cancelled"]) == ("audio.done", False)
-        samples = np.frombuffer(sound, dtype="<i2")
+        samples = np.frombuffer(audio, dtype="<i2")
         assert samples.size == done["num_samples"]
         assert done["usage"]["output_tokens"] > 82 * 12
-        # Each chunk begins where its event says.
+        # Each chunk starts at the `start_sample` of its event.
         edges = [*(chunk["start_sample"] for chunk in chunks), samples.size]
         texts = [chunk["text"] for chunk in chunks]
         heard = [pick(samples[a:b], 24_000, texts) for a, b in itertools.pairwise(edges)]
         assert heard == texts
 
-    def test_cancel_frees_the_engine_and_the_session_speaks_again(
+    def test_cancel_stops_the_engine_and_the_session_continues(
         self, server: LiveServer, connection: ClientConnection
     ) -> None:
         send(connection, type="text.delta", text=" ".join(SENTENCES * 4))
@@ -277,12 +277,12 @@ class TestWebSocket:
         assert server.engine.num_active == 0
         send(connection, type="text.delta", text=SENTENCES[2])
         send(connection, type="text.done")
-        events, sound = receive_all(connection)
+        events, audio = receive_all(connection)
         assert (events[-1]["utterance"], events[-1]["is_cancelled"]) == (1, False)
-        heard = pick(np.frombuffer(sound, dtype="<i2"), 24_000, SENTENCES)
+        heard = pick(np.frombuffer(audio, dtype="<i2"), 24_000, SENTENCES)
         assert heard == SENTENCES[2]
 
-    def test_leaving_frees_the_engine(
+    def test_a_disconnect_stops_the_engine(
         self, server: LiveServer, connection: ClientConnection
     ) -> None:
         send(connection, type="text.delta", text=" ".join(SENTENCES * 4))
@@ -301,20 +301,20 @@ def receive(connection: ClientConnection) -> dict[str, Any]:
 
 
 def receive_all(connection: ClientConnection) -> tuple[list[dict[str, Any]], bytes]:
-    """Events and sound of one utterance."""
+    """Returns the events and audio of one utterance."""
     events: list[dict[str, Any]] = []
-    sound = bytearray()
+    audio = bytearray()
     while not events or events[-1]["type"] not in ("audio.done", "error"):
         message = connection.recv(60)
         if isinstance(message, bytes):
-            sound += message
+            audio += message
         else:
             events.append(json.loads(message))
-    return events, bytes(sound)
+    return events, bytes(audio)
 
 
 class TestEngine:
-    """The engine itself, on the server's loop."""
+    """The engine, called on the server's event loop."""
 
     def request(self, server: LiveServer, **changes: object) -> TokenRequest:
         checkpoint = server.runtime.checkpoint
@@ -335,7 +335,7 @@ class TestEngine:
         return server.run(work())
 
     @pytest.mark.parametrize("temperature", [0.0, 0.6, 2.0])
-    def test_no_token_of_a_wrong_slot_and_no_stop_inside_a_frame(
+    def test_tokens_match_their_slots_and_stops_are_between_frames(
         self, server: LiveServer, temperature: float
     ) -> None:
         layout = server.runtime.checkpoint.layout
@@ -351,8 +351,8 @@ class TestEngine:
             slots = [(token_id - layout.audio_token_base) // 128 for token_id in ids]
             assert slots == [index % 7 for index in range(len(ids))]
 
-    def test_deltas_come_a_frame_at_a_time_and_nothing_is_lost(self, server: LiveServer) -> None:
-        """vLLM's cumulative outputs replace what a slow reader has not taken."""
+    def test_deltas_are_whole_frames_and_none_are_lost(self, server: LiveServer) -> None:
+        """vLLM's cumulative outputs replace those that a slow reader has not yet consumed."""
         sampling = replace(server.runtime.checkpoint.sampling, temperature=0.6)
         request = self.request(server, sampling=sampling)
         fast = self.collect(server, request)
@@ -371,22 +371,24 @@ class TestEngine:
         assert server.run(slow()) == [each for delta in fast for each in delta.token_ids]
 
     @pytest.mark.parametrize("ids", [(992,), (-1,), (10**7,), ()])
-    def test_a_poisonous_prompt_is_refused_and_the_engine_lives(
+    def test_invalid_prompt_ids_are_rejected_and_the_engine_survives(
         self, server: LiveServer, ids: tuple[int, ...]
     ) -> None:
-        """One id outside of the vocabulary kills the engine core for everyone."""
+        """A single id outside the vocabulary kills the engine core for all requests."""
         with pytest.raises(GenerationFailed, match="vocabulary|empty"):
             self.collect(server, self.request(server, prompt_token_ids=ids))
         assert self.collect(server, self.request(server))[-1].finish_reason == "stop"
 
-    @pytest.mark.parametrize(("max_tokens", "match"), [(0, "max_tokens is less than 1"), (10**9, "do not fit")])
-    def test_an_absurd_length_is_refused(
+    @pytest.mark.parametrize(
+        ("max_tokens", "match"), [(0, "max_tokens is less than 1"), (10**9, "do not fit")]
+    )
+    def test_an_invalid_max_tokens_is_rejected(
         self, server: LiveServer, max_tokens: int, match: str
     ) -> None:
         with pytest.raises(GenerationFailed, match=match):
             self.collect(server, self.request(server, max_tokens=max_tokens))
 
-    def test_parameters_that_vllm_refuses_fail_one_request(self, server: LiveServer) -> None:
+    def test_parameters_that_vllm_rejects_fail_one_request(self, server: LiveServer) -> None:
         sampling = SamplingOptions(temperature=-1.0, top_p=0.9, repetition_penalty=1.0)
         with pytest.raises(GenerationFailed, match="temperature"):
             self.collect(server, self.request(server, sampling=sampling))
@@ -403,8 +405,8 @@ class TestEngine:
 
         assert server.run(work()) == (1, 0)
 
-    def test_a_second_event_loop_is_refused_loudly(self, server: LiveServer) -> None:
-        """vLLM would produce the tokens and never wake the other loop: the hang of a rival."""
+    def test_a_second_event_loop_raises_an_error(self, server: LiveServer) -> None:
+        """vLLM would never wake the second loop; another server hangs for this reason."""
 
         async def work() -> None:
             await anext(server.engine.generate(self.request(server)))
@@ -414,8 +416,8 @@ class TestEngine:
 
 
 class TestLeaks:
-    def test_a_caller_who_leaves_frees_the_engine(self, server: LiveServer) -> None:
-        """Neither FastAPI nor uvicorn cancels a handler that has not begun to answer."""
+    def test_a_disconnect_stops_the_engine(self, server: LiveServer) -> None:
+        """Neither FastAPI nor uvicorn cancels a handler that has not started its response."""
         body = b'{"input": "' + " ".join(SENTENCES * 4).encode() + b'"}'
         host, port = server.url.removeprefix("http://").split(":")
         head = (
@@ -427,10 +429,10 @@ class TestLeaks:
             wait_until(lambda: server.engine.num_active > 0, limit_sec=30)
         wait_until(lambda: server.engine.num_active == 0, limit_sec=5)
 
-    def test_many_in_parallel_and_in_a_row_leave_nothing_behind(
+    def test_parallel_and_sequential_requests_leak_nothing(
         self, server: LiveServer, client: OpenAI
     ) -> None:
-        """A rival hangs on its second request, because each makes a loop of its own."""
+        """Another server hangs on its second request, because each creates an event loop."""
         speak(client, "Yes.")
         before = threading.active_count()
         with ThreadPoolExecutor(8) as pool:
@@ -442,6 +444,6 @@ class TestLeaks:
         assert threading.active_count() <= before + server.runtime.config.max_workers + 4
 
 
-def test_answer_is_a_file_that_players_read(client: OpenAI) -> None:
+def test_the_answer_is_a_valid_wav(client: OpenAI) -> None:
     with wave.open(io.BytesIO(speak(client, "Good morning."))) as file:
         assert file.getnframes() > 10_000

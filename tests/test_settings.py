@@ -1,4 +1,4 @@
-"""The settings, and `.env.sample` as their document."""
+"""The settings, and `.env.sample` that documents them."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def _own_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read_sample(path: Path) -> dict[str, tuple[str | None, str]]:
-    """Name to value (None if commented out) and description, of every setting in the file."""
+    """Returns value (None if commented out) and description of every setting in the file."""
     entries: dict[str, tuple[str | None, str]] = {}
     for block in path.read_text(encoding="utf-8").rstrip("\n").split("\n\n")[1:]:
         *comments, line = block.split("\n")
@@ -34,11 +34,11 @@ def read_sample(path: Path) -> dict[str, tuple[str | None, str]]:
 
 
 def written(value: object) -> str:
-    """A default as one writes it into a file."""
+    """Returns a default as written in a file."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def test_the_sample_is_the_settings() -> None:
+def test_the_sample_matches_the_settings() -> None:
     expected = {
         name.upper(): (
             None if field.default is None else written(field.default),
@@ -103,14 +103,14 @@ def test_settings_are_frozen() -> None:
 def test_a_bad_value_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
 ) -> None:
-    """TTS_MAX_TOKENS counted as a secret for the word in its name, and its value was hidden."""
+    """TTS_MAX_TOKENS was treated as a secret because of its name, and its value was hidden."""
     monkeypatch.setenv(name, value)
     with pytest.raises(StartError) as caught:
         load_settings()
     assert str(caught.value).startswith(f"Bad settings:\n  {name}={value!r}: {allowed}")
 
 
-def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_bad_values_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "0")
     monkeypatch.setenv("TTS_TOP_P", "0")
     with pytest.raises(StartError, match=r"^Bad settings:\n  PORT=.*\n  TTS_TOP_P=[^\n]*$"):
@@ -123,7 +123,7 @@ def test_codec_devices(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     assert load_settings().snac_device == device
 
 
-def test_the_token_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_token_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     settings = load_settings()
     assert settings.hf_token is not None
@@ -146,12 +146,12 @@ def test_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
-def test_every_format_may_be_the_default(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_every_format_can_be_the_default(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("TTS_DEFAULT_RESPONSE_FORMAT", name)
     assert load_settings().tts_default_response_format == name
 
 
-def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_empty_value_means_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TTS_MAX_WORKERS=\nPORT=7\n")
     monkeypatch.setenv("PORT", "")
     settings = load_settings()
@@ -159,8 +159,8 @@ def test_empty_is_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert settings.port == 7
 
 
-def test_unreadable_file(tmp_path: Path) -> None:
-    """It ended in a traceback that named neither the file nor what to do."""
+def test_an_unreadable_file(tmp_path: Path) -> None:
+    """It caused a traceback that did not name the file."""
     (tmp_path / ".env").write_bytes(b"HOST=\xff\n")
     with pytest.raises(StartError, match=r"\.env cannot be read: 'utf-8' codec"):
         load_settings()
@@ -183,10 +183,10 @@ def test_unreadable_file(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("place", ["environment", "file"])
-def test_a_typo_is_warned_of(
+def test_a_typo_causes_a_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, name: str, expected: str
 ) -> None:
-    """Only the environment was looked through: a typo in `.env` had no effect and no word."""
+    """Only the environment was checked: a typo in `.env` was ignored silently."""
     if place == "environment":
         monkeypatch.setenv(name, "1")
     else:
@@ -195,17 +195,17 @@ def test_a_typo_is_warned_of(
 
 
 @pytest.mark.parametrize(("value", "num_warnings"), [("0", 1), ("1", 0), ("", 0)])
-def test_the_first_engine_of_vllm(
+def test_a_warning_for_vllm_v0(
     monkeypatch: pytest.MonkeyPatch, value: str, num_warnings: int
 ) -> None:
-    """Earlier servers needed VLLM_USE_V1=0; their `.env` files still say it."""
+    """Earlier servers needed VLLM_USE_V1=0, and their `.env` files still have it."""
     monkeypatch.setenv("VLLM_USE_V1", value)
     lines = warnings_for(load_settings())
     assert len(lines) == num_warnings
     assert all(line.startswith("VLLM_USE_V1=0 has no effect") for line in lines)
 
 
-def test_both_keys_and_everybody_is_said_to_mean_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_for_keys_with_unauthenticated_access(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", "abcdefgh")
     monkeypatch.setenv("ALLOW_UNAUTHENTICATED", "true")
     assert warnings_for(load_settings()) == [
