@@ -1,4 +1,4 @@
-"""Fuzzing as a test: few examples that never change in the quick suite, many new ones in `slow`."""
+"""Fuzz tests: few fixed examples in the quick suite, many random ones in the slow suite."""
 
 import asyncio
 import logging
@@ -18,33 +18,33 @@ from hypothesis.vendor.pretty import RepresentationPrinter
 from tests.support.served import ServedFakes, wait_until
 
 SEED = int(os.environ.get("FUZZ_SEED") or secrets.randbits(32))
-"""Of the slow examples; `FUZZ_SEED=number` repeats those of a run that printed it."""
+"""Seed of the slow examples; a run prints it, and `FUZZ_SEED=number` repeats that run."""
 
 _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many examples, and whether they are the same in every run."""
+    """Number of examples; the quick ones are the same in every run."""
 
     num_examples: int
     is_slow: bool = False
 
     @property
     def seed(self) -> int:
-        """Printed where it is not the same in every run."""
+        """Returns the seed; prints it for slow examples."""
         if self.is_slow:
             print(f"FUZZ_SEED={SEED}")
         return SEED if self.is_slow else 0
 
     @property
     def random(self) -> Random:
-        """For examples that are drawn by hand."""
+        """Returns a generator for examples that hypothesis does not draw."""
         return Random(self.seed)
 
     @property
     def settings(self) -> settings:
-        """hypothesis' own; no database, which would make a run depend on the one before it."""
+        """Settings of hypothesis; without a database, runs do not depend on each other."""
         return settings(
             max_examples=self.num_examples,
             database=None,
@@ -53,25 +53,25 @@ class Effort:
         )
 
     def run(self, check: Callable[..., None], **strategies: st.SearchStrategy[Any]) -> None:
-        """Calls `check` with examples of the strategies, its arguments' names being theirs."""
-        # schemathesis puts a printer in its place that shows no example of a test that fails.
+        """Calls `check` with examples of the strategies as keyword arguments."""
+        # schemathesis replaces the printer with one that does not show failing examples.
         core.RepresentationPrinter = RepresentationPrinter  # type: ignore[attr-defined]
         self.settings(seed(self.seed)(given(**strategies)(check)))()
 
 
 def efforts(quick: int, slow: int) -> pytest.MarkDecorator:
-    """Runs the test with so many examples, and once more with many in the slow suite."""
+    """Runs the test with `quick` examples, and in the slow suite with `slow` examples."""
     many = pytest.param(Effort(slow, is_slow=True), marks=pytest.mark.slow)
     return pytest.mark.parametrize("effort", [Effort(quick), many], ids=["quick", "slow"])
 
 
 def num_open_files() -> int:
-    """File descriptors of this process."""
+    """Returns the number of file descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))
 
 
 def num_tasks(served: ServedFakes) -> int:
-    """Tasks on the server's loop, this question's own not counted."""
+    """Returns the number of tasks on the server's loop, without the task that counts them."""
 
     async def count() -> int:
         return len(asyncio.all_tasks()) - 1
@@ -80,8 +80,9 @@ def num_tasks(served: ServedFakes) -> int:
 
 
 def is_idle(served: ServedFakes) -> bool:
-    """Whether nobody is spoken, waits or is listened to; asked on the server's loop, where those
-    who come and go are counted.
+    """Returns whether no request is running, waiting or being delivered.
+
+    Runs on the server's loop, which updates these counts.
     """
 
     async def look() -> bool:
@@ -94,7 +95,7 @@ def is_idle(served: ServedFakes) -> bool:
 
 @contextmanager
 def leaves_nothing(served: ServedFakes) -> Iterator[None]:
-    """Afterwards there are as many tasks and open files as before, and nothing in the engine."""
+    """Asserts afterwards that the engine is idle and no task or open file is left."""
     tasks, files = num_tasks(served), num_open_files()
     yield
     wait_until(lambda: is_idle(served))
@@ -103,7 +104,7 @@ def leaves_nothing(served: ServedFakes) -> Iterator[None]:
 
 
 def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the server logged as a failure of its own; clients log too."""
+    """Returns the errors that the server logged, without those of clients."""
     servers = ("orpheus_server", "uvicorn", "asyncio")
     return [
         record.getMessage()

@@ -1,4 +1,4 @@
-"""Whoever comes, goes and hangs up in whatever order: nobody is forgotten and no place is lost."""
+"""Admission with any order of arrivals, ends and disconnects: no request or slot is lost."""
 
 import asyncio
 from collections import Counter
@@ -16,12 +16,14 @@ from orpheus_server.synthesis.fair_queue import BULK_EVERY, LANES, FairQueue, La
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import settle, wait_for
 
-Verb = Literal["come", "go", "release", "hang_up", "capacity", "clock", "check", "settle", "close"]
+Verb = Literal[
+    "arrive", "finish", "release", "cancel", "capacity", "clock", "check", "settle", "close"
+]
 
 
 @dataclass(frozen=True)
 class Step:
-    """What happens; `number` picks somebody or says how much."""
+    """One action; `number` picks a client or is the amount."""
 
     verb: Verb
     number: int
@@ -33,7 +35,7 @@ STEPS = st.lists(
     st.builds(
         Step,
         verb=st.sampled_from(
-            [*["come"] * 6, *["go"] * 3, "release", "hang_up", *["settle"] * 3]
+            [*["arrive"] * 6, *["finish"] * 3, "release", "cancel", *["settle"] * 3]
             + ["capacity", "clock", "check"]
         ),
         number=st.integers(0, 30),
@@ -45,35 +47,35 @@ STEPS = st.lists(
 
 
 async def settle_all() -> None:
-    """Until nobody's end calls another one any more: a chain of them takes a turn of the loop each.
+    """Settles until no finished request starts another one; each takes one iteration of the loop.
 
-    One `settle` was too short for it in one of some thousand plays.
+    A single `settle` was too short in one of about a thousand runs.
     """
     for _ in range(10):
         await settle()
 
 
 @dataclass
-class Guest:
-    """One request and where it is."""
+class Client:
+    """A request and its state."""
 
     caller: str
     lane: Lane
-    leave: asyncio.Event = field(default_factory=asyncio.Event)
-    ticket: EngineSlot | None = None
+    finish: asyncio.Event = field(default_factory=asyncio.Event)
+    slot: EngineSlot | None = None
     has_released: bool = False
     end: str | None = None
 
-    def leave_unserved(self) -> None:
-        self.end = "gone"
+    def note_cancelled(self) -> None:
+        self.end = "cancelled"
 
     @property
     def is_running(self) -> bool:
-        return self.ticket is not None and not self.has_released and self.end is None
+        return self.slot is not None and not self.has_released and self.end is None
 
 
-class House:
-    """Guests of one admission, and what must be true of them at any moment."""
+class Harness:
+    """Clients of one admission and its invariants."""
 
     def __init__(self, *, max_wait_sec: float, max_per_caller: int | None) -> None:
         self.num_streams = 2
@@ -87,43 +89,43 @@ class House:
             max_per_caller=max_per_caller,
             clock=lambda: self.now,
         )
-        self.guests: list[Guest] = []
+        self.clients: list[Client] = []
         self.tasks: list[asyncio.Task[None]] = []
-        self.num_checked_away = 0
+        self.num_rejected_checks = 0
 
-    async def be(self, guest: Guest) -> None:
+    async def run(self, client: Client) -> None:
         try:
-            with self.admission.reserve(guest.caller, guest.lane) as slot:
+            with self.admission.reserve(client.caller, client.lane) as slot:
                 slot.add_chunk()
                 await slot.wait()
-                guest.ticket = slot
-                await guest.leave.wait()
-            guest.end = "served"
+                client.slot = slot
+                await client.finish.wait()
+            client.end = "served"
         except (EngineUnavailable, RateLimited):
-            guest.end = "refused"
+            client.end = "rejected"
 
-    def come(self, caller: str, lane: Lane) -> None:
-        guest = Guest(caller, lane)
-        self.guests.append(guest)
-        task = asyncio.create_task(self.be(guest))
-        # One who hangs up before its turn on the loop has run no line of it.
-        task.add_done_callback(lambda task: guest.leave_unserved() if task.cancelled() else None)
+    def arrive(self, caller: str, lane: Lane) -> None:
+        client = Client(caller, lane)
+        self.clients.append(client)
+        task = asyncio.create_task(self.run(client))
+        # A task that is cancelled before it first runs does not execute any of its code.
+        task.add_done_callback(lambda task: client.note_cancelled() if task.cancelled() else None)
         self.tasks.append(task)
 
-    async def take(self, step: Step) -> None:
-        held = [index for index, guest in enumerate(self.guests) if guest.end is None]
-        picked = held[step.number % len(held)] if held else None
+    async def apply(self, step: Step) -> None:
+        active = [index for index, client in enumerate(self.clients) if client.end is None]
+        picked = active[step.number % len(active)] if active else None
         match step.verb:
-            case "come":
-                self.come(step.caller, step.lane)
-            case "go" if picked is not None:
-                self.guests[picked].leave.set()
+            case "arrive":
+                self.arrive(step.caller, step.lane)
+            case "finish" if picked is not None:
+                self.clients[picked].finish.set()
             case "release" if picked is not None:
-                guest = self.guests[picked]
-                if guest.ticket is not None and guest.end is None:
-                    guest.has_released = True
-                    guest.ticket.give_back()
-            case "hang_up" if picked is not None:
+                client = self.clients[picked]
+                if client.slot is not None and client.end is None:
+                    client.has_released = True
+                    client.slot.give_back()
+            case "cancel" if picked is not None:
                 self.tasks[picked].cancel()
             case "capacity":
                 new = 1 + step.number % 6
@@ -135,7 +137,7 @@ class House:
                 try:
                     self.admission.check(step.caller, step.lane)
                 except (EngineUnavailable, RateLimited):
-                    self.num_checked_away += 1
+                    self.num_rejected_checks += 1
             case "settle":
                 await settle_all()
                 self.check()
@@ -145,62 +147,62 @@ class House:
 
     def check(self) -> None:
         admission = self.admission
-        running = [guest for guest in self.guests if guest.is_running]
-        delivering = [guest for guest in self.guests if guest.has_released and guest.end is None]
-        waiting = [guest for guest in self.guests if guest.ticket is None and guest.end is None]
+        running = [client for client in self.clients if client.is_running]
+        delivering = [each for each in self.clients if each.has_released and each.end is None]
+        waiting = [client for client in self.clients if client.slot is None and client.end is None]
         assert admission.num_running == len(running)
         assert admission.num_delivering == len(delivering)
         assert admission.num_waiting == len(waiting)
         assert len(waiting) <= admission_module.MAX_WAITING
         if not self.has_shrunk:
-            num_bulk = sum(guest.lane == "bulk" for guest in running)
+            num_bulk = sum(client.lane == "bulk" for client in running)
             assert len(running) <= self.num_streams
             assert num_bulk <= max(1, int(BULK_SHARE * self.num_streams))
         if self.max_per_caller is not None:
-            counts = Counter(guest.caller for guest in (*running, *waiting))
+            counts = Counter(client.caller for client in (*running, *waiting))
             assert max(counts.values(), default=0) <= self.max_per_caller
-        refused = sum(guest.end == "refused" for guest in self.guests)
-        num_gone = sum(guest.end == "gone" for guest in self.guests)
-        # Who hangs up in the moment of its refusal is both.
-        num_reported = admission.rejections.total() - self.num_checked_away
-        assert refused <= num_reported <= refused + num_gone
+        num_rejected = sum(client.end == "rejected" for client in self.clients)
+        num_cancelled = sum(client.end == "cancelled" for client in self.clients)
+        # A client that is cancelled while it is rejected counts as both.
+        num_reported = admission.rejections.total() - self.num_rejected_checks
+        assert num_rejected <= num_reported <= num_rejected + num_cancelled
 
-    async def empty(self) -> None:
-        """Everybody is served or told, without anybody hanging up."""
+    async def drain(self) -> None:
+        """Asserts that all remaining requests end without cancellation."""
         self.num_streams = max(self.num_streams, 4)
-        self.come("last", "interactive")
-        for guest in self.guests:
-            guest.leave.set()
-        await wait_for(lambda: all(guest.end is not None for guest in self.guests))
+        self.arrive("last", "interactive")
+        for client in self.clients:
+            client.finish.set()
+        await wait_for(lambda: all(client.end is not None for client in self.clients))
         self.check()
-        assert {guest.end for guest in self.guests} <= {"served", "refused", "gone"}
+        assert {client.end for client in self.clients} <= {"served", "rejected", "cancelled"}
         assert self.admission.num_running == self.admission.num_waiting == 0
         assert self.admission.num_delivering == 0
 
 
 @pytest.mark.parametrize("max_per_caller", [None, 3])
 @efforts(quick=100, slow=2500)
-def test_nobody_is_forgotten(
+def test_every_request_ends(
     max_per_caller: int | None, effort: Effort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However short the line is, and however little patience there is."""
+    """With a short queue and any time limit for waiting."""
     monkeypatch.setattr(admission_module, "MAX_WAITING", 5)
 
-    async def play(steps: list[Step], max_wait_sec: float, closes: bool) -> None:
-        house = House(max_wait_sec=max_wait_sec, max_per_caller=max_per_caller)
+    async def run_steps(steps: list[Step], max_wait_sec: float, closes: bool) -> None:
+        harness = Harness(max_wait_sec=max_wait_sec, max_per_caller=max_per_caller)
         for step in steps:
-            await house.take(step)
+            await harness.apply(step)
         if closes:
-            await house.take(Step("close", 0, "a", "bulk"))
+            await harness.apply(Step("close", 0, "a", "bulk"))
         await settle_all()
-        house.check()
-        await house.empty()
+        harness.check()
+        await harness.drain()
         if closes:
-            assert house.guests[-1].end == "refused"
-        await asyncio.gather(*house.tasks, return_exceptions=True)
+            assert harness.clients[-1].end == "rejected"
+        await asyncio.gather(*harness.tasks, return_exceptions=True)
 
     def check(steps: list[Step], max_wait_sec: float, closes: bool) -> None:
-        asyncio.run(play(steps, max_wait_sec, closes))
+        asyncio.run(run_steps(steps, max_wait_sec, closes))
 
     effort.run(
         check,
@@ -211,25 +213,25 @@ def test_nobody_is_forgotten(
 
 
 @efforts(quick=150, slow=3000)
-def test_the_queue_keeps_everybody_once(effort: Effort) -> None:
-    """Against a plain list: who comes out next, and how many are there."""
+def test_the_queue_matches_a_plain_list(effort: Effort) -> None:
+    """Compares the next item and the counts."""
 
     def check(steps: list[Step], in_hand: dict[str, int]) -> None:
         queue: FairQueue[int] = FairQueue()
-        line: list[Waiter[int]] = []
+        waiting: list[Waiter[int]] = []
         num_calls = 0
         for index, step in enumerate(steps):
-            if step.verb in ("come", "settle"):
+            if step.verb in ("arrive", "settle"):
                 waiter = Waiter(step.caller, step.lane, index)
                 queue.push(waiter)
-                line.append(waiter)
-            elif step.verb == "hang_up" and line:
-                waiter = line.pop(step.number % len(line))
+                waiting.append(waiter)
+            elif step.verb == "cancel" and waiting:
+                waiter = waiting.pop(step.number % len(waiting))
                 queue.remove(waiter)
                 queue.remove(waiter)
-            elif step.verb in ("go", "release"):
+            elif step.verb in ("finish", "release"):
                 is_bulk_allowed = step.number % 2 == 0
-                allowed = [each for each in line if is_bulk_allowed or each.lane != "bulk"]
+                allowed = [each for each in waiting if is_bulk_allowed or each.lane != "bulk"]
                 num_calls += 1
                 order: tuple[Lane, ...] = LANES
                 if num_calls % BULK_EVERY == 0:
@@ -241,15 +243,15 @@ def test_the_queue_keeps_everybody_once(effort: Effort) -> None:
                 )
                 assert queue.pop(in_hand, is_bulk_allowed=is_bulk_allowed) is first
                 if first is not None:
-                    line.remove(first)
-            assert len(queue) == len(line)
+                    waiting.remove(first)
+            assert len(queue) == len(waiting)
             for lane in LANES:
-                assert queue.num_in(lane) == sum(each.lane == lane for each in line)
+                assert queue.num_in(lane) == sum(each.lane == lane for each in waiting)
                 num_before = queue.num_before(step.caller, lane)
-                assert 0 <= num_before <= len(line)
-            assert queue.num_of(step.caller) == sum(each.caller == step.caller for each in line)
+                assert 0 <= num_before <= len(waiting)
+            assert queue.num_of(step.caller) == sum(each.caller == step.caller for each in waiting)
         assert sorted(each.item for each in queue.take_newcomers()) == [
-            each.item for each in line if each.lane != "resumed"
+            each.item for each in waiting if each.lane != "resumed"
         ]
         assert len(queue) == queue.num_in("resumed")
 

@@ -1,4 +1,4 @@
-"""Callers who are cut off at any byte of what they send or hear: nothing of them is left."""
+"""Connections that are cut at any byte sent or received: nothing is left of them."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from tests.support.app import FakeServer
 from tests.support.served import ServedFakes
 
 Call = tuple[bytes, bytes]
-"""What is sent at once, and what then: frames may not come before the handshake is answered."""
+"""Bytes before and after the response starts: frames must wait for the handshake."""
 
 TEXT = "Abcdefg hijklmno pqrstuv wxyz abcd. " * 6
 
@@ -27,7 +27,7 @@ def served() -> Iterator[ServedFakes]:
 
 
 def speech_request(random: Random) -> Call:
-    """Any format, as a file, streamed or in events."""
+    """Returns a request for any format, as a file, streamed or as events."""
     ways: list[dict[str, object]] = [{"stream": True}, {"stream": False}, {"stream_format": "sse"}]
     form = random.choice([*FORMATS])
     content = {"input": TEXT, "response_format": form, **random.choice(ways)}
@@ -40,7 +40,7 @@ def speech_request(random: Random) -> Call:
 
 
 def session_request(random: Random) -> Call:
-    """A handshake and the events of an utterance, its text whole or still to be ended."""
+    """Returns a handshake and the events of an utterance with complete or unfinished text."""
     key = base64.b64encode(random.randbytes(16)).decode()
     head = (
         "GET /v1/audio/stream HTTP/1.1\r\nHost: localhost\r\n"
@@ -57,20 +57,20 @@ def session_request(random: Random) -> Call:
 
 
 def text_frame(event: dict[str, str]) -> bytes:
-    """RFC 6455, section 5.2: masked with zeros."""
+    """Returns a frame of RFC 6455, section 5.2, masked with zeros."""
     data = json.dumps(event).encode()
     return struct.pack("!BBH4x", 0x81, 0x80 | 126, len(data)) + data
 
 
 def cut(connection: socket.socket, *, is_reset: bool) -> None:
-    """Ends it with a goodbye or with a reset, which throws away what was not sent."""
+    """Closes the connection, normally or with a reset, which discards unsent data."""
     if is_reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 def send(connection: socket.socket, call: Call, *, num_bytes: int) -> None:
-    """The first bytes of the call."""
+    """Sends the first bytes of the call."""
     head, rest = call
     connection.sendall(head[:num_bytes])
     if num_bytes > len(head):
@@ -79,41 +79,41 @@ def send(connection: socket.socket, call: Call, *, num_bytes: int) -> None:
         connection.sendall(rest[: num_bytes - len(head)])
 
 
-def call_and_leave(served: ServedFakes, random: Random) -> None:
+def call_and_disconnect(served: ServedFakes, random: Random) -> None:
     is_session = random.random() < 0.3
     call = (session_request if is_session else speech_request)(random)
     num_bytes = sum(map(len, call))
     is_whole = random.random() < 0.7
-    # Few bytes are as likely as many. A session has so many in every format, and then waits.
-    num_heard = int(2 ** random.uniform(0, 11 if is_session else 17)) - 1
+    # Log-uniform. A session sends at least 2^11 bytes in every format before it waits for text.
+    num_bytes_to_read = int(2 ** random.uniform(0, 11 if is_session else 17)) - 1
     num_sent = num_bytes if is_whole else random.randrange(num_bytes)
     is_reset = random.random() < 0.5
     connection = served.connect()
     send(connection, call, num_bytes=num_sent)
-    while is_whole and num_heard > 0 and (data := connection.recv(num_heard)):
-        num_heard -= len(data)
+    while is_whole and num_bytes_to_read > 0 and (data := connection.recv(num_bytes_to_read)):
+        num_bytes_to_read -= len(data)
     cut(connection, is_reset=is_reset)
 
 
 @efforts(quick=20, slow=200)
-def test_nothing_is_left_of_who_was_cut_off(
+def test_cut_connections_leak_nothing(
     served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
 ) -> None:
     random, engine = effort.random, served.fakes.engine
     engine.requests.clear()
     with leaves_nothing(served):
         for _ in range(effort.num_examples):
-            call_and_leave(served, random)
-    # Most of them were spoken to.
+            call_and_disconnect(served, random)
+    # Most of them reached the engine.
     assert len(engine.requests) > effort.num_examples / 2
     assert errors_in(caplog) == []
 
 
 @efforts(quick=5, slow=40)
-def test_many_who_are_cut_off_at_once(
+def test_many_connections_cut_together(
     served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """More than are spoken at once, so that some are cut off in the line."""
+    """More than run in parallel, so that some are cut while they wait."""
     random = effort.random
     for _ in range(effort.num_examples):
         with leaves_nothing(served):

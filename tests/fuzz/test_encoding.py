@@ -1,4 +1,4 @@
-"""Any samples in any pieces: the same file as from one piece, and as long as it should be."""
+"""Encoding of any samples in any pieces: the same file as from one piece, with its length."""
 
 import io
 import math
@@ -21,13 +21,14 @@ RATE = 24_000
 NAMES = list(FORMATS)
 LOSSLESS = ["pcm", "wav", "flac"]
 
-# Before the sound that has no place to say so, and the block that the end is filled up to.
+# Samples before the audio in formats that have no field for it, and the size of the block to which
+# the end is padded.
 LEAD_SAMPLES = {"mp3": 1105, "aac": 1024}
 BLOCK_SAMPLES = {"mp3": 576, "aac": 1024}
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 PIECES = st.lists(
-    # Nothing, one sample, some; louder than is allowed, and as loud as a float can be.
+    # Empty pieces, single samples and tones; louder than full scale, up to the largest float.
     st.lists(FINITE, max_size=3).map(lambda values: np.array(values, dtype=np.float32))
     | st.tuples(st.integers(0, 3000), st.floats(-4.0, 4.0)).map(
         lambda tone: (tone[1] * np.sin(np.arange(tone[0]) / 17)).astype(np.float32)
@@ -37,7 +38,7 @@ PIECES = st.lists(
 
 
 def render(pieces: Sequence[Samples], name: str, *, speed: float, is_streamed: bool) -> bytes:
-    """The file, its `num_samples` being checked against `speed`."""
+    """Returns the file; asserts that `num_samples` fits `speed`."""
     renderer = Renderer(name, speed=speed, sample_rate=RATE, is_streamed=is_streamed)
     data = b"".join(renderer.feed(piece) for piece in pieces) + renderer.flush()
     assert renderer.num_samples == round(sum(piece.size for piece in pieces) / speed)
@@ -45,7 +46,7 @@ def render(pieces: Sequence[Samples], name: str, *, speed: float, is_streamed: b
 
 
 def decode(data: bytes, name: str) -> list[int]:
-    """16-bit samples of a file as ffmpeg reads them, which does not guess what one frame is."""
+    """Returns the 16-bit samples that ffmpeg decodes; the format is named, not guessed."""
     with av.open(io.BytesIO(data), "r", format={"opus": "ogg"}.get(name, name)) as container:
         blocks = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
     return [int(value) for block in blocks for value in block]
@@ -58,7 +59,7 @@ def join(pieces: Sequence[Samples]) -> Samples:
 @efforts(quick=15, slow=400)
 @pytest.mark.parametrize("is_streamed", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_pieces_make_the_file_of_the_whole(name: str, is_streamed: bool, effort: Effort) -> None:
+def test_pieces_give_the_same_file(name: str, is_streamed: bool, effort: Effort) -> None:
     def check(pieces: list[Samples]) -> None:
         whole = render([join(pieces)], name, speed=1.0, is_streamed=is_streamed)
         assert render(pieces, name, speed=1.0, is_streamed=is_streamed) == whole
@@ -69,7 +70,7 @@ def test_pieces_make_the_file_of_the_whole(name: str, is_streamed: bool, effort:
 @efforts(quick=15, slow=400)
 @pytest.mark.parametrize("is_streamed", [True, False])
 @pytest.mark.parametrize("name", LOSSLESS)
-def test_lossless_formats_hold_every_sample(name: str, is_streamed: bool, effort: Effort) -> None:
+def test_lossless_formats_keep_every_sample(name: str, is_streamed: bool, effort: Effort) -> None:
     def check(pieces: list[Samples]) -> None:
         data = render(pieces, name, speed=1.0, is_streamed=is_streamed)
         expected = to_int16(join(pieces))
@@ -81,7 +82,7 @@ def test_lossless_formats_hold_every_sample(name: str, is_streamed: bool, effort
                 held = file.readframes(expected.size + 9)
                 assert is_streamed or file.getnframes() == expected.size
         elif not expected.size:
-            return  # Headers without a frame are no file that ffmpeg opens.
+            return  # ffmpeg does not open a file of headers without frames.
         else:
             held = np.array(decode(data, name), dtype="<i2").tobytes()
         assert held == expected.astype("<i2").tobytes()
@@ -92,7 +93,7 @@ def test_lossless_formats_hold_every_sample(name: str, is_streamed: bool, effort
 @efforts(quick=15, slow=300)
 @pytest.mark.parametrize("is_streamed", [True, False])
 @pytest.mark.parametrize("name", ["mp3", "opus", "aac"])
-def test_other_formats_last_as_long(name: str, is_streamed: bool, effort: Effort) -> None:
+def test_lossy_formats_keep_the_length(name: str, is_streamed: bool, effort: Effort) -> None:
     def check(pieces: list[Samples]) -> None:
         num_samples = join(pieces).size
         if not num_samples:
@@ -103,7 +104,7 @@ def test_other_formats_last_as_long(name: str, is_streamed: bool, effort: Effort
             surplus = num_played - num_samples - LEAD_SAMPLES[name]
             assert 0 <= surplus < 2 * BLOCK_SAMPLES[name]
         else:
-            # ffmpeg plays Opus at 48 kHz, and does not cut the last 2 ms of an mp3.
+            # ffmpeg decodes Opus at 48 kHz, and does not trim the last 2 ms of an mp3.
             surplus = num_played - (2 * num_samples if name == "opus" else num_samples)
             assert 0 <= surplus < (47 if name == "mp3" else 1)
 
@@ -111,7 +112,7 @@ def test_other_formats_last_as_long(name: str, is_streamed: bool, effort: Effort
 
 
 @efforts(quick=25, slow=500)
-def test_any_speed_in_any_pieces(effort: Effort) -> None:
+def test_speed_with_any_pieces(effort: Effort) -> None:
     def check(samples: Samples, speed: float, places: list[int]) -> None:
         edges = [0, *sorted(place % (samples.size + 1) for place in places), samples.size]
         pieces = [samples[start:end] for start, end in pairwise(edges)]

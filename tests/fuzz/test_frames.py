@@ -1,4 +1,4 @@
-"""Any ids that a model may write: whole frames however they come, and a guard that never lies."""
+"""Any generated ids: frames do not depend on the deltas, and the guard finds every fault."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,18 +21,18 @@ from orpheus_server.synthesis.guard import (
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import POCKET, speech_ids
 
-SOUND = speech_ids(6)
+SPEECH = speech_ids(6)
 IDS = st.lists(
     st.integers(POCKET.layout.audio_token_base - 9, POCKET.layout.audio_token_end + 9)
     | st.integers(ENGLISH.layout.audio_token_base - 9, ENGLISH.layout.audio_token_end + 9)
     | st.integers()
-    | st.sampled_from([*SOUND, *POCKET.layout.stop_token_ids, *ENGLISH.layout.stop_token_ids]),
+    | st.sampled_from([*SPEECH, *POCKET.layout.stop_token_ids, *ENGLISH.layout.stop_token_ids]),
     max_size=60,
 )
-# Sound speech with holes, doubles and strangers in it.
-WRITTEN = st.lists(
-    st.tuples(st.integers(0, len(SOUND)), st.integers(0, 12)).map(
-        lambda part: list(SOUND[part[0] : part[0] + part[1]])
+# Valid speech with missing, repeated and foreign ids.
+DAMAGED = st.lists(
+    st.tuples(st.integers(0, len(SPEECH)), st.integers(0, 12)).map(
+        lambda part: list(SPEECH[part[0] : part[0] + part[1]])
     )
     | IDS,
     max_size=8,
@@ -58,13 +58,13 @@ def test_ids_in_any_deltas(effort: Effort) -> None:
 
     effort.run(
         check,
-        ids=IDS | WRITTEN,
+        ids=IDS | DAMAGED,
         places=st.lists(st.integers(0, 99), max_size=6),
     )
 
 
 FRAMES = st.lists(
-    # Few codes, so that they repeat; and runs, so that they repeat for long.
+    # Few different codes, in runs, so that long repetitions occur.
     st.tuples(
         st.lists(st.tuples(*[st.integers(0, 1)] * 7), min_size=1, max_size=11), st.integers(1, 15)
     ).map(lambda run: run[0] * run[1]),
@@ -79,7 +79,7 @@ LENGTHS = st.builds(
 
 
 def num_repeated(frames: Sequence[Frame], period: int) -> int:
-    """How many frames at the end equal the one a period before them."""
+    """Returns how many frames at the end equal the frame one period earlier."""
     num = 0
     while num + period < len(frames) and frames[-1 - num] == frames[-1 - num - period]:
         num += 1
@@ -87,7 +87,7 @@ def num_repeated(frames: Sequence[Frame], period: int) -> int:
 
 
 def fault_at_end(frames: Sequence[Frame], limits: LengthLimits) -> tuple[Fault, int] | None:
-    """What the last of the frames completes and how many are good, from scratch."""
+    """Returns the fault that the last frame completes and the number of good frames."""
     for period in range(1, MAX_LOOP_PERIOD + 1):
         num = num_repeated(frames, period)
         if num and num + period >= max(MIN_LOOP_FRAMES, MIN_LOOP_REPEATS * period):
@@ -102,7 +102,7 @@ def fault_at_end(frames: Sequence[Frame], limits: LengthLimits) -> tuple[Fault, 
 
 
 @efforts(quick=150, slow=3000)
-def test_the_guard_sees_what_is_there(effort: Effort) -> None:
+def test_the_guard_matches_a_reference(effort: Effort) -> None:
     def check(frames: list[Frame], limits: LengthLimits) -> None:
         guard = Guard(limits)
         for number, frame in enumerate(frames, start=1):
@@ -123,7 +123,7 @@ def test_the_guard_sees_what_is_there(effort: Effort) -> None:
 
 
 @efforts(quick=60, slow=1000)
-def test_frames_that_all_differ_are_no_fault(effort: Effort) -> None:
+def test_different_frames_are_not_a_fault(effort: Effort) -> None:
     limits = LengthLimits(expected=50.0, shortest=1.0, longest=150.0)
 
     def check(first: int, step: int, num_frames: int) -> None:
@@ -134,7 +134,7 @@ def test_frames_that_all_differ_are_no_fault(effort: Effort) -> None:
             assert guard.feed(frame) is None
         assert guard.finish(hit_token_limit=False) is None
 
-    # An odd step comes back to a code only after 4096 frames.
+    # An odd step returns to a code only after 4096 frames.
     effort.run(
         check,
         first=st.integers(0, 4095),

@@ -1,4 +1,4 @@
-"""Requests made from the server's own OpenAPI document, right ones and wrong ones."""
+"""Valid and invalid requests, generated from the server's OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ CHECKS: list[CheckFunction] = [
 ]
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 
-# What belongs to no operation and may come with every request.
+# Headers and queries that belong to no operation and may be sent with every request.
 HEADERS = st.dictionaries(
     st.sampled_from(
         ["accept", "content-encoding", "expect", "range", "if-none-match", "x-request-id", "origin"]
@@ -62,17 +62,17 @@ def named_responses() -> dict[str, Any]:
 
 DOCUMENT = named_responses()
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
-# What takes nothing cannot be given anything wrong; nor can a path, which is any text.
-TAKING = [
+# Operations that can receive invalid data: those with a body or a query. Any text is a valid path.
+WITH_INPUT = [
     *(
         ("post", path)
         for path in ("/v1/audio/speech", "/v1/chat", "/v1/chat/completions", "/v1/tts")
     ),
     *(("get", path) for path in ("/v1/audio/voices", "/v1/tts")),
 ]
-SPEAKING = ("/v1/audio/speech", "/v1/chat", "/v1/chat/completions", "/v1/ready", "/v1/tts")
+NEEDING_MODELS = ("/v1/audio/speech", "/v1/chat", "/v1/chat/completions", "/v1/ready", "/v1/tts")
 
-# Everything that is right together.
+# Valid bodies.
 BODIES = st.fixed_dictionaries(
     {"input": st.sampled_from(["Yes.", "Hello there <laugh>.", "Żółw 7!"])},
     optional={
@@ -109,7 +109,7 @@ def find_operation(method: str, path: str) -> Any:
 
 
 def check_envelope(answer: schemathesis.Response) -> None:
-    """What the document says of no answer as a whole."""
+    """Checks the request id and the error envelope, which the document does not cover."""
     (request_id,) = answer.headers["x-request-id"]
     assert request_id.startswith("req_")
     if not 200 <= answer.status_code < 300:
@@ -122,10 +122,10 @@ def check_envelope(answer: schemathesis.Response) -> None:
 @efforts(quick=25, slow=200)
 @pytest.mark.parametrize(
     ("method", "path", "mode"),
-    [(*each, POSITIVE) for each in OPERATIONS] + [(*each, NEGATIVE) for each in TAKING],
+    [(*each, POSITIVE) for each in OPERATIONS] + [(*each, NEGATIVE) for each in WITH_INPUT],
     ids=lambda value: getattr(value, "value", value),
 )
-def test_answers_are_as_documented(
+def test_responses_match_the_document(
     served: ServedFakes, method: str, path: str, mode: schemathesis.GenerationMode, effort: Effort
 ) -> None:
     checks = [*CHECKS, not_a_server_error]
@@ -143,7 +143,7 @@ def test_answers_are_as_documented(
 
 @efforts(quick=25, slow=200)
 @pytest.mark.parametrize("stream_format", ["audio", "sse", None])
-def test_speech_is_as_documented(
+def test_speech_matches_the_document(
     served: ServedFakes, stream_format: str | None, effort: Effort
 ) -> None:
     operation = find_operation("post", "/v1/audio/speech")
@@ -168,7 +168,7 @@ def test_speech_is_as_documented(
 
 @efforts(quick=25, slow=200)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=str)
-def test_what_no_operation_names_harms_nothing(
+def test_unknown_headers_and_queries_cause_no_errors(
     served: ServedFakes, method: str, path: str, effort: Effort
 ) -> None:
     def check(case: Any, headers: dict[str, str], query: dict[str, str]) -> None:
@@ -186,15 +186,15 @@ def test_what_no_operation_names_harms_nothing(
 def test_while_the_model_loads(
     loading: ServedFakes, method: str, path: str, effort: Effort
 ) -> None:
-    """503 of what speaks, and of nothing else."""
-    speaks = path in SPEAKING
+    """Only routes that need a model return 503."""
+    needs_model = path in NEEDING_MODELS
 
     def check(case: Any) -> None:
         answer = case.call(base_url=loading.url)
         case.validate_response(answer, checks=CHECKS)
         check_envelope(answer)
-        assert answer.status_code < 500 or (speaks and answer.status_code == 503)
-        assert not (speaks and answer.status_code == 200)
+        assert answer.status_code < 500 or (needs_model and answer.status_code == 503)
+        assert not (needs_model and answer.status_code == 200)
 
     with leaves_nothing(loading):
         effort.run(check, case=find_operation(method, path).as_strategy(POSITIVE))

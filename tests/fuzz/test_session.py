@@ -1,4 +1,4 @@
-"""Any messages in any order over the WebSocket: every answer is an event, and nothing is left."""
+"""WebSocket messages in any order: every response is an event, and nothing leaks."""
 
 import json
 import socket
@@ -76,7 +76,7 @@ OPTIONS = st.fixed_dictionaries(
 PLAYED = st.fixed_dictionaries(
     {}, optional={"played_ms": st.sampled_from([0, 100, 700.5, 1e300, -1, None, "1"])}
 )
-QUESTIONS = st.fixed_dictionaries(
+CHAT_MESSAGES = st.fixed_dictionaries(
     {"type": st.just("chat.message"), "text": TEXTS},
     optional={"max_tokens": st.integers(-1, 9000), "seed": st.integers(), "top_p": st.floats()},
 )
@@ -87,7 +87,7 @@ EVENTS = st.one_of(
     TEXTS.map(lambda text: {"type": "text.delta", "text": text}),
     st.sampled_from([{"type": name} for name in ("text.flush", "text.done", "cancel")]),
     PLAYED.map(lambda played: {"type": "cancel", **played}),
-    st.builds(lambda question, played: question | played, QUESTIONS, PLAYED),
+    st.builds(lambda message, played: message | played, CHAT_MESSAGES, PLAYED),
     TEXTS.map(lambda text: {"type": "chat.message", "text": text}),
     st.dictionaries(st.sampled_from(["type", "text", "x"]), JSON | TEXTS, max_size=3),
     JSON,
@@ -96,7 +96,7 @@ MESSAGES = st.one_of(
     EVENTS.map(json.dumps),
     EVENTS.map(json.dumps),
     EVENTS.map(json.dumps),
-    # Not JSON; text that is nearly an event; nothing that the server reads.
+    # Not JSON, text that is almost an event, and binary messages, which the server does not read.
     st.sampled_from(["", "{", "[" * 5000, '{"type": "cancel"', "NaN", '"\\ud800"', "\x00"]),
     st.text(st.characters(codec="utf-8"), max_size=10),
     st.binary(max_size=20),
@@ -107,7 +107,7 @@ SEQUENCES = st.lists(
     | st.sampled_from(["fail", "mute", "smile", "break", "long"]).map(lambda name: ("model", name)),
     max_size=25,
 ) | st.lists(
-    # Right ones in a hurry.
+    # Valid events in quick succession.
     st.sampled_from(
         [*[{"type": "text.delta", "text": "Hello there, my friend. "}] * 4]
         + [{"type": "cancel"}, {"type": "cancel"}, {"type": "text.done"}, {"type": "text.flush"}]
@@ -130,8 +130,8 @@ REPLIES = {
 }
 
 
-class Hearing:
-    """The order of events, as docs/streaming.md tells it."""
+class ReceivedEvents:
+    """Checks the order of events against docs/streaming.md."""
 
     def __init__(self) -> None:
         self.last_ended = -1
@@ -148,7 +148,7 @@ class Hearing:
             assert self.speaking is not None
             return
         event = SERVER_EVENT.validate_json(message)
-        # Nothing but what the type has, and all of it.
+        # All fields of the type and no others.
         assert json.loads(message) == event.model_dump(mode="json")
         match event:
             case SessionStarted():
@@ -173,7 +173,7 @@ class Hearing:
                 assert event.text == self.written
                 self.is_written = True
             case TranscriptTruncated():
-                # Of one that is spoken, or of the last one that was.
+                # Of the current utterance or the last one.
                 assert event.utterance <= self.last_ended + 1
             case AudioDone():
                 is_silent = self.is_written and event.num_samples == 0
@@ -200,7 +200,7 @@ def served() -> Iterator[ServedFakes]:
 
 
 def open_session(served: ServedFakes) -> ClientConnection:
-    """Without a bound on what was not taken: the client does not get past that when it closes."""
+    """Connects with an unbounded queue: a full one would block the client when it closes."""
     return connect(served.socket_url, compression=None, max_queue=None)
 
 
@@ -220,45 +220,45 @@ def chat_of(served: ServedFakes) -> ScriptedChatModel:
     return served.fakes.chat
 
 
-def forget_scripts(served: ServedFakes) -> None:
+def clear_scripts(served: ServedFakes) -> None:
     served.fakes.engine._queue.clear()
     chat_of(served)._queue.clear()
 
 
 @contextmanager
 def leaves_both_idle(served: ServedFakes) -> Iterator[None]:
-    """`leaves_nothing`, in the language model neither."""
+    """`leaves_nothing`, including the language model."""
     with leaves_nothing(served):
         yield
         wait_until(lambda: chat_of(served).num_active == 0)
 
 
-def hear_until_mark(connection: ClientConnection) -> Hearing:
-    """Everything up to the answer to a start that nothing before it can be taken for."""
-    hearing = Hearing()
+def receive_until_mark(connection: ClientConnection) -> ReceivedEvents:
+    """Receives everything up to the response to a `session.start` with a unique field."""
+    received = ReceivedEvents()
     connection.send(json.dumps({"type": "cancel"}))
     connection.send(json.dumps({"type": "session.start", MARK: 1}))
-    while not hearing.is_marked:
-        hearing.take(connection.recv(WAIT_LIMIT_SEC))
-    return hearing
+    while not received.is_marked:
+        received.take(connection.recv(WAIT_LIMIT_SEC))
+    return received
 
 
 @efforts(quick=50, slow=1000)
-def test_every_answer_is_an_event_and_the_session_goes_on(
+def test_every_response_is_an_event_and_the_session_continues(
     served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
 ) -> None:
     def check(sequence: list[Any]) -> None:
-        forget_scripts(served)
+        clear_scripts(served)
         with leaves_both_idle(served), open_session(served) as connection:
             send_all(served, connection, sequence)
-            hearing = hear_until_mark(connection)
-            forget_scripts(served)
-            num_ended = hearing.last_ended
+            received = receive_until_mark(connection)
+            clear_scripts(served)
+            num_ended = received.last_ended
             connection.send(json.dumps({"type": "text.delta", "text": "Yes."}))
             connection.send(json.dumps({"type": "text.done"}))
-            while hearing.last_ended == num_ended:
+            while received.last_ended == num_ended:
                 message = connection.recv(WAIT_LIMIT_SEC)
-                hearing.take(message)
+                received.take(message)
             assert json.loads(message)["type"] == "audio.done"
         assert errors_in(caplog) == []
 
@@ -266,20 +266,20 @@ def test_every_answer_is_an_event_and_the_session_goes_on(
 
 
 @efforts(quick=50, slow=1000)
-def test_leaving_at_any_moment(
+def test_a_disconnect_at_any_moment(
     served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def check(sequence: list[Any], num_heard: int, is_rude: bool) -> None:
-        forget_scripts(served)
+    def check(sequence: list[Any], num_messages: int, is_abrupt: bool) -> None:
+        clear_scripts(served)
         speech = [{"type": "session.start"}, {"type": "text.delta", "text": "Hello there. " * 9}]
         with leaves_both_idle(served), open_session(served) as connection:
-            hearing = Hearing()
+            received = ReceivedEvents()
             send_all(served, connection, [*sequence, *map(json.dumps, speech)])
             with suppress(TimeoutError):
-                for _ in range(num_heard):
-                    hearing.take(connection.recv(0.01))
-            if is_rude:
+                for _ in range(num_messages):
+                    received.take(connection.recv(0.01))
+            if is_abrupt:
                 connection.socket.shutdown(socket.SHUT_RDWR)
         assert errors_in(caplog) == []
 
-    effort.run(check, sequence=SEQUENCES, num_heard=st.integers(0, 6), is_rude=st.booleans())
+    effort.run(check, sequence=SEQUENCES, num_messages=st.integers(0, 6), is_abrupt=st.booleans())

@@ -1,4 +1,4 @@
-"""Bytes that are nearly HTTP: refused or answered, never a failure of ours, and nothing is left."""
+"""Bytes that are almost HTTP: no internal errors and no leaks."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from tests.support.served import ServedFakes
 
 SPEECH = json.dumps({"input": "Yes.", "response_format": "pcm"}).encode()
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
-# Nothing that a server could not know, and nothing that it does not have.
+# Statuses for methods, encodings and versions that the server does not implement.
 ALLOWED = {b"501", b"505"}
 _PATIENCE_SEC = 0.02
 
@@ -91,7 +91,7 @@ LINES = [
 
 
 def mutate(stream: bytes, random: Random) -> bytes:
-    """The stream with one thing wrong."""
+    """Returns the stream with one mutation."""
     start = random.randrange(len(stream) + 1)
     end = min(len(stream), start + random.randrange(1, 30))
     match random.randrange(8):
@@ -114,7 +114,7 @@ def mutate(stream: bytes, random: Random) -> bytes:
 
 
 def draw_stream(random: Random) -> bytes:
-    """One to three requests in a row, of which most have something wrong."""
+    """Returns one to three requests in a row, most of them mutated."""
     stream = b"".join(random.choices(REQUESTS, k=random.randrange(1, 4)))
     for _ in range(random.randrange(4)):
         stream = mutate(stream, random)
@@ -122,11 +122,11 @@ def draw_stream(random: Random) -> bytes:
 
 
 def send(served: ServedFakes, stream: bytes, *, num_pieces: int) -> bytes:
-    """All that comes back until the server closes the connection, which it does."""
+    """Sends the stream and returns everything received until the server closes the connection."""
     received = bytearray()
     size = -(-len(stream) // num_pieces) or 1
     with served.connect() as connection:
-        # The server may close before it has read all.
+        # The server may close the connection before it has read everything.
         with suppress(ConnectionError, OSError):
             for start in range(0, len(stream), size):
                 connection.sendall(stream[start : start + size])
@@ -136,7 +136,7 @@ def send(served: ServedFakes, stream: bytes, *, num_pieces: int) -> bytes:
                 while data := connection.recv(65_536):
                     received += data
                 return bytes(received)
-            # It waits for more. A goodbye before that would take it for a caller who has left.
+            # The server waits for more. An earlier shutdown would look like a disconnect.
             connection.settimeout(WAIT_LIMIT_SEC)
             connection.shutdown(socket.SHUT_WR)
             while data := connection.recv(65_536):
@@ -151,7 +151,7 @@ def served() -> Iterator[ServedFakes]:
 
 
 @efforts(quick=150, slow=2000)
-def test_nearly_http(served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture) -> None:
+def test_almost_http(served: ServedFakes, effort: Effort, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     random, engine = effort.random, served.fakes.engine
     engine.requests.clear()
@@ -166,6 +166,6 @@ def test_nearly_http(served: ServedFakes, effort: Effort, caplog: pytest.LogCapt
             assert errors_in(caplog) == [], stream
         health = send(served, get(b"/health", b"Connection: close"), num_pieces=1)
         assert health.startswith(b"HTTP/1.1 200 ")
-    # Not everything was refused before it was a request.
+    # Many streams were parsed as requests.
     assert num_answers > effort.num_examples / 2
     assert len(engine.requests) > effort.num_examples / 20

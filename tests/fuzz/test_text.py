@@ -1,4 +1,4 @@
-"""Any text: planned or streamed it is spoken or refused, and what is left out is counted."""
+"""Any text, planned or streamed, is spoken or rejected, and dropped symbols are counted."""
 
 import unicodedata
 
@@ -24,9 +24,9 @@ LIMITS = st.builds(
     chunk_max_sec=st.floats(0.3, 50.0),
 )
 
-# Every code point, the halves of surrogate pairs that JSON can escape too.
+# Every code point, including the lone surrogates that JSON can escape.
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
-# Where the rules meet: tags, tokens, marks, joiners, directions, stops, scripts, long words.
+# Inputs of all rules: tags, tokens, marks, joiners, directions, stops, scripts, long words.
 PIECES = st.lists(
     st.sampled_from(
         [
@@ -91,23 +91,23 @@ TEXTS = PIECES | ANY_TEXT | LONG
 
 
 def num_symbols(text: str) -> int:
-    """Letters and digits, which are spoken or counted; marks belong to them."""
+    """Returns the number of letters and digits, which are spoken or counted as dropped."""
     return sum(map(str.isalnum, text))
 
 
-def says_ascii(text: str) -> float:
-    """The length of a text to a voice that knows no other letters."""
+def ascii_duration_sec(text: str) -> float:
+    """Returns the duration in seconds for a voice that only has ASCII letters and digits."""
     return sum(char.isascii() and char.isalnum() for char in text) / 15
 
 
-ASCII_FRONT_END = LetterFrontEnd(says_ascii)
+ASCII_FRONT_END = LetterFrontEnd(ascii_duration_sec)
 
 
 @efforts(quick=150, slow=3000)
-def test_a_plan_says_or_counts_everything(effort: Effort) -> None:
+def test_a_plan_speaks_or_counts_every_symbol(effort: Effort) -> None:
     def check(text: str, limits: ChunkLimits) -> None:
         clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS)
-        if says_ascii(clean.text) == 0.0:
+        if ascii_duration_sec(clean.text) == 0.0:
             with pytest.raises(RequestError, match="nothing to speak"):
                 plan_chunks(text, tags=TAGS, limits=limits, front_end=ASCII_FRONT_END)
             return
@@ -115,21 +115,21 @@ def test_a_plan_says_or_counts_everything(effort: Effort) -> None:
         chunks = [chunk.text for chunk in iter(plan.next_chunk, None)]
         assert chunks
         assert plan.next_chunk() is None
-        # One more for the stop at an end that has none.
+        # One more for the full stop that is added to an end without one.
         assert max(map(len, chunks)) <= limits.chunk_max_chars + 1
-        assert all(says_ascii(chunk) > 0.0 for chunk in chunks)
+        assert all(ascii_duration_sec(chunk) > 0.0 for chunk in chunks)
         num_spoken = sum(map(num_symbols, chunks))
         assert num_spoken + plan.num_dropped_symbols == num_symbols(clean.text)
         assert plan.num_dropped_tags == clean.num_dropped_tags + clean.num_dropped_control_tokens
         for chunk in chunks:
             chunk.encode()
-            assert len(chunk) == 1 or says_ascii(chunk) <= limits.chunk_max_sec
+            assert len(chunk) == 1 or ascii_duration_sec(chunk) <= limits.chunk_max_sec
 
     effort.run(check, text=TEXTS, limits=LIMITS)
 
 
 @efforts(quick=100, slow=2000)
-def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) -> None:
+def test_a_stream_speaks_or_counts_every_symbol_in_any_deltas(effort: Effort) -> None:
     def open_stream(limits: ChunkLimits) -> ChunkStream:
         return ChunkStream(tags=TAGS, limits=limits, front_end=ASCII_FRONT_END)
 
@@ -138,8 +138,8 @@ def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) ->
         prepared = [*whole.feed(text), *whole.flush()]
         chunks = [chunk.text for chunk in prepared]
         assert all(len(chunk) <= limits.chunk_max_chars + 1 for chunk in chunks)
-        assert all(says_ascii(chunk) > 0.0 for chunk in chunks)
-        # A bracket that was never closed is given up after a while, and what is in it is spoken.
+        assert all(ascii_duration_sec(chunk) > 0.0 for chunk in chunks)
+        # An unclosed bracket is dropped after a while, and the text inside it is spoken.
         if "<" not in text:
             clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS)
             num_spoken = sum(map(num_symbols, chunks))
@@ -158,7 +158,7 @@ def test_a_stream_says_or_counts_everything_however_it_is_cut(effort: Effort) ->
 
 
 @efforts(quick=100, slow=2000)
-def test_flushes_anywhere_lose_nothing(effort: Effort) -> None:
+def test_flushes_lose_nothing(effort: Effort) -> None:
     def check(deltas: list[str]) -> None:
         stream = ChunkStream(tags=TAGS, limits=ChunkLimits(60, 10.0), front_end=ASCII_FRONT_END)
         chunks: list[PreparedText] = []
@@ -166,11 +166,11 @@ def test_flushes_anywhere_lose_nothing(effort: Effort) -> None:
             chunks += [*stream.feed(delta), *stream.flush()]
         assert stream.flush() == []
         cleaned = [clean_text(each, tags=TAGS, all_tags=ALL_EMOTION_TAGS).text for each in deltas]
-        num_given = sum(map(num_symbols, cleaned))
+        num_expected = sum(map(num_symbols, cleaned))
         if not any("<" in delta for delta in deltas):
             assert (
                 sum(num_symbols(chunk.text) for chunk in chunks) + stream.num_dropped_symbols
-                == num_given
+                == num_expected
             )
 
     effort.run(check, deltas=st.lists(PIECES, max_size=5))
@@ -212,7 +212,7 @@ def test_every_chunk_becomes_a_prompt(effort: Effort) -> None:
 
 
 @efforts(quick=150, slow=3000)
-def test_the_expected_length_is_a_length(effort: Effort) -> None:
+def test_the_estimated_duration_is_in_range(effort: Effort) -> None:
     def check(text: str) -> None:
         clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS).text
         length_sec = estimate_duration_sec(clean)
