@@ -44,7 +44,7 @@ from tests.faults.rows import Row
 from tests.faults.test_leaving import ABORT_LIMIT_SEC
 from tests.faults.test_sockets import BareSession, session
 from tests.support.served import wait_until
-from tests.support.server_process import lives
+from tests.support.server_process import is_alive
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -258,7 +258,7 @@ def test_the_language_model_is_killed(talker: ChatServer, rows: list[Row]) -> No
             assert (answer.status, answer.error["code"]) == (503, "engine_unavailable"), way
             assert answer.headers["retry-after"] == "30"
         before_sec = time.monotonic() - killed_at
-        assert lives(voice)
+        assert is_alive(voice)
         heard, _ = hear(socket)
         case.saw(f"socket: {heard[-1]['type']} {heard[-1]['error']['code']}")
         assert heard[-1]["error"]["code"] == "engine_unavailable"
@@ -299,7 +299,7 @@ def test_the_language_model_is_stopped(talker: ChatServer, rows: list[Row]) -> N
         case.note(f"504 after {min(took_sec):.2f} to {max(took_sec):.2f} s")
         assert max(took_sec) < TIMEOUT_SEC + 1
         serve_until_ready(talker, case, is_chat=True)
-        assert not lives(model)
+        assert not is_alive(model)
         assert talker.cores()[0] == voice
 
 
@@ -335,6 +335,6 @@ def test_the_server_is_killed(talker: ChatServer, rows: list[Row]) -> None:
         assert listener.take(10_000) == 10_000
         talker.process.kill()
         started = time.monotonic()
-        wait_until(lambda: not any(map(lives, left)), limit_sec=10)
+        wait_until(lambda: not any(map(is_alive, left)), limit_sec=10)
     seen = f"the last of {len(left)} processes ended {time.monotonic() - started:.1f} s later"
     rows.append(Row("32", "SIGKILL of the server with a chat in flight", seen))

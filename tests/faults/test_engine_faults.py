@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.rows import Row
 from tests.support.served import wait_until
-from tests.support.server_process import ServerProcess, lives
+from tests.support.server_process import ServerProcess, is_alive
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -54,7 +54,7 @@ def lose_under_load(
     assert took_sec[-1] <= limit_sec
     assert {each.status for each in heard} <= {200, 503}
     assert not any(each.status == 200 and each.is_whole for each in heard)
-    assert not lives(core)
+    assert not is_alive(core)
     again = server.speak("Good morning.")
     assert (again.status, again.is_whole) == (200, True)
     assert again.num_bytes > 20_000
@@ -118,7 +118,7 @@ def test_a_killed_server_leaves_nothing(tmp_path: Path, rows: list[Row], is_load
         assert len(left) >= 2
         server.process.kill()
         started = time.monotonic()
-        wait_until(lambda: not any(map(lives, left)), limit_sec=10)
+        wait_until(lambda: not any(map(is_alive, left)), limit_sec=10)
         seen = f"the last of {len(left)} processes ended {time.monotonic() - started:.1f} s later"
         if not is_loading:
             with ServerProcess(tmp_path, port=server.port) as next_one:

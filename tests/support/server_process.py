@@ -1,4 +1,4 @@
-"""A real server in a process of its own, whose whole tree is ended with it."""
+"""A real server in a separate process, killed with all its descendants."""
 
 import http.client
 import json
@@ -24,7 +24,10 @@ START_LIMIT_SEC = 240.0
 
 @dataclass(frozen=True)
 class Heard:
-    """How a streamed answer ended, at which `time.monotonic`; `is_whole` if its body did end."""
+    """The result of a streamed request; `is_whole` if the body was complete.
+
+    `ended_at` is in seconds of `time.monotonic`.
+    """
 
     status: int
     num_bytes: int
@@ -33,9 +36,9 @@ class Heard:
 
 
 class ServerProcess:
-    """`with ServerProcess(folder, **environment) as server`: ready once it is entered.
+    """`with ServerProcess(folder, **environment) as server`: ready when the block starts.
 
-    The log is `log` in the folder. However the block is left, nothing that it started stays.
+    The log is `log-PORT` in the folder. All processes are killed when the block ends.
     """
 
     def __init__(self, folder: Path, *, port: int | None = None, **environment: str) -> None:
@@ -83,13 +86,13 @@ class ServerProcess:
                 process.kill()
 
     def descendants(self) -> list[psutil.Process]:
-        """All processes below the server now."""
+        """Returns the living descendants of the server."""
         with suppress(psutil.NoSuchProcess):
             self._seen.update(psutil.Process(self.process.pid).children(recursive=True))
-        return sorted(filter(lives, self._seen), key=lambda process: int(process.pid))
+        return sorted(filter(is_alive, self._seen), key=lambda process: int(process.pid))
 
     def core(self) -> psutil.Process:
-        """The one engine core."""
+        """Returns the only engine core."""
         cores = []
         for process in self.descendants():
             with suppress(psutil.Error):
@@ -99,7 +102,7 @@ class ServerProcess:
         return cores[0]
 
     def status(self, path: str) -> tuple[int, str | None]:
-        """Status and `retry-after` of a GET; 0 if nobody listens."""
+        """Returns status and `retry-after` of a GET; status 0 if the server cannot be reached."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", path)
@@ -112,13 +115,13 @@ class ServerProcess:
             connection.close()
 
     def num_active(self) -> int:
-        """Generations in the engine, as `/health` tells."""
+        """Returns the number of generations in the engine, from `/health`."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health") as answer:
             count: int = json.load(answer)["active_generations"]
             return count
 
     def wait_ready(self) -> float:
-        """Seconds until `/ready` is 200."""
+        """Waits until `/ready` is 200; returns the seconds it took."""
         started = time.monotonic()
 
         def is_ready() -> bool:
@@ -130,7 +133,7 @@ class ServerProcess:
         return time.monotonic() - started
 
     def speak(self, text: str) -> Heard:
-        """A streamed answer to its end or its cut."""
+        """Reads a streamed response until it ends or breaks off."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         status, num_bytes, is_whole = 0, 0, False
         body = {"input": text, "voice": "leo", "response_format": "pcm"}
@@ -150,15 +153,15 @@ class ServerProcess:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """Returns a port that is not in use."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
 
 
-def lives(process: psutil.Process) -> bool:
-    """Whether it is there and more than a zombie."""
+def is_alive(process: psutil.Process) -> bool:
+    """Returns whether the process exists and is not a zombie."""
     with suppress(psutil.NoSuchProcess):
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
