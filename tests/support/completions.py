@@ -15,7 +15,7 @@ PATH = "/v1/chat/completions"
 FIRST, SECOND = "Hello there, this is one sentence.", "And this is the second one."
 TEXTS = ("Hello", " there, this is", " one sentence. ", "And this", " is the second one.")
 TEXT = f"{FIRST} {SECOND}"
-# A phoneme takes 80 ms, a frame 85.3.
+# A phoneme takes 80 ms, a frame 85.3 ms.
 NUM_FRAMES = (27, 22)
 USER = {"role": "user", "content": "Good morning!"}
 SPOKEN: dict[str, Any] = {
@@ -29,7 +29,7 @@ def chat_model(*texts: str, **changes: Any) -> ScriptedChatModel:
 
 
 class Talker:
-    """Posts to the route of a fake server whose language model is scripted."""
+    """Posts chat completions to a fake server with a scripted language model."""
 
     def __init__(self, server: FakeServer, client: TestClient) -> None:
         self.server = server
@@ -52,7 +52,7 @@ class Talker:
 
 
 def read_events(body: bytes) -> list[dict[str, Any]]:
-    """The chunks of a stream that ended as it should."""
+    """Returns the events of a stream with a regular end."""
     *events, done, rest = body.decode().split("\n\n")
     assert (done, rest) == ("data: [DONE]", "")
     assert all(event.startswith("data: ") and "\n" not in event for event in events)
@@ -71,7 +71,7 @@ def audio_deltas(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def joined(deltas: list[dict[str, Any]]) -> tuple[str, bytes]:
-    """Transcript and samples."""
+    """Returns transcript and samples."""
     text = "".join(delta.get("transcript", "") for delta in deltas)
     return text, b"".join(base64.b64decode(delta.get("data", "")) for delta in deltas)
 
@@ -84,6 +84,6 @@ def assert_nothing_is_held(server: FakeServer) -> None:
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Of the requests that have ended, as their one line in the log tells."""
+    """Returns the outcome of each finished request from its log line."""
     words = [word for record in caplog.records for word in record.getMessage().split()]
     return [word.partition("=")[2] for word in words if word.startswith("outcome=")]

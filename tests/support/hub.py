@@ -1,4 +1,4 @@
-"""A model hub on 127.0.0.1, as far as `huggingface_hub` asks."""
+"""A stub of the Hugging Face Hub on 127.0.0.1 with the endpoints that `huggingface_hub` uses."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ Files = Mapping[str, bytes]
 
 
 def read_folder(folder: Path) -> Files:
-    """The files of a folder by their path inside it."""
+    """Returns the files of a folder by their relative path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -22,8 +22,8 @@ def read_folder(folder: Path) -> Files:
 class StubHub(ThreadingHTTPServer):
     """`with StubHub({"owner/name": files}) as hub` serves at `hub.endpoint`.
 
-    `refusal` is the status and error code that every file (and list, if `refuses_lists`) gets;
-    `requested` and `tokens` are what callers sent.
+    `refusal` is the status and error code of every file (and list, if `refuses_lists`);
+    `requested` and `tokens` are the paths and tokens received.
     """
 
     daemon_threads = True
@@ -52,7 +52,7 @@ class StubHub(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers `/api/models/…` with lists and `/…/resolve/…` with files."""
+    """Serves lists at `/api/models/…` and files at `/…/resolve/…`."""
 
     server: StubHub
     protocol_version = "HTTP/1.1"

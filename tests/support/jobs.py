@@ -1,4 +1,4 @@
-"""Numbered jobs that a test ends one by one."""
+"""Numbered jobs that a test finishes one by one."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,7 +9,7 @@ Begun = tuple[int, str, list[str]]
 
 
 class Jobs:
-    """Numbered jobs that end when they are told to; knows which run and which were cancelled."""
+    """Jobs that finish when their gates open; records which started, ended and were cancelled."""
 
     def __init__(self, count: int) -> None:
         self.gates = [asyncio.Event() for _ in range(count)]
@@ -35,7 +35,7 @@ class Jobs:
         box.append(f"{number}: {item}")
 
     async def items(self) -> AsyncGenerator[str, None]:
-        """An item for each job."""
+        """Yields an item for each job."""
         try:
             for number in range(len(self.gates)):
                 self.requested.append(number)

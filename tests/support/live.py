@@ -1,4 +1,4 @@
-"""A real server with the real engine, in a thread of the test process."""
+"""A real server with real engines, in a thread of the test process."""
 
 import io
 import wave
@@ -22,7 +22,7 @@ START_LIMIT_SEC = 240.0
 
 
 class LiveServer(UvicornThread):
-    """`with LiveServer(settings) as server`: ready once it is entered."""
+    """`with LiveServer(settings) as server`: ready when the block starts."""
 
     def __init__(self, settings: Settings) -> None:
         self._app = create_app(settings)
@@ -42,7 +42,7 @@ class LiveServer(UvicornThread):
 
     @property
     def runtime(self) -> Runtime:
-        """What the app was started with."""
+        """The runtime of the app."""
         runtime: Runtime = self._app.state.runtime
         return runtime
 
@@ -54,17 +54,17 @@ class LiveServer(UvicornThread):
         return engine
 
     def run(self, work: Coroutine[Any, Any, T], *, limit_sec: float = 120.0) -> T:
-        """The result of a coroutine on the server's own loop."""
+        """Runs a coroutine on the server's event loop and returns its result."""
         return super().run(work, limit_sec=limit_sec)
 
 
 def wait_until(condition: Callable[[], bool], *, limit_sec: float = START_LIMIT_SEC) -> None:
-    """`served.wait_until` with the patience that a real engine needs."""
+    """`served.wait_until` with a limit that suits a real engine."""
     served.wait_until(condition, limit_sec=limit_sec)
 
 
 def read_wav(data: bytes) -> npt.NDArray[np.int16]:
-    """Samples of a WAV answer, whose header must be true: 24 kHz, mono, 16 bit."""
+    """Returns the samples of a WAV response; asserts its header: 24 kHz, mono, 16 bit, sizes."""
     with wave.open(io.BytesIO(data)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
         samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")

@@ -1,4 +1,4 @@
-"""A random checkpoint with the published vocabulary, tokenizer layout and codec shape."""
+"""A random checkpoint with the vocabulary, tokenizer layout and codec of the published ones."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ FIRST_CUSTOM_TOKEN = 128_256
 
 
 def write_model(folder: Path) -> None:
-    """A Llama of two thin layers that the published loader takes for the 3B one."""
+    """Writes a Llama with two narrow layers that loads like the published 3B model."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCAB_SIZE,
@@ -40,13 +40,13 @@ def write_model(folder: Path) -> None:
     )
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
     write_tokenizer(folder)
-    # What lies beside the published weights and must not be fetched.
+    # Files next to the published weights that must not be downloaded.
     for name in ("optimizer.bin", "pytorch_model_fsdp.bin", "scheduler.pt", "training_args.bin"):
         (folder / name).write_bytes(b"100 GB of optimizer state")
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Bytes as text tokens; Llama's special tokens; `<custom_token_N>` added, not special."""
+    """Writes byte tokens, Llama's special tokens and `<custom_token_N>`, added but not special."""
     vocab = {char: index for index, char in enumerate(sorted(ByteLevel.alphabet()))}
     special = {128_000: "<|begin_of_text|>", 128_009: "<|eot_id|>", VOCAB_SIZE - 1: "<|audio|>"}
     custom = {
@@ -62,7 +62,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_codec(folder: Path) -> None:
-    """The published SNAC's shape with random weights, in the published file names."""
+    """Writes the published SNAC with random weights, under the published file names."""
     torch.manual_seed(1)
     codec = SNAC(**SNAC_24KHZ)
     (folder / "config.json").write_text(json.dumps(SNAC_24KHZ))

@@ -1,4 +1,4 @@
-"""A client of the WebSocket, over the fakes."""
+"""A WebSocket client over the fakes."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ def error_event(message: str, param: str | None, code: str) -> Received:
 
 
 class Session:
-    """A client's end of a session."""
+    """The client side of a session."""
 
     def __init__(self, server: FakeServer, client: TestClient, socket: WebSocketTestSession):
         self.server = server
@@ -74,7 +74,7 @@ class Session:
             self.socket.send_json(event)
 
     def receive(self) -> Received:
-        # Not `socket.receive()`: that waits for ever, and a test that fails should end.
+        # Not `socket.receive()`, which waits forever: a failing test should end.
         waiting = self.socket.portal.start_task_soon(self.socket._send_rx.receive)
         message = waiting.result(WAIT_LIMIT_SEC)
         if message["type"] == "websocket.close":
@@ -86,7 +86,7 @@ class Session:
         return event
 
     def until(self, *types: str) -> list[Received]:
-        """All messages up to the first event of these types; binary ones in a row are one."""
+        """Returns messages up to the first event of these types, joining adjacent binary ones."""
         received: list[Received] = []
         while True:
             message = self.receive()
@@ -113,31 +113,31 @@ class Session:
         self.call(gate.set)
 
     def call(self, function: Callable[[], None]) -> None:
-        """Runs it on the server's loop."""
+        """Calls the function on the server's event loop."""
         assert self.client.portal is not None
         self.client.portal.call(function)
 
     def check_alive(self) -> None:
-        """An utterance of one word, with nothing before it."""
+        """Asserts that a short utterance is spoken, without earlier messages."""
         num_samples = 9 * 2048
-        start, chunk, sound, done = self.speak("Hello you.")
+        start, chunk, audio, done = self.speak("Hello you.")
         assert not isinstance(start, bytes)
         utterance = start["utterance"]
         assert start == {"type": "audio.start", "utterance": utterance}
         assert chunk == chunk_event(utterance, 0, "Hello you.", 0)
-        assert len(sound) == 2 * num_samples
+        assert len(audio) == 2 * num_samples
         assert done == done_event(utterance, 10, 64, num_samples)
 
 
 @contextmanager
 def open_session(server: FakeServer, path: str = PATH) -> Iterator[Session]:
-    """Afterwards the session has ended and nothing is left in the engine."""
+    """Opens a session; asserts afterwards that the engine is idle."""
     with server.client() as client, client.websocket_connect(path) as socket:
         yield Session(server, client, socket)
 
 
 def listen(connection: ClientConnection, *types: str) -> list[Received]:
-    """All messages up to the first event of these types."""
+    """Returns all messages up to the first event of these types."""
     received: list[Received] = []
     while True:
         message = connection.recv(WAIT_LIMIT_SEC)

@@ -27,7 +27,7 @@ class PromptServer(uvicorn.Server):
 
 
 class UvicornThread:
-    """`with UvicornThread(config) as served`: uvicorn with a loop of its own."""
+    """`with UvicornThread(config) as served`: uvicorn in a thread with its own event loop."""
 
     def __init__(self, server: uvicorn.Config | uvicorn.Server) -> None:
         self._server = PromptServer(server) if isinstance(server, uvicorn.Config) else server
@@ -57,7 +57,7 @@ class UvicornThread:
         self._thread.join()
 
     def stop(self) -> None:
-        """Begins to end it, as Ctrl-C does."""
+        """Starts the shutdown, as Ctrl-C does."""
         self._server.should_exit = True
 
     @property
@@ -74,17 +74,17 @@ class UvicornThread:
 
     @property
     def socket_url(self) -> str:
-        """Of the WebSocket route."""
+        """URL of the WebSocket route."""
         host, port = self.address
         return f"ws://{host}:{port}/v1/audio/stream"
 
     @property
     def num_connections(self) -> int:
-        """Those that the server still has, WebSockets and lingering ones among them."""
+        """Open connections of the server, including WebSockets and lingering ones."""
         return len(self._server.server_state.connections)
 
     def run(self, work: Coroutine[Any, Any, T], *, limit_sec: float = WAIT_LIMIT_SEC) -> T:
-        """The result of a coroutine on the server's own loop."""
+        """Runs a coroutine on the server's event loop and returns its result."""
         assert self._loop is not None
         future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result(limit_sec)
@@ -93,7 +93,7 @@ class UvicornThread:
 class ServedFakes(UvicornThread):
     """The app over the fakes.
 
-    `ping_sec` replaces both uvicorn's interval of pings and its patience for their answers.
+    `ping_sec` replaces uvicorn's ping interval and ping timeout.
     """
 
     def __init__(self, server: FakeServer, *, ping_sec: float | None = None) -> None:
@@ -104,7 +104,7 @@ class ServedFakes(UvicornThread):
         super().__init__(config)
 
     def connect(self) -> socket.socket:
-        """A bare connection of a caller who takes as little at once as the system allows."""
+        """Opens a raw connection with the smallest receive buffer that the system allows."""
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(WAIT_LIMIT_SEC)

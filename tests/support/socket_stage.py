@@ -1,4 +1,4 @@
-"""Sessions of the WebSocket made by hand, on the loop of the test: its gates, its clock."""
+"""WebSocket sessions over ASGI on the test's event loop, with its gates and clock."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ _SCOPE = {
 
 @dataclass
 class Caller:
-    """A client's end of a session that takes all that comes."""
+    """The client side of a session; receives all messages."""
 
     app: ASGIApp
     messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
@@ -66,7 +66,7 @@ class Caller:
         self.messages.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
     async def until(self, *types: str) -> list[Received]:
-        """All that comes up to the first event of these types; binary ones in a row are one."""
+        """Returns messages up to the first event of these types, joining adjacent binary ones."""
         received: list[Received] = []
         while True:
             async with asyncio.timeout(WAIT_LIMIT_SEC):
@@ -79,7 +79,7 @@ class Caller:
                 return received
 
     async def audio(self, num_bytes: int) -> int:
-        """Takes messages until there are so many bytes of sound, or more: how many."""
+        """Receives audio until it has at least `num_bytes`; returns the number received."""
         num_taken = 0
         while num_taken < num_bytes:
             async with asyncio.timeout(WAIT_LIMIT_SEC):
@@ -91,7 +91,7 @@ class Caller:
 
 @dataclass
 class SocketStage:
-    """A running app over the fakes with one session that has begun."""
+    """A running app over the fakes with one started session."""
 
     server: FakeServer
     chat: ScriptedChatModel
@@ -108,11 +108,11 @@ class SocketStage:
 
     @property
     def num_active(self) -> int:
-        """In both engines."""
+        """Generations in both engines."""
         return self.engine.num_active + self.chat.num_active
 
     def requested(self, index: int = -1) -> list[tuple[str, str]]:
-        """What the model was asked, but for the built-in system prompt."""
+        """Returns the messages of a request to the model, without the built-in system prompt."""
         return said_in(self.chat.requests[index])[1:]
 
 
@@ -121,13 +121,13 @@ def said_in(request: ReplyRequest) -> list[tuple[str, str]]:
 
 
 def events_of(received: list[Received], *starts: str) -> list[dict[str, Any]]:
-    """The events whose types begin so."""
+    """Returns the events whose types start with one of `starts`."""
     events = [each for each in received if isinstance(each, dict)]
     return [each for each in events if each["type"].startswith(starts)]
 
 
 def written(received: list[Received]) -> str:
-    """The transcript that a client shows."""
+    """Returns the transcript that the client received."""
     return "".join(each["text"] for each in events_of(received, "transcript.delta"))
 
 
@@ -146,7 +146,7 @@ def counts_of(metrics: Metrics) -> dict[str, int]:
 
 
 async def never_sleep(duration_sec: float) -> None:
-    raise AssertionError("sound this short is never too early")
+    raise AssertionError("audio this short is never sent too early")
 
 
 @asynccontextmanager
@@ -156,10 +156,10 @@ async def open_socket(
     settings: Settings | None = None,
     **options: Any,
 ) -> AsyncIterator[SocketStage]:
-    """The scripts are of the first answers, then "Yes."; options are those of `session.start`.
+    """Opens a session with `options`; `scripts` are the first replies, followed by "Yes.".
 
-    Players go by a clock that only the test moves. Afterwards nothing is left in either engine, and
-    no task.
+    Pacing uses a clock that only the test advances. Asserts afterwards that both engines are idle
+    and no task is left.
     """
     clock = VirtualClock()
     pacer = partial(Pacer, clock=clock, sleep=never_sleep)

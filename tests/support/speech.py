@@ -46,7 +46,7 @@ class Speaker:
 
 
 def read_events(body: bytes) -> list[dict[str, Any]]:
-    """Server-sent events, each of one line of data."""
+    """Returns the server-sent events; each has one line of data."""
     *events, rest = body.decode().split("\n\n")
     assert rest == ""
     assert all(event.startswith("data: ") and "\n" not in event for event in events)
@@ -54,7 +54,7 @@ def read_events(body: bytes) -> list[dict[str, Any]]:
 
 
 def decode(name: str, body: bytes) -> npt.NDArray[np.int16]:
-    """Samples of an answer as a player hears them, at 24 kHz."""
+    """Decodes a response to samples at 24 kHz."""
     if name == "pcm":
         return pcm_samples(body)
     resampler = av.AudioResampler(format="s16", layout="mono", rate=24_000)

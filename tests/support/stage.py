@@ -1,4 +1,4 @@
-"""Requests made by hand to a running app over the fakes, watched while they are answered."""
+"""ASGI requests to a running app over the fakes, observed while the response is sent."""
 
 import asyncio
 import json
@@ -19,9 +19,9 @@ SENTENCE = "Abcdefg hijklmno pqrstuv wxyz abcd."
 
 @dataclass
 class Call:
-    """A request that is made by hand, whose answer can be watched while it is sent.
+    """An ASGI request whose response can be observed while it is sent.
 
-    The caller reads as long as `reads` is set.
+    The client reads while `reads` is set.
     """
 
     app: ASGIApp
@@ -52,18 +52,18 @@ class Call:
 
     @property
     def body(self) -> bytes:
-        """What was sent of the body so far."""
+        """The part of the body that was sent so far."""
         return b"".join(each["body"] for each in self.sent[1:])
 
     @property
     def is_whole(self) -> bool:
-        """Whether the body was ended."""
+        """Whether the body is complete."""
         return not self.sent[-1].get("more_body", False)
 
 
 @dataclass
 class Stage:
-    """A running app over the fakes, and the tasks it has while nothing goes on."""
+    """A running app over the fakes."""
 
     server: FakeServer
     app: ASGIApp
@@ -75,7 +75,7 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
-    """Afterwards nothing is left in the engine, and no task."""
+    """Runs the app; asserts afterwards that the engine is idle and no task is left."""
     server = FakeServer(settings=settings or Settings())
     app = server.build_app()
     async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
@@ -86,5 +86,5 @@ async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
 
 
 def whole_script() -> Script:
-    """What `SENTENCE` is spoken by."""
+    """Returns the generation of `SENTENCE`."""
     return Script((*speech_ids(30), POCKET.layout.stop_token_ids[0]))

@@ -1,7 +1,7 @@
-"""A server that speaks OpenAI's API as its many kinds do, down to how they break.
+"""A stub of the OpenAI-compatible servers of language models, including their failures.
 
-In the loop of the test, so that gates are events, and by hand on the socket, so that an answer can
-be cut anywhere.
+It runs on the test's event loop, so that gates are events, and writes to the socket directly, so
+that a response can be cut anywhere.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from tests.support.app import wait_for
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it arrived; names of headers are lower case."""
+    """A received request; header names are lower case."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Asked:
 
 
 class Wire:
-    """The way back to one caller; `gone` is set when it has left."""
+    """Writes to one client; `gone` is set when it disconnects."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.gone = asyncio.Event()
@@ -41,7 +41,7 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         is_chunked: bool = True,
     ) -> None:
-        """Begins an answer; one that is not chunked ends with the connection."""
+        """Starts a response; without chunks, the body ends when the connection closes."""
         self._is_chunked = is_chunked
         framing = "transfer-encoding: chunked" if is_chunked else "connection: close"
         lines = [f"HTTP/1.1 {status} Said", f"content-type: {kind}", framing]
@@ -49,25 +49,25 @@ class Wire:
         self._transport.write("\r\n".join([*lines, "", ""]).encode())
 
     def raw(self, data: bytes) -> None:
-        """Bytes of the body."""
+        """Writes bytes of the body."""
         if self._is_chunked:
             data = b"%x\r\n%s\r\n" % (len(data), data)
         self._transport.write(data)
 
     def event(self, data: object) -> None:
-        """A string as it is, everything else as JSON."""
+        """Writes an event: strings unchanged, everything else as JSON."""
         text = data if isinstance(data, str) else json.dumps(data)
         self.raw(f"data: {text}\n\n".encode())
 
     def end(self) -> None:
-        """Ends the answer."""
+        """Ends the response."""
         if self._is_chunked:
             self._transport.write(b"0\r\n\r\n")
         else:
             self._transport.close()
 
     def close(self) -> None:
-        """Closes the connection behind what was written."""
+        """Closes the connection after sending what was written."""
         self._transport.close()
 
     def cut(self) -> None:
@@ -75,13 +75,13 @@ class Wire:
         self._transport.abort()
 
     async def wait(self, gate: asyncio.Event) -> None:
-        """Until the gate opens, or the caller has left."""
+        """Waits until the gate opens or the client disconnects."""
         waits = [asyncio.create_task(event.wait()) for event in (gate, self.gone)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         await cancel_all(waits)
 
     def json(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
-        """A whole answer that is no stream."""
+        """Writes a complete response that is not streamed."""
         self.head(status, kind="application/json", headers=headers)
         self.raw((body if isinstance(body, str) else json.dumps(body)).encode())
         self.end()
@@ -91,19 +91,19 @@ Play = Callable[[Asked, Wire], Awaitable[None]]
 
 
 def chunk(text: str | None = None, *, finish: str | None = None, **delta: object) -> dict[str, Any]:
-    """A chunk with one choice."""
+    """Returns a chunk with one choice."""
     choice = {"index": 0, "delta": {"content": text, **delta}, "finish_reason": finish}
     return {"id": "c", "object": "chat.completion.chunk", "choices": [choice]}
 
 
 def usage(num_prompt_tokens: int, num_tokens: int) -> dict[str, Any]:
-    """The chunk behind the last one."""
+    """Returns the final chunk with counts."""
     counts = {"prompt_tokens": num_prompt_tokens, "completion_tokens": num_tokens}
     return {"id": "c", "choices": [], "usage": counts}
 
 
 def events(*data: object, is_chunked: bool = True) -> Play:
-    """An answer of these events, which then ends."""
+    """Sends these events and ends the response."""
 
     async def play(requested: Asked, wire: Wire) -> None:
         wire.head(is_chunked=is_chunked)
@@ -115,7 +115,7 @@ def events(*data: object, is_chunked: bool = True) -> Play:
 
 
 def says(*texts: str, finish: str = "stop", counts: tuple[int, int] | None = (5, 7)) -> Play:
-    """A normal answer."""
+    """Sends a regular reply."""
     tail = [usage(*counts)] if counts else []
     start = chunk("", role="assistant")
     parts = [chunk(text) for text in texts]
@@ -129,7 +129,7 @@ def refuses(
     headers: Mapping[str, str] | None = None,
     **fields: object,
 ) -> Play:
-    """An error in OpenAI's envelope."""
+    """Sends an error in OpenAI's envelope."""
 
     async def play(requested: Asked, wire: Wire) -> None:
         wire.json(status, {"error": {"message": message, **fields}}, headers)
@@ -138,7 +138,7 @@ def refuses(
 
 
 def waits(gate: asyncio.Event, before: Sequence[object], after: Sequence[object] = ()) -> Play:
-    """An answer that stops at the gate: before its head where there is nothing `before`."""
+    """Sends `before`, waits for the gate and sends `after`; the head waits too without `before`."""
 
     async def play(requested: Asked, wire: Wire) -> None:
         if before:
@@ -156,8 +156,9 @@ def waits(gate: asyncio.Event, before: Sequence[object], after: Sequence[object]
 
 
 def cuts(*data: object, gate: asyncio.Event | None = None) -> Play:
-    """Closes the connection behind these events, or resets it once the gate is open: that throws
-    away what the caller has not read.
+    """Closes the connection after these events.
+
+    With a gate, resets it when the gate opens, which discards data that the client has not read.
     """
 
     async def play(requested: Asked, wire: Wire) -> None:
@@ -175,7 +176,7 @@ def cuts(*data: object, gate: asyncio.Event | None = None) -> Play:
 
 
 async def hangs(requested: Asked, wire: Wire) -> None:
-    """Never answers; ends when the caller has left."""
+    """Sends nothing; ends when the client disconnects."""
     await wire.gone.wait()
 
 
@@ -221,10 +222,10 @@ class _Connection(asyncio.Protocol):
 
 
 class StubLlm:
-    """`async with StubLlm() as stub`: plays those of `plays` first, then `default`.
+    """`async with StubLlm() as stub`: responds with `plays` in order, then with `default`.
 
-    `num_left` counts callers who left before their answer had ended. Nothing may be left at the
-    end: a play that hangs is one whose caller has not closed its connection.
+    `num_left` counts clients that disconnected before the end of the response. No response may be
+    running at the end: one that hangs has a client that did not close its connection.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -243,12 +244,12 @@ class StubLlm:
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """Those of the completions."""
+        """The bodies of the completion requests."""
         return [requested.body for requested in self.requested]
 
     @property
     def num_running(self) -> int:
-        """Answers that have not ended."""
+        """The number of unfinished responses."""
         return len(self._running)
 
     async def _list_models(self, requested: Asked, wire: Wire) -> None:
@@ -256,7 +257,7 @@ class StubLlm:
         wire.json(200, {"data": [{"id": name, **context} for name in self.model_names]})
 
     def answer(self, requested: Asked, wire: Wire) -> None:
-        """Plays what is next."""
+        """Runs the next response."""
         if requested.path == "/v1/models":
             self.looks.append(requested)
             play = self.models

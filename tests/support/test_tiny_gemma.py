@@ -1,4 +1,4 @@
-"""What the tests of chat rely on: the tiny model writes many different English sentences."""
+"""The tiny model writes different English sentences, which the tests of chat need."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ NUM_ANSWERS = 16
 pytestmark = pytest.mark.slow
 
 
-def test_it_writes_sentences_that_differ(tiny_gemma: Path) -> None:
+def test_it_writes_different_sentences(tiny_gemma: Path) -> None:
     tokenizer = load_chat_tokenizer(tiny_gemma, source="tiny")
     prompt = tokenizer.prompt_ids([ChatMessage("user", "Hello.")], available_tokens=100)
     model = Gemma2ForCausalLM.from_pretrained(tiny_gemma)

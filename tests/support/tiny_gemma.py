@@ -1,7 +1,7 @@
-"""A random Gemma-2 of two thin layers that writes English words, with Gemma's prompt format.
+"""A random Gemma 2 with two narrow layers that writes English words, in Gemma's prompt format.
 
-Its vocabulary is whole words, stops and bytes. The embeddings are made so that it walks from word
-to word at random, ends a sentence about every tenth word and its turn after some sentences.
+Its vocabulary is whole words, stops and bytes. With its embeddings it picks words at random, ends a
+sentence after about ten words and its turn after some sentences.
 """
 
 import json
@@ -56,13 +56,13 @@ GEMMA_TEMPLATE = """\
 {%- if add_generation_prompt %}<start_of_turn>model
 {% endif -%}
 """
-"""What Gemma's own template writes for conversations of user and assistant."""
+"""Gives the same prompts as Gemma's template for conversations of user and assistant."""
 
 _HIDDEN = 64
 _CLASSES = ("word", "end", "comma", "turn", "newline", "other")
 _NEVER = -9.0
-# How much likelier than a word each class is behind each other, as a logit: a symmetric table,
-# because the embeddings are both the input and the output.
+# Logit of each class after another one, relative to a word. The table is symmetric, because the
+# embeddings are both the input and the output.
 _BIAS = {
     ("word", "word"): 0.0,
     ("word", "end"): 2.7,
@@ -76,7 +76,7 @@ _RANDOM_STD = 1.2
 
 
 def write_tiny_gemma(folder: Path) -> None:
-    """The files of an instruction-tuned checkpoint: weights, tokenizer, template, sampling."""
+    """Writes an instruction-tuned checkpoint: weights, tokenizer, template and sampling."""
     folder.mkdir(parents=True, exist_ok=True)
     tokens = write_tokenizer(folder)
     torch.manual_seed(0)
@@ -108,12 +108,12 @@ def write_tiny_gemma(folder: Path) -> None:
 
 
 def write_tokenizer(folder: Path) -> list[str]:
-    """Its tokens by id."""
+    """Writes the tokenizer; returns its tokens in order of their ids."""
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     words = [f"\u2581{word}" for word in WORDS]
     chars = ["\u2581", *_CHARS]
     tokens = [*SPECIAL, *byte_tokens, "\n", *SENTENCE_ENDS, ",", *words, *chars]
-    # The longer a token, the better: a word is never spelled where it is listed.
+    # Whole words score higher than characters, so that a listed word is never spelled.
     scores = {token: -1.0 for token in [*words, "\n", *SENTENCE_ENDS, ","]}
     tokenizer = Tokenizer(
         models.Unigram(
@@ -152,19 +152,21 @@ def _class_of(token: str) -> str:
 
 
 def _set_embeddings(model: Gemma2ForCausalLM, tokens: list[str]) -> None:
-    """Logits are `embedding(next) * D * embedding(last)`: a few dimensions hold the table of the
-    classes, most are random, with signs in `D` that keep a token from following itself.
+    """Logits are `embedding(next) * D * embedding(last)`.
+
+    A few dimensions hold the table of classes. Most are random, with signs in `D` that keep a
+    token from following itself.
     """
     table = torch.full((len(_CLASSES), len(_CLASSES)), _NEVER)
     for (first, second), bias in _BIAS.items():
         row, column = _CLASSES.index(first), _CLASSES.index(second)
         table[row, column] = table[column, row] = bias
-    # The prompt ends in a line break; only words begin an answer.
+    # The prompt ends in a line break; an answer starts with a word.
     newline, word = _CLASSES.index("newline"), _CLASSES.index("word")
     table[newline, word] = table[word, newline] = 0.0
     values, vectors = torch.linalg.eigh(table)
     num_classes, num_fixed = len(_CLASSES), len(_CLASSES) + _NUM_RANDOM
-    # Hidden states have the length sqrt(hidden) once normed, embeddings the length 1.
+    # Normalised hidden states have the norm sqrt(hidden), embeddings the norm 1.
     length = _HIDDEN**0.5
     factor = torch.zeros(_HIDDEN)
     factor[:num_classes] = values.sign() * 4 * values.abs() / length
@@ -175,13 +177,13 @@ def _set_embeddings(model: Gemma2ForCausalLM, tokens: list[str]) -> None:
     rows[:, :num_classes] = 0.5 * vectors[classes]
     noise = torch.randn(len(tokens), _NUM_RANDOM)
     rows[:, num_classes:num_fixed] = 0.5**0.5 * noise / noise.norm(dim=1, keepdim=True)
-    # Dimensions that count for nothing make all embeddings equally long.
+    # An unused dimension gives all embeddings the same norm.
     rows[:, -1] = (1 - rows.square().sum(dim=1)).sqrt()
     with torch.no_grad():
         model.model.embed_tokens.weight.copy_(rows)
         model.model.norm.weight.copy_(factor - 1)
         for layer in model.model.layers:
             for norm in (layer.post_attention_layernorm, layer.post_feedforward_layernorm):
-                # The context has a say in which word it is, none in the class.
+                # The context affects the word but not its class.
                 norm.weight.copy_(torch.full((_HIDDEN,), 0.3 - 1))
                 norm.weight[:num_classes] = -1.0
