@@ -6,26 +6,26 @@ import pytest
 
 from orpheus_server.checkpoints.published import ENGLISH
 from tests.support.app import FakeServer
-from tests.support.completions import Talker, chat_model
-from tests.support.speech import Speaker
+from tests.support.completions import CompletionsClient, chat_model
+from tests.support.speech import SpeechClient
 
 
 @pytest.fixture
-def talker() -> Iterator[Talker]:
+def completions() -> Iterator[CompletionsClient]:
     server = FakeServer(chat=chat_model())
     with server.client() as client:
-        yield Talker(server, client)
+        yield CompletionsClient(server, client)
 
 
 @pytest.fixture
-def speaker() -> Iterator[Speaker]:
+def speech() -> Iterator[SpeechClient]:
     server = FakeServer()
     with server.client() as client:
-        yield Speaker(server, client)
+        yield SpeechClient(server, client)
 
 
 @pytest.fixture
-def english() -> Iterator[Speaker]:
+def english() -> Iterator[SpeechClient]:
     server = FakeServer(ENGLISH)
     with server.client() as client:
-        yield Speaker(server, client)
+        yield SpeechClient(server, client)

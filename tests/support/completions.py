@@ -28,7 +28,7 @@ def chat_model(*texts: str, **changes: Any) -> ScriptedChatModel:
     return ScriptedChatModel(ReplyScript(texts or TEXTS, **changes))
 
 
-class Talker:
+class CompletionsClient:
     """Posts chat completions to a fake server with a scripted language model."""
 
     def __init__(self, server: FakeServer, client: TestClient) -> None:

@@ -28,7 +28,7 @@ LONG_TEXT = "Abcdefg hijklmno pqrstuv. " * 12
 NO_SPEECH = Script((), error=GenerationFailed("no speech"))
 
 
-class Speaker:
+class SpeechClient:
     """Posts to the speech route of a fake server."""
 
     def __init__(self, server: FakeServer, client: TestClient) -> None:

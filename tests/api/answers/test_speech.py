@@ -23,7 +23,14 @@ from tests.support.app import (
     speech_ids,
     wait_for,
 )
-from tests.support.speech import LONG_TEXT, MEDIA_TYPES, NO_SPEECH, Speaker, decode, read_events
+from tests.support.speech import (
+    LONG_TEXT,
+    MEDIA_TYPES,
+    NO_SPEECH,
+    SpeechClient,
+    decode,
+    read_events,
+)
 from tests.support.stage import SENTENCE, open_stage, whole_script
 
 LOSSLESS = ["wav", "pcm", "flac"]
@@ -45,11 +52,11 @@ class TestFailuresBeforeTheFirstBytes:
     """In every response mode, a failure before the first bytes has an error status."""
 
     def test_the_engine_dies(
-        self, speaker: Speaker, fields: dict[str, str], caplog: pytest.LogCaptureFixture
+        self, speech: SpeechClient, fields: dict[str, str], caplog: pytest.LogCaptureFixture
     ) -> None:
-        speaker.server.engine.enqueue(Script((), error=EngineDead("the speech engine has died")))
+        speech.server.engine.enqueue(Script((), error=EngineDead("the speech engine has died")))
         with caplog.at_level(logging.INFO, logger="orpheus_server"):
-            answer = speaker.post(**fields)
+            answer = speech.post(**fields)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
         assert answer.headers["content-type"] == "application/json"
         assert answer.json()["error"] == {
@@ -59,7 +66,7 @@ class TestFailuresBeforeTheFirstBytes:
             "code": "engine_unavailable",
         }
         assert "x-accel-buffering" not in answer.headers
-        assert speaker.client.get("/ready").status_code == 503
+        assert speech.client.get("/ready").status_code == 503
         assert outcomes(caplog) == ["failed"]
 
     def test_all_attempts_fail(
@@ -71,7 +78,7 @@ class TestFailuresBeforeTheFirstBytes:
             caplog.at_level(logging.INFO, logger="orpheus_server"),
         ):
             server.engine.enqueue(NO_SPEECH, NO_SPEECH)
-            answer = Speaker(server, client).post(**fields)
+            answer = SpeechClient(server, client).post(**fields)
         assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")
         assert answer.json()["error"]["code"] == "generation_failed"
         assert len(server.engine.requests) == 2
@@ -81,9 +88,9 @@ class TestFailuresBeforeTheFirstBytes:
 class TestStreams:
     @pytest.mark.parametrize("stream", [None, True, False])
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    def test_streamed_formats(self, speaker: Speaker, name: str, stream: bool | None) -> None:
+    def test_streamed_formats(self, speech: SpeechClient, name: str, stream: bool | None) -> None:
         """A wav is whole unless streaming is requested: players trust its header."""
-        answer = speaker.post(response_format=name, stream=stream)
+        answer = speech.post(response_format=name, stream=stream)
         is_streamed = name != "wav" if stream is None else stream
         assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPES[name])
         assert ("content-length" in answer.headers) is not is_streamed
@@ -98,10 +105,10 @@ class TestStreams:
         assert answer.headers["content-type"] == "audio/mpeg"
         assert "content-length" not in answer.headers
 
-    def test_a_streamed_wav_has_unknown_sizes(self, speaker: Speaker) -> None:
+    def test_a_streamed_wav_has_unknown_sizes(self, speech: SpeechClient) -> None:
         """As in OpenAI's streams; some players would treat 0 as an empty file."""
-        streamed = speaker.post(response_format="wav", stream=True).content
-        whole = speaker.post(response_format="wav").content
+        streamed = speech.post(response_format="wav", stream=True).content
+        whole = speech.post(response_format="wav").content
         assert streamed[4:8] == streamed[40:44] == b"\xff\xff\xff\xff"
         assert struct.unpack("<I", whole[4:8]) == (len(whole) - 8,)
         assert struct.unpack("<I", whole[40:44]) == (len(whole) - 44,)
@@ -111,20 +118,24 @@ class TestStreams:
 
     @pytest.mark.parametrize("speed", [1.0, 1.5])
     @pytest.mark.parametrize("name", LOSSLESS)
-    def test_the_joined_stream_is_the_file(self, speaker: Speaker, name: str, speed: float) -> None:
+    def test_the_joined_stream_is_the_file(
+        self, speech: SpeechClient, name: str, speed: float
+    ) -> None:
         fields: dict[str, Any] = {"response_format": name, "seed": 3, "speed": speed}
-        streamed = decode(name, speaker.post(LONG_TEXT, stream=True, **fields).content)
-        whole = decode(name, speaker.post(LONG_TEXT, stream=False, **fields).content)
-        assert len(speaker.server.engine.requests) == 8
+        streamed = decode(name, speech.post(LONG_TEXT, stream=True, **fields).content)
+        whole = decode(name, speech.post(LONG_TEXT, stream=False, **fields).content)
+        assert len(speech.server.engine.requests) == 8
         assert whole.size > 24_000
         np.testing.assert_array_equal(streamed, whole)
 
     @pytest.mark.parametrize("stream", [True, False])
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    def test_every_format_can_be_decoded(self, speaker: Speaker, name: str, stream: bool) -> None:
+    def test_every_format_can_be_decoded(
+        self, speech: SpeechClient, name: str, stream: bool
+    ) -> None:
         """A codec adds less than 0.1 s of silence at the start and the end."""
-        num_samples = pcm_samples(speaker.post(SENTENCE).content).size
-        decoded = decode(name, speaker.post(SENTENCE, response_format=name, stream=stream).content)
+        num_samples = pcm_samples(speech.post(SENTENCE).content).size
+        decoded = decode(name, speech.post(SENTENCE, response_format=name, stream=stream).content)
         num_added = decoded.size - num_samples
         assert num_added == 0 if name in LOSSLESS else -1200 <= num_added < 2400
         assert np.abs(decoded.astype(int)).max() > 8000
@@ -132,10 +143,10 @@ class TestStreams:
 
 class TestEvents:
     @pytest.mark.parametrize("name", MEDIA_TYPES)
-    def test_joined_deltas_equal_the_body(self, speaker: Speaker, name: str) -> None:
+    def test_joined_deltas_equal_the_body(self, speech: SpeechClient, name: str) -> None:
         """Another server sends raw samples, whatever the requested format."""
-        body = speaker.post(SENTENCE, response_format=name, stream=True, seed=3).content
-        answer = speaker.post(SENTENCE, response_format=name, stream_format="sse", seed=3)
+        body = speech.post(SENTENCE, response_format=name, stream=True, seed=3).content
+        answer = speech.post(SENTENCE, response_format=name, stream_format="sse", seed=3)
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["x-accel-buffering"] == "no"
         *deltas, done = read_events(answer.content)
@@ -145,40 +156,40 @@ class TestEvents:
         assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == body
         assert done["type"] == "speech.audio.done"
 
-    def test_events_with_stream_true(self, speaker: Speaker) -> None:
-        answer = speaker.post(stream=True, stream_format="sse")
+    def test_events_with_stream_true(self, speech: SpeechClient) -> None:
+        answer = speech.post(stream=True, stream_format="sse")
         assert read_events(answer.content)[-1]["type"] == "speech.audio.done"
-        assert speaker.post(stream_format="audio").content == speaker.post().content
+        assert speech.post(stream_format="audio").content == speech.post().content
 
-    def test_usage_counts_every_attempt(self, speaker: Speaker) -> None:
-        answer = speaker.post(stream_format="sse")
+    def test_usage_counts_every_attempt(self, speech: SpeechClient) -> None:
+        answer = speech.post(stream_format="sse")
         # The voice and 9 phonemes; 9 frames of 7 tokens and a stop.
         done = {"type": "speech.audio.done", "degraded_chunks": []}
         assert read_events(answer.content)[-1] == {
             **done,
             "usage": {"input_tokens": 10, "output_tokens": 64, "total_tokens": 74},
         }
-        speaker.server.engine.enqueue(short_script(0))
-        answer = speaker.post(stream_format="sse")
+        speech.server.engine.enqueue(short_script(0))
+        answer = speech.post(stream_format="sse")
         assert read_events(answer.content)[-1] == {
             **done,
             "usage": {"input_tokens": 10, "output_tokens": 65, "total_tokens": 75},
         }
 
-    def test_a_chunk_that_failed_after_its_audio_was_sent(self, speaker: Speaker) -> None:
+    def test_a_chunk_that_failed_after_its_audio_was_sent(self, speech: SpeechClient) -> None:
         """Audio that was sent cannot be retracted: it is completed and reported as degraded."""
-        speaker.server.engine.enqueue(endless_script(20))
-        *deltas, done = read_events(speaker.post(LONG_TEXT, stream_format="sse").content)
+        speech.server.engine.enqueue(endless_script(20))
+        *deltas, done = read_events(speech.post(LONG_TEXT, stream_format="sse").content)
         assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
         assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [0])
-        assert len(speaker.server.engine.requests) == 4
+        assert len(speech.server.engine.requests) == 4
 
-    def test_a_chunk_that_was_continued_after_a_failure(self, speaker: Speaker) -> None:
+    def test_a_chunk_that_was_continued_after_a_failure(self, speech: SpeechClient) -> None:
         """The audio ended where the engine failed, and the rest of the text was missing."""
-        whole = speaker.post(LONG_TEXT, stream=False, response_format="pcm").content
+        whole = speech.post(LONG_TEXT, stream=False, response_format="pcm").content
         failing = Script(speech_ids(30), error=GenerationFailed("lost"), fail_at=20 * 7)
-        speaker.server.engine.enqueue(failing)
-        answer = speaker.post(LONG_TEXT, stream_format="sse", response_format="pcm")
+        speech.server.engine.enqueue(failing)
+        answer = speech.post(LONG_TEXT, stream_format="sse", response_format="pcm")
         *deltas, done = read_events(answer.content)
         assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == whole
         assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [])

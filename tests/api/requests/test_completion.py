@@ -16,7 +16,7 @@ from tests.support.completions import (
     SPOKEN,
     TEXT,
     USER,
-    Talker,
+    CompletionsClient,
     audio_deltas,
     audio_of,
     chat_model,
@@ -122,20 +122,20 @@ INVALID: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
 
 class TestValidation:
     @pytest.mark.parametrize("name", INVALID)
-    def test_invalid_requests(self, talker: Talker, name: str) -> None:
+    def test_invalid_requests(self, completions: CompletionsClient, name: str) -> None:
         fields, status, param, code = INVALID[name]
-        answer = talker.client.post(PATH, json={"messages": [USER], **fields})
+        answer = completions.client.post(PATH, json={"messages": [USER], **fields})
         error = answer.json()["error"]
         assert (answer.status_code, error["param"], error["code"]) == (status, param, code)
         assert error["type"] == "invalid_request_error"
         assert answer.headers["x-should-retry"] == "false"
         # Rejected before the model is called and before a slot is taken.
-        assert talker.chat.requests == []
-        assert talker.server.runtime.services.reply_slots.num_taken == 0
+        assert completions.chat.requests == []
+        assert completions.server.runtime.services.reply_slots.num_taken == 0
 
-    def test_error_messages_say_what_to_do(self, talker: Talker) -> None:
+    def test_error_messages_say_what_to_do(self, completions: CompletionsClient) -> None:
         def message(*messages: Any, status: int = 400, **fields: Any) -> str:
-            return str(talker.error(status, *messages, **fields)["message"])
+            return str(completions.error(status, *messages, **fields)["message"])
 
         assert message(model="gpt-4", status=404) == (
             "The model 'gpt-4' is not served here. Known models: scripted, gpt-audio, "
@@ -155,25 +155,27 @@ class TestValidation:
         )
 
     @pytest.mark.parametrize("model", [None, "scripted", "gpt-audio", "gpt-4o-mini-audio-preview"])
-    def test_names_of_the_model(self, talker: Talker, model: str | None) -> None:
-        assert talker.post(model=model).json()["model"] == "scripted"
+    def test_names_of_the_model(self, completions: CompletionsClient, model: str | None) -> None:
+        assert completions.post(model=model).json()["model"] == "scripted"
 
-    def test_ten_thousand_turns_are_accepted(self, talker: Talker) -> None:
+    def test_ten_thousand_turns_are_accepted(self, completions: CompletionsClient) -> None:
         """The model trims them to its context; a body limit of 1.4 MB would be too small."""
         turns = [
             {"role": "user", "content": "x" * 200},
             {"role": "assistant", "content": "y" * 200},
         ]
-        assert talker.post(*turns * 5000, USER).status_code == 200
-        assert len(talker.chat.requests[0].messages) == 10_001
+        assert completions.post(*turns * 5000, USER).status_code == 200
+        assert len(completions.chat.requests[0].messages) == 10_001
 
-    def test_more_than_twenty_thousand_messages_are_rejected(self, talker: Talker) -> None:
-        error = talker.error(400, *[USER] * 20_001)
+    def test_more_than_twenty_thousand_messages_are_rejected(
+        self, completions: CompletionsClient
+    ) -> None:
+        error = completions.error(400, *[USER] * 20_001)
         assert (error["param"], error["code"]) == ("messages", "invalid_value")
-        assert talker.post(*[USER] * 20_000).status_code == 200
+        assert completions.post(*[USER] * 20_000).status_code == 200
 
-    def test_the_body_limit(self, talker: Talker) -> None:
-        answer = talker.post({"role": "user", "content": "x" * (4 << 20)})
+    def test_the_body_limit(self, completions: CompletionsClient) -> None:
+        answer = completions.post({"role": "user", "content": "x" * (4 << 20)})
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
 
     @pytest.mark.parametrize("model", [None, "gpt-4"])
@@ -194,29 +196,31 @@ class TestValidation:
 
 class TestFollowUps:
     @pytest.mark.parametrize("stream", [False, True])
-    def test_an_audio_id_stands_for_its_transcript(self, talker: Talker, stream: bool) -> None:
-        answer = talker.spoken(stream=stream)
+    def test_an_audio_id_stands_for_its_transcript(
+        self, completions: CompletionsClient, stream: bool
+    ) -> None:
+        answer = completions.spoken(stream=stream)
         events = audio_deltas(read_events(answer.content)) if stream else [audio_of(answer)]
         said = {"role": "assistant", "content": None, "audio": {"id": events[0]["id"]}}
-        assert talker.spoken(USER, said, USER).status_code == 200
-        assert talker.chat.requests[-1].messages[1:] == (
+        assert completions.spoken(USER, said, USER).status_code == 200
+        assert completions.chat.requests[-1].messages[1:] == (
             ChatMessage("user", "Good morning!"),
             ChatMessage("assistant", TEXT),
             ChatMessage("user", "Good morning!"),
         )
         # Content in the message takes precedence.
-        assert talker.post(USER, {**said, "content": "No."}, USER).status_code == 200
-        assert talker.chat.requests[-1].messages[1] == ChatMessage("assistant", "No.")
+        assert completions.post(USER, {**said, "content": "No."}, USER).status_code == 200
+        assert completions.chat.requests[-1].messages[1] == ChatMessage("assistant", "No.")
 
-    def test_an_audio_id_expires(self, talker: Talker) -> None:
+    def test_an_audio_id_expires(self, completions: CompletionsClient) -> None:
         clock = VirtualClock()
-        runtime = talker.server.runtime
+        runtime = completions.server.runtime
         runtime.services = replace(runtime.services, transcripts=TranscriptStore(clock=clock))
-        audio = audio_of(talker.spoken())
+        audio = audio_of(completions.spoken())
         said = {"role": "assistant", "audio": {"id": audio["id"]}}
         assert audio["expires_at"] == 3700
         clock.now_sec = 3700
-        assert talker.error(400, said, USER)["code"] == "audio_not_found"
+        assert completions.error(400, said, USER)["code"] == "audio_not_found"
 
     def test_another_caller_cannot_use_the_id(self) -> None:
         """Any caller with an id could have the model repeat its transcript."""
@@ -232,10 +236,10 @@ class TestFollowUps:
             assert post("ben", said).json()["error"]["code"] == "audio_not_found"
             assert post("anna", said).status_code == 200
 
-    def test_an_id_cannot_be_repeated_without_limit(self, talker: Talker) -> None:
+    def test_an_id_cannot_be_repeated_without_limit(self, completions: CompletionsClient) -> None:
         """A short id stands for a long text: one request could have filled the memory."""
-        runtime = talker.server.runtime
+        runtime = completions.server.runtime
         runtime.services.transcripts.keep("127.0.0.1", "audio_1", "x" * 100_000)
         said = {"role": "assistant", "audio": {"id": "audio_1"}}
-        assert talker.post(*[said] * 40, USER).status_code == 200
-        assert talker.error(400, *[said] * 41, USER)["code"] == "invalid_value"
+        assert completions.post(*[said] * 40, USER).status_code == 200
+        assert completions.error(400, *[said] * 41, USER)["code"] == "invalid_value"

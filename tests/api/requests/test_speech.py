@@ -7,7 +7,7 @@ from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.retry import derive_seed
 from tests.support.app import FakeServer
-from tests.support.speech import Speaker
+from tests.support.speech import SpeechClient
 
 
 class TestVoices:
@@ -16,17 +16,21 @@ class TestVoices:
         [(None, 5), ("rms", 5), ("slt", 6), ({"id": "slt"}, 6), ("tara", 6), (" SLT ", 6)]
         + [({"id": "leo"}, 5), ({"id": "slt", "name": "more"}, 6)],
     )
-    def test_name_object_and_alias(self, speaker: Speaker, voice: object, token_id: int) -> None:
+    def test_name_object_and_alias(
+        self, speech: SpeechClient, voice: object, token_id: int
+    ) -> None:
         """Three of the earlier servers reject the SDK's voice object with 422."""
-        assert speaker.last_request(voice=voice).prompt_token_ids[1] == token_id
+        assert speech.last_request(voice=voice).prompt_token_ids[1] == token_id
 
     @pytest.mark.parametrize("voice", OPENAI_VOICES)
-    def test_the_voices_of_openai(self, speaker: Speaker, english: Speaker, voice: str) -> None:
+    def test_the_voices_of_openai(
+        self, speech: SpeechClient, english: SpeechClient, voice: str
+    ) -> None:
         """Clients written for OpenAI offer only these names."""
-        assert speaker.post(voice=voice).status_code == 200
+        assert speech.post(voice=voice).status_code == 200
         assert english.post(voice=voice).status_code == 200
 
-    def test_the_default_and_the_unlisted_voice(self, english: Speaker) -> None:
+    def test_the_default_and_the_unlisted_voice(self, english: SpeechClient) -> None:
         def prompt(voice: str | None) -> str:
             ids = english.last_request(voice=voice).prompt_token_ids
             assert (ids[:2], ids[-4:]) == (
@@ -41,23 +45,23 @@ class TestVoices:
 
 class TestModelNames:
     @pytest.mark.parametrize("model", [None, "pocket", "orpheus", "tts-1", "tts-1-hd"])
-    def test_known_names(self, speaker: Speaker, model: str | None) -> None:
-        assert speaker.post(model=model).status_code == 200
+    def test_known_names(self, speech: SpeechClient, model: str | None) -> None:
+        assert speech.post(model=model).status_code == 200
 
-    def test_hub_id(self, english: Speaker) -> None:
+    def test_hub_id(self, english: SpeechClient) -> None:
         assert english.post(model="canopylabs/orpheus-3b-0.1-ft").status_code == 200
 
 
 class TestSampling:
-    def test_defaults_of_the_checkpoint(self, speaker: Speaker) -> None:
-        request = speaker.last_request()
+    def test_defaults_of_the_checkpoint(self, speech: SpeechClient) -> None:
+        request = speech.last_request()
         assert request.sampling == SamplingOptions(0.6, 0.9, 1.0)
         # 9 phonemes take at most 56.25 frames; rounded up, plus one.
         assert (request.max_tokens, request.seed) == (58 * 7, None)
 
-    def test_every_parameter_reaches_the_engine(self, speaker: Speaker) -> None:
+    def test_every_parameter_reaches_the_engine(self, speech: SpeechClient) -> None:
         """Another server accepts `temperature` but samples with a constant."""
-        request = speaker.last_request(
+        request = speech.last_request(
             temperature=1.25,
             top_p=0.5,
             top_k=17,
@@ -78,8 +82,8 @@ class TestSampling:
             {"seed": -(2**63)},
         ],
     )
-    def test_the_limits_are_valid(self, speaker: Speaker, fields: dict[str, object]) -> None:
-        sampling = speaker.last_request(**fields).sampling
+    def test_the_limits_are_valid(self, speech: SpeechClient, fields: dict[str, object]) -> None:
+        sampling = speech.last_request(**fields).sampling
         for name in set(fields) - {"seed"}:
             assert getattr(sampling, name) == fields[name]
 
@@ -98,8 +102,8 @@ class TestSampling:
         assert server.engine.requests[0].sampling == SamplingOptions(0.0, 0.5, 1.75)
         assert server.engine.requests[0].max_tokens == 210
 
-    def test_the_same_seed_gives_the_same_bytes(self, speaker: Speaker) -> None:
-        assert speaker.post(seed=4).content == speaker.post(seed=4).content
-        first, second = speaker.server.engine.requests
+    def test_the_same_seed_gives_the_same_bytes(self, speech: SpeechClient) -> None:
+        assert speech.post(seed=4).content == speech.post(seed=4).content
+        first, second = speech.server.engine.requests
         assert first.seed == second.seed == derive_seed(4, 0, 1)
         assert first.request_id != second.request_id

@@ -31,7 +31,7 @@ from tests.support.completions import (
     TEXT,
     TEXTS,
     USER,
-    Talker,
+    CompletionsClient,
     assert_nothing_is_held,
     audio_deltas,
     audio_of,
@@ -60,12 +60,12 @@ def usage(num_text: int, num_audio: int = 0) -> dict[str, Any]:
 
 class TestText:
     @pytest.mark.parametrize("path", [PATH, "/chat/completions"])
-    def test_the_whole_answer(self, talker: Talker, path: str) -> None:
-        answer = talker.client.post(path, json={"messages": [USER]})
+    def test_the_whole_answer(self, completions: CompletionsClient, path: str) -> None:
+        answer = completions.client.post(path, json={"messages": [USER]})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
         key = answer.headers["x-request-id"].removeprefix("req_")
         body = answer.json()
-        assert abs(body.pop("created") - talker.server.runtime.started_at) < 3600
+        assert abs(body.pop("created") - completions.server.runtime.started_at) < 3600
         assert body == {
             "id": f"chatcmpl-{key}",
             "object": "chat.completion",
@@ -87,11 +87,13 @@ class TestText:
             "usage": usage(5),
         }
         assert not [name for name in answer.headers if name.startswith("x-orpheus-")]
-        assert talker.server.engine.requests == []
+        assert completions.server.engine.requests == []
 
     @pytest.mark.parametrize("include_usage", [None, False, True])
-    def test_the_answer_as_events(self, talker: Talker, include_usage: bool | None) -> None:
-        answer = talker.post(stream=True, stream_options={"include_usage": include_usage})
+    def test_the_answer_as_events(
+        self, completions: CompletionsClient, include_usage: bool | None
+    ) -> None:
+        answer = completions.post(stream=True, stream_options={"include_usage": include_usage})
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["x-accel-buffering"] == "no"
         events = read_events(answer.content)
@@ -113,9 +115,9 @@ class TestText:
         last = [{**head, "choices": [], "usage": usage(5)}] if include_usage else []
         assert events == [*({**head, "choices": [each], **tail} for each in choices), *last]
 
-    def test_messages_for_the_model(self, talker: Talker) -> None:
+    def test_messages_for_the_model(self, completions: CompletionsClient) -> None:
         parts = [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]
-        answer = talker.post(
+        answer = completions.post(
             {"role": "user", "content": "Hi.", "name": "anna"},
             {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}, *parts]},
             {"role": "assistant", "content": None, "refusal": "No.", "tool_calls": None},
@@ -124,20 +126,20 @@ class TestText:
             {"role": "user", "content": parts},
         )
         assert answer.status_code == 200
-        assert talker.chat.requests[0].messages == (
+        assert completions.chat.requests[0].messages == (
             ChatMessage("system", "Be brief.\n\nOne."),
             ChatMessage("user", "Hi."),
             ChatMessage("assistant", "One.\nTwo."),
             ChatMessage("user", "One.\nTwo."),
         )
 
-    def test_text_alone_has_no_voice_prompt(self, talker: Talker) -> None:
+    def test_text_alone_has_no_voice_prompt(self, completions: CompletionsClient) -> None:
         """The prompt asks for answers that can be read aloud."""
-        talker.post()
-        assert talker.chat.requests[0].messages == (ChatMessage("user", "Good morning!"),)
+        completions.post()
+        assert completions.chat.requests[0].messages == (ChatMessage("user", "Good morning!"),)
 
-    def test_options_reach_the_model(self, talker: Talker) -> None:
-        talker.post(
+    def test_options_reach_the_model(self, completions: CompletionsClient) -> None:
+        completions.post(
             temperature=0,
             top_p=1,
             presence_penalty=-2,
@@ -147,24 +149,24 @@ class TestText:
             stop=["END", "", "##"],
             seed=-3,
         )
-        talker.post(max_tokens=9, stop="END", temperature=2.0)
-        talker.post(**dict.fromkeys(OPTIONAL))
-        first, second, third = [request.options for request in talker.chat.requests]
+        completions.post(max_tokens=9, stop="END", temperature=2.0)
+        completions.post(**dict.fromkeys(OPTIONAL))
+        first, second, third = [request.options for request in completions.chat.requests]
         assert first == ReplyOptions(0.0, 1.0, 7, -3, -2.0, 1.5, ("END", "##"))
         assert second == ReplyOptions(2.0, None, 9, None, 0.0, 0.0, ("END",))
         assert third == ReplyOptions()
 
-    def test_the_answer_ends_before_a_stop_string(self, talker: Talker) -> None:
-        answer = talker.post(stop=[" sentence"]).json()["choices"][0]
+    def test_the_answer_ends_before_a_stop_string(self, completions: CompletionsClient) -> None:
+        answer = completions.post(stop=[" sentence"]).json()["choices"][0]
         assert answer["message"]["content"] == "Hello there, this is one"
         assert answer["finish_reason"] == "stop"
-        talker.chat.enqueue(ReplyScript(("Hello",), finish_reason="length"))
-        assert talker.post().json()["choices"][0]["finish_reason"] == "length"
+        completions.chat.enqueue(ReplyScript(("Hello",), finish_reason="length"))
+        assert completions.post().json()["choices"][0]["finish_reason"] == "length"
 
-    def test_an_empty_answer(self, talker: Talker) -> None:
-        talker.chat.enqueue(ReplyScript(()), ReplyScript(()))
-        assert talker.post().json()["choices"][0]["message"]["content"] == ""
-        events = read_events(talker.post(stream=True).content)
+    def test_an_empty_answer(self, completions: CompletionsClient) -> None:
+        completions.chat.enqueue(ReplyScript(()), ReplyScript(()))
+        assert completions.post().json()["choices"][0]["message"]["content"] == ""
+        events = read_events(completions.post(stream=True).content)
         assert [event["choices"][0]["delta"] for event in events] == [
             {"role": "assistant", "content": "", "refusal": None},
             {},
@@ -179,9 +181,9 @@ OPTIONAL = (
 
 
 class TestAudio:
-    def test_a_file_with_correct_sizes(self, talker: Talker) -> None:
+    def test_a_file_with_correct_sizes(self, completions: CompletionsClient) -> None:
         """With a stream's header, Python's `wave` expects two gigabytes."""
-        answer = talker.spoken(audio={"voice": {"id": "slt"}, "format": "wav"})
+        answer = completions.spoken(audio={"voice": {"id": "slt"}, "format": "wav"})
         body = answer.json()
         (choice,) = body["choices"]
         audio = choice["message"].pop("audio")
@@ -208,7 +210,7 @@ class TestAudio:
             assert file.getnframes() == sum(NUM_FRAMES) * 2048
             assert len(data) == 44 + 2 * file.getnframes()
         # The token of the second bundled voice.
-        assert {each.prompt_token_ids[1] for each in talker.server.engine.requests} == {6}
+        assert {each.prompt_token_ids[1] for each in completions.server.engine.requests} == {6}
         own = [name for name in answer.headers if name.startswith("x-orpheus-")]
         assert own == ["x-orpheus-queue-ms"]
 
@@ -216,16 +218,18 @@ class TestAudio:
         ("name", "start"),
         [("mp3", b"\xff\xf3"), ("aac", b"\xff\xf1"), ("flac", b"fLaC"), ("opus", b"OggS")],
     )
-    def test_formats(self, talker: Talker, name: str, start: bytes) -> None:
-        audio = audio_of(talker.spoken(audio={"voice": "alloy", "format": name}))
+    def test_formats(self, completions: CompletionsClient, name: str, start: bytes) -> None:
+        audio = audio_of(completions.spoken(audio={"voice": "alloy", "format": name}))
         data = base64.b64decode(audio["data"])
         assert data.startswith(start)
         assert len(data) > 10_000
 
     @pytest.mark.parametrize("modalities", [["text", "audio"], ["audio", "text"]])
-    def test_events_add_up_to_the_file(self, talker: Talker, modalities: list[str]) -> None:
-        whole = base64.b64decode(audio_of(talker.spoken(seed=4))["data"])
-        answer = talker.spoken(
+    def test_events_add_up_to_the_file(
+        self, completions: CompletionsClient, modalities: list[str]
+    ) -> None:
+        whole = base64.b64decode(audio_of(completions.spoken(seed=4))["data"])
+        answer = completions.spoken(
             seed=4, modalities=modalities, stream=True, stream_options={"include_usage": True}
         )
         *events, finish, last = read_events(answer.content)
@@ -257,50 +261,52 @@ class TestAudio:
         num_audio = sum(7 * num_frames + 1 for num_frames in NUM_FRAMES)
         assert (last["choices"], last["usage"]) == ([], usage(5, num_audio))
 
-    def test_a_system_message_replaces_the_voice_prompt(self, talker: Talker) -> None:
+    def test_a_system_message_replaces_the_voice_prompt(
+        self, completions: CompletionsClient
+    ) -> None:
         voice = POCKET.default_voice
         own = voice_prompt(language=voice.language, tags=POCKET.tags_of(voice))
-        talker.spoken()
-        talker.spoken({"role": "developer", "content": "Sing."}, USER)
-        first, second = talker.chat.requests
+        completions.spoken()
+        completions.spoken({"role": "developer", "content": "Sing."}, USER)
+        first, second = completions.chat.requests
         assert first.messages == (ChatMessage("system", own), ChatMessage("user", USER["content"]))
         assert second.messages[0] == ChatMessage("system", "Sing.")
 
-    def test_the_seed_is_used_by_both_models(self, talker: Talker) -> None:
-        talker.spoken(seed=7, temperature=1.5)
-        assert talker.chat.requests[0].options == ReplyOptions(temperature=1.5, seed=7)
-        first = talker.server.engine.requests[0]
+    def test_the_seed_is_used_by_both_models(self, completions: CompletionsClient) -> None:
+        completions.spoken(seed=7, temperature=1.5)
+        assert completions.chat.requests[0].options == ReplyOptions(temperature=1.5, seed=7)
+        first = completions.server.engine.requests[0]
         assert first.seed is not None
         # The temperature applies to the language model only.
-        assert first.sampling == talker.server.runtime.services.default_sampling
+        assert first.sampling == completions.server.runtime.services.default_sampling
 
     @pytest.mark.parametrize("name", ["wav", "mp3", "aac", "flac", "opus", "pcm16"])
-    def test_nothing_to_speak(self, talker: Talker, name: str) -> None:
-        talker.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
-        answer = talker.spoken(audio={"voice": "alloy", "format": name})
+    def test_nothing_to_speak(self, completions: CompletionsClient, name: str) -> None:
+        completions.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
+        answer = completions.spoken(audio={"voice": "alloy", "format": name})
         assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
         audio = audio_of(answer)
         assert audio["transcript"] == "\N{GRINNING FACE}"
         assert len(base64.b64decode(audio["data"])) < 400
         assert answer.json()["usage"] == usage(1)
-        assert talker.server.engine.requests == []
+        assert completions.server.engine.requests == []
 
-    def test_nothing_to_speak_in_events(self, talker: Talker) -> None:
-        talker.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
-        events = read_events(talker.spoken(stream=True).content)
+    def test_nothing_to_speak_in_events(self, completions: CompletionsClient) -> None:
+        completions.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
+        events = read_events(completions.spoken(stream=True).content)
         keys = [list(delta) for delta in audio_deltas(events)]
         assert keys == [["id", "transcript"], ["transcript"], ["expires_at"]]
         assert events[-1]["choices"][0]["finish_reason"] == "stop"
 
-    def test_degraded_chunks_are_counted(self, talker: Talker) -> None:
-        talker.server.engine.enqueue(*[endless_script(5)] * 14)
-        answer = talker.spoken()
+    def test_degraded_chunks_are_counted(self, completions: CompletionsClient) -> None:
+        completions.server.engine.enqueue(*[endless_script(5)] * 14)
+        answer = completions.spoken()
         assert (answer.status_code, answer.headers["x-orpheus-degraded-chunks"]) == (200, "2")
 
 
 class TestHeaders:
-    def test_ignored_fields_are_named(self, talker: Talker) -> None:
-        answer = talker.post(
+    def test_ignored_fields_are_named(self, completions: CompletionsClient) -> None:
+        answer = completions.post(
             user="anna",
             metadata={"a": "b"},
             store=False,
@@ -316,15 +322,17 @@ class TestHeaders:
         assert answer.headers["x-orpheus-ignored-fields"] == (
             "audio, user, metadata, store, reasoning_effort"
         )
-        answer = talker.spoken(stream=True, service_tier="auto")
+        answer = completions.spoken(stream=True, service_tier="auto")
         assert answer.headers["x-orpheus-ignored-fields"] == "service_tier"
 
-    def test_fields_that_another_field_overrides_are_named(self, talker: Talker) -> None:
+    def test_fields_that_another_field_overrides_are_named(
+        self, completions: CompletionsClient
+    ) -> None:
         """They were ignored silently."""
         usage = {"include_usage": True}
-        answer = talker.post(stream_options=usage, max_tokens=5, max_completion_tokens=6)
+        answer = completions.post(stream_options=usage, max_tokens=5, max_completion_tokens=6)
         assert answer.headers["x-orpheus-ignored-fields"] == "stream_options, max_tokens"
-        answer = talker.post(stream=True, stream_options=usage, max_tokens=5)
+        answer = completions.post(stream=True, stream_options=usage, max_tokens=5)
         assert "x-orpheus-ignored-fields" not in answer.headers
 
 
@@ -348,7 +356,7 @@ class TestFailures:
     )
     def test_the_language_model_fails(
         self,
-        talker: Talker,
+        completions: CompletionsClient,
         error: OrpheusError,
         status: int,
         code: str,
@@ -356,39 +364,44 @@ class TestFailures:
         fields: dict[str, Any],
         stream: bool,
     ) -> None:
-        talker.chat.enqueue(ReplyScript((), error=error))
-        answer = talker.post(stream=stream, **fields)
+        completions.chat.enqueue(ReplyScript((), error=error))
+        answer = completions.post(stream=stream, **fields)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
         assert answer.json()["error"]["message"] == str(error)
         assert headers.items() <= dict(answer.headers).items()
-        assert_nothing_is_held(talker.server)
+        assert_nothing_is_held(completions.server)
 
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
     def test_in_the_middle_of_an_answer_that_is_not_streamed(
-        self, talker: Talker, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+        self,
+        completions: CompletionsClient,
+        fields: dict[str, Any],
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        talker.chat.enqueue(ReplyScript(TEXTS, error=ChatModelFailed("it broke")))
+        completions.chat.enqueue(ReplyScript(TEXTS, error=ChatModelFailed("it broke")))
         with caplog.at_level(logging.INFO, logger="orpheus_server"):
-            error = talker.error(502, **fields)
+            error = completions.error(502, **fields)
         assert error["code"] == "llm_failed"
         assert outcomes(caplog) == ["failed"]
         assert " failed: it broke" in caplog.text
         assert "morning" not in caplog.text
         assert "sentence" not in caplog.text.replace("sentences=", "").replace("sentence_mean", "")
 
-    def test_the_speech_engine_fails(self, talker: Talker) -> None:
-        talker.server.engine.enqueue(Script((), error=EngineDead("the speech engine has died")))
-        error = talker.error(503, **SPOKEN)
+    def test_the_speech_engine_fails(self, completions: CompletionsClient) -> None:
+        completions.server.engine.enqueue(
+            Script((), error=EngineDead("the speech engine has died"))
+        )
+        error = completions.error(503, **SPOKEN)
         assert (error["code"], error["message"]) == (
             "engine_unavailable",
             "the speech engine has died",
         )
         # Text needs no speech engine.
-        assert talker.post().status_code == 200
+        assert completions.post().status_code == 200
 
-    def test_a_failure_after_text_is_an_event(self, talker: Talker) -> None:
-        talker.chat.enqueue(ReplyScript(TEXTS[:2], error=ChatModelFailed("it broke")))
-        answer = talker.post(stream=True)
+    def test_a_failure_after_text_is_an_event(self, completions: CompletionsClient) -> None:
+        completions.chat.enqueue(ReplyScript(TEXTS[:2], error=ChatModelFailed("it broke")))
+        answer = completions.post(stream=True)
         assert answer.status_code == 200
         *events, last, rest = answer.content.decode().split("\n\n")
         assert (len(events), rest) == (3, "")
@@ -401,10 +414,12 @@ class TestFailures:
             }
         }
 
-    def test_complete_sentences_are_spoken_before_the_error(self, talker: Talker) -> None:
+    def test_complete_sentences_are_spoken_before_the_error(
+        self, completions: CompletionsClient
+    ) -> None:
         """They were lost: the failure of the text ended the audio of the text before it."""
-        talker.chat.enqueue(ReplyScript(TEXTS[:4], error=ChatModelFailed("it broke")))
-        answer = talker.spoken(stream=True)
+        completions.chat.enqueue(ReplyScript(TEXTS[:4], error=ChatModelFailed("it broke")))
+        answer = completions.spoken(stream=True)
         *events, last, rest = answer.content.decode().split("\n\n")
         assert '"error"' in last
         deltas = audio_deltas([json.loads(event.removeprefix("data: ")) for event in events])
@@ -412,8 +427,8 @@ class TestFailures:
         assert text == "".join(TEXTS[:4])
         assert len(data) == NUM_FRAMES[0] * 4096
         said = {"role": "assistant", "audio": {"id": deltas[0]["id"]}}
-        assert talker.post(said, USER).status_code == 200
-        assert talker.chat.requests[-1].messages[0] == ChatMessage("assistant", FIRST)
+        assert completions.post(said, USER).status_code == 200
+        assert completions.chat.requests[-1].messages[0] == ChatMessage("assistant", FIRST)
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
@@ -429,18 +444,18 @@ class TestFailures:
         assert error["message"] == "The request took longer than 0.05 s, which is the limit."
         assert (chat.num_active, chat.num_aborted) == (0, 1)
 
-    def test_an_internal_error(self, talker: Talker) -> None:
-        talker.server.engine.enqueue(Script((), error=ValueError("/secret/path")))
-        assert talker.error(500, **SPOKEN)["code"] == "internal_error"
-        assert_nothing_is_held(talker.server)
+    def test_an_internal_error(self, completions: CompletionsClient) -> None:
+        completions.server.engine.enqueue(Script((), error=ValueError("/secret/path")))
+        assert completions.error(500, **SPOKEN)["code"] == "internal_error"
+        assert_nothing_is_held(completions.server)
 
 
 class TestSdkTypes:
     """Responses match the SDK's types without extra fields."""
 
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
-    def test_a_completion(self, talker: Talker, fields: dict[str, Any]) -> None:
-        answer = talker.post(**fields)
+    def test_a_completion(self, completions: CompletionsClient, fields: dict[str, Any]) -> None:
+        answer = completions.post(**fields)
         parsed = ChatCompletion.model_validate_json(answer.content, strict=True)
         assert parsed.model_extra == {}
         assert parsed.choices[0].message.model_extra == {}
@@ -449,8 +464,8 @@ class TestSdkTypes:
         assert (audio.transcript if audio else parsed.choices[0].message.content) == TEXT
 
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
-    def test_events(self, talker: Talker, fields: dict[str, Any]) -> None:
-        answer = talker.post(stream=True, stream_options={"include_usage": True}, **fields)
+    def test_events(self, completions: CompletionsClient, fields: dict[str, Any]) -> None:
+        answer = completions.post(stream=True, stream_options={"include_usage": True}, **fields)
         for event in read_events(answer.content):
             parsed = ChatCompletionChunk.model_validate_json(json.dumps(event), strict=True)
             assert parsed.model_extra == {}

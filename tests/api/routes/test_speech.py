@@ -28,66 +28,71 @@ from tests.support.app import (
     speech_ids,
 )
 from tests.support.served import ServedFakes, wait_until
-from tests.support.speech import LONG_TEXT, MEDIA_TYPES, NO_SPEECH, Speaker, decode, read_events
+from tests.support.speech import (
+    LONG_TEXT,
+    MEDIA_TYPES,
+    NO_SPEECH,
+    SpeechClient,
+    decode,
+    read_events,
+)
 from tests.support.stage import SENTENCE, Call, open_stage
 
 
 class TestBodies:
     @pytest.mark.parametrize("path", ["/v1/audio/speech", "/audio/speech"])
-    def test_wav_with_correct_sizes_is_the_default(self, speaker: Speaker, path: str) -> None:
+    def test_wav_with_correct_sizes_is_the_default(self, speech: SpeechClient, path: str) -> None:
         """With the sizes of a stream's header, `wave` expects two gigabytes."""
-        answer = speaker.client.post(path, json={"input": "Hello you."})
+        answer = speech.client.post(path, json={"input": "Hello you."})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
         assert answer.headers["content-length"] == str(len(answer.content))
         with wave.open(io.BytesIO(answer.content)) as file:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
             assert file.getnframes() == 9 * 2048
             samples = file.readframes(file.getnframes())
-        assert samples == speaker.post().content
+        assert samples == speech.post().content
         assert len(answer.content) == 44 + 9 * 2 * 2048
         assert not {"cache-control", "x-accel-buffering"} & set(answer.headers)
 
-    def test_pcm(self, speaker: Speaker) -> None:
-        answer = speaker.post()
+    def test_pcm(self, speech: SpeechClient) -> None:
+        answer = speech.post()
         assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/pcm")
         samples = pcm_samples(answer.content)
         assert samples.size == 9 * 2048
         assert 9000 < abs(samples.astype(int)).max() < 10_000  # the tone's 0.3
 
-    def test_a_long_text_of_several_chunks(self, speaker: Speaker) -> None:
-        answer = speaker.post("Abcdefg hijklmno pqrstuv. " * 12)
-        sizes = {len(request.prompt_token_ids) for request in speaker.server.engine.requests}
-        assert len(speaker.server.engine.requests) > 3
+    def test_a_long_text_of_several_chunks(self, speech: SpeechClient) -> None:
+        answer = speech.post("Abcdefg hijklmno pqrstuv. " * 12)
+        sizes = {len(request.prompt_token_ids) for request in speech.server.engine.requests}
+        assert len(speech.server.engine.requests) > 3
         assert max(sizes) < 90
         assert len(answer.content) == sum(
-            2 * 2048 * num_frames for num_frames, _ in speaker.server.decoder.calls
+            2 * 2048 * num_frames for num_frames, _ in speech.server.decoder.calls
         )
 
     @pytest.mark.parametrize("speed", [0.25, 0.5, 1, 1.5, 4.0])
-    def test_speed_changes_the_length(self, speaker: Speaker, speed: float) -> None:
+    def test_speed_changes_the_length(self, speech: SpeechClient, speed: float) -> None:
         text = "Abcdefg hijklmno pqrstuv. " * 3
-        normal = pcm_samples(speaker.post(text).content).size
-        size = pcm_samples(speaker.post(text, speed=speed).content).size
+        normal = pcm_samples(speech.post(text).content).size
+        size = pcm_samples(speech.post(text, speed=speed).content).size
         assert size == pytest.approx(normal / speed, rel=0.03)
 
-    def test_null_means_unset(self, speaker: Speaker) -> None:
+    def test_null_means_unset(self, speech: SpeechClient) -> None:
         """Typed clients send null for unset fields."""
         names = "model voice instructions speed stream_format stream temperature top_p top_k"
         names += " min_p repetition_penalty max_tokens seed"
-        answer = speaker.post(**dict.fromkeys(names.split()))
+        answer = speech.post(**dict.fromkeys(names.split()))
         assert answer.status_code == 200
-        assert answer.content == speaker.post().content
-        first, second = speaker.server.engine.requests
+        assert answer.content == speech.post().content
+        first, second = speech.server.engine.requests
         assert replace(first, request_id="") == replace(second, request_id="")
-        wav = speaker.client.post(
-            "/v1/audio/speech", json={"input": "Hi.", "response_format": None}
-        )
+        wav = speech.client.post("/v1/audio/speech", json={"input": "Hi.", "response_format": None})
         assert wav.headers["content-type"] == "audio/wav"
 
     @pytest.mark.parametrize("accept", ["application/octet-stream", "text/html", "image/png"])
-    def test_the_accept_header_has_no_effect(self, speaker: Speaker, accept: str) -> None:
+    def test_the_accept_header_has_no_effect(self, speech: SpeechClient, accept: str) -> None:
         """The SDK sends application/octet-stream for every format."""
-        answer = speaker.client.post(
+        answer = speech.client.post(
             "/v1/audio/speech", json={"input": "Hello you."}, headers={"accept": accept}
         )
         assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
@@ -96,50 +101,50 @@ class TestBodies:
         "content_type",
         ["application/json", "APPLICATION/JSON; charset=utf-8", "application/problem+json"],
     )
-    def test_all_json_content_types(self, speaker: Speaker, content_type: str) -> None:
-        answer = speaker.client.post(
+    def test_all_json_content_types(self, speech: SpeechClient, content_type: str) -> None:
+        answer = speech.client.post(
             "/v1/audio/speech", content=b'{"input": "Hi."}', headers={"content-type": content_type}
         )
         assert answer.status_code == 200
 
 
 class TestHeaders:
-    def test_ignored_fields_are_named(self, speaker: Speaker) -> None:
+    def test_ignored_fields_are_named(self, speech: SpeechClient) -> None:
         """Rejecting unknown fields would break clients that use other servers' extensions."""
-        answer = speaker.post(instructions="Cheerful.", lang_code="a", volume_multiplier=2)
+        answer = speech.post(instructions="Cheerful.", lang_code="a", volume_multiplier=2)
         assert answer.status_code == 200
         assert answer.headers["x-orpheus-ignored-fields"] == (
             "instructions, lang_code, volume_multiplier"
         )
-        assert "x-orpheus-ignored-fields" not in speaker.post(instructions="").headers
+        assert "x-orpheus-ignored-fields" not in speech.post(instructions="").headers
 
-    def test_field_names_cannot_inject_headers(self, speaker: Speaker) -> None:
+    def test_field_names_cannot_inject_headers(self, speech: SpeechClient) -> None:
         fields = {"a\r\nset-cookie: b=c": 1, "é": 2, "": 3, "a b": 4, "x" * 50: 5}
-        answer = speaker.post(**fields, **{f"field_{index}": 1 for index in range(30)})
+        answer = speech.post(**fields, **{f"field_{index}": 1 for index in range(30)})
         assert answer.status_code == 200
         assert "set-cookie" not in answer.headers
         named = answer.headers["x-orpheus-ignored-fields"].split(", ")
         assert named == ["x" * 40, *(f"field_{index}" for index in range(5))]
 
-    def test_degraded_chunks_are_counted(self, speaker: Speaker) -> None:
-        assert "x-orpheus-degraded-chunks" not in speaker.post().headers
-        speaker.server.engine.enqueue(*[endless_script(5)] * 7)
-        answer = speaker.post(stream=False)
+    def test_degraded_chunks_are_counted(self, speech: SpeechClient) -> None:
+        assert "x-orpheus-degraded-chunks" not in speech.post().headers
+        speech.server.engine.enqueue(*[endless_script(5)] * 7)
+        answer = speech.post(stream=False)
         assert (answer.status_code, answer.headers["x-orpheus-degraded-chunks"]) == (200, "1")
 
-    def test_dropped_symbols_are_counted(self, english: Speaker) -> None:
+    def test_dropped_symbols_are_counted(self, english: SpeechClient) -> None:
         answer = english.post("Café olé", stream=False)
         assert answer.headers["x-orpheus-dropped-symbols"] == "2"
 
-    def test_a_stream_has_headers_about_the_text(self, english: Speaker) -> None:
+    def test_a_stream_has_headers_about_the_text(self, english: SpeechClient) -> None:
         """The results of its chunks are not known when the headers are sent."""
         answer = english.post("Hello <resoplido> you.", instructions="Cheerful.")
         assert answer.headers["x-orpheus-dropped-tags"] == "1"
         assert answer.headers["x-orpheus-ignored-fields"] == "instructions"
 
-    def test_a_retry_leaves_no_trace(self, speaker: Speaker) -> None:
-        speaker.server.engine.enqueue(short_script(0))
-        answer = speaker.post()
+    def test_a_retry_leaves_no_trace(self, speech: SpeechClient) -> None:
+        speech.server.engine.enqueue(short_script(0))
+        answer = speech.post()
         assert answer.status_code == 200
         own = [name for name in answer.headers if name.startswith("x-orpheus")]
         assert own == ["x-orpheus-queue-ms"]
@@ -163,11 +168,11 @@ class TestFailures:
             }
         }
 
-    def test_one_request_fails_and_the_next_does_not(self, speaker: Speaker) -> None:
+    def test_one_request_fails_and_the_next_does_not(self, speech: SpeechClient) -> None:
         error = GenerationFailed("the prompt has an id outside of the vocabulary")
-        speaker.server.engine.enqueue(*[Script((), error=error)] * 7)
-        assert speaker.post().status_code == 500
-        assert speaker.post().status_code == 200
+        speech.server.engine.enqueue(*[Script((), error=error)] * 7)
+        assert speech.post().status_code == 500
+        assert speech.post().status_code == 200
 
 
 @pytest.fixture(scope="module")
