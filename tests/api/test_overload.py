@@ -13,7 +13,7 @@ from orpheus_server.fakes import Script
 from orpheus_server.settings import load_settings
 from orpheus_server.synthesis.retry import derive_seed
 from tests.support.app import held_script, settle, wait_for
-from tests.support.stage import SENTENCE, Call, Stage, open_stage, whole_script
+from tests.support.harness import SENTENCE, AppHarness, Call, open_harness, whole_script
 
 pytestmark = pytest.mark.anyio
 
@@ -32,19 +32,21 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 
 @asynccontextmanager
-async def open_held() -> AsyncIterator[tuple[Stage, asyncio.Event]]:
+async def open_held() -> AsyncIterator[tuple[AppHarness, asyncio.Event]]:
     """An app whose speech pauses after ten frames until the gate is opened."""
-    async with open_stage(load_settings()) as stage:
+    async with open_harness(load_settings()) as harness:
         gate = asyncio.Event()
         held = held_script(whole_script(), gate, num_free_frames=10)
-        stage.server.engine.enqueue(*[held] * 100)
-        yield stage, gate
-        admission = stage.server.runtime.admission
+        harness.server.engine.enqueue(*[held] * 100)
+        yield harness, gate
+        admission = harness.server.runtime.admission
         assert (admission.num_running, admission.num_waiting, admission.num_delivering) == (0, 0, 0)
 
 
-def begin(stage: Stage, num: int, **fields: Any) -> tuple[list[Call], list[asyncio.Task[None]]]:
-    calls, tasks = zip(*(stage.begin(**fields) for _ in range(num)), strict=True)
+def begin(
+    harness: AppHarness, num: int, **fields: Any
+) -> tuple[list[Call], list[asyncio.Task[None]]]:
+    calls, tasks = zip(*(harness.begin(**fields) for _ in range(num)), strict=True)
     return list(calls), list(tasks)
 
 
@@ -65,8 +67,8 @@ def error_of(call: Call) -> dict[str, Any]:
 class TestOverload:
     async def test_ten_times_the_capacity(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=2, TTS_QUEUE_WAIT_SEC=0)
-        async with open_held() as (stage, gate):
-            calls, tasks = begin(stage, 20)
+        async with open_held() as (harness, gate):
+            calls, tasks = begin(harness, 20)
             await wait_for(lambda: sum(bool(call.sent) for call in calls) == 20)
             rejected = [call for call in calls if status_of(call) != 200]
             assert [status_of(call) for call in rejected] == [503] * 18
@@ -76,12 +78,12 @@ class TestOverload:
                 assert (error["code"], error["param"]) == ("server_is_overloaded", None)
                 assert headers_of(call)["retry-after"] == "3"
                 assert headers_of(call)["x-request-id"].startswith("req_")
-            assert stage.server.engine.num_active == 2
+            assert harness.server.engine.num_active == 2
             gate.set()
             await asyncio.gather(*tasks)
             assert all(call.is_whole for call in calls)
-            assert stage.server.runtime.admission.rejections == {"overloaded": 18}
-            again, task = stage.begin()
+            assert harness.server.runtime.admission.rejections == {"overloaded": 18}
+            again, task = harness.begin()
             await task
             assert status_of(again) == 200
 
@@ -90,28 +92,28 @@ class TestOverload:
         self, environment: Environment, stream: bool
     ) -> None:
         environment(TTS_MAX_STREAMS=1)
-        async with open_held() as (stage, gate):
-            calls, tasks = begin(stage, 3, stream=stream)
-            await wait_for(lambda: stage.server.engine.num_active == 1)
-            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 2)
+        async with open_held() as (harness, gate):
+            calls, tasks = begin(harness, 3, stream=stream)
+            await wait_for(lambda: harness.server.engine.num_active == 1)
+            await wait_for(lambda: harness.server.runtime.admission.num_waiting == 2)
             gate.set()
             await asyncio.gather(*tasks)
             assert [status_of(call) for call in calls] == [200] * 3
-            assert stage.server.engine.max_active == 1
+            assert harness.server.engine.max_active == 1
             assert int(headers_of(calls[2])["x-orpheus-queue-ms"]) >= 0
 
     async def test_streams_run_before_files(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=1)
-        async with open_held() as (stage, gate):
-            _, first = stage.begin()
-            await wait_for(lambda: stage.server.engine.num_active == 1)
-            _, file = stage.begin(stream=False, seed=1)
-            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 1)
-            _, sse = stage.begin(stream_format="sse", seed=2)
-            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 2)
+        async with open_held() as (harness, gate):
+            _, first = harness.begin()
+            await wait_for(lambda: harness.server.engine.num_active == 1)
+            _, file = harness.begin(stream=False, seed=1)
+            await wait_for(lambda: harness.server.runtime.admission.num_waiting == 1)
+            _, sse = harness.begin(stream_format="sse", seed=2)
+            await wait_for(lambda: harness.server.runtime.admission.num_waiting == 2)
             gate.set()
             await asyncio.gather(first, file, sse)
-            seeds = [request.seed for request in stage.server.engine.requests]
+            seeds = [request.seed for request in harness.server.engine.requests]
             assert seeds[1:] == [derive_seed(2, 0, 1), derive_seed(1, 0, 1)]
 
     async def test_a_client_disconnects_while_its_request_waits(
@@ -119,21 +121,21 @@ class TestOverload:
     ) -> None:
         """The request never reaches the engine."""
         environment(TTS_MAX_STREAMS=1)
-        async with open_held() as (stage, gate):
-            _, first = stage.begin()
-            call, task = stage.begin(input=SENTENCE)
-            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 1)
+        async with open_held() as (harness, gate):
+            _, first = harness.begin()
+            call, task = harness.begin(input=SENTENCE)
+            await wait_for(lambda: harness.server.runtime.admission.num_waiting == 1)
             call.leave()
             await task
-            assert stage.server.runtime.admission.num_waiting == 0
+            assert harness.server.runtime.admission.num_waiting == 0
             gate.set()
             await first
-            assert len(stage.server.engine.requests) == 1
+            assert len(harness.server.engine.requests) == 1
 
     async def test_the_request_limit_of_a_caller(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=4, TTS_MAX_REQUESTS_PER_KEY=2)
-        async with open_held() as (stage, gate):
-            calls, tasks = begin(stage, 3)
+        async with open_held() as (harness, gate):
+            calls, tasks = begin(harness, 3)
             await wait_for(lambda: any(call.sent and status_of(call) == 429 for call in calls))
             rejected = next(call for call in calls if call.sent and status_of(call) == 429)
             error = error_of(rejected)
@@ -145,14 +147,14 @@ class TestOverload:
     async def test_a_slot_is_released_once_generation_ends(self, environment: Environment) -> None:
         """A slow reader kept other requests waiting while the engine was idle."""
         environment(TTS_MAX_STREAMS=1)
-        async with open_held() as (stage, gate):
+        async with open_held() as (harness, gate):
             gate.set()
-            slow, task = stage.begin()
+            slow, task = harness.begin()
             await wait_for(lambda: bool(slow.sent))
             slow.reads.clear()
-            await wait_for(lambda: stage.server.runtime.admission.num_delivering == 1)
-            assert stage.server.runtime.admission.num_running == 0
-            quick, other = stage.begin()
+            await wait_for(lambda: harness.server.runtime.admission.num_delivering == 1)
+            assert harness.server.runtime.admission.num_running == 0
+            quick, other = harness.begin()
             await other
             assert status_of(quick) == 200
             assert not task.done()
@@ -161,22 +163,22 @@ class TestOverload:
 
     async def test_a_full_server_is_not_ready(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=1, TTS_QUEUE_WAIT_SEC=0)
-        async with open_held() as (stage, gate):
-            _, task = stage.begin()
-            await wait_for(lambda: stage.server.engine.num_active == 1)
-            assert not stage.server.runtime.admission.is_open
+        async with open_held() as (harness, gate):
+            _, task = harness.begin()
+            await wait_for(lambda: harness.server.engine.num_active == 1)
+            assert not harness.server.runtime.admission.is_open
             gate.set()
             await task
-            stage.server.runtime.check_ready()
+            harness.server.runtime.check_ready()
 
     async def test_the_engine_dies_while_requests_wait(self, environment: Environment) -> None:
         environment(TTS_MAX_STREAMS=1)
-        async with open_stage(load_settings()) as stage:
+        async with open_harness(load_settings()) as harness:
             gate = asyncio.Event()
             dying = Script((), error=EngineDead("it died"), gate=gate)
-            stage.server.engine.enqueue(dying)
-            calls, tasks = begin(stage, 3)
-            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 2)
+            harness.server.engine.enqueue(dying)
+            calls, tasks = begin(harness, 3)
+            await wait_for(lambda: harness.server.runtime.admission.num_waiting == 2)
             gate.set()
             await asyncio.gather(*tasks)
             assert [status_of(call) for call in calls] == [503] * 3
@@ -191,9 +193,9 @@ class TestTimeLimit:
         self, environment: Environment, fields: dict[str, Any]
     ) -> None:
         environment(TTS_REQUEST_TIMEOUT_SEC=0.02)
-        async with open_stage(load_settings()) as stage:
-            stage.server.engine.enqueue(held_script(whole_script(), asyncio.Event()))
-            call, task = stage.begin(**fields)
+        async with open_harness(load_settings()) as harness:
+            harness.server.engine.enqueue(held_script(whole_script(), asyncio.Event()))
+            call, task = harness.begin(**fields)
             await task
             assert status_of(call) == 504
             error = error_of(call)
@@ -203,8 +205,8 @@ class TestTimeLimit:
 
     async def test_in_the_middle_of_events(self, environment: Environment) -> None:
         environment(TTS_REQUEST_TIMEOUT_SEC=0.2)
-        async with open_held() as (stage, _):
-            call, task = stage.begin(stream_format="sse")
+        async with open_held() as (harness, _):
+            call, task = harness.begin(stream_format="sse")
             await task
             assert status_of(call) == 200
             assert call.is_whole
@@ -214,8 +216,8 @@ class TestTimeLimit:
     async def test_in_the_middle_of_a_raw_body(self, environment: Environment) -> None:
         """A body with a regular end would look complete."""
         environment(TTS_REQUEST_TIMEOUT_SEC=0.2)
-        async with open_held() as (stage, _):
-            call, task = stage.begin()
+        async with open_held() as (harness, _):
+            call, task = harness.begin()
             await task
             assert status_of(call) == 200
             assert len(call.body) > 4096
@@ -227,14 +229,14 @@ class TestDraining:
         self, environment: Environment
     ) -> None:
         environment(TTS_MAX_STREAMS=1)
-        async with open_held() as (stage, gate):
-            running, first = stage.begin()
-            await wait_for(lambda: stage.server.engine.num_active == 1)
-            waiting, second = stage.begin()
-            await wait_for(lambda: stage.server.runtime.admission.num_waiting == 1)
-            stage.server.runtime.begin_drain()
+        async with open_held() as (harness, gate):
+            running, first = harness.begin()
+            await wait_for(lambda: harness.server.engine.num_active == 1)
+            waiting, second = harness.begin()
+            await wait_for(lambda: harness.server.runtime.admission.num_waiting == 1)
+            harness.server.runtime.begin_drain()
             await second
-            late, third = stage.begin()
+            late, third = harness.begin()
             await third
             for call in (waiting, late):
                 assert status_of(call) == 503

@@ -17,8 +17,8 @@ from orpheus_server.server.uvicorn_config import server_config
 from orpheus_server.server.uvicorn_server import GracefulServer, run_until_stopped
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, held_script, speech_ids
+from tests.support.harness import SENTENCE, whole_script
 from tests.support.served import UvicornThread, wait_until
-from tests.support.stage import SENTENCE, whole_script
 
 
 class Draining(UvicornThread):

@@ -87,7 +87,7 @@ class Call:
 
 
 @dataclass
-class Stage:
+class AppHarness:
     """A running app over the fakes."""
 
     server: FakeServer
@@ -100,14 +100,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
+async def open_harness(settings: Settings | None = None) -> AsyncIterator[AppHarness]:
     """Runs the app; asserts afterwards that both models are idle and no task is left."""
     chat = chat_model()
     server = FakeServer(settings=settings or Settings(), chat=chat)
     app = server.build_app()
     async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
         before = asyncio.all_tasks()
-        yield Stage(server, chat, app)
+        yield AppHarness(server, chat, app)
         assert (server.engine.num_active, chat.num_active) == (0, 0)
         assert_nothing_is_held(server)
         assert asyncio.all_tasks() == before
@@ -116,22 +116,22 @@ async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
 @pytest.mark.anyio
 class TestStreaming:
     async def test_the_first_sentence_is_sent_while_the_second_is_written(self) -> None:
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             gate = asyncio.Event()
-            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
-            call, task = stage.begin(stream=True, **SPOKEN)
+            harness.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
+            call, task = harness.begin(stream=True, **SPOKEN)
             await call.until(lambda: len(call.data) == NUM_FRAMES[0] * 4096)
-            assert stage.chat.num_active == 1
+            assert harness.chat.num_active == 1
             assert call.text == "".join(TEXTS[:4])
             gate.set()
             await task
             assert (call.text, len(call.data)) == (TEXT, sum(NUM_FRAMES) * 4096)
 
     async def test_text_is_sent_before_its_sentence_ends(self) -> None:
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             gate = asyncio.Event()
-            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=2))
-            call, task = stage.begin(stream=True, **SPOKEN)
+            harness.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=2))
+            call, task = harness.begin(stream=True, **SPOKEN)
             await call.until(lambda: len(call.sent) > 2)
             assert (call.text, call.data) == ("".join(TEXTS[:2]), b"")
             gate.set()
@@ -139,14 +139,14 @@ class TestStreaming:
 
     async def test_nothing_is_sent_before_the_model_writes(self) -> None:
         """The status cannot be changed once it is sent."""
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             gate = asyncio.Event()
-            stage.chat.enqueue(
+            harness.chat.enqueue(
                 ReplyScript((), gate=gate, error=ChatModelFailed("it broke")),
                 ReplyScript((), gate=gate, error=ChatModelFailed("it broke")),
             )
-            calls = [stage.begin(stream=True, **fields) for fields in ({}, SPOKEN)]
-            await wait_for(lambda: stage.chat.num_active == 2)
+            calls = [harness.begin(stream=True, **fields) for fields in ({}, SPOKEN)]
+            await wait_for(lambda: harness.chat.num_active == 2)
             for _ in range(100):
                 await asyncio.sleep(0)
             assert [call.sent for call, _ in calls] == [[], []]
@@ -165,36 +165,36 @@ class TestStreaming:
         stream: bool,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             gate = asyncio.Event()
-            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=gate_at))
+            harness.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=gate_at))
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
-                call, task = stage.begin(stream=stream, **fields)
-                await wait_for(lambda: stage.chat.num_active == 1)
+                call, task = harness.begin(stream=stream, **fields)
+                await wait_for(lambda: harness.chat.num_active == 1)
                 if stream and gate_at:
                     await call.until(lambda: len(call.sent) >= 4)
                 call.leave()
                 await task
-            assert (stage.chat.num_active, stage.chat.num_aborted) == (0, 1)
+            assert (harness.chat.num_active, harness.chat.num_aborted) == (0, 1)
             assert call.status == (200 if stream and gate_at else 499)
             assert outcomes(caplog) == ["caller_left"]
 
     async def test_a_disconnect_while_a_whole_answer_is_sent(self) -> None:
         """It was not counted, because the reply had been generated already."""
-        async with open_stage() as stage:
-            call, task = stage.begin(**SPOKEN)
+        async with open_harness() as harness:
+            call, task = harness.begin(**SPOKEN)
             call.reads.clear()
             await call.until(lambda: call.sent != [])
             call.leave()
             await task
-            metrics = stage.server.runtime.metrics.render().decode()
+            metrics = harness.server.runtime.metrics.render().decode()
             assert f'orpheus_disconnects_total{{route="{PATH}"}} 1.0' in metrics
 
     async def test_a_disconnect_aborts_speech_generation(self) -> None:
-        async with open_stage() as stage:
-            engine = stage.server.engine
+        async with open_harness() as harness:
+            engine = harness.server.engine
             engine.enqueue(*[Script(speech_ids(12), hangs_at_end=True)] * 2)
-            call, task = stage.begin(stream=True, **SPOKEN)
+            call, task = harness.begin(stream=True, **SPOKEN)
             await call.until(lambda: call.data != b"")
             assert engine.num_active > 0
             call.leave()
@@ -203,46 +203,46 @@ class TestStreaming:
 
     async def test_the_transcript_of_an_interrupted_answer_is_kept(self) -> None:
         """A follow-up to an interrupted answer was rejected."""
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             gate = asyncio.Event()
-            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
-            call, task = stage.begin(stream=True, **SPOKEN)
+            harness.chat.enqueue(ReplyScript(TEXTS, gate=gate, gate_at=4))
+            call, task = harness.begin(stream=True, **SPOKEN)
             await call.until(lambda: len(call.data) == NUM_FRAMES[0] * 4096)
             call.leave()
             await task
             said = {"role": "assistant", "audio": {"id": audio_deltas(call.events)[0]["id"]}}
-            call, task = stage.begin(messages=[said, USER])
+            call, task = harness.begin(messages=[said, USER])
             await task
             assert call.status == 200
-            assert stage.chat.requests[-1].messages[0] == ChatMessage("assistant", FIRST)
+            assert harness.chat.requests[-1].messages[0] == ChatMessage("assistant", FIRST)
 
     @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
     async def test_the_request_limit_of_a_caller(self, fields: dict[str, Any]) -> None:
-        async with open_stage(Settings(tts_max_requests_per_key=1)) as stage:
+        async with open_harness(Settings(tts_max_requests_per_key=1)) as harness:
             gate = asyncio.Event()
-            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate))
-            first, first_task = stage.begin(**fields)
-            await wait_for(lambda: stage.chat.num_active == 1)
-            second, second_task = stage.begin(**fields)
+            harness.chat.enqueue(ReplyScript(TEXTS, gate=gate))
+            first, first_task = harness.begin(**fields)
+            await wait_for(lambda: harness.chat.num_active == 1)
+            second, second_task = harness.begin(**fields)
             await second_task
             assert second.status == 429
             # The second request did not reach the model.
-            assert len(stage.chat.requests) == 1
+            assert len(harness.chat.requests) == 1
             gate.set()
             await first_task
             assert first.status == 200
 
     async def test_a_full_server_rejects_before_the_model_is_called(self) -> None:
         settings = Settings(tts_max_streams=1, tts_queue_wait_sec=0)
-        async with open_stage(settings) as stage:
+        async with open_harness(settings) as harness:
             gate = asyncio.Event()
-            stage.chat.enqueue(ReplyScript(TEXTS, gate=gate))
-            _, first_task = stage.begin(**SPOKEN)
-            await wait_for(lambda: stage.chat.num_active == 1)
-            second, second_task = stage.begin(stream=True, **SPOKEN)
+            harness.chat.enqueue(ReplyScript(TEXTS, gate=gate))
+            _, first_task = harness.begin(**SPOKEN)
+            await wait_for(lambda: harness.chat.num_active == 1)
+            second, second_task = harness.begin(stream=True, **SPOKEN)
             await second_task
             assert second.status == 503
             assert second.sent[1]["body"].count(b"server_is_overloaded") == 1
-            assert len(stage.chat.requests) == 1
+            assert len(harness.chat.requests) == 1
             gate.set()
             await first_task

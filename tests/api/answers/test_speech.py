@@ -23,6 +23,7 @@ from tests.support.app import (
     speech_ids,
     wait_for,
 )
+from tests.support.harness import SENTENCE, open_harness, whole_script
 from tests.support.speech import (
     LONG_TEXT,
     MEDIA_TYPES,
@@ -31,7 +32,6 @@ from tests.support.speech import (
     decode,
     read_events,
 )
-from tests.support.stage import SENTENCE, open_stage, whole_script
 
 LOSSLESS = ["wav", "pcm", "flac"]
 ANSWERS = pytest.mark.parametrize(
@@ -207,31 +207,31 @@ class TestWhileItIsMade:
     @pytest.mark.parametrize("stream_format", ["audio", "sse"])
     @pytest.mark.parametrize("name", MEDIA_TYPES)
     async def test_audio_is_sent_before_it_is_complete(self, name: str, stream_format: str) -> None:
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             gate = asyncio.Event()
-            stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
+            harness.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
             fields = {"response_format": name, "stream": True, "stream_format": stream_format}
-            call, task = stage.begin(**fields)
+            call, task = harness.begin(**fields)
             # More than the header of any format.
             await wait_for(lambda: len(call.body) > 1000)
-            assert stage.server.engine.num_active == 1
+            assert harness.server.engine.num_active == 1
             assert call.sent[0]["status"] == 200
             early = call.body
             gate.set()
             await task
             assert call.is_whole
-            again, task = stage.begin(**fields)
+            again, task = harness.begin(**fields)
             await task
             assert again.body == call.body
             assert call.body.startswith(early)
             assert len(call.body) > 2 * len(early)
 
     async def test_a_file_is_not_sent_before_it_is_complete(self) -> None:
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             gate = asyncio.Event()
-            stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
-            call, task = stage.begin(stream=False)
-            await wait_for(lambda: len(stage.server.engine.requests) == 1)
+            harness.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
+            call, task = harness.begin(stream=False)
+            await wait_for(lambda: len(harness.server.engine.requests) == 1)
             for _ in range(100):
                 await asyncio.sleep(0)
             assert call.sent == []
@@ -240,11 +240,11 @@ class TestWhileItIsMade:
             assert call.is_whole
 
     async def test_the_first_chunk_does_not_wait_for_the_second(self) -> None:
-        async with open_stage() as stage:
-            gate, engine = asyncio.Event(), stage.server.engine
+        async with open_harness() as harness:
+            gate, engine = asyncio.Event(), harness.server.engine
             held = replace(short_script(40), gate=gate)
             engine.enqueue(short_script(40), held, held, held)
-            call, task = stage.begin(input=LONG_TEXT)
+            call, task = harness.begin(input=LONG_TEXT)
             await wait_for(lambda: len(call.body) == 40 * 4096 and engine.num_active == 3)
             gate.set()
             await task
@@ -255,10 +255,10 @@ class TestWhileItIsMade:
     ) -> None:
         """Another server ends the body normally: half a sentence without any error."""
         dying = Script(speech_ids(30), error=EngineDead("the speech engine has died"), fail_at=140)
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
-                stage.server.engine.enqueue(dying)
-                call, task = stage.begin()
+                harness.server.engine.enqueue(dying)
+                call, task = harness.begin()
                 await task
             assert call.sent[0]["status"] == 200
             assert len(call.body) > 4096
@@ -272,10 +272,10 @@ class TestWhileItIsMade:
     ) -> None:
         """The log reported the request as done."""
         dying = Script(speech_ids(30), error=EngineDead("the speech engine has died"), fail_at=140)
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
-                stage.server.engine.enqueue(dying)
-                call, task = stage.begin(stream_format="sse")
+                harness.server.engine.enqueue(dying)
+                call, task = harness.begin(stream_format="sse")
                 await task
             assert call.is_whole
             *deltas, last = read_events(call.body)
@@ -292,12 +292,12 @@ class TestWhileItIsMade:
 
     async def test_a_failure_after_audio_was_sent_and_degraded_audio_is_off(self) -> None:
         settings = Settings(tts_on_failure="error")
-        async with open_stage(settings) as stage:
-            stage.server.engine.enqueue(endless_script(20), endless_script(20))
-            call, task = stage.begin()
+        async with open_harness(settings) as harness:
+            harness.server.engine.enqueue(endless_script(20), endless_script(20))
+            call, task = harness.begin()
             await task
             assert (call.sent[0]["status"], call.is_whole) == (200, False)
-            call, task = stage.begin(stream_format="sse")
+            call, task = harness.begin(stream_format="sse")
             await task
             error = read_events(call.body)[-1]["error"]
             assert error["code"] == "generation_failed"
@@ -306,10 +306,10 @@ class TestWhileItIsMade:
     async def test_an_internal_error_in_the_middle(self, caplog: pytest.LogCaptureFixture) -> None:
         """It was counted as a client disconnect."""
         broken = Script(speech_ids(30), error=ValueError("a bug"), fail_at=140)
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
-                stage.server.engine.enqueue(broken)
-                call, task = stage.begin()
+                harness.server.engine.enqueue(broken)
+                call, task = harness.begin()
                 with pytest.raises(ValueError, match="a bug"):
                     await task
             assert not call.is_whole
@@ -322,13 +322,13 @@ class TestWhileItIsMade:
         self, caplog: pytest.LogCaptureFixture, stream_format: str, num_free_frames: int
     ) -> None:
         """All three generations are aborted, both before and after the first bytes."""
-        async with open_stage() as stage:
-            engine, gate = stage.server.engine, asyncio.Event()
+        async with open_harness() as harness:
+            engine, gate = harness.server.engine, asyncio.Event()
             speech = Script(speech_ids(60), hangs_at_end=True)
             held = held_script(speech, gate, num_free_frames=num_free_frames)
             engine.enqueue(held, held, held, held)
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
-                call, task = stage.begin(input=LONG_TEXT, stream_format=stream_format)
+                call, task = harness.begin(input=LONG_TEXT, stream_format=stream_format)
                 await wait_for(lambda: engine.num_active == LIVE_LOOK_AHEAD)
                 if num_free_frames:
                     await wait_for(lambda: len(call.body) > 4096)
@@ -341,10 +341,10 @@ class TestWhileItIsMade:
 
     async def test_a_client_that_does_not_read(self, caplog: pytest.LogCaptureFixture) -> None:
         """Only a few chunks are generated, however long the text."""
-        async with open_stage() as stage:
-            engine = stage.server.engine
+        async with open_harness() as harness:
+            engine = harness.server.engine
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
-                call, task = stage.begin(input=LONG_TEXT * 20)
+                call, task = harness.begin(input=LONG_TEXT * 20)
                 await wait_for(lambda: len(call.sent) == 2)
                 call.reads.clear()
                 num_sent = len(call.sent)
@@ -359,24 +359,24 @@ class TestWhileItIsMade:
             assert outcomes(caplog) == ["caller_left"]
 
     async def test_the_server_stops_in_the_middle(self, caplog: pytest.LogCaptureFixture) -> None:
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             gate = asyncio.Event()
-            stage.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
+            harness.server.engine.enqueue(held_script(whole_script(), gate, num_free_frames=10))
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
-                call, task = stage.begin()
+                call, task = harness.begin()
                 await wait_for(lambda: len(call.body) > 4096)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-            assert stage.server.engine.num_aborted == 1
+            assert harness.server.engine.num_aborted == 1
             assert outcomes(caplog) == ["failed"]
 
     async def test_one_log_line_per_request(self, caplog: pytest.LogCaptureFixture) -> None:
-        async with open_stage() as stage:
+        async with open_harness() as harness:
             for stream in (True, False):
                 caplog.clear()
                 with caplog.at_level(logging.INFO, logger="orpheus_server"):
-                    _, task = stage.begin(stream=stream)
+                    _, task = harness.begin(stream=stream)
                     await task
                 (line,) = [
                     record.getMessage() for record in caplog.records if record.levelname == "INFO"

@@ -18,7 +18,7 @@ from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage
 from orpheus_server.settings import Settings
 from tests.support.app import POCKET, WAIT_LIMIT_SEC, FakeServer, settle, wait_for
-from tests.support.stage import Call
+from tests.support.harness import Call
 
 CHAT = "/v1/chat"
 ANSWER = ("Well, that is", " a good question. ", "I would say yes.", " Ask me again", " tomorrow.")

@@ -27,6 +27,7 @@ from tests.support.app import (
     short_script,
     speech_ids,
 )
+from tests.support.harness import SENTENCE, Call, open_harness
 from tests.support.served import ServedFakes, wait_until
 from tests.support.speech import (
     LONG_TEXT,
@@ -36,7 +37,6 @@ from tests.support.speech import (
     decode,
     read_events,
 )
-from tests.support.stage import SENTENCE, Call, open_stage
 
 
 class TestBodies:
@@ -338,8 +338,8 @@ def test_the_fake_server_has_the_pocket_voice() -> None:
 )
 async def test_http_1_0_gets_a_file(fields: dict[str, Any], is_streamed: bool) -> None:
     """It has no chunked encoding: to nginx, which uses it, a body cut short looked complete."""
-    async with open_stage() as stage:
-        call = Call(stage.app, {"input": SENTENCE, **fields}, http_version="1.0")
+    async with open_harness() as harness:
+        call = Call(harness.app, {"input": SENTENCE, **fields}, http_version="1.0")
         await call.run()
     headers = dict(call.sent[0]["headers"])
     assert call.is_whole

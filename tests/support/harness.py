@@ -62,7 +62,7 @@ class Call:
 
 
 @dataclass
-class Stage:
+class AppHarness:
     """A running app over the fakes."""
 
     server: FakeServer
@@ -74,13 +74,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
+async def open_harness(settings: Settings | None = None) -> AsyncIterator[AppHarness]:
     """Runs the app; asserts afterwards that the engine is idle and no task is left."""
     server = FakeServer(settings=settings or Settings())
     app = server.build_app()
     async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
         before = asyncio.all_tasks()
-        yield Stage(server, app)
+        yield AppHarness(server, app)
         assert server.engine.num_active == 0
         assert asyncio.all_tasks() == before
 
