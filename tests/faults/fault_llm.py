@@ -12,14 +12,14 @@ from typing import Self
 
 from tests.support.server_process import ROOT, free_port
 from tests.support.stub_llm import (
-    Asked,
-    Play,
+    Responder,
     StubLlm,
-    Wire,
+    StubRequest,
+    StubResponse,
     chunk,
     events,
     hangs,
-    refuses,
+    rejects,
     says,
     waits,
 )
@@ -28,24 +28,24 @@ WORDS = "The fox runs over the hill. It sleeps under an old tree, and in the mor
 SLOW_SEC = 0.05
 
 
-async def _writes_slowly(requested: Asked, wire: Wire) -> None:
-    wire.head()
+async def _writes_slowly(requested: StubRequest, response: StubResponse) -> None:
+    response.head()
     for word in (WORDS * 4).split(" "):
-        wire.event(chunk(f"{word} "))
+        response.event(chunk(f"{word} "))
         with suppress(TimeoutError):
-            await asyncio.wait_for(wire.gone.wait(), SLOW_SEC)
-    wire.event(chunk(finish="stop"))
-    wire.event("[DONE]")
-    wire.end()
+            await asyncio.wait_for(response.gone.wait(), SLOW_SEC)
+    response.event(chunk(finish="stop"))
+    response.event("[DONE]")
+    response.end()
 
 
-async def _is_cut(requested: Asked, wire: Wire) -> None:
-    wire.head()
-    wire.event(chunk(WORDS + "And then"))
-    wire.close()
+async def _is_cut(requested: StubRequest, response: StubResponse) -> None:
+    response.head()
+    response.event(chunk(WORDS + "And then"))
+    response.close()
 
 
-def plays() -> dict[str, Play]:
+def responders() -> dict[str, Responder]:
     """By the last word of the question."""
     never = asyncio.Event()
     return {
@@ -54,9 +54,9 @@ def plays() -> dict[str, Play]:
         "never": hangs,
         "halfway": waits(never, [chunk(WORDS + "And then")]),
         "cut": _is_cut,
-        "broken": refuses(500, "It broke.", code="broken"),
-        "full": refuses(429, "Too many.", headers={"retry-after": "7"}),
-        "forbidden": refuses(401, "No.", code="invalid_api_key"),
+        "broken": rejects(500, "It broke.", code="broken"),
+        "full": rejects(429, "Too many.", headers={"retry-after": "7"}),
+        "forbidden": rejects(401, "No.", code="invalid_api_key"),
         "error": events(chunk(WORDS), {"error": {"message": "It broke.", "code": "broken"}}),
         "nothing": events(),
         "silence": says(),
@@ -100,10 +100,12 @@ class _Server(StubLlm):
     def __init__(self, port: int) -> None:
         super().__init__(port)
         self.default = self._choose
-        self._plays = plays()
+        self._responders = responders()
 
-    async def _choose(self, requested: Asked, wire: Wire) -> None:
-        await self._plays[requested.body["messages"][-1]["content"].split()[-1]](requested, wire)
+    async def _choose(self, requested: StubRequest, response: StubResponse) -> None:
+        await self._responders[requested.body["messages"][-1]["content"].split()[-1]](
+            requested, response
+        )
 
 
 async def serve(port: int) -> None:

@@ -16,7 +16,7 @@ from tests.support.app import wait_for
 
 
 @dataclass(frozen=True)
-class Asked:
+class StubRequest:
     """A received request; header names are lower case."""
 
     method: str
@@ -25,7 +25,7 @@ class Asked:
     body: dict[str, Any]
 
 
-class Wire:
+class StubResponse:
     """Writes to one client; `gone` is set when it disconnects."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -87,7 +87,7 @@ class Wire:
         self.end()
 
 
-Play = Callable[[Asked, Wire], Awaitable[None]]
+Responder = Callable[[StubRequest, StubResponse], Awaitable[None]]
 
 
 def chunk(text: str | None = None, *, finish: str | None = None, **delta: object) -> dict[str, Any]:
@@ -102,19 +102,19 @@ def usage(num_prompt_tokens: int, num_tokens: int) -> dict[str, Any]:
     return {"id": "c", "choices": [], "usage": counts}
 
 
-def events(*data: object, is_chunked: bool = True) -> Play:
+def events(*data: object, is_chunked: bool = True) -> Responder:
     """Sends these events and ends the response."""
 
-    async def play(requested: Asked, wire: Wire) -> None:
-        wire.head(is_chunked=is_chunked)
+    async def responder(requested: StubRequest, response: StubResponse) -> None:
+        response.head(is_chunked=is_chunked)
         for each in data:
-            wire.event(each)
-        wire.end()
+            response.event(each)
+        response.end()
 
-    return play
+    return responder
 
 
-def says(*texts: str, finish: str = "stop", counts: tuple[int, int] | None = (5, 7)) -> Play:
+def says(*texts: str, finish: str = "stop", counts: tuple[int, int] | None = (5, 7)) -> Responder:
     """Sends a regular reply."""
     tail = [usage(*counts)] if counts else []
     start = chunk("", role="assistant")
@@ -122,69 +122,69 @@ def says(*texts: str, finish: str = "stop", counts: tuple[int, int] | None = (5,
     return events(start, *parts, chunk(finish=finish), *tail, "[DONE]")
 
 
-def refuses(
+def rejects(
     status: int,
     message: str = "No.",
     *,
     headers: Mapping[str, str] | None = None,
     **fields: object,
-) -> Play:
+) -> Responder:
     """Sends an error in OpenAI's envelope."""
 
-    async def play(requested: Asked, wire: Wire) -> None:
-        wire.json(status, {"error": {"message": message, **fields}}, headers)
+    async def responder(requested: StubRequest, response: StubResponse) -> None:
+        response.json(status, {"error": {"message": message, **fields}}, headers)
 
-    return play
+    return responder
 
 
-def waits(gate: asyncio.Event, before: Sequence[object], after: Sequence[object] = ()) -> Play:
+def waits(gate: asyncio.Event, before: Sequence[object], after: Sequence[object] = ()) -> Responder:
     """Sends `before`, waits for the gate and sends `after`; the head waits too without `before`."""
 
-    async def play(requested: Asked, wire: Wire) -> None:
+    async def responder(requested: StubRequest, response: StubResponse) -> None:
         if before:
-            wire.head()
+            response.head()
         for each in before:
-            wire.event(each)
-        await wire.wait(gate)
+            response.event(each)
+        await response.wait(gate)
         if not before:
-            wire.head()
+            response.head()
         for each in after:
-            wire.event(each)
-        wire.end()
+            response.event(each)
+        response.end()
 
-    return play
+    return responder
 
 
-def cuts(*data: object, gate: asyncio.Event | None = None) -> Play:
+def cuts(*data: object, gate: asyncio.Event | None = None) -> Responder:
     """Closes the connection after these events.
 
     With a gate, resets it when the gate opens, which discards data that the client has not read.
     """
 
-    async def play(requested: Asked, wire: Wire) -> None:
+    async def responder(requested: StubRequest, response: StubResponse) -> None:
         if data:
-            wire.head()
+            response.head()
         for each in data:
-            wire.event(each)
+            response.event(each)
         if gate is None:
-            wire.close()
+            response.close()
         else:
-            await wire.wait(gate)
-            wire.cut()
+            await response.wait(gate)
+            response.cut()
 
-    return play
+    return responder
 
 
-async def hangs(requested: Asked, wire: Wire) -> None:
+async def hangs(requested: StubRequest, response: StubResponse) -> None:
     """Sends nothing; ends when the client disconnects."""
-    await wire.gone.wait()
+    await response.gone.wait()
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, stub: "StubLlm") -> None:
         self._stub = stub
         self._data = b""
-        self._wire: Wire | None = None
+        self._response: StubResponse | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -206,8 +206,8 @@ class _Connection(asyncio.Protocol):
         self._data = rest[length:]
         method, path, _ = first.split(" ")
         body = json.loads(rest[:length]) if length else {}
-        self._wire = Wire(self._transport)
-        self._stub.answer(Asked(method, path, headers, body), self._wire)
+        self._response = StubResponse(self._transport)
+        self._stub.answer(StubRequest(method, path, headers, body), self._response)
 
     def eof_received(self) -> None:
         self._leave()
@@ -217,12 +217,12 @@ class _Connection(asyncio.Protocol):
         self._stub.connections.discard(self._transport)
 
     def _leave(self) -> None:
-        if self._wire is not None:
-            self._wire.gone.set()
+        if self._response is not None:
+            self._response.gone.set()
 
 
 class StubLlm:
-    """`async with StubLlm() as stub`: responds with `plays` in order, then with `default`.
+    """`async with StubLlm() as stub`: runs `responders` in order, then `default`.
 
     `num_left` counts clients that disconnected before the end of the response. No response may be
     running at the end: one that hangs has a client that did not close its connection.
@@ -230,13 +230,13 @@ class StubLlm:
 
     def __init__(self, port: int = 0) -> None:
         self._wanted_port = port
-        self.plays: deque[Play] = deque()
-        self.default: Play = says("Hello", ".")
-        self.models: Play = self._list_models
+        self.responders: deque[Responder] = deque()
+        self.default: Responder = says("Hello", ".")
+        self.models: Responder = self._list_models
         self.model_names = ["m"]
         self.max_model_len: int | None = None
-        self.requested: list[Asked] = []
-        self.looks: list[Asked] = []
+        self.requested: list[StubRequest] = []
+        self.model_requests: list[StubRequest] = []
         self.num_left = 0
         self.num_connections = 0
         self.connections: set[asyncio.Transport] = set()
@@ -252,25 +252,27 @@ class StubLlm:
         """The number of unfinished responses."""
         return len(self._running)
 
-    async def _list_models(self, requested: Asked, wire: Wire) -> None:
+    async def _list_models(self, requested: StubRequest, response: StubResponse) -> None:
         context = {} if self.max_model_len is None else {"max_model_len": self.max_model_len}
-        wire.json(200, {"data": [{"id": name, **context} for name in self.model_names]})
+        response.json(200, {"data": [{"id": name, **context} for name in self.model_names]})
 
-    def answer(self, requested: Asked, wire: Wire) -> None:
+    def answer(self, requested: StubRequest, response: StubResponse) -> None:
         """Runs the next response."""
         if requested.path == "/v1/models":
-            self.looks.append(requested)
-            play = self.models
+            self.model_requests.append(requested)
+            responder = self.models
         else:
             self.requested.append(requested)
-            play = self.plays.popleft() if self.plays else self.default
-        task = asyncio.create_task(self._play(play, requested, wire))
+            responder = self.responders.popleft() if self.responders else self.default
+        task = asyncio.create_task(self._respond(responder, requested, response))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _play(self, play: Play, requested: Asked, wire: Wire) -> None:
-        await play(requested, wire)
-        self.num_left += wire.gone.is_set()
+    async def _respond(
+        self, responder: Responder, requested: StubRequest, response: StubResponse
+    ) -> None:
+        await responder(requested, response)
+        self.num_left += response.gone.is_set()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()

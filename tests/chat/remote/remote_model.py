@@ -12,7 +12,7 @@ from orpheus_server.errors import OrpheusError
 from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
 from orpheus_server.settings import Settings
 from tests.support.app import other_tasks, wait_for
-from tests.support.stub_llm import Play, StubLlm
+from tests.support.stub_llm import Responder, StubLlm
 
 KEY = "sk-very-secret-0123456789"
 PROMPT = "A private question"
@@ -67,16 +67,16 @@ async def take(model: RemoteChatModel, request: ReplyRequest | None = None) -> l
     return [delta async for delta in model.reply(request or asks())]
 
 
-async def answer(play: Play, stub: StubLlm, **changes: object) -> list[ReplyDelta]:
+async def answer(responder: Responder, stub: StubLlm, **changes: object) -> list[ReplyDelta]:
     """Collects an answer."""
-    stub.plays.append(play)
+    stub.responders.append(responder)
     async with open_model(stub.url, **changes) as model:  # type: ignore[arg-type]
         return await take(model)
 
 
-async def failure(play: Play, stub: StubLlm, **changes: object) -> OrpheusError:
+async def failure(responder: Responder, stub: StubLlm, **changes: object) -> OrpheusError:
     with pytest.raises(OrpheusError) as caught:
-        await answer(play, stub, **changes)
+        await answer(responder, stub, **changes)
     return caught.value
 
 

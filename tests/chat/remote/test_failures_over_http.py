@@ -23,15 +23,15 @@ from tests.chat.remote.remote_model import (
 )
 from tests.support.app import wait_for
 from tests.support.stub_llm import (
-    Asked,
-    Play,
+    Responder,
     StubLlm,
-    Wire,
+    StubRequest,
+    StubResponse,
     chunk,
     cuts,
     events,
     hangs,
-    refuses,
+    rejects,
     says,
 )
 
@@ -67,7 +67,7 @@ class TestErrors:
         message: str,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        error = await failure(refuses(status, f"Not with {KEY}: {PROMPT}", code=code), stub)
+        error = await failure(rejects(status, f"Not with {KEY}: {PROMPT}", code=code), stub)
         assert type(error) is ChatModelFailed
         assert str(error) == message
         assert warnings_in(caplog) == [
@@ -83,34 +83,34 @@ class TestErrors:
         self, stub: StubLlm, status: int, header: str | None, retry_after_sec: int
     ) -> None:
         headers = {} if header is None else {"retry-after": header}
-        error = await failure(refuses(status, headers=headers), stub)
+        error = await failure(rejects(status, headers=headers), stub)
         assert isinstance(error, ChatModelUnavailable)
         assert str(error) == f"{AWAY}{status}."
         assert error.retry_after_sec == retry_after_sec
         assert len(stub.requested) == 1
 
     @pytest.mark.parametrize(
-        "play",
+        "responder",
         [
-            refuses(400, "No.", code="context_length_exceeded", param="messages"),
-            refuses(400, "This model's maximum context length is 4096 tokens.", code=400),
-            refuses(400, "too large", type="exceed_context_size_error", code=400),
-            refuses(500, "Context size has been exceeded.", code=500),
+            rejects(400, "No.", code="context_length_exceeded", param="messages"),
+            rejects(400, "This model's maximum context length is 4096 tokens.", code=400),
+            rejects(400, "too large", type="exceed_context_size_error", code=400),
+            rejects(500, "Context size has been exceeded.", code=500),
             events({"error": {"message": "No.", "code": "context_length_exceeded"}}),
         ],
     )
-    async def test_too_long_for_the_model(self, stub: StubLlm, play: Play) -> None:
-        error = await failure(play, stub)
+    async def test_too_long_for_the_model(self, stub: StubLlm, responder: Responder) -> None:
+        error = await failure(responder, stub)
         assert isinstance(error, RequestError)
         assert (error.param, error.code) == ("messages", "context_length_exceeded")
         assert str(error) == "The conversation does not fit into the language model's context."
 
     @pytest.mark.parametrize("body", ["", "<html>", "[1]", "null", '{"error": "busy"}', "[" * 9999])
     async def test_bodies_of_any_shape(self, stub: StubLlm, body: str) -> None:
-        async def play(requested: Asked, wire: Wire) -> None:
-            wire.json(403, body)
+        async def responder(requested: StubRequest, response: StubResponse) -> None:
+            response.json(403, body)
 
-        assert str(await failure(play, stub)) == f"{REFUSED}403."
+        assert str(await failure(responder, stub)) == f"{REFUSED}403."
 
     async def test_a_closed_port(self, caplog: pytest.LogCaptureFixture) -> None:
         with socket.socket() as taken:
@@ -169,7 +169,7 @@ NO_ANSWER = "The language model's server sent a response that is not a chat comp
 
 class TestEndedEarly:
     @pytest.mark.parametrize(
-        ("play", "message"),
+        ("responder", "message"),
         [
             (cuts(chunk("Hi")), BROKEN_OFF),
             (events(chunk("Hi")), BROKEN_OFF),
@@ -197,9 +197,9 @@ class TestEndedEarly:
         ],
     )
     async def test_ended_early(
-        self, stub: StubLlm, play: Play, message: str, caplog: pytest.LogCaptureFixture
+        self, stub: StubLlm, responder: Responder, message: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        error = await failure(play, stub)
+        error = await failure(responder, stub)
         assert type(error) is ChatModelFailed
         assert str(error) == message
         (line,) = warnings_in(caplog)
@@ -209,7 +209,7 @@ class TestEndedEarly:
 
     async def test_text_before_the_error_is_kept(self, stub: StubLlm) -> None:
         gate = asyncio.Event()
-        stub.plays.append(cuts(chunk("Hel"), chunk("lo"), gate=gate))
+        stub.responders.append(cuts(chunk("Hel"), chunk("lo"), gate=gate))
         async with open_model(stub.url) as model, aclosing(model.reply(asks())) as deltas:
             taken = [(await anext(deltas)).text, (await anext(deltas)).text]
             gate.set()
@@ -218,31 +218,31 @@ class TestEndedEarly:
         assert taken == ["Hel", "lo"]
 
     async def test_neither_events_nor_a_completion(self, stub: StubLlm) -> None:
-        async def page(requested: Asked, wire: Wire) -> None:
-            wire.head(kind="text/html")
-            wire.raw(b"<html>Welcome</html>")
-            wire.end()
+        async def page(requested: StubRequest, response: StubResponse) -> None:
+            response.head(kind="text/html")
+            response.raw(b"<html>Welcome</html>")
+            response.end()
 
         assert str(await failure(page, stub)) == NO_ANSWER
 
     @pytest.mark.parametrize("body", ["{", "[]", '{"choices": []}', "\ud83d", "x" * (1 << 21)])
     async def test_not_a_completion(self, stub: StubLlm, body: str) -> None:
-        async def play(requested: Asked, wire: Wire) -> None:
-            wire.head(kind="application/json; charset=utf-8")
-            wire.raw(body.encode("utf-8", "surrogatepass"))
-            wire.end()
+        async def responder(requested: StubRequest, response: StubResponse) -> None:
+            response.head(kind="application/json; charset=utf-8")
+            response.raw(body.encode("utf-8", "surrogatepass"))
+            response.end()
 
-        error = await failure(play, stub)
+        error = await failure(responder, stub)
         assert str(error) == NO_ANSWER
 
     async def test_an_idle_connection_that_was_closed(self, stub: StubLlm) -> None:
         """Such a request was not processed, but it failed although the server was up."""
-        stub.plays += [cuts(), says("Hi")]
+        stub.responders += [cuts(), says("Hi")]
         async with open_model(stub.url) as model:
             assert [delta.text for delta in await take(model)] == ["Hi", ""]
 
     async def test_a_server_that_drops_every_connection(self, stub: StubLlm) -> None:
-        stub.plays.append(cuts())
+        stub.responders.append(cuts())
         error = await failure(cuts(), stub)
         assert isinstance(error, ChatModelUnavailable)
         assert len(stub.requested) == 2
@@ -255,24 +255,24 @@ class TestEndedEarly:
 
 class TestSecrets:
     @pytest.mark.parametrize(
-        "play",
+        "responder",
         [
-            refuses(
+            rejects(
                 401, f"Incorrect API key provided: {KEY}, for {PROMPT}", code="invalid_api_key"
             ),
-            refuses(400, f"{PROMPT} {KEY}", code=KEY, param=KEY),
+            rejects(400, f"{PROMPT} {KEY}", code=KEY, param=KEY),
             events(chunk("Hi"), {"error": {"message": f"{PROMPT} {KEY}", "code": KEY}}),
             cuts(chunk("Hi")),
         ],
     )
     async def test_neither_key_nor_prompt_is_shown(
-        self, stub: StubLlm, play: Play, caplog: pytest.LogCaptureFixture
+        self, stub: StubLlm, responder: Responder, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Not in the traceback either, which is logged for unexpected errors."""
         caplog.set_level(logging.DEBUG, logger="orpheus_server")
         for name in ("openai", "httpx2", "httpcore2"):
             caplog.set_level(logging.DEBUG, logger=name)
-        error = await failure(play, stub, llm_api_key=KEY)
+        error = await failure(responder, stub, llm_api_key=KEY)
         logged = "".join(traceback.format_exception(error)) + caplog.text
         assert KEY not in logged
         assert PROMPT not in logged

@@ -33,15 +33,15 @@ from tests.chat.remote.remote_model import (
 )
 from tests.support.app import wait_for
 from tests.support.stub_llm import (
-    Asked,
-    Play,
+    Responder,
     StubLlm,
-    Wire,
+    StubRequest,
+    StubResponse,
     chunk,
     cuts,
     events,
     hangs,
-    refuses,
+    rejects,
     says,
     waits,
 )
@@ -148,10 +148,10 @@ class TestAnswer:
             "usage": {"prompt_tokens": 4, "completion_tokens": 2},
         }
 
-        async def play(requested: Asked, wire: Wire) -> None:
-            wire.json(200, whole)
+        async def responder(requested: StubRequest, response: StubResponse) -> None:
+            response.json(200, whole)
 
-        deltas = await answer(play, stub)
+        deltas = await answer(responder, stub)
         assert deltas == [ReplyDelta("Hello there", 1), ReplyDelta("", 1, "length", 4)]
 
     async def test_waiting_for_counts_is_bounded(self, stub: StubLlm) -> None:
@@ -161,15 +161,17 @@ class TestAnswer:
         assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
 
     @pytest.mark.parametrize(
-        "play",
+        "responder",
         [
             cuts(chunk("Hi"), chunk(finish="stop")),
             events(chunk("Hi"), chunk(finish="stop"), {"error": {"message": "late"}}),
             events(chunk("Hi"), chunk(finish="stop"), "{"),
         ],
     )
-    async def test_errors_after_the_end_are_ignored(self, stub: StubLlm, play: Play) -> None:
-        deltas = await answer(play, stub)
+    async def test_errors_after_the_end_are_ignored(
+        self, stub: StubLlm, responder: Responder
+    ) -> None:
+        deltas = await answer(responder, stub)
         assert deltas == [ReplyDelta("Hi", 1), ReplyDelta("", 0, "stop")]
 
     async def test_the_connection_is_reused(self, stub: StubLlm) -> None:
@@ -271,7 +273,7 @@ class TestRequest:
             "user-agent": "orpheus-server/0.1.0",
             "x-stainless-retry-count": "0",
         }
-        assert dict(stub.looks[0].headers) == body
+        assert dict(stub.model_requests[0].headers) == body
         sent = dict(stub.requested[0].headers)
         del sent["content-length"]
         assert sent == {**body, "content-type": "application/json"}
@@ -280,10 +282,10 @@ class TestRequest:
     async def test_no_redirect_is_followed(self, stub: StubLlm) -> None:
         """The conversation would go to a server that is not configured."""
 
-        async def play(requested: Asked, wire: Wire) -> None:
-            wire.json(307, {}, headers={"location": f"{stub.url}/elsewhere"})
+        async def responder(requested: StubRequest, response: StubResponse) -> None:
+            response.json(307, {}, headers={"location": f"{stub.url}/elsewhere"})
 
-        error = await failure(play, stub)
+        error = await failure(responder, stub)
         assert isinstance(error, ChatModelFailed)
         assert str(error) == "The language model's server rejected the request: status 307."
         assert len(stub.requested) == 1
@@ -294,7 +296,7 @@ class TestLeaving:
     async def test_a_cancelled_caller_closes_the_connection(
         self, stub: StubLlm, before: tuple[object, ...]
     ) -> None:
-        stub.plays.append(waits(asyncio.Event(), before))
+        stub.responders.append(waits(asyncio.Event(), before))
         async with open_model(stub.url) as model:
             task = asyncio.create_task(take(model))
             await wait_for(lambda: stub.num_running == 1)
@@ -308,7 +310,7 @@ class TestLeaving:
             assert [delta.text for delta in await take(model)] == ["Hello", ".", ""]
 
     async def test_a_closed_generator_closes_the_connection(self, stub: StubLlm) -> None:
-        stub.plays.append(waits(asyncio.Event(), [chunk("Hi")]))
+        stub.responders.append(waits(asyncio.Event(), [chunk("Hi")]))
         async with open_model(stub.url) as model:
             async with aclosing(model.reply(asks())) as deltas:
                 assert await anext(deltas) == ReplyDelta("Hi", 1)
@@ -364,20 +366,20 @@ class TestLook:
         assert stub.bodies[0]["max_tokens"] == max_tokens
 
     @pytest.mark.parametrize(
-        ("play", "cause"),
+        ("responder", "cause"),
         [
-            (refuses(401, f"No: {KEY}"), "status 401"),
-            (refuses(404), "status 404"),
+            (rejects(401, f"No: {KEY}"), "status 401"),
+            (rejects(404), "status 404"),
             (hangs, "TimeoutError"),
             (cuts(), "RemoteProtocolError"),
             (events(), "ValueError"),
         ],
     )
     async def test_no_list_of_models(
-        self, stub: StubLlm, play: Play, cause: str, caplog: pytest.LogCaptureFixture
+        self, stub: StubLlm, responder: Responder, cause: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        stub.models = play
-        limit_sec = SHORT_SEC if play is hangs else 5.0
+        stub.models = responder
+        limit_sec = SHORT_SEC if responder is hangs else 5.0
         async with open_model(stub.url, look_timeout_sec=limit_sec, llm_api_key=KEY) as model:
             await model.look()
         assert warnings_in(caplog) == [
@@ -394,7 +396,7 @@ class TestLook:
             model = await open_chat_model(
                 config, settings, stack, is_cuda=False, group=EngineGroup(), on_give_up=pytest.fail
             )
-            assert len(stub.looks) == 1
+            assert len(stub.model_requests) == 1
             assert model.is_alive
             assert model.info == ChatModelInfo(
                 name="gemma2:2b",
@@ -414,10 +416,10 @@ class TestLook:
 
 @asynccontextmanager
 async def replying(
-    stub: StubLlm, play: Play, *, timeout_sec: float = 5.0, stop: tuple[str, ...] = ()
+    stub: StubLlm, responder: Responder, *, timeout_sec: float = 5.0, stop: tuple[str, ...] = ()
 ) -> AsyncIterator[tuple[list[str], Callable[[], OrpheusError | None]]]:
     """Reads an answer, and returns its error."""
-    stub.plays.append(play)
+    stub.responders.append(responder)
     texts: list[str] = []
     ended: list[OrpheusError | None] = []
     async with open_model(stub.url) as model:
@@ -446,8 +448,8 @@ class TestReply:
     async def test_a_token_that_never_arrives(
         self, stub: StubLlm, before: tuple[object, ...], texts: list[str], limit_sec: float
     ) -> None:
-        play = waits(asyncio.Event(), before)
-        async with replying(stub, play, timeout_sec=limit_sec) as (taken, ended):
+        responder = waits(asyncio.Event(), before)
+        async with replying(stub, responder, timeout_sec=limit_sec) as (taken, ended):
             error = ended()
             assert isinstance(error, ChatModelTimedOut)
             assert str(error) == (
@@ -463,21 +465,21 @@ class TestReply:
             assert isinstance(ended(), ChatModelFailed)
 
     async def test_a_rejected_request(self, stub: StubLlm) -> None:
-        async with replying(stub, refuses(429, headers={"retry-after": "3"})) as (texts, ended):
+        async with replying(stub, rejects(429, headers={"retry-after": "3"})) as (texts, ended):
             error = ended()
             assert isinstance(error, ChatModelUnavailable)
             assert (texts, error.retry_after_sec) == ([], 3)
 
     async def test_a_stop_string_ends_the_model_too(self, stub: StubLlm) -> None:
         """It is sent, and a server that ignores it is stopped by closing the connection."""
-        play = waits(asyncio.Event(), [chunk("One END two")])
-        async with replying(stub, play, stop=("END",)) as (texts, ended):
+        responder = waits(asyncio.Event(), [chunk("One END two")])
+        async with replying(stub, responder, stop=("END",)) as (texts, ended):
             assert (texts, ended()) == (["One "], None)
             assert stub.bodies[0]["stop"] == ["END"]
             await wait_for(lambda: stub.num_left == 1)
 
     async def test_leaving_stops_the_model(self, stub: StubLlm) -> None:
-        stub.plays.append(waits(asyncio.Event(), [chunk("Hi")]))
+        stub.responders.append(waits(asyncio.Event(), [chunk("Hi")]))
         async with open_model(stub.url) as model:
             async with open_reply(model, asks(), chunker=None, timeout_sec=5.0) as reply:
                 deltas = reply.deltas()
