@@ -25,9 +25,9 @@ from websockets.sync.client import ClientConnection, connect
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import SamplingOptions, TokenDelta, TokenRequest
 from tests.support.app import kept_ids_of
-from tests.support.ear import dictation, pick, word_error_rate, words_of
 from tests.support.live import LiveServer, read_wav, wait_until
 from tests.support.looping_engine import LoopingEngine
+from tests.support.recognition import dictation, pick, word_error_rate, words_of
 
 pytestmark = pytest.mark.engine
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from orpheus_server.chat.echo import EchoModel
-from tests.support import ear
+from tests.support import recognition
 from tests.support.live import LiveServer, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -78,7 +78,7 @@ def test_fifty_in_a_row_and_eight_at_once(server: LiveServer, client: httpx2.Cli
 def test_what_was_said_is_heard(server: LiveServer, client: httpx2.Client) -> None:
     for sentence in SENTENCES:
         answer = client.post(CHAT, json={"message": sentence, "voice": "leo", "seed": 3})
-        assert ear.pick(samples_of(answer.content), 24_000, SENTENCES) == sentence
+        assert recognition.pick(samples_of(answer.content), 24_000, SENTENCES) == sentence
     check_nothing_left(server)
 
 
@@ -86,7 +86,7 @@ def test_what_was_said_is_heard(server: LiveServer, client: httpx2.Client) -> No
 def test_markup_is_not_heard(client: httpx2.Client) -> None:
     message = f"## **{SENTENCES[1]}** 😀\n```\nprint(1)\n```"
     answer = client.post(CHAT, json={"message": message, "voice": "leo", "seed": 3})
-    assert ear.pick(samples_of(answer.content), 24_000, SENTENCES) == SENTENCES[1]
+    assert recognition.pick(samples_of(answer.content), 24_000, SENTENCES) == SENTENCES[1]
 
 
 def test_callers_who_leave_leave_nothing(server: LiveServer, client: httpx2.Client) -> None:
