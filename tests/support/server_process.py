@@ -23,7 +23,7 @@ START_LIMIT_SEC = 240.0
 
 
 @dataclass(frozen=True)
-class Heard:
+class StreamResult:
     """The result of a streamed request; `is_whole` if the body was complete.
 
     `ended_at` is in seconds of `time.monotonic`.
@@ -132,7 +132,7 @@ class ServerProcess:
         wait_until(is_ready, limit_sec=START_LIMIT_SEC, pause_sec=0.1)
         return time.monotonic() - started
 
-    def speak(self, text: str) -> Heard:
+    def speak(self, text: str) -> StreamResult:
         """Reads a streamed response until it ends or breaks off."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         status, num_bytes, is_whole = 0, 0, False
@@ -149,7 +149,7 @@ class ServerProcess:
             is_whole = False
         finally:
             connection.close()
-        return Heard(status, num_bytes, is_whole, time.monotonic())
+        return StreamResult(status, num_bytes, is_whole, time.monotonic())
 
 
 def free_port() -> int:
