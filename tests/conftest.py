@@ -24,7 +24,7 @@ EXTRAS = sorted(
     {path.stem.removeprefix("requirements-") for path in ROOT.glob("requirements-*.txt")}
     - {"cuda", "test"}
 )
-"""Markers of tests that need more packages than the lock: those of `requirements-NAME.txt`."""
+"""Markers of tests that need the additional packages of a `requirements-NAME.txt`."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what needs more packages than the lock, unless `-m` names its marker."""
+    """Deselects tests that need additional packages, unless `-m` names their marker."""
     named = re.findall(r"[\w-]+", config.option.markexpr)
     left_out = [name for name in EXTRAS if name not in named]
     needs_more = [item for item in items if any(map(item.get_closest_marker, left_out))]
@@ -44,9 +44,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Imports and collects without the garbage collector, which would take half of that time.
+    """Turns off garbage collection during imports and collection, where it took half of the time.
 
-    What exists afterwards stays: walking it in every later run is a third of the time of the tests.
+    Exempts the imported modules from it later: scanning them took a third of the time of the tests.
     """
     gc.disable()
     try:
@@ -64,7 +64,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True, scope="session")
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Settings of the machine that runs the tests must not decide them."""
+    """Removes the settings of the machine that runs the tests."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in Settings.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)
@@ -75,7 +75,7 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_ssl_context() -> Iterator[None]:
-    """Every HTTP client reads the certificates of the machine, for 17 ms; no test uses TLS."""
+    """Shares one SSL context: loading certificates takes 17 ms per client; no test uses TLS."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         context = cache(httpcore2.default_ssl_context)
         monkeypatch.setattr(httpcore2, "default_ssl_context", context)
@@ -118,11 +118,11 @@ def tiny_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(tiny_gemma: Path) -> Iterator["LiveServer"]:
-    """The real engines of the session, voice and language model, behind a real uvicorn."""
+    """A real uvicorn with real engines for speech and chat, shared by the test session."""
     from tests.support.live import LiveServer
 
     settings = Settings(llm_model_name=str(tiny_gemma), llm_max_model_len=1024)
-    # vLLM and what it imports warn of their own future; inside this block that is no error.
+    # vLLM and its imports raise deprecation warnings, which must not be errors here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         live = LiveServer(settings)

@@ -1,4 +1,4 @@
-"""What `make` runs: the environment is a script that prints its arguments."""
+"""Commands of the Makefile, run with a Python that is a script and records its arguments."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ CHECKS = ["ruff format --check .", "ruff check .", "mypy"]
 QUICK = f"{PYTEST} -m not engine and not slow -n auto --maxprocesses=8 --dist=worksteal"
 ENGINE = f"{PYTEST} -m engine and not slow"
 
-# Prints its arguments, fails where FAIL is in them, and copies itself into a new environment.
+# Prints its arguments, fails if they contain FAIL, and copies itself into a new environment.
 PYTHON = """#!/bin/sh
 case "$1" in -c) exit 0;; esac
 if [ "$1 $2" = "-m venv" ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 @dataclass
 class Clone:
-    """A folder with the Makefile and an environment that is complete."""
+    """A folder with the Makefile and a complete environment."""
 
     folder: Path
 
@@ -49,7 +49,7 @@ class Clone:
             (venv / f".{stamp}-cpu").touch()
 
     def add(self, name: str) -> None:
-        """The packages of one more `test-NAME`."""
+        """Adds the requirements of a `test-NAME`."""
         (self.folder / f"requirements-{name}.txt").write_text("# Direct\nsome-package==1.0\n")
 
     def make(self, *arguments: str, fail: str = "nothing") -> subprocess.CompletedProcess[str]:
@@ -63,7 +63,7 @@ class Clone:
 
 
 def commands(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """The arguments of every call of Python."""
+    """Returns the arguments of every call of Python."""
     lines = done.stdout.splitlines()
     return [line.removeprefix("RUN ") for line in lines if line.startswith("RUN ")]
 
@@ -73,7 +73,7 @@ def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
-def test_all_that_belongs_in_ci(clone: Clone) -> None:
+def test_the_steps_of_make_test(clone: Clone) -> None:
     done = clone.make("test")
     assert done.returncode == 0, done.stderr
     checks = [f".venv/bin/python -m {check}" for check in CHECKS]
@@ -84,7 +84,9 @@ def test_all_that_belongs_in_ci(clone: Clone) -> None:
     ("fail", "num_commands"),
     [("ruff format", 1), ("ruff check", 2), ("mypy", 3), ("not engine", 4), ("-m engine", 5)],
 )
-def test_it_ends_with_the_first_step_that_fails(clone: Clone, fail: str, num_commands: int) -> None:
+def test_make_test_stops_at_the_first_failing_step(
+    clone: Clone, fail: str, num_commands: int
+) -> None:
     done = clone.make("test", fail=fail)
     assert done.returncode == 2
     assert len(commands(done)) == num_commands
@@ -92,10 +94,10 @@ def test_it_ends_with_the_first_step_that_fails(clone: Clone, fail: str, num_com
 
 
 class TestExtras:
-    """Tests that need more packages than the lock."""
+    """Tests that need additional packages."""
 
     @pytest.mark.parametrize("name", ["demo", "cuda", "test"])
-    def test_one_without_a_file(self, clone: Clone, name: str) -> None:
+    def test_a_name_without_a_requirements_file(self, clone: Clone, name: str) -> None:
         clone.add("other")
         done = clone.make(f"test-{name}")
         assert done.returncode == 2
@@ -103,7 +105,7 @@ class TestExtras:
         assert done.stderr.startswith(f"make: there is no test-{name}: a test-NAME needs ")
         assert "Available: test-other." in done.stderr
 
-    def test_its_packages_are_installed_once(self, clone: Clone) -> None:
+    def test_packages_are_installed_once(self, clone: Clone) -> None:
         clone.add("demo")
         install, run = commands(clone.make("test-demo"))
         assert install.startswith(".venv/bin/python -m pip install ")
@@ -111,7 +113,7 @@ class TestExtras:
         assert run == f"{PYTEST} -m demo"
         assert commands(clone.make("test-demo")) == [run]
 
-    def test_in_an_environment_of_its_own(self, clone: Clone) -> None:
+    def test_a_separate_environment(self, clone: Clone) -> None:
         clone.add("demo")
         create, install, run = commands(clone.make("test-demo", "OWN_VENVS=demo"))
         assert create == ".venv/bin/python -m venv .venv-demo"
@@ -119,7 +121,7 @@ class TestExtras:
         assert run == ".venv-demo/bin/python -m pytest -m demo"
         assert commands(clone.make("test-demo", "OWN_VENVS=demo")) == [run]
 
-    def test_a_failed_installation_is_tried_again(self, clone: Clone) -> None:
+    def test_a_failed_installation_is_retried(self, clone: Clone) -> None:
         clone.add("demo")
         done = clone.make("test-demo", fail="pip install")
         assert (done.returncode, len(commands(done))) == (2, 1)
@@ -134,10 +136,10 @@ class TestExtras:
             ("(demo or other) and not slow", True),
         ],
     )
-    def test_its_tests_run_only_where_they_are_named(
+    def test_marked_tests_run_only_when_named(
         self, monkeypatch: pytest.MonkeyPatch, markers: str, is_run: bool
     ) -> None:
-        """Also when pytest is run by hand, in an environment that lacks its packages."""
+        """Otherwise running pytest by hand would fail without its packages."""
         monkeypatch.setattr(conftest, "EXTRAS", ["demo", "else"])
         deselected: list[str] = []
         hook = SimpleNamespace(pytest_deselected=lambda items: deselected.extend(items))
@@ -149,11 +151,11 @@ class TestExtras:
         assert items == ([marked, other] if is_run else [other])
         assert deselected == ([] if is_run else [marked])
 
-    def test_not_part_of_the_tests_in_ci(self, clone: Clone) -> None:
+    def test_make_test_leaves_them_out(self, clone: Clone) -> None:
         clone.add("demo")
         assert commands(clone.make("test"))[-1] == ENGINE
 
-    def test_the_full_tests_run_those_that_are_installed(self, clone: Clone) -> None:
+    def test_the_full_tests_include_those_with_installed_packages(self, clone: Clone) -> None:
         clone.add("demo")
         clone.add("other")
         full = f"{PYTEST} --cov --cov-report="
@@ -167,7 +169,7 @@ class TestExtras:
         assert commands(done)[3:] == [full, f"{PYTEST} -m demo", f"{PYTEST} -m other"]
         assert "Left out" not in done.stdout
 
-    def test_the_full_tests_fail_with_one_of_them(self, clone: Clone) -> None:
+    def test_the_full_tests_fail_if_one_of_them_fails(self, clone: Clone) -> None:
         clone.add("demo")
         clone.make("test-demo")
         assert clone.make("test-full", fail="-m demo").returncode == 2

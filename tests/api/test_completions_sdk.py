@@ -221,7 +221,7 @@ def test_a_failure_in_the_middle_is_raised(served: ServedFakes, sdk: OpenAI, spe
     assert failed.value.code == "llm_failed"
 
 
-def test_a_voice_that_fails_in_the_middle_is_raised() -> None:
+def test_a_speech_engine_that_dies_in_the_middle_is_raised() -> None:
     dying = Script(speech_ids(27), error=EngineDead("the speech engine has died"), fail_at=140)
     received: list[ChatCompletionChunk] = []
     with (

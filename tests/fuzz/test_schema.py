@@ -51,7 +51,7 @@ def open_server(*, is_loaded: bool = True) -> ServedFakes:
 
 
 def named_responses() -> dict[str, Any]:
-    """The document without what stands for every status that is not named: each must be."""
+    """Returns the document without default responses, so that every status must be named."""
     app = FakeServer().build_app()
     document = app.openapi()
     for methods in document["paths"].values():

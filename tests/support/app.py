@@ -320,9 +320,9 @@ class Bench:
     scripts: dict[str, Script]
 
     async def settle(self) -> None:
-        """Lets everything run that can, in the pool too.
+        """Lets all tasks and pool calls run that can.
 
-        All workers meet each time: one that was suspended in the middle of a call has ended it.
+        All workers meet in each round, so that calls that were suspended have ended.
         """
         for _ in range(20):
             meeting = threading.Barrier(_NUM_WORKERS, timeout=WAIT_LIMIT_SEC)
@@ -358,8 +358,8 @@ async def open_bench(
 class FakeServer:
     """`with server.client() as client`: the app over the fakes, which a test can script.
 
-    With `is_loaded=False` it stays as it is while the model loads. `chat` is its language model.
-    The settings are the defaults, whatever the environment holds.
+    With `is_loaded=False` the model never finishes loading. `chat` is the language model. The
+    settings are the defaults, whatever the environment contains.
     """
 
     checkpoint: Checkpoint = POCKET

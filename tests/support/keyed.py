@@ -1,4 +1,4 @@
-"""A server with keys, all of its routes, and its refusals."""
+"""A server with API keys, its routes, and requests that it rejects."""
 
 import asyncio
 import base64
@@ -40,7 +40,7 @@ def leaves(routes: list[BaseRoute]) -> Iterator[BaseRoute]:
 
 
 def all_requests(app: FastAPI) -> list[tuple[str, str]]:
-    """Method (WS for a WebSocket) and path of every route, with something in its parameters."""
+    """Returns method (WS for a WebSocket) and path of every route, with filled-in parameters."""
     found = set()
     for route in leaves(app.routes):
         path = re.sub(r"\{model.*?\}", "tts-1", str(getattr(route, "path", "")))
@@ -58,7 +58,7 @@ GUARDED = [
 
 
 async def refused(app: FastAPI, method: str, path: str, headers: Headers, **changes: Any) -> Any:
-    """Status and error of a request whose body never comes; the refusal must not wait for it."""
+    """Returns status and error of a request whose body never arrives and must not be awaited."""
     if method == "WS":
         changes = {"type": "websocket", "scheme": "ws", "subprotocols": [], **changes}
         changes.setdefault("extensions", DENIAL)

@@ -1,4 +1,4 @@
-"""A fault for tests of the real engine: generations that fall into a loop."""
+"""An engine with a fault: generations that loop."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -11,7 +11,7 @@ from orpheus_server.interfaces import TokenDelta, TokenEngine, TokenRequest
 class LoopingEngine:
     """Wraps an engine and makes its generations repeat one frame until `max_tokens`.
 
-    `num_good_frames` returns how many frames come before the loop, or None for no loop.
+    `num_good_frames` returns the number of frames before the loop, or None for no loop.
     """
 
     def __init__(
@@ -27,21 +27,21 @@ class LoopingEngine:
 
     @property
     def max_model_len(self) -> int:
-        """That of the wrapped engine."""
+        """The value of the wrapped engine."""
         return self._engine.max_model_len
 
     @property
     def num_active(self) -> int:
-        """That of the wrapped engine."""
+        """The value of the wrapped engine."""
         return self._engine.num_active
 
     @property
     def is_alive(self) -> bool:
-        """That of the wrapped engine."""
+        """The value of the wrapped engine."""
         return self._engine.is_alive
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
-        """The wrapped engine's deltas up to the loop, then the last good frame again and again."""
+        """Yields the wrapped engine's deltas up to the loop, then repeats the last good frame."""
         self.requests.append(request)
         num_frames = self._num_good_frames(request)
         num_left = request.max_tokens if num_frames is None else num_frames * self._num_slots

@@ -84,7 +84,7 @@ class RequestGroup:
 async def request_group(
     num_streams: int = 2, *, max_wait_sec: float = 30.0, max_per_caller: int | None = None
 ) -> AsyncIterator[RequestGroup]:
-    """A group that is ended with the block."""
+    """Opens a group whose requests are cancelled at the end of the block."""
     group = RequestGroup(num_streams, max_wait_sec=max_wait_sec, max_per_caller=max_per_caller)
     try:
         yield group

@@ -1,4 +1,4 @@
-"""The loop that tests of the real engine rely on."""
+"""The engine with loops that the tests of the real engine use."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ async def test_a_loop_repeats_the_last_good_frame(delta_size: int) -> None:
     assert looping.requests == scripted.requests
 
 
-async def test_a_generation_may_stay_as_it_is() -> None:
+async def test_a_generation_without_a_loop_is_unchanged() -> None:
     scripted = ScriptedEngine(lambda request: short_script(29))
     looping = LoopingEngine(scripted, POCKET.layout, lambda request: None)
     assert await ids_of(looping) == list(short_script(29).token_ids)
