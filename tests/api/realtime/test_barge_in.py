@@ -8,7 +8,7 @@ import pytest
 
 from orpheus_server.fakes import ReplyScript
 from tests.support.app import held_script, short_script, wait_for
-from tests.support.socket_stage import Received, SocketStage, events_of, open_socket, written
+from tests.support.socket_harness import Received, SocketHarness, events_of, open_socket, written
 
 pytestmark = pytest.mark.anyio
 
@@ -49,19 +49,19 @@ def writing(*texts: str) -> ReplyScript:
     return ReplyScript((*texts, "never"), gate=asyncio.Event(), gate_at=len(texts))
 
 
-def interrupt(stage: SocketStage, by: By, **fields: Any) -> None:
+def interrupt(harness: SocketHarness, by: By, **fields: Any) -> None:
     if by == "cancel":
-        stage.caller.say("cancel", **fields)
+        harness.caller.say("cancel", **fields)
     else:
-        stage.caller.ask("Stop.", **fields)
+        harness.caller.ask("Stop.", **fields)
 
 
-async def check_answered(stage: SocketStage, by: By, *before: tuple[str, str]) -> None:
+async def check_answered(harness: SocketHarness, by: By, *before: tuple[str, str]) -> None:
     """Checks that the next reply arrives alone, and which messages the model got for it."""
     if by == "cancel":
-        assert stage.num_active == 0
-        stage.caller.ask("Stop.")
-    received = await stage.caller.until("audio.done", "error")
+        assert harness.num_active == 0
+        harness.caller.ask("Stop.")
+    received = await harness.caller.until("audio.done", "error")
     first, *_, last = received
     assert isinstance(first, dict)
     assert isinstance(last, dict)
@@ -70,57 +70,57 @@ async def check_answered(stage: SocketStage, by: By, *before: tuple[str, str]) -
     kinds = ["audio" if isinstance(each, bytes) else each["type"] for each in received]
     assert kinds.index("audio.start") < kinds.index("chunk.start") < kinds.index("audio")
     assert kinds.count("audio") == 1
-    assert stage.requested() == [*before, ("user", "Stop.")]
-    assert stage.num_active == 0
+    assert harness.requested() == [*before, ("user", "Stop.")]
+    assert harness.num_active == 0
 
 
-async def hear_half(stage: SocketStage) -> int:
+async def hear_half(harness: SocketHarness) -> int:
     """Receives a sentence of which ten frames are generated; returns its number of samples."""
-    stage.engine.enqueue(held_script(short_script(30), asyncio.Event(), num_free_frames=10))
-    stage.caller.ask("Hello?")
-    await stage.caller.until("chunk.start")
-    num_samples = await stage.caller.audio(9 * FRAME_BYTES) // 2
-    await wait_for(lambda: stage.num_active == 2)
+    harness.engine.enqueue(held_script(short_script(30), asyncio.Event(), num_free_frames=10))
+    harness.caller.ask("Hello?")
+    await harness.caller.until("chunk.start")
+    num_samples = await harness.caller.audio(9 * FRAME_BYTES) // 2
+    await wait_for(lambda: harness.num_active == 2)
     return num_samples
 
 
-async def hear_all(stage: SocketStage) -> None:
+async def hear_all(harness: SocketHarness) -> None:
     """Receives a whole sentence while the model is still writing."""
-    stage.caller.ask("Hello?")
-    await stage.caller.until("chunk.start")
-    assert await stage.caller.audio(2 * SAMPLES) == 2 * SAMPLES
+    harness.caller.ask("Hello?")
+    await harness.caller.until("chunk.start")
+    assert await harness.caller.audio(2 * SAMPLES) == 2 * SAMPLES
 
 
 @both_ways
 class TestBeforeTheFirstAudio:
     async def test_before_the_model_writes(self, monkeypatch: Patch, by: By) -> None:
-        async with open_socket(monkeypatch, writing()) as stage:
-            stage.caller.ask("Hello?")
-            await wait_for(lambda: stage.chat.num_active == 1)
-            interrupt(stage, by)
-            assert await stage.caller.until("audio.done") == [truncated(0, ""), cancelled(0, 0)]
-            assert stage.chat.num_aborted == 1
+        async with open_socket(monkeypatch, writing()) as harness:
+            harness.caller.ask("Hello?")
+            await wait_for(lambda: harness.chat.num_active == 1)
+            interrupt(harness, by)
+            assert await harness.caller.until("audio.done") == [truncated(0, ""), cancelled(0, 0)]
+            assert harness.chat.num_aborted == 1
             if by == "cancel":
-                stage.caller.ask("Stop.")
-            await stage.caller.until("audio.done")
+                harness.caller.ask("Stop.")
+            await harness.caller.until("audio.done")
             # There was no reply in between, so the two messages are one turn.
-            assert stage.requested() == [("user", "Hello?\n\nStop.")]
+            assert harness.requested() == [("user", "Hello?\n\nStop.")]
 
     async def test_while_both_models_are_working(self, monkeypatch: Patch, by: By) -> None:
         """Text that was written but not heard is not part of the conversation."""
-        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
-            stage.engine.enqueue(held_script(short_script(30), asyncio.Event()))
-            stage.caller.ask("Hello?")
-            await wait_for(lambda: stage.num_active == 2)
-            await stage.caller.until("transcript.delta")
+        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as harness:
+            harness.engine.enqueue(held_script(short_script(30), asyncio.Event()))
+            harness.caller.ask("Hello?")
+            await wait_for(lambda: harness.num_active == 2)
+            await harness.caller.until("transcript.delta")
             # The position is ignored, because no audio has been sent.
-            interrupt(stage, by, played_ms=5000)
-            assert await stage.caller.until("audio.done") == [truncated(0, ""), cancelled(0, 0)]
-            assert (stage.chat.num_aborted, stage.engine.num_aborted) == (1, 1)
+            interrupt(harness, by, played_ms=5000)
+            assert await harness.caller.until("audio.done") == [truncated(0, ""), cancelled(0, 0)]
+            assert (harness.chat.num_aborted, harness.engine.num_aborted) == (1, 1)
             if by == "cancel":
-                stage.caller.ask("Stop.")
-            await stage.caller.until("audio.done")
-            assert stage.requested() == [("user", "Hello?\n\nStop.")]
+                harness.caller.ask("Stop.")
+            await harness.caller.until("audio.done")
+            assert harness.requested() == [("user", "Hello?\n\nStop.")]
 
 
 @both_ways
@@ -149,17 +149,17 @@ class TestInTheMiddleOfAChunk:
         elapsed_sec: float,
         heard: str,
     ) -> None:
-        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
-            num_samples = await hear_half(stage)
-            stage.clock.advance(elapsed_sec)
-            interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
-            assert await stage.caller.until("audio.done") == [
+        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as harness:
+            num_samples = await hear_half(harness)
+            harness.clock.advance(elapsed_sec)
+            interrupt(harness, by, **({} if played_ms is None else {"played_ms": played_ms}))
+            assert await harness.caller.until("audio.done") == [
                 truncated(0, heard),
                 cancelled(0, num_samples),
             ]
-            assert (stage.chat.num_aborted, stage.engine.num_aborted) == (1, 1)
+            assert (harness.chat.num_aborted, harness.engine.num_aborted) == (1, 1)
             if heard:
-                await check_answered(stage, by, ("user", "Hello?"), ("assistant", heard))
+                await check_answered(harness, by, ("user", "Hello?"), ("assistant", heard))
 
 
 @both_ways
@@ -184,16 +184,16 @@ class TestBetweenChunks:
         elapsed_sec: float,
         heard: str,
     ) -> None:
-        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
-            await hear_all(stage)
-            await wait_for(lambda: stage.engine.num_active == 0)
-            stage.clock.advance(elapsed_sec)
-            interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
-            assert await stage.caller.until("audio.done") == [
+        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as harness:
+            await hear_all(harness)
+            await wait_for(lambda: harness.engine.num_active == 0)
+            harness.clock.advance(elapsed_sec)
+            interrupt(harness, by, **({} if played_ms is None else {"played_ms": played_ms}))
+            assert await harness.caller.until("audio.done") == [
                 truncated(0, heard),
                 cancelled(0, SAMPLES, 32, 211),
             ]
-            await check_answered(stage, by, ("user", "Hello?"), ("assistant", heard))
+            await check_answered(harness, by, ("user", "Hello?"), ("assistant", heard))
 
 
 class TestAfterTheEnd:
@@ -201,9 +201,9 @@ class TestAfterTheEnd:
 
     TEXT = f"**{SENTENCE}** 😀"
 
-    async def hear(self, stage: SocketStage) -> None:
-        stage.caller.ask("Hello?")
-        await stage.caller.until("audio.done")
+    async def hear(self, harness: SocketHarness) -> None:
+        harness.caller.ask("Hello?")
+        await harness.caller.until("audio.done")
 
     @both_ways
     @pytest.mark.parametrize(
@@ -220,13 +220,13 @@ class TestAfterTheEnd:
     ) -> None:
         """Regression: the conversation held text that had not been heard."""
         heard = "Abcdefg hijklmno" if share == "half" else ""
-        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
-            await self.hear(stage)
-            stage.clock.advance(elapsed_sec)
-            interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
-            assert await stage.caller.until("transcript.truncated") == [truncated(0, heard)]
+        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as harness:
+            await self.hear(harness)
+            harness.clock.advance(elapsed_sec)
+            interrupt(harness, by, **({} if played_ms is None else {"played_ms": played_ms}))
+            assert await harness.caller.until("transcript.truncated") == [truncated(0, heard)]
             if heard:
-                await check_answered(stage, by, ("user", "Hello?"), ("assistant", heard))
+                await check_answered(harness, by, ("user", "Hello?"), ("assistant", heard))
 
     @both_ways
     @pytest.mark.parametrize(
@@ -236,90 +236,90 @@ class TestAfterTheEnd:
         self, monkeypatch: Patch, by: By, played_ms: float | None, elapsed_sec: float
     ) -> None:
         """The conversation keeps the reply as written, and the client gets no event."""
-        async with open_socket(monkeypatch, ReplyScript((self.TEXT,))) as stage:
-            await self.hear(stage)
-            stage.clock.advance(elapsed_sec)
-            interrupt(stage, by, **({} if played_ms is None else {"played_ms": played_ms}))
-            await check_answered(stage, by, ("user", "Hello?"), ("assistant", self.TEXT))
+        async with open_socket(monkeypatch, ReplyScript((self.TEXT,))) as harness:
+            await self.hear(harness)
+            harness.clock.advance(elapsed_sec)
+            interrupt(harness, by, **({} if played_ms is None else {"played_ms": played_ms}))
+            await check_answered(harness, by, ("user", "Hello?"), ("assistant", self.TEXT))
 
     async def test_only_the_first_interruption_counts(self, monkeypatch: Patch) -> None:
-        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
-            await self.hear(stage)
-            stage.caller.say("cancel", played_ms=1280)
-            stage.caller.say("cancel", played_ms=0)
-            stage.caller.ask("Stop.", played_ms=0)
-            assert await stage.caller.until("transcript.truncated") == [
+        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as harness:
+            await self.hear(harness)
+            harness.caller.say("cancel", played_ms=1280)
+            harness.caller.say("cancel", played_ms=0)
+            harness.caller.ask("Stop.", played_ms=0)
+            assert await harness.caller.until("transcript.truncated") == [
                 truncated(0, "Abcdefg hijklmno")
             ]
             turns = ("user", "Hello?"), ("assistant", "Abcdefg hijklmno")
-            await check_answered(stage, "chat.message", *turns)
+            await check_answered(harness, "chat.message", *turns)
 
     async def test_a_new_conversation(self, monkeypatch: Patch) -> None:
         """The interrupted reply is not part of it."""
         history = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Ho."}]
-        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
-            await self.hear(stage)
-            stage.caller.say("session.start", history=history)
-            await stage.caller.until("session.started")
-            stage.caller.ask("Stop.", played_ms=0)
-            await check_answered(stage, "chat.message", ("user", "Hi."), ("assistant", "Ho."))
+        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as harness:
+            await self.hear(harness)
+            harness.caller.say("session.start", history=history)
+            await harness.caller.until("session.started")
+            harness.caller.ask("Stop.", played_ms=0)
+            await check_answered(harness, "chat.message", ("user", "Hi."), ("assistant", "Ho."))
 
     @pytest.mark.parametrize("elapsed_sec", [1.28, 9.0])
     async def test_text_was_spoken_after_it(self, monkeypatch: Patch, elapsed_sec: float) -> None:
         """The position is then in that text, and does not say how much of the reply was played."""
-        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as stage:
-            await self.hear(stage)
-            stage.caller.say("text.delta", text="Hello you.")
-            stage.caller.say("text.done")
-            await stage.caller.until("audio.done")
-            stage.clock.advance(elapsed_sec)
-            stage.caller.ask("Stop.", played_ms=10)
+        async with open_socket(monkeypatch, ReplyScript((SENTENCE,))) as harness:
+            await self.hear(harness)
+            harness.caller.say("text.delta", text="Hello you.")
+            harness.caller.say("text.done")
+            await harness.caller.until("audio.done")
+            harness.clock.advance(elapsed_sec)
+            harness.caller.ask("Stop.", played_ms=10)
             heard = SENTENCE
             if elapsed_sec < 2.56:
                 heard = "Abcdefg hijklmno"
-                assert await stage.caller.until("transcript.truncated") == [truncated(0, heard)]
+                assert await harness.caller.until("transcript.truncated") == [truncated(0, heard)]
             turns = ("user", "Hello?"), ("assistant", heard)
-            await check_answered(stage, "chat.message", *turns)
+            await check_answered(harness, "chat.message", *turns)
 
 
 async def test_a_message_cancels_text_too(monkeypatch: Patch) -> None:
     """The current utterance, the waiting one, and the one whose text is still arriving."""
-    async with open_socket(monkeypatch) as stage:
-        stage.engine.enqueue(held_script(short_script(30), asyncio.Event()))
+    async with open_socket(monkeypatch) as harness:
+        harness.engine.enqueue(held_script(short_script(30), asyncio.Event()))
         for _ in range(2):
-            stage.caller.say("text.delta", text=SENTENCE)
-            stage.caller.say("text.done")
-        stage.caller.say("text.delta", text="Hel")
-        await wait_for(lambda: stage.engine.num_active == 1)
-        stage.caller.ask("Stop.")
+            harness.caller.say("text.delta", text=SENTENCE)
+            harness.caller.say("text.done")
+        harness.caller.say("text.delta", text="Hel")
+        await wait_for(lambda: harness.engine.num_active == 1)
+        harness.caller.ask("Stop.")
         for index in range(3):
-            assert await stage.caller.until("audio.done") == [cancelled(index, 0)]
-        await check_answered(stage, "chat.message")
+            assert await harness.caller.until("audio.done") == [cancelled(index, 0)]
+        await check_answered(harness, "chat.message")
 
 
 async def test_text_on_both_sides_of_a_message(monkeypatch: Patch) -> None:
     """The message cancels unfinished text; later text is a new utterance after the reply."""
-    async with open_socket(monkeypatch) as stage:
-        stage.caller.say("text.delta", text="Hel")
-        stage.caller.ask("Stop.")
-        stage.caller.say("text.delta", text="Hello you.")
-        stage.caller.say("text.done")
-        assert await stage.caller.until("audio.done") == [cancelled(0, 0)]
-        await check_answered(stage, "chat.message")
-        start, chunk, *_ = await stage.caller.until("audio.done")
+    async with open_socket(monkeypatch) as harness:
+        harness.caller.say("text.delta", text="Hel")
+        harness.caller.ask("Stop.")
+        harness.caller.say("text.delta", text="Hello you.")
+        harness.caller.say("text.done")
+        assert await harness.caller.until("audio.done") == [cancelled(0, 0)]
+        await check_answered(harness, "chat.message")
+        start, chunk, *_ = await harness.caller.until("audio.done")
         assert isinstance(chunk, dict)
         assert (chunk["utterance"], chunk["text"]) == (2, "Hello you.")
 
 
 async def test_thirty_messages_in_a_row(monkeypatch: Patch) -> None:
     """The conversation keeps every message, whether its reply had begun or not."""
-    async with open_socket(monkeypatch) as stage:
-        stage.chat.enqueue(*[writing(f"{SENTENCE} And") for _ in range(40)])
+    async with open_socket(monkeypatch) as harness:
+        harness.chat.enqueue(*[writing(f"{SENTENCE} And") for _ in range(40)])
         for index in range(30):
-            stage.caller.ask(f"Word {index}.")
+            harness.caller.ask(f"Word {index}.")
         received: list[Received] = []
         for _ in range(29):
-            received += await stage.caller.until("audio.done")
+            received += await harness.caller.until("audio.done")
         assert events_of(received, "error") == []
         dones = events_of(received, "audio.done")
         assert [each["utterance"] for each in dones] == list(range(29))
@@ -327,26 +327,26 @@ async def test_thirty_messages_in_a_row(monkeypatch: Patch) -> None:
         assert events_of(received, "transcript.truncated") == [
             truncated(index, "") for index in range(29)
         ]
-        await stage.caller.until("chunk.start")
+        await harness.caller.until("chunk.start")
         said = "\n\n".join(f"Word {index}." for index in range(30))
-        assert stage.requested() == [("user", said)]
-        assert stage.chat.num_active == 1
-        stage.caller.say("cancel")
-        await stage.caller.until("audio.done")
-        assert stage.num_active == 0
+        assert harness.requested() == [("user", said)]
+        assert harness.chat.num_active == 1
+        harness.caller.say("cancel")
+        await harness.caller.until("audio.done")
+        assert harness.num_active == 0
 
 
 async def test_thirty_replies_in_a_row(monkeypatch: Patch) -> None:
-    async with open_socket(monkeypatch) as stage:
+    async with open_socket(monkeypatch) as harness:
         for _ in range(30):
-            stage.caller.ask("Well?")
-            received = await stage.caller.until("audio.done", "error")
+            harness.caller.ask("Well?")
+            received = await harness.caller.until("audio.done", "error")
             assert written(received) == "Yes."
-            stage.clock.advance(1.0)
-        assert stage.requested() == [("user", "Well?"), ("assistant", "Yes.")] * 29 + [
+            harness.clock.advance(1.0)
+        assert harness.requested() == [("user", "Well?"), ("assistant", "Yes.")] * 29 + [
             ("user", "Well?")
         ]
-        assert stage.chat.num_aborted == 0
+        assert harness.chat.num_aborted == 0
 
 
 async def test_the_log_and_the_metrics(
@@ -354,11 +354,11 @@ async def test_the_log_and_the_metrics(
 ) -> None:
     """A cancelled reply is not counted as a disconnect."""
     caplog.set_level(logging.INFO, logger="orpheus_server")
-    async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
-        await hear_half(stage)
-        stage.caller.say("cancel")
-        await stage.caller.until("audio.done")
-        metrics = stage.runtime.metrics
+    async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as harness:
+        await hear_half(harness)
+        harness.caller.say("cancel")
+        await harness.caller.until("audio.done")
+        metrics = harness.runtime.metrics
     (line,) = [each for each in caplog.messages if " outcome=" in each]
     assert " outcome=cancelled llm=scripted " in line
     counted = 'orpheus_utterances_total{outcome="cancelled",route="/v1/audio/stream"} 1.0'
@@ -371,25 +371,25 @@ class TestEnd:
     async def test_the_current_reply_is_spoken_to_its_end(self, monkeypatch: Patch) -> None:
         gate = asyncio.Event()
         script = ReplyScript((f"{SENTENCE} And", " more."), gate=gate, gate_at=1)
-        async with open_socket(monkeypatch, script) as stage:
-            await hear_all(stage)
-            stage.runtime.begin_drain()
+        async with open_socket(monkeypatch, script) as harness:
+            await hear_all(harness)
+            harness.runtime.begin_drain()
             gate.set()
-            received = await stage.caller.until("audio.done", "error")
+            received = await harness.caller.until("audio.done", "error")
             assert written(received) == " more."
             assert events_of(received, "error") == []
-            (end,) = await stage.caller.until("error")
+            (end,) = await harness.caller.until("error")
             assert isinstance(end, dict)
             assert end["error"]["code"] == "shutting_down"
-            await wait_for(lambda: stage.caller.code is not None)
-            assert stage.caller.code == 1001
+            await wait_for(lambda: harness.caller.code is not None)
+            assert harness.caller.code == 1001
 
     async def test_the_current_reply_can_be_cancelled(self, monkeypatch: Patch) -> None:
-        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as stage:
-            await hear_half(stage)
-            stage.runtime.begin_drain()
-            stage.caller.say("cancel", played_ms=600)
-            received = await stage.caller.until("error")
+        async with open_socket(monkeypatch, writing(f"{SENTENCE} And")) as harness:
+            await hear_half(harness)
+            harness.runtime.begin_drain()
+            harness.caller.say("cancel", played_ms=600)
+            received = await harness.caller.until("error")
             assert received[0] == truncated(0, "Abcdefg")
             assert [each["type"] for each in events_of(received, "")] == [
                 "transcript.truncated",

@@ -34,7 +34,7 @@ _SCOPE = {
 
 
 @dataclass
-class Caller:
+class SocketClient:
     """The client side of a session; receives all messages."""
 
     app: ASGIApp
@@ -90,12 +90,12 @@ class Caller:
 
 
 @dataclass
-class SocketStage:
+class SocketHarness:
     """A running app over the fakes with one started session."""
 
     server: FakeServer
     chat: ScriptedChatModel
-    caller: Caller
+    caller: SocketClient
     clock: VirtualClock
 
     @property
@@ -155,7 +155,7 @@ async def open_socket(
     *scripts: ReplyScript,
     settings: Settings | None = None,
     **options: Any,
-) -> AsyncIterator[SocketStage]:
+) -> AsyncIterator[SocketHarness]:
     """Opens a session with `options`; `scripts` are the first replies, followed by "Yes.".
 
     Pacing uses a clock that only the test advances. Asserts afterwards that both engines are idle
@@ -171,19 +171,19 @@ async def open_socket(
     async with server.open_runtime(server.settings) as runtime:
         app.state.runtime = runtime
         before = other_tasks()
-        caller = Caller(app)
+        caller = SocketClient(app)
         running = asyncio.create_task(caller.run())
         caller.say("session.start", **options)
         (started,) = await caller.until("session.started", "error")
         assert isinstance(started, dict)
         assert started["type"] == "session.started", started
-        stage = SocketStage(server, chat, caller, clock)
+        harness = SocketHarness(server, chat, caller, clock)
         try:
-            yield stage
+            yield harness
         finally:
             caller.leave()
             await running
-        assert stage.num_active == 0
+        assert harness.num_active == 0
         admission = runtime.admission
         assert (admission.num_running, admission.num_waiting) == (0, 0)
         await wait_for(lambda: other_tasks() <= before)
