@@ -1,4 +1,4 @@
-"""Results of requests with exact values."""
+"""Builders of request results with exact values."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from orpheus_server.bench.speech.report import LevelReport
 def heard(
     first_audio_sec: float = 0.25, *, stalls_sec: Sequence[float] = (), audio_sec: float = 4.0
 ) -> Heard:
-    """Of a request that took 2 s."""
+    """Returns the measures of a request that took 2 s."""
     return Heard(
         audio_sec=audio_sec,
         first_audio_sec=first_audio_sec,
@@ -26,20 +26,20 @@ def heard(
 def spoken(
     first_audio_sec: float = 0.25, *, started_sec: float = 0.0, stalls_sec: Sequence[float] = ()
 ) -> RequestResult:
-    """A whole answer that took 2 s."""
+    """Returns the result of a complete answer that took 2 s."""
     return RequestResult(started_sec, 2.0, heard(first_audio_sec, stalls_sec=stalls_sec), None)
 
 
 def failed(failure: str, *, started_sec: float = 0.0) -> RequestResult:
-    """A failure after half a second."""
+    """Returns the result of a request that failed after half a second."""
     return RequestResult(started_sec, 0.5, None, failure)
 
 
 def one_round(*results: RequestResult) -> LevelStats:
-    """Statistics of these, or of one plain answer."""
+    """Returns the statistics of these results, or of one complete answer."""
     return level_stats(results or [spoken()])
 
 
 def level(texts: str, concurrency: int, *rounds: LevelStats) -> LevelReport:
-    """All rounds of a level."""
+    """Returns a level with these rounds, or with one of a single answer."""
     return LevelReport(texts, concurrency, rounds or (one_round(),))

@@ -1,4 +1,4 @@
-"""A server that answers from a script, behind a real uvicorn: it breaks off like a real one."""
+"""A server that answers from a script, run by a real uvicorn so that connections really break."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ OVERLOADED = {
 
 @dataclass(frozen=True)
 class Script:
-    """An answer of `POST /v1/audio/speech`."""
+    """An answer to `POST /v1/audio/speech`."""
 
     pieces: Sequence[bytes] = (SILENCE, SOUND)
     status: int = 200
@@ -35,7 +35,7 @@ class Script:
 
 @dataclass
 class ScriptedApp:
-    """Answers by the request's body and keeps the bodies and headers."""
+    """Answers each request with the script for its body, and keeps all bodies and headers."""
 
     script: Callable[[dict[str, Any]], Script] = lambda body: Script()
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -78,7 +78,7 @@ async def answer(send: Send, script: Script) -> None:
 
 @contextmanager
 def serve_script(app: ASGIApp) -> Iterator[str]:
-    """The URL at which the app is served."""
+    """Serves the app and yields its URL."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, lifespan="off", log_config=None, log_level=100
     )

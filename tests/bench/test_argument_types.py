@@ -1,4 +1,4 @@
-"""What each type of argument accepts; `test_command.py` has the refusals with their messages."""
+"""The values that each argument type accepts and rejects; `test_command.py` tests the messages."""
 
 import argparse
 from collections.abc import Callable
@@ -52,6 +52,6 @@ def test_accepted(convert: Callable[[str], object], text: str, value: object) ->
         (output_file, "/"),
     ],
 )
-def test_refused(convert: Callable[[str], object], text: str) -> None:
+def test_rejected(convert: Callable[[str], object], text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         convert(text)

@@ -1,4 +1,4 @@
-"""Arguments, and which benchmark they start."""
+"""Arguments, and the benchmark that they start."""
 
 import argparse
 
@@ -104,7 +104,7 @@ def test_bad_arguments(
         ("chat.command", ["http://host", "--chat"]),
     ],
 )
-def test_which_benchmark_runs(
+def test_the_benchmark_that_runs(
     monkeypatch: pytest.MonkeyPatch, name: str, arguments: list[str]
 ) -> None:
     started: list[argparse.Namespace] = []

@@ -1,4 +1,4 @@
-"""The machine's card, from files of the kernel that are written here."""
+"""The machine's card, read from `/proc` files that the tests write."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from orpheus_server import __version__
 from orpheus_server.bench.machine_card import read_card
 
 
-def test_files_of_the_kernel(tmp_path: Path) -> None:
+def test_proc_files(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(
         "processor\t: 0\nmodel name\t: A CPU: fast\n\nprocessor\t: 1\nmodel name\t: other\n"
     )
@@ -21,7 +21,7 @@ def test_files_of_the_kernel(tmp_path: Path) -> None:
     assert "numpy" in card.packages
 
 
-def test_a_machine_without_them(tmp_path: Path) -> None:
+def test_missing_proc_files(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor: 0\n")
     card = read_card(tmp_path)
     assert card.cpu

@@ -1,4 +1,4 @@
-"""The machine's card and the JSON document, letter by letter."""
+"""The exact text of the machine's card and the JSON line."""
 
 import pytest
 
@@ -33,6 +33,6 @@ class TestJson:
             '{"texts": "a\\nb", "values": [1, 0.123457, null, true]}'
         )
 
-    def test_no_number_that_json_lacks(self) -> None:
+    def test_nan_is_rejected(self) -> None:
         with pytest.raises(ValueError, match="JSON"):
             report.json_line({"value": float("nan")})

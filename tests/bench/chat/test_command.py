@@ -1,4 +1,4 @@
-"""Spoken answers timed by their events."""
+"""The times of spoken replies, from their events."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ def event(delta: dict[str, object]) -> str:
     return "data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]})
 
 
-def answered(**changes: object) -> ChatResult:
+def chat_result(**changes: object) -> ChatResult:
     fields: dict[str, object] = {
         "first_text_sec": 0.1,
         "last_text_sec": 0.9,
@@ -33,7 +33,7 @@ def answered(**changes: object) -> ChatResult:
 
 
 class TestTimes:
-    def test_text_and_sound(self) -> None:
+    def test_text_and_audio(self) -> None:
         times = ChatTimes()
         for at_sec, line in enumerate(
             (
@@ -67,15 +67,16 @@ class TestTimes:
         assert times.result(1.0, None).failure == "llm_failed"
 
 
-def test_sooner() -> None:
-    assert answered().is_overlapped
-    assert not answered(first_audio_sec=0.9).is_overlapped
-    assert not answered(first_audio_sec=None).is_overlapped
+def test_audio_before_the_text_is_complete() -> None:
+    assert chat_result().is_overlapped
+    assert not chat_result(first_audio_sec=0.9).is_overlapped
+    assert not chat_result(first_audio_sec=None).is_overlapped
 
 
 def test_stats() -> None:
     stats = chat_stats(
-        [answered(), answered(first_audio_sec=1.0), answered(failure="503 x")], num_users=2
+        [chat_result(), chat_result(first_audio_sec=1.0), chat_result(failure="503 x")],
+        num_users=2,
     )
     assert (stats.num_users, stats.num_answers, stats.num_overlapped) == (2, 3, 1)
     assert (stats.failures, stats.num_failed, stats.audio_sec) == ({"503 x": 1}, 1, 6.0)
@@ -93,46 +94,55 @@ def served() -> Iterator[ServedFakes]:
         yield served
 
 
-def parse(*words: str) -> argparse.Namespace:
+def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    return parser.parse_args(words)
+    return parser.parse_args(arguments)
 
 
 class TestCommand:
     def test_a_server_that_answers(
         self, served: ServedFakes, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        words = (served.url, "--chat", "--concurrency", "1,3", "--requests", "4", "--voice", "slt")
-        assert command.run(parse(*words)) == 0
+        arguments = (
+            served.url,
+            "--chat",
+            "--concurrency",
+            "1,3",
+            "--requests",
+            "4",
+            "--voice",
+            "slt",
+        )
+        assert command.run(parse(*arguments)) == 0
         document = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert [level["num_answers"] for level in document["levels"]] == [4, 4]
         assert [level["failures"] for level in document["levels"]] == [{}, {}]
         assert document["settings"]["max_tokens"] == 128
 
-    def test_one_that_fails(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_server_that_fails(self, capsys: pytest.CaptureFixture[str]) -> None:
         model = ScriptedChatModel(ReplyScript(("😀",)))
         with ServedFakes(FakeServer(chat=model)) as served:
-            words = (served.url, "--chat", "--concurrency", "1", "--requests", "2")
-            assert command.run(parse(*words)) == 1
+            arguments = (served.url, "--chat", "--concurrency", "1", "--requests", "2")
+            assert command.run(parse(*arguments)) == 1
         assert "1 users: 2 x no sound" in capsys.readouterr().out
 
-    def test_one_without_a_language_model(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_server_without_a_language_model(self, capsys: pytest.CaptureFixture[str]) -> None:
         with ServedFakes(FakeServer()) as served:
-            words = (served.url, "--chat", "--concurrency", "1", "--requests", "2")
-            assert command.run(parse(*words)) == 1
+            arguments = (served.url, "--chat", "--concurrency", "1", "--requests", "2")
+            assert command.run(parse(*arguments)) == 1
         assert "1 users: 2 x 503 llm_not_configured" in capsys.readouterr().out
 
-    def test_none(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_unreachable_server(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert command.run(parse("http://127.0.0.1:9", "--chat")) == 1
         assert "does not answer" in capsys.readouterr().err
 
-    def test_the_key_is_sent_and_not_told(self, served: ServedFakes) -> None:
+    def test_the_key_is_not_part_of_the_options(self, served: ServedFakes) -> None:
         options = chat.options_of(parse(served.url, "--chat", "--api-key", "secret"))
         assert "secret" not in str(options)
 
 
-def test_a_slow_answer_is_given_up(served: ServedFakes) -> None:
+def test_a_slow_answer_times_out(served: ServedFakes) -> None:
     async def ask() -> ChatResult:
         options = chat.options_of(parse(served.url, "--chat", "--timeout-sec", "1e-9"))
         async with chat.ChatCaller(options) as caller:

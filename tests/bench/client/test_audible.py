@@ -10,11 +10,11 @@ from tests.bench.scripted_server import SILENCE, SOUND
 
 
 def level(rms: float) -> bytes:
-    """A window at this share of full scale."""
+    """Returns a window with this RMS level, as a share of full scale."""
     return np.full(240, round(rms * 32768), "<i2").tobytes()
 
 
-def found(*pieces: bytes) -> int | None:
+def find_byte(*pieces: bytes) -> int | None:
     finder = AudibleFinder()
     for piece in pieces:
         finder.feed(piece)
@@ -27,28 +27,28 @@ def test_windows_are_10_ms() -> None:
 
 @pytest.mark.parametrize(("rms", "byte"), [(0.0059, None), (0.0061, 480)])
 def test_the_threshold(rms: float, byte: int | None) -> None:
-    assert found(SILENCE + level(rms)) == byte
+    assert find_byte(SILENCE + level(rms)) == byte
 
 
 def test_negative_samples_count() -> None:
-    assert found(level(-0.5)) == 0
+    assert find_byte(level(-0.5)) == 0
 
 
-def test_the_first_one_counts() -> None:
-    assert found(SILENCE * 3, SOUND, SILENCE, SOUND) == 1440
+def test_the_first_audible_window_counts() -> None:
+    assert find_byte(SILENCE * 3, SOUND, SILENCE, SOUND) == 1440
 
 
 def test_nothing_audible() -> None:
-    assert found() is None
-    assert found(SILENCE, SILENCE) is None
-    # Less than a window is not judged.
-    assert found(SOUND[:-2]) is None
+    assert find_byte() is None
+    assert find_byte(SILENCE, SILENCE) is None
+    # An incomplete window is not analysed.
+    assert find_byte(SOUND[:-2]) is None
 
 
 @given(st.lists(st.integers(1, 5 * WINDOW_BYTES), unique=True))
-def test_cuts_change_nothing(cuts: list[int]) -> None:
-    """Pieces of TCP end in the middle of samples."""
+def test_piece_boundaries_do_not_matter(cuts: list[int]) -> None:
+    """TCP may split the body in the middle of a sample."""
     body = SILENCE * 4 + SOUND * 2
     ends = [0, *sorted(cuts), len(body)]
     pieces = [body[start:end] for start, end in zip(ends, ends[1:], strict=False)]
-    assert found(*pieces) == 4 * WINDOW_BYTES
+    assert find_byte(*pieces) == 4 * WINDOW_BYTES

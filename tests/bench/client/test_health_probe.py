@@ -1,4 +1,4 @@
-"""The pulse of `/health`, in virtual time."""
+"""The probe of `/health`, in virtual time."""
 
 import asyncio
 
@@ -8,12 +8,12 @@ from orpheus_server.bench.client.exchange import Exchange
 from orpheus_server.bench.client.health_probe import HealthProbe
 from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.concurrency import cancel_all
-from tests.bench.soaked import exchange
+from tests.bench.builders import exchange
 from tests.support.app import wait_for
 
 
 class TimedCaller(HttpCaller):
-    """Answers after the given times."""
+    """Answers each request after the next of these delays."""
 
     def __init__(self, *delays_sec: float) -> None:
         self.now_sec = 0.0
@@ -36,7 +36,7 @@ class TimedCaller(HttpCaller):
 
 
 @pytest.mark.anyio
-async def test_once_a_second_however_long_it_takes() -> None:
+async def test_one_request_a_second_however_slow_the_answers() -> None:
     caller = TimedCaller(0.25, 2.5, 0.5)
     probe = HealthProbe(caller, clock=lambda: caller.now_sec, sleep=caller.sleep)
     task = asyncio.create_task(probe.run())

@@ -1,4 +1,4 @@
-"""One request over a real connection: what comes back, and what the server sees of who leaves."""
+"""Requests over a real connection: the exchange, and how the server sees a client that leaves."""
 
 import threading
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from orpheus_server.bench.client.exchange import Behaviour, Exchange
 from orpheus_server.bench.client.http_caller import HttpCaller
+from tests.bench.builders import SECOND
 from tests.bench.scripted_server import (
     SILENCE,
     SOUND,
@@ -17,7 +18,6 @@ from tests.bench.scripted_server import (
     read_body,
     serve_script,
 )
-from tests.bench.soaked import SECOND
 from tests.support.app import WAIT_LIMIT_SEC
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,7 @@ BODY = b'{"input": "Hello."}'
 
 @dataclass
 class EndlessApp:
-    """Sends sound until its caller leaves; with `is_silent` not even headers."""
+    """Sends some audio and waits until the client leaves; with `is_silent`, not even headers."""
 
     is_silent: bool = False
     left: threading.Event = field(default_factory=threading.Event)
@@ -93,7 +93,7 @@ async def test_an_answer_that_breaks_off(script: Script, broken: str) -> None:
     assert (found.status, found.broken, found.is_cut) == (200, broken, False)
 
 
-async def test_nobody_there() -> None:
+async def test_an_unreachable_server() -> None:
     with serve_script(ScriptedApp()) as url:
         pass
     found = await post(url)
@@ -110,7 +110,7 @@ async def test_a_timeout() -> None:
 
 
 @pytest.mark.parametrize("resets", [False, True])
-async def test_cut_at_a_byte(resets: bool) -> None:
+async def test_leaving_after_a_number_of_bytes(resets: bool) -> None:
     app = EndlessApp()
     with serve_script(app) as url:
         found = await post(url, Behaviour(cut_byte=100, resets=resets))
@@ -119,7 +119,7 @@ async def test_cut_at_a_byte(resets: bool) -> None:
     assert len(found.body) >= 100
 
 
-async def test_a_cut_beyond_the_end_is_none() -> None:
+async def test_a_shorter_answer_is_not_cut() -> None:
     with serve_script(ScriptedApp()) as url:
         found = await post(url, Behaviour(cut_byte=10_000))
     assert (found.is_cut, len(found.body)) == (False, 960)
@@ -133,7 +133,7 @@ async def test_hanging_up_before_an_answer() -> None:
     assert (found.status, found.broken, found.is_cut) == (None, None, True)
 
 
-async def test_hanging_up_at_the_headers() -> None:
+async def test_hanging_up_when_the_headers_arrive() -> None:
     app = EndlessApp()
     with serve_script(app) as url:
         found = await post(url, Behaviour(hang_up_sec=WAIT_LIMIT_SEC))
@@ -141,7 +141,7 @@ async def test_hanging_up_at_the_headers() -> None:
     assert (found.status, found.body, found.is_cut) == (200, b"", True)
 
 
-async def test_an_error_is_read_by_who_would_leave() -> None:
+async def test_an_error_is_read_to_its_end_instead_of_leaving() -> None:
     script = Script([b"no"], status=500)
     with serve_script(ScriptedApp(lambda body: script)) as url:
         found = await post(url, Behaviour(cut_byte=1))
@@ -149,7 +149,7 @@ async def test_an_error_is_read_by_who_would_leave() -> None:
 
 
 async def test_a_slow_reader_falls_behind() -> None:
-    """Two seconds of sound at eight tenths of their pace."""
+    """Two seconds of audio are read at 0.8 times real time."""
     now_sec = 0.0
 
     async def sleep(wait_sec: float) -> None:
@@ -183,7 +183,7 @@ async def test_half_a_body(resets: bool) -> None:
     assert b"".join(bodies) == BODY[: len(BODY) // 2]
 
 
-async def test_half_a_body_for_nobody() -> None:
+async def test_half_a_body_to_an_unreachable_server() -> None:
     with serve_script(ScriptedApp()) as url:
         pass
     async with HttpCaller(url) as caller:
@@ -192,7 +192,7 @@ async def test_half_a_body_for_nobody() -> None:
 
 
 async def test_every_request_has_its_own_connection() -> None:
-    """An idle one would count as a file that the server has left open."""
+    """An idle connection would count as a file that the server leaked."""
     peers = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

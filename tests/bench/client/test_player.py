@@ -1,4 +1,4 @@
-"""The simulated player, with times that binary fractions hold exactly."""
+"""The simulated player, with times that are exact in binary."""
 
 from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece, Playback, largest_gap_sec, play
 
@@ -14,23 +14,23 @@ class TestPlay:
         assert playback.sounds_at_sec(0) == 0.5
         assert playback.sounds_at_sec(BYTES_PER_SEC // 2) == 1.0
 
-    def test_a_piece_in_the_last_moment_is_in_time(self) -> None:
+    def test_a_piece_that_arrives_at_the_last_moment_is_in_time(self) -> None:
         assert play([piece(0.5, 1), piece(1.5, 1), piece(2.5, 1)]).stalls_sec == ()
 
     def test_underruns(self) -> None:
-        """Playing begins anew when the piece comes: 1 to 1.25 s and 3.25 to 4.25 s are silent."""
+        """Playback resumes when a piece arrives: 1 to 1.25 s and 3.25 to 4.25 s are silent."""
         pieces = [piece(0.5, 0.5), piece(1.25, 1), piece(2, 1), piece(4.25, 1)]
         playback = play(pieces)
         assert playback.stalls_sec == (0.25, 1.0)
         assert playback.resumes == ((0, 0.5), (24_000, 1.25), (120_000, 4.25))
 
-    def test_what_sounds_after_an_underrun_is_late(self) -> None:
+    def test_bytes_after_an_underrun_are_played_later(self) -> None:
         playback = play([piece(0.5, 0.5), piece(1.25, 1)])
         assert playback.sounds_at_sec(23_998) == 0.5 + 23_998 / BYTES_PER_SEC
         assert playback.sounds_at_sec(24_000) == 1.25
         assert playback.sounds_at_sec(48_000) == 1.75
 
-    def test_a_buffer_built_up_before_bridges_a_gap(self) -> None:
+    def test_buffered_audio_bridges_a_gap(self) -> None:
         assert play([piece(0, 1), piece(0.25, 1), piece(2, 1)]).stalls_sec == ()
 
 

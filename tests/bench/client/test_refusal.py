@@ -1,12 +1,12 @@
-"""Answers that are not 200: what each must say."""
+"""The headers and body that an answer other than 200 must have."""
 
 import pytest
 
 from orpheus_server.bench.client import refusal
-from tests.bench.soaked import REQUEST_ID, envelope
+from tests.bench.builders import REQUEST_ID, envelope
 
 
-def test_right_answers() -> None:
+def test_valid_answers() -> None:
     assert refusal.defect(400, REQUEST_ID, envelope()) is None
     assert refusal.defect(400, REQUEST_ID, envelope(code=None)) is None
     assert refusal.defect(503, {**REQUEST_ID, "retry-after": "120"}, envelope()) is None
@@ -25,23 +25,23 @@ def test_right_answers() -> None:
         b'{"error": {"message": "No.", "type": "a", "param": null, "code": 5}}',
     ],
 )
-def test_another_envelope(body: bytes) -> None:
+def test_an_invalid_envelope(body: bytes) -> None:
     defect = refusal.defect(500, REQUEST_ID, body)
     assert defect == "500 without an error in OpenAI's envelope"
 
 
-def test_no_id() -> None:
+def test_a_missing_request_id() -> None:
     assert refusal.defect(400, {}, envelope()) == "400 without x-request-id"
 
 
 @pytest.mark.parametrize("header", ["0", "121", "1.5", "-1", "", "soon", "9999", "²"])
-def test_retry_after(header: str) -> None:
+def test_an_invalid_retry_after(header: str) -> None:
     headers = {**REQUEST_ID, "retry-after": header}
     assert refusal.retry_after_sec(headers) is None
     assert refusal.defect(429, headers, envelope()) == f"429 with Retry-After {header!r}"
 
 
-def test_no_retry_after() -> None:
+def test_a_missing_retry_after() -> None:
     assert refusal.defect(503, REQUEST_ID, envelope()) == "503 with Retry-After 'missing'"
     assert refusal.retry_after_sec({"retry-after": "17"}) == 17
 

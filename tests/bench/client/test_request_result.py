@@ -1,4 +1,4 @@
-"""Measures of one request, from pieces with exact times."""
+"""The measures of one request, from pieces with exact times."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece
 from orpheus_server.bench.client.request_result import Heard, RequestResult, SpeechResponse, measure
 
 
-def test_a_whole_answer() -> None:
+def test_a_complete_answer() -> None:
     pieces = (Piece(0.25, 24_000), Piece(1.0, 48_000), Piece(1.25, 24_000))
     answer = SpeechResponse(10.0, 1.5, pieces, audible_byte=36_000, failure=None)
     assert measure(answer) == RequestResult(
@@ -15,7 +15,8 @@ def test_a_whole_answer() -> None:
         heard=Heard(
             audio_sec=2.0,
             first_audio_sec=0.25,
-            # Half a second is there at 0.25, so 0.75 to 1.0 is silent; a quarter later it sounds.
+            # Half a second is buffered at 0.25, so 0.75 to 1.0 is silent; the audible byte is
+            # played a quarter of a second later.
             audible_sec=1.25,
             real_time_factor=0.75,
             num_underruns=1,

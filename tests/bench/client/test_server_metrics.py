@@ -1,4 +1,4 @@
-"""The figures in the text of `/metrics`."""
+"""The values read from `/metrics`."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from orpheus_server.bench.client.server_metrics import (
     read_metrics,
 )
 from orpheus_server.settings import Settings
+from tests.bench.builders import metrics, metrics_text
 from tests.bench.scripted_server import Script, ScriptedApp, serve_script
-from tests.bench.soaked import metrics, metrics_text
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes
 
 
-def test_all_of_them() -> None:
+def test_all_values() -> None:
     now = metrics(queued=1, generating=2, sessions=3, generations=4, restarts=5, files=6)
     assert parse_metrics(metrics_text(now)) == now
 
@@ -39,7 +39,7 @@ def test_at_rest() -> None:
         (metrics_text(metrics()).replace("10.0", "NaN"), "is not Prometheus' text format"),
     ],
 )
-def test_what_is_not_there(text: str, message: str) -> None:
+def test_missing_or_invalid_metrics(text: str, message: str) -> None:
     with pytest.raises(MetricsUnavailable) as raised:
         parse_metrics(text)
     assert str(raised.value).startswith(message)
@@ -47,7 +47,7 @@ def test_what_is_not_there(text: str, message: str) -> None:
 
 @pytest.mark.anyio
 class TestRead:
-    async def test_our_own_server(self) -> None:
+    async def test_the_real_app(self) -> None:
         with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
             async with HttpCaller(served.url) as caller:
                 now = await read_metrics(caller)
@@ -56,14 +56,14 @@ class TestRead:
         assert min(now.num_threads, now.num_tasks, now.num_open_files, now.resident_bytes) > 0
         assert now.num_streams_capacity >= 1
 
-    async def test_a_server_without_them(self) -> None:
+    async def test_a_server_without_metrics(self) -> None:
         with serve_script(ScriptedApp(lambda body: Script())) as url:
             async with HttpCaller(url) as caller:
                 with pytest.raises(MetricsUnavailable) as raised:
                     await read_metrics(caller)
         assert str(raised.value) == f"{url}/metrics answers 404"
 
-    async def test_nobody_there(self) -> None:
+    async def test_an_unreachable_server(self) -> None:
         with serve_script(ScriptedApp()) as url:
             pass
         async with HttpCaller(url) as caller:

@@ -1,4 +1,4 @@
-"""Sound that is none, in every format."""
+"""Invalid audio in every format."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import pytest
 from orpheus_server.audio.encoders import FORMATS, open_encoder
 from orpheus_server.bench.client.sound_check import events_to_sound, sound_defect
 from orpheus_server.interfaces import Samples
-from tests.bench.soaked import SECOND, SPEECH, TEXT
+from tests.bench.builders import SECOND, SPEECH, TEXT
 
 RATE = 24_000
 
@@ -39,12 +39,12 @@ class TestFormats:
     def test_too_long(self, name: str) -> None:
         assert sound_defect(name, encode(name, tone(15.0)), TEXT) == "too long for its text"
 
-    def test_nothing(self, name: str) -> None:
+    def test_an_empty_body(self, name: str) -> None:
         assert sound_defect(name, b"", TEXT) == "empty body"
 
 
 @pytest.mark.parametrize("name", ["wav", "mp3", "opus", "flac", "aac"])
-def test_no_such_file(name: str) -> None:
+def test_a_body_in_another_format(name: str) -> None:
     assert sound_defect(name, b"<html>nothing of the kind</html>" * 99, TEXT) == f"no valid {name}"
 
 
@@ -52,12 +52,12 @@ def test_half_a_sample() -> None:
     assert sound_defect("pcm", SPEECH + b"\0", TEXT) == "body ends in half a sample"
 
 
-def test_a_wav_that_lacks_its_end() -> None:
+def test_a_truncated_wav() -> None:
     assert sound_defect("wav", encode("wav", tone(3.0))[:-2], TEXT) == "no valid wav"
 
 
 def test_limits() -> None:
-    """Of 3 s for 45 characters: 0.9 to 14."""
+    """45 characters take about 3 s: 0.9 to 14 s are accepted."""
     assert len(TEXT) == 45
     assert sound_defect("pcm", (SECOND * 9)[: len(SECOND) * 9 // 10], TEXT) is None
     assert sound_defect("pcm", SECOND[:43_198], TEXT) == "too short for its text"

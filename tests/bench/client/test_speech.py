@@ -1,4 +1,4 @@
-"""One request: exact times over a scripted transport, the rest over a real connection."""
+"""One speech request: exact times over a scripted transport, the rest over a real connection."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +28,7 @@ SECOND = SOUND * 100
 
 @dataclass
 class VirtualTime:
-    """A clock that moves when a piece comes or somebody sleeps."""
+    """A clock that only a body's pieces and `sleep` advance."""
 
     now_sec: float = 100.0
     sleeps: list[float] = field(default_factory=list)
@@ -43,7 +43,7 @@ class VirtualTime:
 
 @dataclass
 class TimedBody(httpx2.AsyncByteStream):
-    """Pieces, each so long after the one before was read; then the end."""
+    """Sends each piece that many seconds after the previous one was read; then ends or raises."""
 
     time: VirtualTime
     pieces: list[tuple[float, bytes]]
@@ -60,7 +60,7 @@ class TimedBody(httpx2.AsyncByteStream):
 async def speak_timed(
     time: VirtualTime, body: TimedBody, *, reads_in_real_time: bool = False
 ) -> SpeechResponse:
-    """The answer to a request whose headers come after half a second."""
+    """Returns the response to a request whose headers arrive after half a second."""
 
     def respond(request: httpx2.Request) -> httpx2.Response:
         time.now_sec += 0.5
@@ -75,7 +75,7 @@ async def speak_timed(
 
 class TestTimes:
     async def test_pieces(self) -> None:
-        """Headers do not count as audio, nor does an empty piece; the end is later still."""
+        """Neither headers nor empty pieces count as audio; the total lasts until the body ends."""
         time = VirtualTime()
         pieces = [(0.25, SILENCE), (0.125, b""), (0.125, SOUND), (1.0, b"")]
         assert await speak_timed(time, TimedBody(time, pieces)) == SpeechResponse(
@@ -93,9 +93,9 @@ class TestTimes:
         assert answer.failure == "broken body: RemoteProtocolError"
         assert (answer.total_sec, answer.pieces) == (0.75, (Piece(0.75, 480),))
 
-    async def test_a_reader_in_real_time_stays_one_second_ahead(self) -> None:
-        """Three seconds come at 0.5: the reader waits two before it takes the next, and at the
-        end until all four have sounded. Its waits are no underruns."""
+    async def test_a_real_time_reader_stays_one_second_ahead(self) -> None:
+        """Three seconds arrive at 0.5: the reader waits two before it reads the next piece, and at
+        the end until all four seconds have been played. Its waits are not underruns."""
         time = VirtualTime()
         body = TimedBody(time, [(0.0, SECOND * 3), (0.0, SECOND)])
         answer = await speak_timed(time, body, reads_in_real_time=True)
@@ -106,12 +106,12 @@ class TestTimes:
         assert heard is not None
         assert heard.num_underruns == 0
 
-    async def test_a_reader_in_real_time_of_nothing(self) -> None:
+    async def test_a_real_time_reader_of_an_empty_body(self) -> None:
         time = VirtualTime()
         answer = await speak_timed(time, TimedBody(time, []), reads_in_real_time=True)
         assert (time.sleeps, answer.pieces, answer.failure) == ([], (), None)
 
-    async def test_a_reader_in_real_time_does_not_wait_for_a_slow_server(self) -> None:
+    async def test_a_real_time_reader_does_not_delay_a_slow_server(self) -> None:
         time = VirtualTime()
         body = TimedBody(time, [(0.0, SECOND), (2.0, SECOND)])
         answer = await speak_timed(time, body, reads_in_real_time=True)
@@ -121,7 +121,7 @@ class TestTimes:
 async def speak_to(
     script: Callable[[dict[str, Any]], Script], *, app: ScriptedApp | None = None, **target: Any
 ) -> SpeechResponse:
-    """The answer to one request over a real connection."""
+    """Returns the response to one request over a real connection."""
     app = app or ScriptedApp()
     app.script = script
     with serve_script(app) as url:
@@ -149,7 +149,7 @@ class TestConnection:
         assert sum(piece.num_bytes for piece in answer.pieces) == 960
         assert answer.audible_byte == 480
 
-    async def test_whole_files(self) -> None:
+    async def test_a_whole_file_is_requested_without_stream(self) -> None:
         app = ScriptedApp()
         await speak_to(lambda body: Script(), app=app, is_streaming=False)
         assert "stream" not in app.bodies[0]
@@ -160,7 +160,7 @@ class TestConnection:
         assert times == sorted(times)
         assert 0 < times[0] <= times[-1] <= answer.total_sec
 
-    async def test_a_refusal(self) -> None:
+    async def test_an_overloaded_server(self) -> None:
         answer = await speak_to(lambda body: Script([json.dumps(OVERLOADED).encode()], 503))
         assert answer.failure == "503 overloaded"
         assert answer.pieces == ()
@@ -178,7 +178,7 @@ class TestConnection:
         answer = await speak_to(lambda body: Script([], breaks_off=True))
         assert answer.failure == "no answer: RemoteProtocolError"
 
-    async def test_nobody_there(self) -> None:
+    async def test_an_unreachable_server(self) -> None:
         with serve_script(ScriptedApp()) as url:
             pass
         async with SpeechClient(Target(url)) as client:
@@ -188,7 +188,7 @@ class TestConnection:
                 await client.facts()
 
 
-async def test_timeout() -> None:
+async def test_a_timeout() -> None:
     def respond(request: httpx2.Request) -> httpx2.Response:
         raise TimeoutError
 
@@ -222,6 +222,6 @@ async def test_facts_of_another_server(page: bytes) -> None:
         ([], "503"),
     ],
 )
-def test_describe(body: object, expected: str) -> None:
+def test_the_description_of_an_error(body: object, expected: str) -> None:
     assert describe(503, json.dumps(body).encode()) == expected
     assert describe(502, b"<html>") == "502"

@@ -1,4 +1,4 @@
-"""The texts are as long as they say, and plain English that every model can speak."""
+"""The texts have the stated lengths, and are plain English that every model can speak."""
 
 import re
 
@@ -11,13 +11,13 @@ from orpheus_server.bench.client.texts import LENGTHS, LONG, MEDIUM, SHORT, sent
     ("texts", "expected_sec", "least"), [(SHORT, 3, 8), (MEDIUM, 10, 5), (LONG, 60, 4)]
 )
 def test_lengths(texts: tuple[str, ...], expected_sec: float, least: int) -> None:
-    """At 15 characters a second, which is the pace of the published voices."""
+    """The published voices speak about 15 characters a second."""
     assert len(set(texts)) == len(texts) >= least
     for text in texts:
         assert len(text) / 15 == pytest.approx(expected_sec, rel=0.15), text
 
 
-def test_plain_words() -> None:
+def test_the_texts_are_plain_words() -> None:
     for text in (*SHORT, *MEDIUM, *LONG):
         assert re.fullmatch(r"[A-Za-z ,.?:;]+", text), text
         assert "  " not in text

@@ -1,4 +1,4 @@
-"""`bench --codec`, on a codec of a thirtieth of the width."""
+"""`bench --codec` with a much narrower codec."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from orpheus_server.checkpoints.published import SNAC_24KHZ
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2}
     monkeypatch.setattr(codec_bench, "SNAC_24KHZ", narrow)
-    # Two threads wait for each other at every layer where the cores are busy.
+    # On busy cores two threads wait for each other at every layer.
     monkeypatch.setattr(codec_bench, "_THREADS", (1,))
     monkeypatch.setattr(codec_bench, "_HOPS", (1, 4))
     monkeypatch.setattr(codec_bench, "_BATCHES", (1, 2))
@@ -31,16 +31,16 @@ def test_the_last_line_is_one_document(tmp_path: Path, capsys: pytest.CaptureFix
     assert [(each["num_threads"], each["hop"], each["batch"]) for each in document["levels"]] == [
         (1, hop, batch) for hop in (1, 4) for batch in (1, 2)
     ]
-    # The first frame and the last two.
+    # The reference loses the first frame and the last two.
     assert (document["reference_frames_lost"], document["utterance_frames"]) == (3, 24)
     assert document["ops_per_call"]["ours"] > 0
     assert document["reference_as_shipped_ms"] > 0
-    # A window of four frames for each one that is played, or seven for four.
+    # It decodes a window of four frames to play one, or of seven to play four.
     reference = {each["hop"]: each["reference_macs"] for each in document["levels"]}
     assert reference[1] / reference[4] == pytest.approx(4 / (7 / 4), rel=1e-3)
 
 
-def test_what_is_missing_is_named(
+def test_a_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     narrow = SNAC_24KHZ | {"decoder_dim": 32, "encoder_dim": 2}

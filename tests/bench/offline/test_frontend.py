@@ -1,4 +1,4 @@
-"""`bench --frontend`, a few streams for a moment."""
+"""`bench --frontend` with a few streams for a fraction of a second."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from orpheus_server.bench.offline.frontend import Pace
 def test_the_last_line_is_one_document(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It runs by the clock, so this takes a second; no time is asserted."""
+    """It runs in real time, so this takes a second; no time is asserted."""
     monkeypatch.setattr(frontend, "PACES", (Pace(4, 700.0),))
     monkeypatch.setattr(frontend, "SPEECH_SEC", 3.0)
     monkeypatch.setattr(frontend, "_RAMP_SEC", 0.05)
@@ -28,6 +28,6 @@ def test_the_last_line_is_one_document(
     assert round_["cpu_us_per_token"] > 0
 
 
-def test_a_player_with_a_buffer_begins_later() -> None:
+def test_a_player_with_a_buffer_starts_later() -> None:
     pieces = [Piece(1.0, 10), Piece(1.1, 10), Piece(1.6, 10)]
     assert frontend._buffered(pieces) == [Piece(1.4, 10), Piece(1.4, 10), Piece(1.6, 10)]

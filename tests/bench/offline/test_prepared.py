@@ -1,4 +1,4 @@
-"""The real front end on prepared tokens and samples."""
+"""The real front end with prepared tokens and samples."""
 
 import numpy as np
 import pytest

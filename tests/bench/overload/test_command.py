@@ -1,4 +1,4 @@
-"""Listeners at half, all and twice the capacity, and what is counted of them."""
+"""Listeners at half, full and twice the capacity, and their statistics."""
 
 import argparse
 import asyncio
@@ -24,8 +24,8 @@ from orpheus_server.bench.overload.stats import (
 from orpheus_server.bench.report import Percentiles
 from orpheus_server.bench.soak.result import SoakResult
 from orpheus_server.concurrency import WorkerPool
+from tests.bench.builders import REQUEST_ID, SECOND, envelope, exchange, soak_result
 from tests.bench.scripted_server import Script, ScriptedApp, serve_script
-from tests.bench.soaked import REQUEST_ID, SECOND, envelope, exchange, soak_result
 
 REFUSED = SoakResult("pcm", "refused", 0.5, retry_after_sec=5)
 
@@ -39,16 +39,18 @@ def served(started_sec: float, *pieces: tuple[float, int], queue_ms: str | None 
 
 
 LISTENED = [
-    served(8.0, (0.5, 1), (2.5, 2), queue_ms="0"),  # before the window, two seconds of it inside
+    served(
+        8.0, (0.5, 1), (2.5, 2), queue_ms="0"
+    ),  # starts before the window, has two seconds in it
     served(10.0, (0.5, 3), queue_ms="250"),
     served(12.0, (1.0, 1), (2.5, 1), (4.0, 1), queue_ms="500"),
-    served(19.5, (0.25, 2), (2.0, 1), queue_ms="250"),  # its last second comes after the window
+    served(19.5, (0.25, 2), (2.0, 1), queue_ms="250"),  # its last second arrives after the window
     Listened(exchange(b"", status=503, started_sec=13.0), REFUSED),
     Listened(exchange(b"", status=500, started_sec=14.0), SoakResult("pcm", "failed", 1.0, "500")),
     served(20.0, (0.5, 9)),
 ]
 
-# numpy's interpolation between 0.25 and 0.5, to its last bit.
+# numpy's exact interpolation between 0.25 and 0.5.
 QUEUE_P95_SEC, QUEUE_P99_SEC = (float(np.percentile([0.25, 0.25, 0.5], p)) for p in (95, 99))
 
 
@@ -64,7 +66,7 @@ def test_stats() -> None:
     assert stats.first_audio_sec == Percentiles(0.5, 0.95, 0.99)
     assert stats.queue_sec == Percentiles(0.25, QUEUE_P95_SEC, QUEUE_P99_SEC)
     assert stats.from_admission_sec == Percentiles(0.25, QUEUE_P95_SEC, QUEUE_P99_SEC)
-    # 0.5 s twice for the second one; the third never runs empty: its sound is 2 s long.
+    # Of the three served, the second stalls for 0.5 s twice; the third starts with 2 s of audio.
     assert (stats.num_underrun_streams, stats.num_stalls, stats.stalled_sec) == (1, 2, 1.0)
     assert stats.audio_sec_per_sec == 1.0
     lines = overload_table([stats]).splitlines()
@@ -75,7 +77,7 @@ def test_stats() -> None:
     ]
 
 
-def test_a_server_that_does_not_tell_its_queue() -> None:
+def test_a_server_without_the_queue_header() -> None:
     stats = overload_stats([served(0.0, (0.5, 1))], num_users=1, window=(0.0, 1.0), health_sec=[])
     assert (stats.queue_sec, stats.from_admission_sec, stats.health_sec) == (None, None, None)
     assert overload_table([stats]).splitlines()[1].split()[5:7] == ["-", "-"]
@@ -89,7 +91,7 @@ def test_the_queue_header(header: str, queue_sec: float | None) -> None:
     assert queue_sec_of({"x-orpheus-queue-ms": header}) == queue_sec
 
 
-class PlayedCaller(HttpCaller):
+class ScriptedCaller(HttpCaller):
     """Answers in half a second of virtual time."""
 
     def __init__(self, answer: Callable[[float], Exchange]) -> None:
@@ -103,15 +105,15 @@ class PlayedCaller(HttpCaller):
 
     async def get(self, path: str, *, timeout_sec: float) -> Exchange:
         await asyncio.Event().wait()
-        raise AssertionError("only /health is asked for, which never answers here")
+        raise AssertionError("only /health is requested, which never answers here")
 
     async def sleep(self, wait_sec: float) -> None:
         self.now_sec += wait_sec
 
 
 async def listen(answer: Callable[[float], Exchange]) -> OverloadStats:
-    """One user, for 30 s after a ramp of 10."""
-    caller, pool = PlayedCaller(answer), WorkerPool(1)
+    """Runs one listener for 30 s after a ramp of 10 s."""
+    caller, pool = ScriptedCaller(answer), WorkerPool(1)
     options = Options(Target("http://server"), None, round_sec=30.0, ramp_sec=10.0, seed=1)
     try:
         listeners = Listeners(
@@ -124,14 +126,14 @@ async def listen(answer: Callable[[float], Exchange]) -> OverloadStats:
 
 @pytest.mark.anyio
 class TestListeners:
-    async def test_one_text_after_the_other(self) -> None:
-        """Half a second each: sixty begin in the window."""
+    async def test_one_request_after_the_other(self) -> None:
+        """Each takes half a second: sixty start in the window."""
         stats = await listen(lambda now_sec: exchange(SECOND * 9, started_sec=now_sec))
         assert (stats.num_served, stats.num_refused, stats.num_failed) == (60, 0, 0)
         assert stats.audio_sec_per_sec == 18.0
 
-    async def test_who_is_refused_comes_back_when_told(self) -> None:
-        """Every five seconds and a half: at 11, 16.5, 22, 27.5, 33 and 38.5."""
+    async def test_a_refused_listener_waits_for_retry_after(self) -> None:
+        """A request every 5.5 s: at 11, 16.5, 22, 27.5, 33 and 38.5 s."""
         refusal = {**REQUEST_ID, "retry-after": "5"}
         stats = await listen(
             lambda now_sec: exchange(envelope(), status=503, headers=refusal, started_sec=now_sec)
@@ -164,7 +166,7 @@ def test_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.headers[0][b"authorization"] == b"Bearer secret"
 
 
-def test_failures_end_with_1() -> None:
+def test_failures_exit_with_1() -> None:
     app = ScriptedApp(lambda body: Script([b"no"], status=500))
     with serve_script(app) as url:
         assert run(url, "--capacity=1") == 1
@@ -176,14 +178,14 @@ def test_an_unknown_capacity(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.endswith("the capacity is unknown; set --capacity.\n")
 
 
-def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_server(capsys: pytest.CaptureFixture[str]) -> None:
     with serve_script(ScriptedApp()) as url:
         pass
     assert run(url) == 1
     assert "does not answer" in capsys.readouterr().err
 
 
-def test_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_it_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 

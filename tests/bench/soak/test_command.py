@@ -1,4 +1,4 @@
-"""A whole soak: of the real app over the fakes, and of servers that keep something."""
+"""Whole soaks: of the real app over the fakes, and of servers that leak or answer wrongly."""
 
 import argparse
 import itertools
@@ -20,8 +20,8 @@ from orpheus_server.bench.soak.result import SoakResult
 from orpheus_server.bench.soak.run import Timing
 from orpheus_server.bench.soak.user import pause_after
 from orpheus_server.settings import Settings
+from tests.bench.builders import metrics, metrics_text
 from tests.bench.scripted_server import Script, ScriptedApp, answer, serve_script
-from tests.bench.soaked import metrics, metrics_text
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes, wait_until
 
@@ -31,7 +31,7 @@ HASTY = Timing(minute_sec=0.5, health_sec=0.05, rest_poll_sec=0.01, rest_limit_s
 
 @pytest.fixture(autouse=True)
 def _quick_slow_readers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is truly slow takes longer than all else of a test."""
+    """A reader at the real slow pace would take longer than the rest of a test."""
     monkeypatch.setattr(http_caller, "SLOW_PACE", 100.0)
     monkeypatch.setattr(http_caller, "_SLOW_RECEIVE_BYTES", 1 << 20)
 
@@ -44,36 +44,36 @@ def run(url: str, *arguments: str, timing: Timing = TIMING) -> int:
 
 
 @dataclass
-class ToldMetrics:
-    """Answers `/metrics` with what it is told, and anything else with the app."""
+class ScriptedMetrics:
+    """Answers `/metrics` with scripted metrics, and passes all other requests to the app."""
 
     app: ASGIApp
-    tell: Callable[[], ServerMetrics]
+    read: Callable[[], ServerMetrics]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/metrics":
-            await answer(send, Script([metrics_text(self.tell()).encode()]))
+            await answer(send, Script([metrics_text(self.read()).encode()]))
         else:
             await self.app(scope, receive, send)
 
 
 @dataclass
-class TellingServer(FakeServer):
-    """The app over the fakes, whose metrics are told by somebody else."""
+class ScriptedMetricsServer(FakeServer):
+    """The app over the fakes, with scripted metrics."""
 
     settings: Settings = field(default_factory=Settings.model_construct)
-    tell: Callable[[], ServerMetrics] = metrics
+    read: Callable[[], ServerMetrics] = metrics
 
     def build_app(self) -> FastAPI:
         app = super().build_app()
-        app.add_middleware(ToldMetrics, tell=self.tell)
+        app.add_middleware(ScriptedMetrics, read=self.read)
         return app
 
 
 def test_a_clean_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Everything is real but engine, codec and the process' own figures, which are the test's."""
+    """Everything is real except the engine, the codec and the metrics."""
     copy = tmp_path / "soak.json"
-    with ServedFakes(TellingServer()) as served:
+    with ServedFakes(ScriptedMetricsServer()) as served:
         status = run(served.url, "--api-key=secret", "--json", str(copy))
         wait_until(lambda: served.fakes.engine.num_active == 0)
     captured = capsys.readouterr()
@@ -94,8 +94,8 @@ def test_a_clean_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert document["settings"]["mix"]["seed"] == 1
 
 
-def test_our_own_metrics_come_to_rest() -> None:
-    """The real `/metrics` of the same app: nothing of it stays active."""
+def test_nothing_stays_active_after_a_soak() -> None:
+    """The soak reads the real `/metrics` of the app."""
     with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
         run(served.url, timing=HASTY)
         snapshot = served.fakes.runtime.snapshot
@@ -104,7 +104,7 @@ def test_our_own_metrics_come_to_rest() -> None:
 
 def test_a_server_that_leaks(capsys: pytest.CaptureFixture[str]) -> None:
     readings = itertools.count(30)
-    server = TellingServer(tell=lambda: metrics(files=next(readings), tasks=5, sessions=1))
+    server = ScriptedMetricsServer(read=lambda: metrics(files=next(readings), tasks=5, sessions=1))
     with ServedFakes(server) as served:
         assert run(served.url, timing=HASTY) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -114,17 +114,17 @@ def test_a_server_that_leaks(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(lines[-1])["is_clean"] is False
 
 
-def test_wrong_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    """Silence for everything; sockets and half bodies have no part in it."""
+def test_invalid_audio(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every speech request is answered with silence."""
     app = ScriptedApp(lambda body: Script([bytes(9_600)]))
-    with serve_script(ToldMetrics(app, metrics)) as url:
+    with serve_script(ScriptedMetrics(app, metrics)) as url:
         assert run(url, "--seed=3", timing=HASTY) == 1
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert document["verdict"]["leaks"] == []
     assert document["totals"]["failures"]["pcm: too short for its text"] >= 1
 
 
-def test_a_full_server_has_not_failed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusals_of_a_full_server_are_not_failures(capsys: pytest.CaptureFixture[str]) -> None:
     error = {"message": "Full.", "type": "service_unavailable_error", "param": None, "code": "x"}
     refusal = Script(
         [json.dumps({"error": error}).encode()],
@@ -145,7 +145,7 @@ def test_a_full_server_has_not_failed(capsys: pytest.CaptureFixture[str]) -> Non
         else:
             await ScriptedApp()(scope, receive, send)
 
-    with serve_script(ToldMetrics(refuse, metrics)) as url:
+    with serve_script(ScriptedMetrics(refuse, metrics)) as url:
         assert run(url, timing=HASTY) == 0
     outcomes = json.loads(capsys.readouterr().out.splitlines()[-1])["totals"]["outcomes"]
     assert outcomes["refused"] >= 1
@@ -153,7 +153,7 @@ def test_a_full_server_has_not_failed(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 class TestNoMetrics:
-    def test_leaks_cannot_be_seen(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_leaks_cannot_be_checked(self, capsys: pytest.CaptureFixture[str]) -> None:
         with serve_script(ScriptedApp()) as url:
             assert run(url) == 2
         captured = capsys.readouterr()
@@ -171,28 +171,28 @@ class TestNoMetrics:
         assert lines[-2] == "leaks: not checked"
         assert json.loads(lines[-1])["verdict"] is None
 
-    def test_they_are_gone_in_the_end(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """A server that does not answer any more is no clean one."""
+    def test_metrics_that_fail_at_the_end(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A server that no longer answers has not passed."""
         readings = itertools.count()
 
-        def tell() -> ServerMetrics:
+        def read() -> ServerMetrics:
             assert next(readings) < 5
             return metrics()
 
-        with ServedFakes(TellingServer(tell=tell)) as served:
+        with ServedFakes(ScriptedMetricsServer(read=read)) as served:
             url = served.url
             assert run(url, timing=HASTY) == 1
         assert f"LEAK: {url}/metrics answers 500" in capsys.readouterr().out.splitlines()
 
 
-def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_server(capsys: pytest.CaptureFixture[str]) -> None:
     with serve_script(ScriptedApp()) as url:
         pass
     assert run(url) == 1
     assert "does not answer" in capsys.readouterr().err
 
 
-def test_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_it_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -201,7 +201,7 @@ def test_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pauses() -> None:
-    """As long as was asked for, and never a thousand failures a second."""
+    """A refused user waits for Retry-After, a failed one for a second."""
     assert pause_after(SoakResult("pcm", "refused", 0.1, retry_after_sec=7)) == 7.0
     assert pause_after(SoakResult("pcm", "failed", 0.1, "no answer")) == 1.0
     assert pause_after(SoakResult("pcm", "ok", 0.1)) == 0.0

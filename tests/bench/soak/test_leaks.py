@@ -1,4 +1,4 @@
-"""What counts as a leak, to the last file and byte."""
+"""The limits of what counts as a leak, exactly."""
 
 from orpheus_server.bench.client.server_metrics import ServerMetrics
 from orpheus_server.bench.soak.leaks import (
@@ -8,7 +8,7 @@ from orpheus_server.bench.soak.leaks import (
     memory_mb_per_min,
     unjudged,
 )
-from tests.bench.soaked import metrics
+from tests.bench.builders import metrics
 
 STEADY = [(float(minute), 1_000_000_000) for minute in range(1, 11)]
 SLOPE_OF_ONE = [(float(minute), 1_000_000_000 + minute * 1_000_000) for minute in range(1, 11)]
@@ -24,11 +24,11 @@ def judge(
     return judge_leaks(metrics(), end, memory, duration_min=duration_min)
 
 
-def test_nothing_is_kept() -> None:
+def test_no_leaks() -> None:
     assert judge(metrics()) == Verdict((), (), 0.0, 0.0, 0)
 
 
-def test_what_is_still_active() -> None:
+def test_anything_that_is_still_active_is_a_leak() -> None:
     assert judge(metrics(queued=1, generating=2, sessions=3, generations=4)).leaks == (
         "1 requests are still queued",
         "2 requests are still generating",
@@ -37,7 +37,7 @@ def test_what_is_still_active() -> None:
     )
 
 
-def test_two_more_come_and_go_by_themselves() -> None:
+def test_two_more_are_tolerated() -> None:
     assert judge(metrics(files=32, threads=12, tasks=7)).leaks == ()
     assert judge(metrics(files=33, threads=13, tasks=8)).leaks == (
         "33 open files, 3 more than at the start",
@@ -53,7 +53,7 @@ class TestMemory:
         grown = metrics(resident_bytes=1_060_000_000)
         assert judge(grown, memory=STEEP).leaks == ("memory +6.0%, +1.50 MB a minute",)
 
-    def test_either_alone_is_none(self) -> None:
+    def test_either_alone_is_not_a_leak(self) -> None:
         grown = metrics(resident_bytes=1_060_000_000)
         assert judge(grown, memory=SLOPE_OF_ONE).leaks == ()
         assert judge(metrics(resident_bytes=1_050_000_000), memory=STEEP).leaks == ()
@@ -74,11 +74,11 @@ class TestMemory:
         assert memory_mb_per_min([(0.0, 1_000_000), (2.0, 5_000_000)]) == 2.0
 
 
-def test_restarts_are_told() -> None:
+def test_restarts_are_a_note() -> None:
     verdict = judge(metrics(restarts=2))
     assert (verdict.leaks, verdict.notes) == ((), ("the engine was restarted 2 times",))
     assert verdict.num_engine_restarts == 2
 
 
-def test_a_server_that_is_gone_is_not_clean() -> None:
+def test_an_unreachable_server_is_not_clean() -> None:
     assert unjudged("no answer").leaks == ("no answer",)

@@ -1,4 +1,4 @@
-"""What is asked for: the same for the same seed, in the shares that were meant."""
+"""The mix of requests: the same for the same seed, in the intended shares."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ MIX = Mix(1)
 ASKS = [MIX.ask(index) for index in range(4000)]
 
 
-def test_a_seed_is_a_mixture() -> None:
+def test_the_seed_determines_the_mix() -> None:
     assert [Mix(1).ask(index) for index in range(50)] == ASKS[:50]
     assert [Mix(2).ask(index) for index in range(50)] != ASKS[:50]
 
@@ -26,15 +26,15 @@ def test_shares() -> None:
     assert 0.01 < counts["bad input"] / len(ASKS) < 0.02
 
 
-def test_every_way_of_leaving() -> None:
+def test_every_way_to_leave() -> None:
     cuts = [ask for ask in ASKS if ask.kind == "cut"]
     assert {ask.behaviour.resets for ask in cuts} == {False, True}
     assert {ask.response_format for ask in cuts} == {"pcm", "mp3", "opus"}
     assert all(ask.behaviour.cut_byte for ask in cuts)
     assert all(ask.behaviour.hang_up_sec for ask in ASKS if ask.kind == "hang up")
     assert all(0 < ask.hold_sec <= 1 for ask in ASKS if ask.kind == "half body")
-    turns = [utterance for ask in ASKS for utterance in ask.turns]
-    assert {utterance.cancel_byte is None for utterance in turns} == {False, True}
+    utterances = [utterance for ask in ASKS for utterance in ask.turns]
+    assert {utterance.cancel_byte is None for utterance in utterances} == {False, True}
     assert all(bool(ask.turns) == (ask.kind == "socket") for ask in ASKS)
 
 
@@ -47,7 +47,7 @@ def test_bodies() -> None:
     assert bodies["pcm"]["model"] == "tts-1"
 
 
-def test_a_server_without_a_limit() -> None:
+def test_a_server_without_an_input_limit() -> None:
     names = [mistake.name for mistake in Mix(1, max_input_chars=0).mistakes()]
     assert "input too long" not in names
     assert len(names) == len(MIX.mistakes()) - 1

@@ -1,4 +1,4 @@
-"""How answers are judged: each kind of wrong one is found, and none is invented."""
+"""How answers are judged: every kind of failure is found, and correct answers pass."""
 
 import base64
 import json
@@ -8,8 +8,8 @@ import pytest
 from orpheus_server.bench.client.exchange import Behaviour, Exchange
 from orpheus_server.bench.soak.mix import Ask, Kind, Mistake
 from orpheus_server.bench.soak.result import SoakResult, judge
+from tests.bench.builders import REQUEST_ID, SECOND, SPEECH, TEXT, envelope, exchange
 from tests.bench.scripted_server import SILENCE
-from tests.bench.soaked import REQUEST_ID, SECOND, SPEECH, TEXT, envelope, exchange
 
 UNAVAILABLE = envelope("service_unavailable_error", "server_is_overloaded")
 
@@ -24,13 +24,13 @@ def test_a_clean_stream() -> None:
     )
 
 
-def test_an_underrun_is_no_failure() -> None:
+def test_an_underrun_is_not_a_failure() -> None:
     pieces = [(0.25, len(SECOND)), (1.5, 2 * len(SECOND))]
     result = judge(ask(), exchange(pieces=pieces))
     assert (result.outcome, result.num_underruns) == ("ok", 1)
 
 
-def test_who_has_no_player() -> None:
+def test_underruns_are_not_counted_for_a_slow_reader() -> None:
     result = judge(ask("slow reader"), exchange())
     assert (result.first_audio_sec, result.num_underruns) == (0.25, None)
 
@@ -46,19 +46,19 @@ def test_events() -> None:
 
 
 @pytest.mark.parametrize("status", [None, 200, 503])
-def test_cut_by_us(status: int | None) -> None:
-    """Half of an error that nobody waited for is no wrong envelope."""
+def test_cut_by_the_client(status: int | None) -> None:
+    """An error that the client did not read to its end is not an invalid envelope."""
     assert judge(ask("cut"), exchange(b'{"err', status=status, is_cut=True)).outcome == "cut"
 
 
-def test_an_error_before_we_left() -> None:
-    """Those who would hang up must not hide a failure of the server."""
+def test_an_error_before_the_client_leaves() -> None:
+    """A client that is meant to hang up must not hide a failure of the server."""
     found = exchange(envelope("server_error"), status=500)
     assert judge(ask("hang up"), found).failure == "500 invalid_value"
 
 
 @pytest.mark.parametrize("status", [503, 429])
-def test_refused(status: int) -> None:
+def test_refused_with_retry_after(status: int) -> None:
     headers = {**REQUEST_ID, "retry-after": "7"}
     result = judge(ask(), exchange(UNAVAILABLE, status=status, headers=headers))
     assert result == SoakResult("pcm", "refused", 2.0, None, retry_after_sec=7)
@@ -91,7 +91,7 @@ def test_failures(answer: Exchange, failure: str) -> None:
 class TestBadInput:
     MISTAKE = Mistake("unknown model", b"{}", 404)
 
-    def test_answered_rightly(self) -> None:
+    def test_the_expected_status(self) -> None:
         bad_ask = ask("bad input", mistake=self.MISTAKE)
         assert judge(bad_ask, exchange(envelope(), status=404)).outcome == "bad input"
 
@@ -100,11 +100,11 @@ class TestBadInput:
         result = judge(bad_ask, exchange(envelope(), status=400))
         assert result.failure == "unknown model: 400 invalid_value instead of 404"
 
-    def test_spoken_all_the_same(self) -> None:
+    def test_bad_input_that_is_spoken(self) -> None:
         bad_ask = ask("bad input", mistake=self.MISTAKE)
         assert judge(bad_ask, exchange()).failure == "unknown model: 200 instead of 404"
 
-    def test_a_full_server_need_not_look(self) -> None:
+    def test_a_full_server_may_refuse_it_unread(self) -> None:
         headers = {**REQUEST_ID, "retry-after": "7"}
         answer = exchange(UNAVAILABLE, status=503, headers=headers)
         assert judge(ask("bad input", mistake=self.MISTAKE), answer).outcome == "refused"

@@ -1,4 +1,4 @@
-"""Sessions with the real app over the fakes, and with sockets that answer wrongly."""
+"""Sessions with the real app over the fakes, and with servers that answer wrongly."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ from orpheus_server.bench.soak.result import SoakResult
 from orpheus_server.bench.soak.session import SocketCaller
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.settings import Settings
+from tests.bench.builders import SPEECH, TEXT
 from tests.bench.scripted_server import SILENCE, serve_script
-from tests.bench.soaked import SPEECH, TEXT
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer
 from tests.support.served import ServedFakes
 
@@ -46,8 +46,8 @@ async def hold(
         await pool.close()
 
 
-class TestOurServer:
-    async def test_turns_and_an_interruption(self) -> None:
+class TestRealApp:
+    async def test_utterances_and_a_cancellation(self) -> None:
         with ServedFakes(FakeServer(settings=Settings.model_construct())) as served:
             result = await hold(
                 served.url,
@@ -61,7 +61,7 @@ class TestOurServer:
         assert 0 < result.first_audio_sec < result.total_sec
         assert result.num_underruns is None
 
-    async def test_refused_while_it_loads(self) -> None:
+    async def test_refused_while_the_server_loads(self) -> None:
         server = FakeServer(settings=Settings.model_construct(), is_loaded=False)
         with ServedFakes(server) as served:
             result = await hold(served.url)
@@ -73,7 +73,10 @@ class TestOurServer:
 def serve_socket(
     *messages: dict[str, Any] | bytes, close_code: int | None = None
 ) -> Iterator[tuple[str, list[dict[bytes, bytes]]]]:
-    """A socket that answers every `session.start` with these; then it closes, or waits."""
+    """Answers `session.start` with these messages, then closes or waits for the client to leave.
+
+    Yields the URL and the headers of the connections.
+    """
     headers: list[dict[bytes, bytes]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +105,7 @@ async def test_the_key_is_sent() -> None:
     assert headers[0][b"authorization"] == b"Bearer secret"
 
 
-async def test_what_is_cancelled_need_not_be_whole() -> None:
+async def test_a_cancelled_utterance_may_be_incomplete() -> None:
     with serve_socket(STARTED, START, SILENCE, CANCELLED) as (url, _):
         assert (await hold(url, ScriptedUtterance(TEXT, 1))).outcome == "ok"
 
@@ -128,7 +131,7 @@ async def test_failures(messages: Sequence[Any], failure: str) -> None:
     assert result.first_audio_sec is None
 
 
-async def test_a_refusal_in_an_event() -> None:
+async def test_a_refusal_as_an_event() -> None:
     error = {"type": "service_unavailable_error", "code": "server_is_overloaded"}
     with serve_socket(STARTED, {"type": "error", "error": error}) as (url, _):
         result = await hold(url)
@@ -151,7 +154,7 @@ async def test_a_timeout() -> None:
     assert (result.outcome, result.failure) == ("failed", "timeout")
 
 
-async def test_nobody_there() -> None:
+async def test_an_unreachable_server() -> None:
     with serve_socket() as (url, _):
         pass
     assert (await hold(url)).failure == "no answer: ConnectionRefusedError"

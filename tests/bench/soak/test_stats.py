@@ -1,11 +1,11 @@
-"""The arithmetic and the text of a soak's tables."""
+"""The statistics of a soak and their text."""
 
 from orpheus_server.bench.report import Percentiles
 from orpheus_server.bench.soak.leaks import Verdict
 from orpheus_server.bench.soak.report import minute_cells, soak_table, totals_text, verdict_text
 from orpheus_server.bench.soak.result import SoakResult
 from orpheus_server.bench.soak.stats import MinuteStats, SoakTotals, Tail, minute_stats, soak_totals
-from tests.bench.soaked import metrics, soak_result
+from tests.bench.builders import metrics, soak_result
 
 RESULTS = [
     soak_result(first_audio_sec=0.25),
@@ -33,7 +33,7 @@ def test_a_minute() -> None:
     assert (found.num_players, found.num_underrun_streams) == (2, 1)
 
 
-def test_a_line() -> None:
+def test_the_cells_of_a_minute() -> None:
     assert minute_cells(minute()) == [
         *("3", "9", "3", "1", "1", "1", "3", "500/725/745", "1/2", "4", "676.5", "31", "9", "22")
     ]
@@ -46,7 +46,7 @@ def test_an_empty_minute() -> None:
     ]
 
 
-def test_table() -> None:
+def test_the_table() -> None:
     lines = soak_table([minute()]).splitlines()
     assert lines[0].startswith("minute  requests      ok  refused     cut  bad input  failed ")
     assert lines[0].endswith(
@@ -79,7 +79,7 @@ def test_totals() -> None:
     ]
 
 
-def test_no_totals() -> None:
+def test_the_totals_of_no_requests() -> None:
     totals = soak_totals([])
     assert totals == SoakTotals(0, dict.fromkeys(OUTCOMES, 0), {}, {}, None, None, 0, 0)
     assert totals_text(totals) == "0 requests: none\nstreams with an underrun: 0/0"

@@ -14,13 +14,13 @@ def test_pauses_between_bursts_do_not_count() -> None:
     assert stats.share_without_underrun == 1.0
 
 
-def test_failures_are_no_answers() -> None:
+def test_failures_do_not_count_as_answers() -> None:
     stats = burst_stats([[spoken(), failed("503"), failed("503"), spoken(stalls_sec=[0.5])]])
     assert (stats.num_failed, stats.failures) == (2, {"503": 2})
     assert (stats.requests_per_sec, stats.share_without_underrun) == (1.0, 0.25)
 
 
-def test_nothing_but_failures() -> None:
+def test_only_failures() -> None:
     stats = burst_stats([[failed("503")]])
     assert stats.total_sec is stats.first_audio_sec is None
     assert stats.requests_per_sec == 0.0

@@ -1,4 +1,4 @@
-"""The whole benchmark of a scripted server: what it asks, prints and returns."""
+"""The whole benchmark against a scripted server: its requests, output and exit status."""
 
 import argparse
 import json
@@ -71,15 +71,15 @@ class TestSweep:
         assert requested == dict.fromkeys(expected, 4)
         assert app.bodies[0]["input"] == SHORT[0]
 
-    def test_rounds_begin_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_each_round_starts_at_another_level(self, capsys: pytest.CaptureFixture[str]) -> None:
         with serve_script(ScriptedApp()) as url:
             arguments = ("--concurrency=1,2", "--texts=short,long", "--rounds=2", "--requests=2")
             assert bench(url, *arguments) == 0
-        places = [
+        levels = [
             line.removeprefix("orpheus-server bench: ").split(":")[0]
             for line in capsys.readouterr().err.splitlines()
         ]
-        assert places == [
+        assert levels == [
             "round 1/2, short, 1 users",
             "round 1/2, short, 2 users",
             "round 1/2, long, 1 users",
@@ -90,15 +90,15 @@ class TestSweep:
             "round 2/2, short, 1 users",
         ]
 
-    def test_number_of_requests_by_default(self) -> None:
+    def test_the_default_number_of_requests(self) -> None:
         app = ScriptedApp()
         with serve_script(app) as url:
             arguments = ("--concurrency=5", "--texts=short", "--rounds=1", "--warmup=0")
             assert bench(url, *arguments) == 0
         assert len(app.bodies) == 10
 
-    def test_failures_are_told_and_end_with_1(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """The first sentence is answered; so the warm-up succeeds."""
+    def test_failures_are_printed_and_exit_with_1(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The first sentence is answered, so that the warm-up succeeds."""
         app = ScriptedApp(lambda body: Script() if body["input"] == SHORT[0] else refusal(body))
         with serve_script(app) as url:
             arguments = ("--concurrency=1", "--texts=short", "--rounds=1", "--requests=3")
@@ -111,7 +111,7 @@ class TestSweep:
 
 
 class TestBurst:
-    def test_users_at_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_simultaneous_users(self, capsys: pytest.CaptureFixture[str]) -> None:
         app = ScriptedApp()
         with serve_script(app) as url:
             assert bench(url, "--burst=3,2", "--repeats=2", "--warmup=0") == 0
@@ -124,13 +124,13 @@ class TestBurst:
         assert sorted(body["seed"] for body in app.bodies) == [1, 2, 3, 4, 5, 6]
         assert f"{SHORT[0]} {SHORT[1]}" in [body["input"] for body in app.bodies]
 
-    def test_failures_end_with_1(self) -> None:
+    def test_failures_exit_with_1(self) -> None:
         with serve_script(ScriptedApp(refusal)) as url:
             assert bench(url, "--burst=2,1", "--repeats=1", "--warmup=0") == 1
 
 
-class TestOneClearLine:
-    def test_nobody_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+class TestErrorMessages:
+    def test_an_unreachable_server(self, capsys: pytest.CaptureFixture[str]) -> None:
         with serve_script(ScriptedApp()) as url:
             pass
         assert bench(url) == 1
@@ -139,7 +139,7 @@ class TestOneClearLine:
         assert captured.err.startswith(f"orpheus-server bench: {url}/health does not answer: ")
         assert len(captured.err.splitlines()) == 1
 
-    def test_a_server_that_does_not_speak(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_server_that_fails_the_warm_up(self, capsys: pytest.CaptureFixture[str]) -> None:
         with serve_script(ScriptedApp(refusal)) as url:
             assert bench(url) == 1
         captured = capsys.readouterr()
@@ -147,7 +147,7 @@ class TestOneClearLine:
             "orpheus-server bench: The warm-up request failed: 503 overloaded\n"
         )
 
-    def test_stopped(
+    def test_ctrl_c_ends_it_with_130(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def stop(self: SpeechClient) -> None:

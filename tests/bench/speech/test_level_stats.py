@@ -8,7 +8,7 @@ from tests.bench.results import failed, one_round, spoken
 
 
 class TestPercentiles:
-    def test_linear_between_the_nearest(self) -> None:
+    def test_linear_interpolation(self) -> None:
         found = percentiles([3.0, 1.0, 2.0, 4.0, 5.0])
         assert found is not None
         assert (found.p50, found.p95, found.p99) == pytest.approx((3.0, 4.8, 4.96))
@@ -16,12 +16,12 @@ class TestPercentiles:
     def test_one_value(self) -> None:
         assert percentiles([0.25]) == Percentiles(0.25, 0.25, 0.25)
 
-    def test_none(self) -> None:
+    def test_no_values(self) -> None:
         assert percentiles([]) is None
 
 
 class TestLevelStats:
-    def test_whole_answers(self) -> None:
+    def test_complete_answers(self) -> None:
         stats = level_stats(
             [
                 spoken(0.25, started_sec=5.0),
@@ -42,26 +42,26 @@ class TestLevelStats:
         assert (stats.share_without_underrun, stats.share_with_short_stalls) == (0.5, 0.75)
         assert (stats.largest_stall_sec, stats.largest_gap_sec) == (0.25, 0.5)
 
-    def test_failures_count_against_the_share_and_give_no_times(self) -> None:
+    def test_failures_lower_the_share_and_have_no_times(self) -> None:
         stats = level_stats([spoken(0.25), failed("timeout"), failed("503"), failed("503")])
         assert (stats.num_requests, stats.num_failed) == (4, 3)
         assert stats.failures == {"503": 2, "timeout": 1}
         assert stats.first_audio_sec == Percentiles(0.25, 0.25, 0.25)
         assert (stats.share_without_underrun, stats.audio_sec) == (0.25, 4.0)
 
-    def test_nothing_but_failures(self) -> None:
+    def test_only_failures(self) -> None:
         stats = level_stats([failed("timeout")])
         assert stats.first_audio_sec is stats.real_time_factor is None
         assert (stats.audio_sec_per_sec, stats.share_without_underrun) == (0.0, 0.0)
         assert (stats.largest_stall_sec, stats.largest_gap_sec) == (0.0, 0.0)
 
     def test_wall_time_ends_with_the_last_answer(self) -> None:
-        """The last request sent may end first."""
+        """The request that was sent last may end first."""
         assert wall_sec_of([spoken(started_sec=1.0), failed("503", started_sec=1.25)]) == 2.0
 
 
 class TestOverRounds:
-    def test_medians_sums_and_largest(self) -> None:
+    def test_medians_sums_and_maxima(self) -> None:
         rounds = [
             one_round(spoken(0.25)),
             one_round(spoken(1.0, stalls_sec=[0.5]), failed("503")),

@@ -13,7 +13,7 @@ from tests.support.app import wait_for
 
 @dataclass
 class Speaker:
-    """Keeps the numbers of the requests and how many ran at once."""
+    """Records the indexes of the requests and how many ran at the same time."""
 
     indexes: list[int] = field(default_factory=list)
     num_active: int = 0
@@ -30,7 +30,7 @@ class Speaker:
 
 @pytest.mark.anyio
 class TestRunLoad:
-    async def test_so_many_requests(self) -> None:
+    async def test_the_number_of_requests(self) -> None:
         speaker = Speaker()
         results = await run_load(Load(3, num_requests=7), speaker.speak)
         assert len(results) == 7
@@ -41,7 +41,7 @@ class TestRunLoad:
         speaker = Speaker()
         assert len(await run_load(Load(8, num_requests=2), speaker.speak)) == 2
 
-    async def test_a_worker_waits_for_its_own_answer_only(self) -> None:
+    async def test_a_worker_waits_only_for_its_own_answer(self) -> None:
         """A slow request must not hold back the other workers."""
         others_done = asyncio.Event()
         indexes: list[int] = []
@@ -60,14 +60,14 @@ class TestRunLoad:
         assert [result.started_sec for result in results][:3] == [1.0, 2.0, 3.0]
 
     async def test_a_duration(self) -> None:
-        """What has begun in time is finished: the third second begins at 2.0, within 2.5."""
+        """Requests that start in time are finished: the last two start at 2.0, before 2.5."""
         now_sec = 0.0
         both_requested = asyncio.Barrier(2)
 
         async def speak(index: int) -> RequestResult:
             nonlocal now_sec
             started_sec = now_sec
-            # Two at a time take a second; the one that came last moves the clock.
+            # Two requests at a time take a second; the last to arrive advances the clock.
             if await both_requested.wait() == 1:
                 now_sec += 1.0
             return spoken(started_sec=started_sec)
@@ -89,7 +89,7 @@ class TestRunLoad:
         await run_load(Load(2, num_requests=2, first_index=6), speaker.speak)
         assert speaker.indexes == [6, 7]
 
-    async def test_a_burst_begins_in_one_instant(self) -> None:
+    async def test_a_burst_starts_all_requests_at_once(self) -> None:
         release = asyncio.Event()
         indexes: list[int] = []
 
@@ -104,7 +104,7 @@ class TestRunLoad:
         assert len(await task) == 5
 
 
-def test_an_end_is_needed() -> None:
+def test_either_a_number_or_a_duration_is_required() -> None:
     with pytest.raises(AssertionError):
         Load(1)
     with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""The printed lines of the benchmark of speech, letter by letter."""
+"""The exact output of the speech benchmark."""
 
 import json
 
@@ -57,7 +57,7 @@ class TestHighest:
             "most users without an underrun or a failure in any round: short 1, long none, medium 8"
         )
 
-    def test_luck_above_a_level_that_stuttered_does_not_count(self) -> None:
+    def test_levels_above_one_with_underruns_do_not_count(self) -> None:
         stalled = one_round(spoken(stalls_sec=[0.001]))
         levels = [level("short", 8), level("short", 2), level("short", 4, stalled)]
         assert highest_without_underrun(levels) == {"short": 2}
@@ -82,7 +82,7 @@ def test_burst() -> None:
     assert "mean" not in burst_text(nothing, num_users=1, num_sentences=1, num_bursts=1)
 
 
-def test_the_document_of_a_level() -> None:
+def test_the_json_of_a_level() -> None:
     document = level_document(level("short", 2, one_round(), one_round(failed("503"))))
     read = json.loads(json_line(document))
     assert (read["texts"], read["concurrency"]) == ("short", 2)

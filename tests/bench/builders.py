@@ -1,4 +1,4 @@
-"""What a soak sees, with exact values."""
+"""Builders of exchanges, metrics and soak results with exact values."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def metrics(
     resident_bytes: int = 1_000_000_000,
     capacity: int = 4,
 ) -> ServerMetrics:
-    """A server at rest."""
+    """Returns the metrics of a server at rest, with these changes."""
     return ServerMetrics(
         active={"queued": queued, "generating": generating},
         num_sessions=sessions,
@@ -46,7 +46,7 @@ def metrics(
 
 
 def metrics_text(now: ServerMetrics) -> str:
-    """As the server writes them."""
+    """Returns the metrics in the format of `/metrics`."""
     lines = [
         f'orpheus_requests_active{{state="{state}"}} {num}.0' for state, num in now.active.items()
     ]
@@ -74,7 +74,7 @@ def exchange(
     started_sec: float = 0.0,
     pieces: Sequence[tuple[float, int]] | None = None,
 ) -> Exchange:
-    """An answer that took 2 s; its body comes after a quarter of a second."""
+    """Returns an exchange of 2 s; its body arrives after a quarter of a second."""
     if pieces is None:
         pieces = [(0.25, len(body))] if body else []
     return Exchange(
@@ -90,7 +90,7 @@ def exchange(
 
 
 def envelope(kind: str = "invalid_request_error", code: str | None = "invalid_value") -> bytes:
-    """OpenAI's."""
+    """Returns an error in OpenAI's envelope."""
     error = {"message": "No.", "type": kind, "param": None, "code": code}
     return json.dumps({"error": error}).encode()
 
@@ -104,7 +104,7 @@ def soak_result(
     num_underruns: int | None = 0,
     total_sec: float = 2.0,
 ) -> SoakResult:
-    """A clean stream by default."""
+    """Returns the result of a clean stream, with these changes."""
     return SoakResult(
         kind,
         outcome,
