@@ -1,4 +1,4 @@
-"""What a checkpoint answers about itself."""
+"""The lookups of a checkpoint: voices, tags, token layout and hub id."""
 
 import unicodedata
 from dataclasses import replace
@@ -36,7 +36,7 @@ CHECKPOINT = Checkpoint(
 )
 
 
-def test_layout_counts() -> None:
+def test_the_size_of_a_layout() -> None:
     assert LAYOUT.num_slots == 7
     assert LAYOUT.audio_token_end == 96 + 7 * 128
 
@@ -57,17 +57,17 @@ def test_layout_counts() -> None:
     ],
 )
 def test_find_voice(name: str, expected: str | None) -> None:
-    """An alias of a voice with a capital letter found nothing."""
+    """An alias did not find a voice with a capital letter."""
     voice = CHECKPOINT.find_voice(name)
     assert (voice and voice.name) == expected
 
 
 def test_default_voice_is_listed() -> None:
-    """The first voice was the default even if it was not to be shown."""
+    """The first voice was the default even if it was not listed."""
     assert CHECKPOINT.default_voice.name == "Anna"
 
 
-def test_tags_follow_the_language() -> None:
+def test_tags_depend_on_the_voices_language() -> None:
     english, korean = CHECKPOINT.voices[1:]
     assert CHECKPOINT.tags_of(english) == {"laugh", "sigh"}
     assert CHECKPOINT.tags_of(korean) == frozenset()
@@ -89,7 +89,7 @@ def test_hub_id(source: str, expected: str | None) -> None:
     assert replace(CHECKPOINT, source=source).hub_id == expected
 
 
-def test_openai_voices_are_spread_and_kept_apart() -> None:
+def test_openai_voices_map_to_voices_of_the_same_sex() -> None:
     assert openai_voice_aliases(female=("tara", "leah"), male=("leo",)) == {
         "alloy": "tara",
         "coral": "leah",
@@ -108,6 +108,8 @@ def test_openai_voices_are_spread_and_kept_apart() -> None:
 
 
 @pytest.mark.parametrize(("female", "male"), [(("f",), ()), ((), ("m",))])
-def test_openai_voices_of_one_sex(female: tuple[str, ...], male: tuple[str, ...]) -> None:
+def test_openai_voices_when_all_voices_have_one_sex(
+    female: tuple[str, ...], male: tuple[str, ...]
+) -> None:
     only = (*female, *male)[0]
     assert openai_voice_aliases(female=female, male=male) == dict.fromkeys(OPENAI_VOICES, only)

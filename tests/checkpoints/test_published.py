@@ -1,4 +1,4 @@
-"""The table of published checkpoints against what is known of them."""
+"""The table of published checkpoints, checked against their published facts."""
 
 import pytest
 
@@ -44,14 +44,14 @@ def test_token_layout(checkpoint: Checkpoint) -> None:
     assert layout.codebook_size == 4096
     assert layout.audio_token_end - 1 == 156_937
     assert layout.slot_levels == (0, 1, 2, 2, 1, 2, 2)
-    # End of speech first: the other two are how a generation ends that lost its way.
+    # End of speech first; a generation that has gone wrong ends with one of the others.
     assert layout.stop_token_ids == (128_258, 128_009, 128_262)
     assert checkpoint.prompt.text == "{voice}: {text}"
 
 
 @pytest.mark.parametrize("checkpoint", PUBLISHED, ids=lambda entry: entry.source)
-def test_one_begin_of_text(checkpoint: Checkpoint) -> None:
-    """orpheus-speech `engine_class.py` sent [128000, 128259, 128000, …]: text tokenised twice."""
+def test_the_prompt_has_one_begin_of_text(checkpoint: Checkpoint) -> None:
+    """orpheus-speech `engine_class.py` tokenised text twice: [128000, 128259, 128000, …]."""
     assert checkpoint.prompt.before == (128_259, 128_000)
     assert checkpoint.prompt.after == (128_009, 128_260, 128_261, 128_257)
 

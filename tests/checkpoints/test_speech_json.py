@@ -1,4 +1,4 @@
-"""`speech.json` is read as it is meant, or refused with the field that is wrong."""
+"""`speech.json` is read, or rejected with an error that names the wrong field."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ MINIMAL: dict[str, Any] = {
 
 
 def write(folder: Path, **changes: Any) -> Path:
-    """A speech.json with changes; `...` leaves a field out."""
+    """Writes a speech.json with these changes; a value of `...` leaves the field out."""
     content = {**MINIMAL, **changes}
     text = json.dumps({key: value for key, value in content.items() if value is not ...})
     (folder / "speech.json").write_text(text, encoding="utf-8")
@@ -49,15 +49,15 @@ def test_defaults(tmp_path: Path) -> None:
     assert checkpoint.cpu_dtype == "bfloat16"
 
 
-def test_tags_of_all_voices_or_by_language(tmp_path: Path) -> None:
+def test_tags_for_all_languages_or_by_language(tmp_path: Path) -> None:
     same = load_speech_json(write(tmp_path, emotion_tags=["laugh"]))
     assert same.emotion_tags == {"en": ("laugh",), "it": ("laugh",)}
     own = load_speech_json(write(tmp_path, emotion_tags={"it": ["gemito"]}))
     assert own.emotion_tags == {"it": ("gemito",)}
 
 
-def test_alias_of_a_voice_with_a_capital(tmp_path: Path) -> None:
-    """Aliases were compared in the letter case of the file, so this one was refused."""
+def test_an_alias_of_a_voice_with_a_capital(tmp_path: Path) -> None:
+    """Aliases were compared case-sensitively, so this one was rejected."""
     checkpoint = load_speech_json(write(tmp_path, aliases={"Alloy": "Ann"}))
     assert checkpoint.find_voice("ALLOY") == checkpoint.voices[0]
 
@@ -94,7 +94,7 @@ def test_a_bad_field_is_named(tmp_path: Path, changes: dict[str, Any], expected:
     "template", ["", "{voice}", "{speaker}: {text}", "{text", "{}", "{text.x}"]
 )
 def test_a_bad_template_is_named(tmp_path: Path, template: str) -> None:
-    """It was only found out at the first request, and there it was an internal error."""
+    """It was not noticed until the first request, which failed with an internal error."""
     prompt = {"before": [], "template": template, "after": []}
     with pytest.raises(
         StartError, match=r"prompt\.template: it must contain \{text\}, may contain"
@@ -111,25 +111,25 @@ def test_a_bad_template_is_named(tmp_path: Path, template: str) -> None:
         (b'{"name": "\xff"}', "the file: Invalid JSON"),
     ],
 )
-def test_a_file_that_is_no_description(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_a_file_that_is_not_a_description(tmp_path: Path, content: bytes, expected: str) -> None:
     (tmp_path / "speech.json").write_bytes(content)
     with pytest.raises(StartError) as caught:
         load_speech_json(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path / 'speech.json'}: {expected}")
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"has no speech\.json.*Put one beside the weights"):
         load_speech_json(tmp_path)
 
 
-def test_unreadable_file(tmp_path: Path) -> None:
+def test_an_unreadable_file(tmp_path: Path) -> None:
     (tmp_path / "speech.json").mkdir()
     with pytest.raises(StartError, match="Is a directory"):
         load_speech_json(tmp_path)
 
 
-def test_bundled_voice() -> None:
+def test_the_bundled_voice() -> None:
     checkpoint = load_speech_json(POCKET_FOLDER)
     slt, rms = ("tara", "leah", "jess", "mia", "zoe"), ("leo", "dan", "zac")
     found = {name: checkpoint.find_voice(name) for name in (*slt, *rms, *OPENAI_VOICES)}

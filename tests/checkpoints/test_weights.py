@@ -1,4 +1,4 @@
-"""What is asked of the hub, and what is said when it does not give it."""
+"""The files requested from the hub, the errors if they are not available, and their sizes."""
 
 import json
 import socket
@@ -56,8 +56,8 @@ def names_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_optimizer_shards_are_never_asked_for(hub: StubHub) -> None:
-    """taresh18 README: the published repository is 100 GB with them, and 6 GB without."""
+def test_optimizer_shards_are_never_downloaded(hub: StubHub) -> None:
+    """The published repository is 100 GB with them and 6 GB without (taresh18 README)."""
     folder = fetch(hub)
     wanted = {
         "config.json",
@@ -89,9 +89,9 @@ def test_the_token_is_sent(hub: StubHub) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("refuses_lists", [True, False])
 def test_a_gated_checkpoint(hub: StubHub, status: int, refuses_lists: bool) -> None:
-    """ComfyUI-Orpheus-TTS#6: a bare 401, and nobody knew what to do.
+    """Users got a bare 401 that did not say what to do (ComfyUI-Orpheus-TTS#6).
 
-    The hub tells strangers what is in a gated repository, and refuses the files.
+    The hub lists the files of a gated repository for everyone, but refuses to send them.
     """
     hub.refusal, hub.refuses_lists = (status, "GatedRepo"), refuses_lists
     with pytest.raises(StartError) as caught:
@@ -103,7 +103,7 @@ def test_a_gated_checkpoint(hub: StubHub, status: int, refuses_lists: bool) -> N
 
 
 def test_a_gated_language_model(hub: StubHub) -> None:
-    """Somebody without a voice's problem was sent to a voice's mirror."""
+    """The error recommended the mirror of a voice."""
     hub.refusal = (401, "GatedRepo")
     hub.repos["google/gemma-2-2b-it"] = PUBLISHED_FILES
     with pytest.raises(StartError) as caught:
@@ -147,7 +147,7 @@ def test_a_hub_that_fails(hub: StubHub) -> None:
         fetch(hub)
 
 
-def test_no_hub(hub: StubHub) -> None:
+def test_an_unreachable_hub(hub: StubHub) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -155,13 +155,13 @@ def test_no_hub(hub: StubHub) -> None:
             find_files("owner/name", patterns=MODEL_FILES, token=None, endpoint=endpoint)
 
 
-def test_without_a_hub_what_was_fetched_before_serves(hub: StubHub) -> None:
+def test_downloaded_files_are_used_without_a_hub(hub: StubHub) -> None:
     folder = fetch(hub)
     endpoint = "http://127.0.0.1:1"
     assert find_files("owner/name", patterns=MODEL_FILES, token=None, endpoint=endpoint) == folder
 
 
-def test_a_folder_is_used_as_it_is(hub: StubHub, tmp_path: Path) -> None:
+def test_a_folder_is_used_without_the_hub(hub: StubHub, tmp_path: Path) -> None:
     assert fetch(hub, str(tmp_path)) == tmp_path
     assert hub.requested == []
 
@@ -169,27 +169,27 @@ def test_a_folder_is_used_as_it_is(hub: StubHub, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "source", ["name", "a/b/c", "/no/such", "./owner/name", "~/x", "~no-such-user/x"]
 )
-def test_neither_folder_nor_id(hub: StubHub, source: str) -> None:
+def test_a_source_that_is_neither_a_folder_nor_an_id(hub: StubHub, source: str) -> None:
     with pytest.raises(StartError, match="is neither a folder nor a hub id like 'owner/name'"):
         fetch(hub, source)
     assert hub.requested == []
 
 
-def test_an_impossible_id(hub: StubHub) -> None:
-    """The library's own ValueError passed through as a bug of ours."""
+def test_an_invalid_id(hub: StubHub) -> None:
+    """The library's ValueError was not translated and looked like a bug of the server."""
     with pytest.raises(StartError, match="could not be fetched from the hub: Repo id must"):
         fetch(hub, "own er/na--me")
     assert hub.requested == []
 
 
 def header(fields: dict[str, object]) -> bytes:
-    """Length and JSON text of the header."""
+    """Returns a safetensors header: its length and its JSON text."""
     text = json.dumps(fields).encode()
     return len(text).to_bytes(8, "little") + text
 
 
 def write_weights(path: Path, **tensors: tuple[str, list[int], int]) -> None:
-    """A safetensors file of headers alone: type, shape and bytes of each tensor."""
+    """Writes a safetensors file without data: type, shape and bytes of each tensor."""
     fields: dict[str, object] = {"__metadata__": {"format": "pt"}}
     at = 0
     for name, (dtype, shape, num_bytes) in tensors.items():
@@ -198,8 +198,8 @@ def write_weights(path: Path, **tensors: tuple[str, list[int], int]) -> None:
     path.write_bytes(header(fields))
 
 
-def test_weights_are_weighed(tmp_path: Path) -> None:
-    """In two files, of which an index tells; a third one holds the same again."""
+def test_the_size_of_weights(tmp_path: Path) -> None:
+    """Two files are in the index; a third one repeats their weights."""
     first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
     write_weights(tmp_path / first, a=("BF16", [10, 3], 60), b=("F32", [], 4))
     write_weights(tmp_path / second, c=("I32", [5], 20))
@@ -213,7 +213,7 @@ def test_weights_are_weighed(tmp_path: Path) -> None:
     assert weigh(tmp_path) == WeightSize(36, 5, 20)
 
 
-def test_the_bundled_voice_is_weighed() -> None:
+def test_the_size_of_the_bundled_voice() -> None:
     size = weigh(POCKET_FOLDER)
     stored = (POCKET_FOLDER / "model.safetensors").stat().st_size
     assert size.num_parameters > 1_000_000
@@ -223,7 +223,7 @@ def test_the_bundled_voice_is_weighed() -> None:
     )
 
 
-def test_no_weights(tmp_path: Path) -> None:
+def test_a_folder_without_weights(tmp_path: Path) -> None:
     assert weigh(tmp_path) == WeightSize(0, 0, 0)
 
 
@@ -238,13 +238,13 @@ def test_no_weights(tmp_path: Path) -> None:
         header({"a": 1}),
     ],
 )
-def test_no_safetensors(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_safetensors_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(StartError, match="is not a safetensors file"):
         weigh(tmp_path)
 
 
-def test_a_file_of_the_index_is_missing(tmp_path: Path) -> None:
+def test_a_missing_file_of_the_index(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "a.safetensors"}}')
     with pytest.raises(
         StartError, match=r"a.safetensors is not a safetensors file: .*No such file"
@@ -253,7 +253,7 @@ def test_a_file_of_the_index_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}'])
-def test_no_index(tmp_path: Path, content: str) -> None:
+def test_an_invalid_index(tmp_path: Path, content: str) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(content)
     with pytest.raises(StartError, match="is not an index of weights"):
         weigh(tmp_path)
