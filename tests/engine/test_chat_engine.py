@@ -1,4 +1,4 @@
-"""A language model beside the voice: two real engines in one process, on one event loop."""
+"""A language model and a voice: two real engines in one process, on one event loop."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from tests.support.live import LiveServer
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.filterwarnings("ignore"),  # vLLM's imports warn of their own future
+    pytest.mark.filterwarnings("ignore"),  # vLLM's imports raise deprecation warnings
 ]
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ RESTART_LIMIT_SEC = 240.0
 
 
 class Pair:
-    """The language model and the voice of the session's server, on the server's own loop."""
+    """The language model and the voice of the shared server, used on the server's event loop."""
 
     def __init__(self, server: LiveServer) -> None:
         self._server = server
@@ -47,7 +47,7 @@ class Pair:
         return self._server.run(work, limit_sec=RESTART_LIMIT_SEC)
 
     async def ask(self, text: str, **options: Any) -> list[ReplyDelta]:
-        """All deltas of an answer of at most 60 tokens."""
+        """Returns all deltas of an answer of at most 60 tokens."""
         reply_options = ReplyOptions(**({"max_tokens": 60} | options))
         messages = (ChatMessage("system", "Be kind."), ChatMessage("user", text))
         return [
@@ -58,7 +58,7 @@ class Pair:
         ]
 
     async def speak(self, number: int) -> tuple[int, ...]:
-        """Ids of eight frames."""
+        """Returns the token ids of eight frames."""
         request = TokenRequest(
             f"speech-{number}", (1, 5, 19, 63, 23, 55, 9, 2, 3), POCKET.sampling, 56, number
         )
@@ -88,9 +88,9 @@ def text_of(deltas: list[ReplyDelta]) -> str:
 def test_both_generate_at_the_same_time(pair: Pair) -> None:
     async def work() -> None:
         alone = text_of(await pair.ask("alone", seed=1, temperature=0.0))
-        beside = [pair.ask(f"the {n}") for n in range(4)]
-        spoken = [pair.speak(n) for n in range(4)]
-        answers, frames = await asyncio.gather(asyncio.gather(*beside), asyncio.gather(*spoken))
+        replies = [pair.ask(f"the {n}") for n in range(4)]
+        speech = [pair.speak(n) for n in range(4)]
+        answers, frames = await asyncio.gather(asyncio.gather(*replies), asyncio.gather(*speech))
         assert len({text_of(deltas) for deltas in answers}) == 4
         for ids in frames:
             codes = [token_id - POCKET.layout.audio_token_base for token_id in ids[:7]]
@@ -101,8 +101,8 @@ def test_both_generate_at_the_same_time(pair: Pair) -> None:
     pair.run(work())
 
 
-def test_fifty_answers_in_a_row_and_eight_at_once(pair: Pair) -> None:
-    """The second request of an earlier server hung for ever."""
+def test_fifty_answers_in_a_row_and_eight_at_the_same_time(pair: Pair) -> None:
+    """In an earlier server the second request hung forever."""
 
     async def work() -> None:
         for n in range(50):
@@ -116,7 +116,7 @@ def test_fifty_answers_in_a_row_and_eight_at_once(pair: Pair) -> None:
     pair.run(work())
 
 
-def test_sampling_is_the_callers(pair: Pair) -> None:
+def test_sampling_follows_the_request(pair: Pair) -> None:
     async def work() -> None:
         same = [text_of(await pair.ask("same", seed=7)) for _ in range(2)]
         assert same[0] == same[1]
@@ -131,7 +131,7 @@ def test_sampling_is_the_callers(pair: Pair) -> None:
     pair.run(work())
 
 
-def test_closed_answers_leave_nothing(pair: Pair) -> None:
+def test_closed_answers_are_aborted(pair: Pair) -> None:
     async def work() -> None:
         messages = (ChatMessage("user", "the street"),)
         for n in range(8):
@@ -148,8 +148,8 @@ def test_closed_answers_leave_nothing(pair: Pair) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
-    """Last, because it takes the engine of the others."""
+def test_a_killed_core_is_replaced_while_the_voice_keeps_running(pair: Pair) -> None:
+    """Runs last, because it kills the engine that the other tests use."""
 
     async def work() -> None:
         before = await pair.speak(3)
@@ -168,7 +168,7 @@ def test_a_killed_core_is_replaced_and_the_voice_goes_on(pair: Pair) -> None:
         assert not pair.chat.is_alive
         assert pair.chat.num_active == 0
         while not pair.chat.is_alive:
-            # The voice speaks on while the other one loads.
+            # The voice keeps generating while the language model loads.
             assert await pair.speak(3) == before
             await asyncio.sleep(0.2)
         assert (pair.supervisor.num_restarts, pair.supervisor.state) == (1, "serving")

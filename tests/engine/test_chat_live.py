@@ -1,4 +1,4 @@
-"""Chat on the real engines: the bundled voice, and a tiny random Gemma or what was said to it."""
+"""Chat on real engines: the bundled voice with a tiny random Gemma or the echo model."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def client(server: LiveServer) -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def echo(server: LiveServer) -> Iterator[None]:
-    """The language model says what it was told, for as long as the test runs."""
+    """Replaces the language model with the echo model for the duration of the test."""
     model = server.runtime.get_chat_model()
     server.runtime.open_chat(EchoModel())
     yield
@@ -58,8 +58,10 @@ def ask(client: httpx2.Client, number: int, **fields: object) -> httpx2.Response
     return client.post(CHAT, json=body)
 
 
-def test_fifty_in_a_row_and_eight_at_once(server: LiveServer, client: httpx2.Client) -> None:
-    """The second request of an earlier server hung for ever."""
+def test_fifty_in_a_row_and_eight_at_the_same_time(
+    server: LiveServer, client: httpx2.Client
+) -> None:
+    """In an earlier server the second request hung forever."""
     texts = []
     for number in range(50):
         answer = ask(client, number, stream_text=True)
@@ -75,7 +77,7 @@ def test_fifty_in_a_row_and_eight_at_once(server: LiveServer, client: httpx2.Cli
 
 
 @pytest.mark.usefixtures("echo")
-def test_what_was_said_is_heard(server: LiveServer, client: httpx2.Client) -> None:
+def test_the_reply_is_heard(server: LiveServer, client: httpx2.Client) -> None:
     for sentence in SENTENCES:
         answer = client.post(CHAT, json={"message": sentence, "voice": "leo", "seed": 3})
         assert recognition.pick(samples_of(answer.content), 24_000, SENTENCES) == sentence
@@ -83,13 +85,15 @@ def test_what_was_said_is_heard(server: LiveServer, client: httpx2.Client) -> No
 
 
 @pytest.mark.usefixtures("echo")
-def test_markup_is_not_heard(client: httpx2.Client) -> None:
+def test_markup_is_not_spoken(client: httpx2.Client) -> None:
     message = f"## **{SENTENCES[1]}** 😀\n```\nprint(1)\n```"
     answer = client.post(CHAT, json={"message": message, "voice": "leo", "seed": 3})
     assert recognition.pick(samples_of(answer.content), 24_000, SENTENCES) == SENTENCES[1]
 
 
-def test_callers_who_leave_leave_nothing(server: LiveServer, client: httpx2.Client) -> None:
+def test_requests_of_clients_that_leave_are_aborted(
+    server: LiveServer, client: httpx2.Client
+) -> None:
     for number in range(12):
         body = {"message": f"Question {number}.", "stream_text": number % 3 == 0}
         with client.stream("POST", CHAT, json=body) as answer:
@@ -97,7 +101,7 @@ def test_callers_who_leave_leave_nothing(server: LiveServer, client: httpx2.Clie
     check_nothing_left(server)
 
 
-def test_over_the_socket_with_barge_in(server: LiveServer) -> None:
+def test_a_session_with_barge_in(server: LiveServer) -> None:
     with connect(server.socket_url) as socket:
         socket.send(json.dumps({"type": "session.start", "voice": "leo"}))
         socket.send(json.dumps({"type": "chat.message", "text": "Tell me all.", "seed": 1}))
@@ -117,7 +121,7 @@ def test_over_the_socket_with_barge_in(server: LiveServer) -> None:
     check_nothing_left(server)
 
 
-def test_models_tell_of_it(client: httpx2.Client) -> None:
+def test_models_describe_the_language_model(client: httpx2.Client) -> None:
     llm = client.get("/v1/models").json()["llm"]
     assert (llm["name"], llm["license"], llm["loaded"]) == (
         "gemma",
@@ -128,7 +132,7 @@ def test_models_tell_of_it(client: httpx2.Client) -> None:
 
 
 def test_ten_thousand_turns(server: LiveServer, client: httpx2.Client) -> None:
-    """Trimmed to what the model has room for."""
+    """The history is trimmed to the model's context."""
     history = [
         {"role": ("user", "assistant")[number % 2], "content": f"This is turn {number}."}
         for number in range(10_000)

@@ -52,7 +52,7 @@ def test_a_gpu_that_another_program_uses() -> None:
 
 
 def test_memory_without_a_gpu() -> None:
-    # 6 + 5 of weights, a cache each, and the rest.
+    # 6 + 5 GiB of weights, 1 GiB of cache each, 1 GiB for the rest.
     check_ram((VOICE, CHAT), available_bytes=14 * GIB)
     with pytest.raises(StartError) as caught:
         check_ram((VOICE, CHAT), available_bytes=14 * GIB - 1)

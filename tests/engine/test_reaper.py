@@ -1,4 +1,4 @@
-"""What a killed server leaves, with real processes that only sleep."""
+"""The reaper and the orphans of a killed server, with real processes that only sleep."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from orpheus_server.engine import reaper
 from orpheus_server.engine.reaper import OrphanReaper, ProcessKey
 from tests.support.served import wait_until
 
-# A server that starts an engine with a worker of its own, says their ids and waits.
+# A server that starts an engine with a worker, prints their process ids and waits.
 WORKER = "import time; time.sleep(600)"
 ENGINE = f"""
 import subprocess, sys, time
@@ -36,7 +36,7 @@ if sys.stdin.readline() == "close\\n":
 
 
 class Server:
-    """The small server, with its engine, worker and reaper."""
+    """The process of `SERVER`, with its engine, worker and reaper."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -62,9 +62,9 @@ class Server:
         return [each for each in (self.engine, self.worker) if lives(each)]
 
     def wait_until_seen(self) -> None:
-        """Until the reaper has looked once: its signals are ignored from then on."""
+        """Waits for the reaper's first scan of the processes: it ignores signals from then on."""
         wait_until(lambda: psutil.pid_exists(self.reaper.pid) and ignores_sigterm(self.reaper.pid))
-        # It sleeps in `select` once it has looked.
+        # After the scan it sleeps in `select`.
         wait_until(lambda: self.reaper.status() == psutil.STATUS_SLEEPING)
 
 
@@ -95,7 +95,7 @@ def served() -> Iterator[Server]:
 
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_nothing_outlives_a_killed_server(is_stopped: bool) -> None:
-    """The engine and its workers held the GPU's memory for minutes."""
+    """The engine and its workers kept the GPU's memory for minutes."""
     with served() as server:
         server.wait_until_seen()
         if is_stopped:
@@ -105,7 +105,7 @@ def test_nothing_outlives_a_killed_server(is_stopped: bool) -> None:
         wait_until(lambda: not server.left and not lives(server.reaper))
 
 
-def test_a_closed_reaper_ends_nothing() -> None:
+def test_a_closed_reaper_kills_nothing() -> None:
     with served() as server:
         server.wait_until_seen()
         server.say("close")
@@ -116,7 +116,7 @@ def test_a_closed_reaper_ends_nothing() -> None:
         assert len(server.left) == 2
 
 
-def test_it_is_out_of_reach_of_the_terminal_and_holds_nothing_of_the_server() -> None:
+def test_it_ignores_the_terminal_and_keeps_no_resources_of_the_server() -> None:
     with served() as server:
         server.wait_until_seen()
         assert os.getsid(server.reaper.pid) == server.reaper.pid != os.getsid(server.process.pid)
@@ -142,14 +142,14 @@ def test_a_reused_id_is_another_process() -> None:
         reaper.kill(earlier)
         assert process.poll() is None
         reaper.kill(key)
-        # Not waited for yet, a zombie: it holds nothing any more.
+        # It is a zombie until it is waited for: it no longer holds any resources.
         wait_until(lambda: not reaper.is_running(key))
         assert key in reaper.descendants({os.getpid()})
     assert reaper.read_stat(key.pid) is None
     reaper.kill(key)
 
 
-def test_trackers_are_told_apart_by_their_command() -> None:
+def test_resource_trackers_are_recognised_by_their_command() -> None:
     code = "resource_tracker = 0; " + WORKER
     with subprocess.Popen([sys.executable, "-I", "-S", "-c", code]) as process:
         found = reaper.read_stat(process.pid)
@@ -159,7 +159,7 @@ def test_trackers_are_told_apart_by_their_command() -> None:
     assert not reaper.is_tracker(found[0])
 
 
-def test_a_machine_that_starts_nothing_more_is_told_of(
+def test_a_reaper_that_cannot_start_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")

@@ -1,4 +1,4 @@
-"""The table of allowed ids, and both of vLLM's interfaces to it, on CPU tensors."""
+"""The table of blocked ids and the masks of both vLLM model runners, on CPU tensors."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from orpheus_server.engine.slot_mask import (
     layout_to_config,
 )
 
-# Two slots of three codes from id 10 on; 5 and 20 stop. Vocabulary of 24 ids.
+# Two slots of three codes, starting at id 10; 5 and 20 are stop ids. The vocabulary has 24 ids.
 SMALL = TokenLayout(
     audio_token_base=10, codebook_size=3, slot_levels=(0, 1), stop_token_ids=(5, 20)
 )
@@ -26,13 +26,13 @@ def allowed(row: torch.Tensor) -> list[int]:
     return [int(index) for index in torch.nonzero(row != float("-inf")).flatten()]
 
 
-def test_table_has_a_row_for_each_slot_and_one_for_later_frames() -> None:
+def test_the_table_has_a_row_for_each_slot_and_one_for_later_frames() -> None:
     blocked = build_blocked_table(SMALL, VOCAB_SIZE, torch.device("cpu"))
     rows = [torch.nonzero(~row).flatten().tolist() for row in blocked]
     assert rows == [SLOT_0, SLOT_1, SLOT_0_LATER]
 
 
-def test_table_of_the_published_layout() -> None:
+def test_the_table_of_the_published_layout() -> None:
     blocked = build_blocked_table(ENGLISH.layout, 156_940, torch.device("cpu"))
     assert blocked.shape == (8, 156_940)
     assert [(~row).sum().item() for row in blocked] == [4096] * 7 + [4096 + 3]
@@ -41,7 +41,7 @@ def test_table_of_the_published_layout() -> None:
     assert not blocked[7, 128_258]
 
 
-def test_layout_survives_the_way_to_the_engine_process() -> None:
+def test_the_layout_reaches_the_engine_process_unchanged() -> None:
     assert layout_from_config(layout_to_config(SMALL)) == SMALL
     with pytest.raises(KeyError, match="orpheus_slots"):
         layout_from_config({})
@@ -77,7 +77,7 @@ class TestV1:
     def rows(self, mask: Any, num_rows: int) -> list[list[int]]:
         return [allowed(row) for row in mask.apply(torch.zeros(num_rows, VOCAB_SIZE))]
 
-    def test_slot_follows_the_length_of_the_output(self) -> None:
+    def test_the_slot_depends_on_the_length_of_the_output(self) -> None:
         mask = self.build()
         output: list[int] = []
         self.update(mask, added=[(0, output)])
@@ -100,7 +100,7 @@ class TestV1:
         self.update(mask, removed=[0], added=[(0, [10])])
         assert self.rows(mask, 2) == [SLOT_1, SLOT_0]
 
-    def test_no_update_changes_nothing_and_greedy_needs_the_mask(self) -> None:
+    def test_no_update_keeps_the_rows_and_greedy_sampling_needs_the_mask(self) -> None:
         mask = self.build()
         self.update(mask, added=[(0, [10])])
         mask.update_state(None)
@@ -110,7 +110,7 @@ class TestV1:
 
 @pytest.mark.engine
 class TestV2:
-    """The interface of the GPU's model runner, driven by hand: it needs Triton to run itself."""
+    """The interface of the GPU model runner, called directly: the runner itself needs Triton."""
 
     def build(self, prompt_lens: list[int]) -> Any:
         from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcRequestState
@@ -144,16 +144,16 @@ class TestV2:
             seq_lens_upper_bound_np=unused,
         )
 
-    def test_slot_follows_position_and_prompt_length_of_each_row(self) -> None:
-        """`pos` is where the fed token is; the sampled one comes after it."""
+    def test_the_slot_depends_on_the_position_and_prompt_length_of_each_row(self) -> None:
+        """`pos` is the position of the input token; the sampled token is one further."""
         mask = self.build([4, 7, 2])
         logits = torch.zeros(3, VOCAB_SIZE)
-        # Request 2 fed its last prompt token; 0 has one id; 1 has two.
+        # Request 2 is at its last prompt token; request 0 has one output id, request 1 has two.
         result = mask.apply(logits, self.context([2, 0, 1], [1, 4, 8]))
         assert result is logits
         assert [allowed(row) for row in result] == [SLOT_0, SLOT_1, SLOT_0_LATER]
 
-    def test_is_accepted_by_vllms_own_loader(self) -> None:
+    def test_vllms_loader_accepts_it(self) -> None:
         from vllm.v1.worker.gpu.sample.logits_processor import (
             build_custom_logits_processors_params_validator,
         )

@@ -1,4 +1,4 @@
-"""Starts and ends of engines of their own: context, memory, death. The rest is in test_server."""
+"""How engines start and end: context, memory, death. The other tests are in `test_server.py`."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from orpheus_server.runtime.serving_config import POCKET_FOLDER
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore"),  # vLLM's imports warn of their own future
+    pytest.mark.filterwarnings("ignore"),  # vLLM's imports raise deprecation warnings
 ]
 
 
@@ -63,9 +63,9 @@ def children() -> set[psutil.Process]:
 
 @pytest.fixture(autouse=True)
 def _leaves_no_process() -> Iterator[None]:
-    """The session's server may run meanwhile: its engines are not this file's.
+    """The shared server may be running: its engines do not belong to these tests.
 
-    They were counted as leaks, and killed by the test of a death, in every run with all tests.
+    When all tests ran, they were counted as leaks, and one test killed them.
     """
     before = children()
     yield
@@ -77,10 +77,10 @@ async def exhaust(deltas: AsyncGenerator[TokenDelta, None]) -> None:
         pass
 
 
-def test_context_is_lowered_to_what_the_cache_holds(
+def test_the_context_is_lowered_to_fit_the_cache(
     long_model: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
-    """131,072 tokens of context against a small cache: other servers end at the start."""
+    """With 131,072 tokens of context and a small cache other servers fail to start."""
     from orpheus_server.engine import speech_engine, vllm_loader
 
     monkeypatch.setattr(vllm_loader, "CPU_KV_CACHE_BYTES", 5 << 20)
@@ -94,7 +94,7 @@ def test_context_is_lowered_to_what_the_cache_holds(
         asyncio.run(engine.close())
 
 
-def test_below_2048_tokens_the_start_fails(
+def test_the_start_fails_below_2048_tokens(
     long_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from orpheus_server.engine import speech_engine, vllm_loader
@@ -104,7 +104,7 @@ def test_below_2048_tokens_the_start_fails(
         speech_engine.build_speech_engine(ENGLISH, options(long_model, dtype="bfloat16"))
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model(tmp_path: Path) -> None:
     from orpheus_server.engine.speech_engine import build_speech_engine
 
     with pytest.raises(StartError, match=r"config\.json is not the configuration of a Llama"):
@@ -114,10 +114,10 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
         build_speech_engine(ENGLISH, options(tmp_path))
 
 
-def test_death_is_told_apart_and_a_model_limit_is_respected(
+def test_the_death_of_an_engine_and_the_limit_of_a_model(
     logged: pytest.LogCaptureFixture,
 ) -> None:
-    """vLLM's own count of unfinished requests stays up after its core has died."""
+    """vLLM's own count of unfinished requests does not drop when its core dies."""
     from orpheus_server.engine.speech_engine import build_speech_engine
 
     checkpoint = load_speech_json(POCKET_FOLDER)
@@ -153,7 +153,7 @@ def test_death_is_told_apart_and_a_model_limit_is_respected(
 
 
 def test_a_stopped_engine_is_closed_too() -> None:
-    """It lets every request hang and takes no notice of being asked to end."""
+    """A stopped engine lets every request hang and ignores the signal to end."""
     from orpheus_server.engine.speech_engine import build_speech_engine
 
     before = children()
