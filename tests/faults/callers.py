@@ -1,4 +1,4 @@
-"""Callers over bare sockets: HTTP libraries hide half requests, stalls and how a body ended."""
+"""Clients over plain sockets: HTTP libraries hide half requests, stalls and how a body ended."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ SPEECH = "/v1/audio/speech"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; status 0 if the connection ended without an answer."""
+    """An HTTP response; its status is 0 if the connection ended without one."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -30,14 +30,14 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        """OpenAI's envelope; every answer that is not 2xx has it."""
+        """The error in OpenAI's envelope, which every answer other than 2xx must have."""
         error: dict[str, Any] = json.loads(self.body)["error"]
         assert set(error) == {"message", "type", "param", "code"}
         return error
 
     @property
     def summary(self) -> str:
-        """Status and code, for the table."""
+        """The status and the error code, for the table."""
         if self.status == 0:
             return "cut off"
         if self.status >= 400 and self.body:
@@ -50,18 +50,18 @@ def head(
     path: str,
     headers: Iterable[tuple[str, str]] = (),
 ) -> bytes:
-    """First line and headers, as they are given."""
+    """Returns the request line and these headers, unchecked."""
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{k}: {v}" for k, v in headers)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def connect(port: int, *, limit_sec: float = LIMIT_SEC) -> socket.socket:
-    """A bare connection."""
+    """Returns a TCP connection to the server."""
     return socket.create_connection(("127.0.0.1", port), timeout=limit_sec)
 
 
 def reset(connection: socket.socket) -> None:
-    """Leaves with an RST, as a process that was killed does."""
+    """Closes the connection with an RST, as a killed process does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
@@ -69,10 +69,10 @@ def reset(connection: socket.socket) -> None:
 def exchange(
     port: int, parts: bytes | Iterable[bytes], *, method: str = "GET", limit_sec: float = LIMIT_SEC
 ) -> Answer:
-    """Sends all of it, or as much as the server takes, and reads the answer to its end."""
+    """Sends the request, or as much of it as the server accepts, and reads the whole answer."""
     started = time.monotonic()
     with connect(port, limit_sec=limit_sec) as connection:
-        # An answer that came early ends a connection on which there is still more to send.
+        # A server that answers early closes the connection before the request has been sent.
         with suppress(ConnectionError):
             for part in (parts,) if isinstance(parts, bytes) else parts:
                 connection.sendall(part)
@@ -80,7 +80,7 @@ def exchange(
 
 
 def read_answer(connection: socket.socket, started: float, method: str) -> Answer:
-    """The answer to its end or its cut."""
+    """Reads an answer until it ends or is cut off."""
     answer = http.client.HTTPResponse(connection, method=method)
     body, first_sec, is_whole = b"", 0.0, True
     try:
@@ -99,7 +99,7 @@ def read_answer(connection: socket.socket, started: float, method: str) -> Answe
 
 
 class Listener:
-    """A streamed answer that is read a little, or not at all."""
+    """A request whose answer is read in part, or not at all."""
 
     def __init__(self, port: int, request: bytes, *, receive_bytes: int | None = None) -> None:
         self._socket = socket.socket()
@@ -117,7 +117,7 @@ class Listener:
         self._socket.close()
 
     def take(self, num_bytes: int) -> int:
-        """Reads so many bytes of head and body, less if it ends before; how many they were."""
+        """Reads that many bytes of head and body, fewer if the answer ends; returns the number."""
         num_taken = 0
         while num_taken < num_bytes:
             block = self._socket.recv(min(65_536, num_bytes - num_taken))
@@ -127,11 +127,11 @@ class Listener:
         return num_taken
 
     def rest(self) -> Answer:
-        """All of it."""
+        """Reads the whole answer; call it before `take`."""
         return read_answer(self._socket, self._started, "POST")
 
     def rest_of_bytes(self) -> bytes:
-        """What is left of it as it comes over the wire, up to a cut."""
+        """Returns the remaining raw bytes until the answer ends or is cut off."""
         data = b""
         with suppress(ConnectionError):
             while block := self._socket.recv(65_536):
@@ -139,7 +139,7 @@ class Listener:
         return data
 
     def leave(self, *, with_reset: bool) -> None:
-        """Hangs up."""
+        """Closes the connection."""
         if with_reset:
             reset(self._socket)
         else:
@@ -147,11 +147,11 @@ class Listener:
 
 
 def pcm(data: bytes) -> npt.NDArray[np.int16]:
-    """Samples of a raw body."""
+    """Returns the samples of a raw body."""
     return np.frombuffer(data[: len(data) // 2 * 2], dtype="<i2")
 
 
 def is_speech(samples: npt.NDArray[np.int16], least_sec: float, most_sec: float) -> bool:
-    """Not silent, and as long as its text."""
+    """Returns whether the samples are audible and their duration is in these limits."""
     level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
     return level > 200 and least_sec <= samples.size / 24_000 <= most_sec

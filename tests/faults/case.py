@@ -1,4 +1,4 @@
-"""One case against a real server, what must hold after every one of them, and its row."""
+"""One case against a real server, the checks after it, and its row in the table."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from tests.faults.fault_server import ANNA, BEN, SECRET_WORD, FaultServer
 from tests.faults.rows import Row
 
 REST_LIMIT_SEC = 5.0
-"""After a case everything that it took must be given back within this time."""
+"""Everything that a case used must be released within this time after it."""
 
 MAX_GROWTH_BYTES = 20 * 10**6
 MB = 1e6
@@ -20,7 +20,7 @@ MB = 1e6
 class Case:
     """`with Case(rows, server, "12", "what is done") as case`; checks the server at the end.
 
-    A row is written whatever happens.
+    Adds a row to the table even if the case fails.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class Case:
         self._watch = threading.Thread(target=self._watch_memory, daemon=True)
 
     def saw(self, answer: Answer | str) -> None:
-        """An answer, or a word for one."""
+        """Counts an answer, or a label for one."""
         self._seen[answer if isinstance(answer, str) else answer.summary] += 1
 
     def note(self, text: str) -> None:
-        """What was measured."""
+        """Adds a measurement to the row."""
         self._notes.append(text)
 
     @property
     def grown_mb(self) -> float:
-        """Most memory so far over what it was when the case began."""
+        """The peak of the memory so far, minus the memory when the case started."""
         return (self._most_bytes - self._bytes_before) / MB
 
     def __enter__(self) -> Self:
@@ -147,5 +147,5 @@ class Case:
 
 
 def first_line(error: BaseException) -> str:
-    """Of its text."""
+    """Returns the first line of the message, at most 200 characters."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,4 +1,4 @@
-"""Callers of the chat routes at a real server with two engines, and what it holds of theirs."""
+"""Clients of the chat routes of a real server with two engines."""
 
 import json
 import time
@@ -20,7 +20,7 @@ QUESTION = f"What does the {SECRET_WORD} fox do?"
 TIMEOUT_SEC = 3
 
 LONG: dict[str, Any] = {"temperature": 0.0}
-"""Greedy, the tiny model writes on until it has no room."""
+"""With greedy sampling the tiny model writes until its context is full."""
 
 CHAT, COMPLETIONS = "/v1/chat", "/v1/chat/completions"
 SPOKEN: dict[str, Any] = {"modalities": ["text", "audio"]}
@@ -37,7 +37,7 @@ STREAMED = ("chat", "chat text", "completion events", "spoken completion events"
 
 CHAT_LIMITS: dict[str, Any] = {
     **LIMITS,
-    # All of them are let in, however slow the machine is.
+    # High enough to admit all requests on a slow machine.
     "TTS_MAX_STREAMS": "32",
     "TTS_REQUEST_TIMEOUT_SEC": "90",
     "TTS_ENGINE_STALL_SEC": "10",
@@ -47,12 +47,12 @@ CHAT_LIMITS: dict[str, Any] = {
 
 
 def local_model(folder: Path) -> dict[str, Any]:
-    """Settings of a language model beside the voice."""
+    """Returns the settings for a local language model next to the voice."""
     return {**CHAT_LIMITS, "LLM_MODEL_NAME": str(folder), "LLM_MAX_MODEL_LEN": "1024"}
 
 
 def body_of(way: str, text: str = QUESTION, **fields: Any) -> tuple[str, dict[str, Any]]:
-    """Path and body of a question."""
+    """Returns the path and the body of a question."""
     path, own = WAYS[way]
     requested: dict[str, Any] = {"message": text}
     if path == COMPLETIONS:
@@ -64,29 +64,29 @@ class ChatServer(FaultServer):
     """`FaultServer` with a language model."""
 
     def post(self, path: str, body: object) -> Answer:
-        """To the end of the answer."""
+        """Sends a request and reads the whole answer."""
         return exchange(self.port, self.request("POST", path, body), method="POST")
 
     def reply(self, way: str, text: str = QUESTION, **fields: Any) -> Answer:
-        """A question in one of `WAYS`."""
+        """Sends a question in one of `WAYS` and reads the whole answer."""
         return self.post(*body_of(way, text, **fields))
 
     def listen_to(self, way: str, text: str = QUESTION, **fields: Any) -> Listener:
-        """The same, read by hand."""
+        """Sends a question in one of `WAYS`; the test reads the answer."""
         path, body = body_of(way, text, **fields)
         return Listener(self.port, self.request("POST", path, body))
 
     def num_replies(self) -> int:
-        """Answers that the language model is writing."""
+        """Returns the number of replies that the language model is generating."""
         return int(self.gauges()["chat_replies_active"])
 
     def busy(self) -> list[str]:
-        """Of both engines."""
+        """Returns the nonzero gauges of both engines."""
         num_replies = self.num_replies()
         return [*super().busy(), *([f"replies {num_replies}"] if num_replies else [])]
 
     def cores(self) -> list[psutil.Process]:
-        """The engines' cores, the one that was started first in front: at first the voice's."""
+        """Returns the engines' core processes, oldest first: initially the voice's is the first."""
         found = []
         for process in self.descendants():
             with suppress(psutil.Error):
@@ -95,18 +95,18 @@ class ChatServer(FaultServer):
         return sorted(found, key=lambda process: float(process.create_time()))
 
     def take_as_base(self) -> None:
-        """Engines that were started again are others; nothing else may have changed."""
+        """Accepts the processes of restarted engines; nothing else may differ from the base."""
         assert self.base is not None
         children = frozenset(each.pid for each in self.descendants())
         self.base = replace(self.base, children=children)
 
     def sum_rss_mb(self) -> float:
-        """Memory of the engines' cores."""
+        """Returns the memory of the engines' core processes."""
         return float(sum(each.memory_info().rss for each in self.cores())) / 1e6
 
 
 class ChatCase(Case):
-    """Speaks and answers afterwards."""
+    """A case after which speech and every way of chat must work."""
 
     def _check_answer(self) -> None:
         super()._check_answer()
@@ -117,20 +117,20 @@ class ChatCase(Case):
         self._answer += f"; {len(WAYS)} chats 200"
 
     def _log(self) -> str:
-        """Without what vLLM itself writes of a core that has died."""
+        """Leaves out the lines that vLLM itself logs when a core dies."""
         lines = super()._log().splitlines()
         return "\n".join(line for line in lines if "[async_llm.py:" not in line)
 
 
 def summary(answer: Answer) -> str:
-    """Status, and of events that ended with an error its code."""
+    """Returns the status, and the error code if a stream of events ended with one."""
     if answer.status == 200 and (error := error_event(answer)):
         return f"200, event {error['code']}"
     return answer.summary
 
 
 def events(answer: Answer) -> list[dict[str, Any]]:
-    """Of a stream of events; none for every other."""
+    """Returns the events of an event stream, or an empty list for any other answer."""
     if not answer.headers.get("content-type", "").startswith("text/event-stream"):
         return []
     lines = answer.body.decode().split("\n\n")
@@ -139,13 +139,13 @@ def events(answer: Answer) -> list[dict[str, Any]]:
 
 
 def error_event(answer: Answer) -> dict[str, Any]:
-    """The error that a stream of events ended with, or nothing."""
+    """Returns the error that an event stream ended with, or an empty dict."""
     last = events(answer)[-1:]
     return dict(last[0].get("error", {})) if last else {}
 
 
 def is_well(way: str, answer: Answer) -> bool:
-    """Whole, with a text or with speech."""
+    """Returns whether the answer is complete and has the text or speech of its way."""
     if answer.status != 200 or not answer.is_whole or error_event(answer):
         return False
     if way == "chat":
@@ -167,13 +167,13 @@ def is_well(way: str, answer: Answer) -> bool:
 def converse(
     connection: ClientConnection, text: str = QUESTION, **fields: Any
 ) -> tuple[list[dict[str, Any]], int]:
-    """Says it in a session; the events to the end of the answer, and bytes of sound."""
+    """Sends a message in a session; returns the events of the reply and its bytes of audio."""
     connection.send(json.dumps({"type": "chat.message", "text": text, **fields}))
     return hear(connection)
 
 
 def hear(connection: ClientConnection) -> tuple[list[dict[str, Any]], int]:
-    """Events to the end of an answer, and bytes of sound."""
+    """Returns the events until the end of the reply, and its bytes of audio."""
     found: list[dict[str, Any]] = []
     num_bytes = 0
     while not found or found[-1]["type"] not in ("audio.done", "error"):
@@ -186,7 +186,7 @@ def hear(connection: ClientConnection) -> tuple[list[dict[str, Any]], int]:
 
 
 def seconds_until_rest(server: ChatServer) -> float:
-    """How long both engines, or the line, still have something of somebody."""
+    """Returns how long the engines and the queue take to become empty."""
     started = time.monotonic()
     wait_until(lambda: not server.busy(), limit_sec=30, pause_sec=0.005)
     return time.monotonic() - started

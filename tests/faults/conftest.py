@@ -1,4 +1,4 @@
-"""One server for most cases, and the table at the end of the run."""
+"""The server that most cases share, and the table at the end of the run."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ Record = Callable[..., Case]
 
 
 def warm(server: FaultServer, *, num_requests: int = 24, num_long: int = 0) -> None:
-    """Every format in every way, several at once, so that what is made once has been made."""
+    """Requests every format in every way concurrently, so that everything lazy has been created."""
     ways: list[dict[str, Any]] = [{"response_format": name} for name in FORMATS]
     ways += [{**way, "stream": way["response_format"] == "wav"} for way in ways]
     ways += [{"stream_format": "sse"}, {"speed": 1.5}]
@@ -33,7 +33,7 @@ def warm(server: FaultServer, *, num_requests: int = 24, num_long: int = 0) -> N
         pending = [callers.submit(server.ask_patiently, **fields) for fields in wanted]
         assert {each.result().status for each in pending} == {200}
     for index in range(2 * num_long):
-        # A long text whose caller leaves takes more than any short one.
+        # A long text whose client leaves needs more memory than any short one.
         with server.listen(input=PAGE, **ways[index % len(FORMATS)]) as listener:
             listener.take(1000)
     server.get("/openapi.json")
@@ -42,7 +42,7 @@ def warm(server: FaultServer, *, num_requests: int = 24, num_long: int = 0) -> N
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
-    """Most cases share it: each one has to leave it as it was."""
+    """Most cases share this server, so each must leave it as it was."""
     with FaultServer(tmp_path_factory.mktemp("server"), **LIMITS) as server:
         warm(server, num_long=14)
         yield server
@@ -50,14 +50,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
 
 @pytest.fixture(scope="session")
 def rows(request: pytest.FixtureRequest) -> list[Row]:
-    """The table of this run."""
+    """The rows of this run's table."""
     rows: list[Row] = request.config.stash.setdefault(ROWS, [])
     return rows
 
 
 @pytest.fixture
 def record(rows: list[Row]) -> Record:
-    """`with record(server, "12", "what is done") as case`."""
+    """Starts a case: `with record(server, "12", "what is done") as case`."""
 
     def begin(server: FaultServer, number: str, done: str, **options: Any) -> Case:
         return Case(rows, server, number, done, **options)

@@ -1,6 +1,6 @@
-"""A language model's server in a process of its own, which breaks in the way that it is asked to.
+"""A language model's server in its own process, which fails in the way that a request names.
 
-The last word of what the user says names the way: `PLAYS`.
+The last word of the user's message is the name; `responders` has them all.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ async def _is_cut(requested: StubRequest, response: StubResponse) -> None:
 
 
 def responders() -> dict[str, Responder]:
-    """By the last word of the question."""
+    """Returns the responders by the last word of the question."""
     never = asyncio.Event()
     return {
         "soundly": says(WORDS),
@@ -65,21 +65,21 @@ def responders() -> dict[str, Responder]:
 
 
 class LlmProcess:
-    """`with LlmProcess() as llm`: serves at once; `kill` and `start` again on the same port."""
+    """`with LlmProcess() as llm` starts it; `kill` and `start` restart it on the same port."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
 
     def start(self) -> None:
-        """Until it listens."""
+        """Starts the process and waits until it listens."""
         command = [sys.executable, "-m", "tests.faults.fault_llm", str(self.port)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"listens\n"
 
     def kill(self) -> None:
-        """With SIGKILL."""
+        """Kills the process with SIGKILL."""
         self._process.kill()
         self._process.communicate()
 
@@ -109,7 +109,7 @@ class _Server(StubLlm):
 
 
 async def serve(port: int) -> None:
-    """For ever."""
+    """Serves until the process is killed."""
     async with _Server(port):
         print("listens", flush=True)
         await asyncio.Event().wait()

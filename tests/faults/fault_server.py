@@ -1,4 +1,4 @@
-"""A real server with keys that tells what it holds."""
+"""A real server with API keys, and the resources that it holds."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.server_process import ServerProcess
 ANNA, BEN = "sk-anna-0123456789abcdef", "sk-ben-fedcba9876543210"
 
 SECRET_WORD = "quicksilver"
-"""In every text that is spoken, and so in no line of the log."""
+"""Is in every text, so that the log can be searched for texts."""
 
 SENTENCE = f"The {SECRET_WORD} fox jumps over the lazy dog."
 PAGE = f"{SENTENCE} And then it sleeps in the sun until noon. " * 10
@@ -27,7 +27,7 @@ _SAMPLE = re.compile(r"^(orpheus_[a-z_]+)(?:\{[a-z]+=\"([a-z_]+)\"\})? ([0-9.e+-
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a server holds on to."""
+    """The resources that a server holds."""
 
     num_files: int
     num_threads: int
@@ -36,7 +36,7 @@ class Held:
     children: frozenset[int]
 
     def differs_from(self, base: "Held") -> list[str]:
-        """What is more than it was by more than two, and children that are others."""
+        """Describes counts that exceed the base by more than two, and different child processes."""
         pairs = (
             ("files", self.num_files, base.num_files),
             ("threads", self.num_threads, base.num_threads),
@@ -49,7 +49,7 @@ class Held:
 
 
 class FaultServer(ServerProcess):
-    """`ServerProcess` whose callers are anna and ben."""
+    """`ServerProcess` with two callers, anna and ben."""
 
     def __init__(self, folder: Path, *, port: int | None = None, **environment: str) -> None:
         keys = {"API_KEYS": f"anna:{ANNA},ben:{BEN}"}
@@ -59,7 +59,7 @@ class FaultServer(ServerProcess):
     def request(
         self, method: str, path: str, fields: object = None, *, key: str | None = ANNA
     ) -> bytes:
-        """Its bytes; the connection ends with the answer."""
+        """Returns the bytes of a request after whose answer the connection is closed."""
         headers = [("Connection", "close")]
         if key is not None:
             headers.append(("Authorization", f"Bearer {key}"))
@@ -71,15 +71,15 @@ class FaultServer(ServerProcess):
         return head(method, path, headers) + body
 
     def get(self, path: str) -> Answer:
-        """With anna's key."""
+        """Sends a GET request with anna's key."""
         return exchange(self.port, self.request("GET", path))
 
     def ask(self, key: str = ANNA, **fields: Any) -> Answer:
-        """Speech, to the end of the answer; streamed pcm if nothing else is asked for."""
+        """Requests speech and reads the whole answer; by default streamed PCM."""
         return exchange(self.port, self._speech(key, fields), method="POST")
 
     def ask_patiently(self, key: str = ANNA, *, limit_sec: float = 150.0, **fields: Any) -> Answer:
-        """The same, and again when the server says so."""
+        """Like `ask`, but retries after a 429 or 503, as Retry-After says."""
         end = time.monotonic() + limit_sec
         while True:
             answer = self.ask(key, **fields)
@@ -90,7 +90,7 @@ class FaultServer(ServerProcess):
     def listen(
         self, key: str = ANNA, *, receive_bytes: int | None = None, **fields: Any
     ) -> Listener:
-        """Speech whose answer is read by hand."""
+        """Requests speech; the test reads the answer."""
         return Listener(self.port, self._speech(key, fields), receive_bytes=receive_bytes)
 
     def _speech(self, key: str, fields: dict[str, Any]) -> bytes:
@@ -98,7 +98,7 @@ class FaultServer(ServerProcess):
         return self.request("POST", SPEECH, body, key=key)
 
     def gauges(self) -> dict[str, float]:
-        """The server's own metrics: `name` or `name.label`, without its prefix."""
+        """Returns the server's metrics by `name` or `name.label`, without their prefix."""
         text = self.get("/metrics").body.decode()
         return {
             name.removeprefix("orpheus_") + (f".{label}" if label else ""): float(value)
@@ -107,18 +107,18 @@ class FaultServer(ServerProcess):
 
     @property
     def capacity(self) -> int:
-        """Streams at once."""
+        """The number of concurrent streams."""
         return int(self.gauges()["capacity_streams"])
 
     def busy(self) -> list[str]:
-        """What is not at rest."""
+        """Returns the nonzero gauges of requests, sessions and generations."""
         gauges = self.gauges()
         names = [f"requests_active.{state}" for state in ("queued", "generating", "draining")]
         names += ["sessions_active", "generations_active"]
         return [f"{name} {gauges[name]:g}" for name in names if gauges[name]]
 
     def held(self) -> Held:
-        """Now."""
+        """Returns the resources that the server holds now."""
         num_tasks = int(self.gauges()["tasks"])
         process = psutil.Process(self.process.pid)
         return Held(
@@ -130,6 +130,6 @@ class FaultServer(ServerProcess):
         )
 
     def rss_bytes(self) -> int:
-        """Memory of the process itself, without its engine."""
+        """Returns the memory of the server process, without its engine."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

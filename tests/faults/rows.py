@@ -1,4 +1,4 @@
-"""The table of what was done to a real server and what came of it."""
+"""The table of the cases: what was done to a real server and how it reacted."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import pytest
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One case; times in seconds, memory in MB of the server's own process."""
+    """One case; times are in seconds, memory is the server process's in MB."""
 
     case: str
     done: str
@@ -36,7 +36,7 @@ HEAD = (
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """A table, sorted by the number of the case."""
+    """Returns a Markdown table, sorted by the number of the case."""
     assert len(HEAD) == len(fields(Row))
     lines = [HEAD, ("---",) * len(HEAD)]
     lines += [astuple(row) for row in sorted(rows, key=_order)]

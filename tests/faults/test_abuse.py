@@ -1,4 +1,4 @@
-"""Requests that nobody should send, to a real server."""
+"""Abusive and malformed requests to a real server."""
 
 import base64
 import gzip
@@ -53,7 +53,7 @@ def post(server: FaultServer, body: bytes, headers: Headers | None = None) -> An
     return exchange(server.port, (request, body), method="POST")
 
 
-def test_keys(server: FaultServer, record: Record) -> None:
+def test_bad_keys(server: FaultServer, record: Record) -> None:
     with record(
         server, "1", f"{len(GUARDED)} routes and a WebSocket x {len(BAD_KEYS)} bad keys"
     ) as case:
@@ -120,7 +120,7 @@ def test_broken_json(server: FaultServer, record: Record) -> None:
         case.note(f"memory {case.grown_mb:+.1f} MB at most")
 
 
-def test_parameters(server: FaultServer, record: Record) -> None:
+def test_bad_parameters_and_odd_texts(server: FaultServer, record: Record) -> None:
     bad: list[dict[str, Any]] = [
         *({"speed": value} for value in (0, -1, 1e308, "1", True)),
         *({name: 1e9} for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens")),
@@ -152,8 +152,8 @@ def test_parameters(server: FaultServer, record: Record) -> None:
             assert answer.total_sec < 30
 
 
-def test_control_tokens(server: FaultServer, record: Record) -> None:
-    """One id out of the vocabulary ended the engine for everybody."""
+def test_control_tokens_in_texts(server: FaultServer, record: Record) -> None:
+    """A single id outside the vocabulary killed the engine for all requests."""
     marks = "<custom_token_5> <|audio|> <|eot_id|> <|begin_of_text|> <s> </s> [UNK] <unk> <pad>"
     texts = [marks, f"{marks} {SENTENCE}", f"<|eot_id|>{SENTENCE}<custom_token_{10**7}>"]
     core = server.core().pid
@@ -176,7 +176,7 @@ def test_control_tokens(server: FaultServer, record: Record) -> None:
         case.note("8 listeners whole, engine process the same")
 
 
-def test_bodies(server: FaultServer, record: Record) -> None:
+def test_huge_and_endless_bodies(server: FaultServer, record: Record) -> None:
     num_sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -205,7 +205,7 @@ def test_bodies(server: FaultServer, record: Record) -> None:
         assert case.grown_mb < 10
 
 
-def test_heads(server: FaultServer, record: Record) -> None:
+def test_huge_request_heads(server: FaultServer, record: Record) -> None:
     kinds: dict[str, Headers] = {
         "a header of 50 MB": [("X-Long", "a" * 50_000_000)],
         "10,000 headers": [(f"X-{index}", "a") for index in range(10_000)],
@@ -223,7 +223,7 @@ def test_heads(server: FaultServer, record: Record) -> None:
         assert case.grown_mb < 10
 
 
-def test_voices_are_no_paths(server: FaultServer, record: Record) -> None:
+def test_paths_and_urls_as_names_are_rejected(server: FaultServer, record: Record) -> None:
     num_hits = 0
     canary = socket.create_server(("127.0.0.1", 0))
     port = canary.getsockname()[1]
@@ -259,7 +259,7 @@ def test_voices_are_no_paths(server: FaultServer, record: Record) -> None:
         counter.join()
 
 
-def test_origins(server: FaultServer, record: Record) -> None:
+def test_other_origins_are_rejected(server: FaultServer, record: Record) -> None:
     with record(server, "9", "pages of another origin") as case:
         for origin in ("https://evil.example", "null", "http://127.0.0.1:81"):
             answer = exchange(server.port, head("GET", "/v1/models", [*KEY, ("Origin", origin)]))
@@ -272,7 +272,7 @@ def test_origins(server: FaultServer, record: Record) -> None:
 
 
 def random_stream(random_source: random.Random) -> bytes:
-    """Something like a request, broken at random."""
+    """Returns random bytes, or a request that is truncated or changed at random."""
     body = json.dumps({"input": f"The {SECRET_WORD}."}).encode()
     whole = head("POST", SPEECH, [*JSON_TYPE, ("Content-Length", str(len(body)))]) + body
     kind = random_source.randrange(4)

@@ -1,6 +1,6 @@
-"""A real server with a voice and a language model: callers who leave, engines that die.
+"""A real server with a voice and a language model: clients that leave, engines that die.
 
-The tests that share a server go from mild to hard; the last one ends it.
+The tests share a server and become increasingly destructive; the last one kills it.
 """
 
 import json
@@ -53,13 +53,13 @@ NUM_IN_A_ROW, NUM_CHATS = 50, 200
 MANY_TURNS = 10_000
 SHORT: dict[str, Any] = {"max_tokens": 12}
 
-# Bytes of an answer that takes some seconds.
+# Bytes of an answer that takes a few seconds.
 MOST_BYTES = {"chat": 50_000, "chat text": 2_000, "completion events": 60_000}
 MOST_BYTES |= {"spoken completion events": 90_000, "socket": 60_000}
 
 
 def warm_chat(server: ChatServer) -> None:
-    """As `warm`, in every way of chat too."""
+    """Like `warm`, and also uses every way of chat."""
     warm(server, num_requests=14)
     with ThreadPoolExecutor(NUM_AT_ONCE) as callers:
         ways = [*WAYS] * 3
@@ -72,8 +72,8 @@ def warm_chat(server: ChatServer) -> None:
 
 
 @pytest.fixture(scope="module")
-def talker(tmp_path_factory: pytest.TempPathFactory, tiny_gemma: Path) -> Iterator[ChatServer]:
-    with ChatServer(tmp_path_factory.mktemp("talker"), **local_model(tiny_gemma)) as server:
+def chat_server(tmp_path_factory: pytest.TempPathFactory, tiny_gemma: Path) -> Iterator[ChatServer]:
+    with ChatServer(tmp_path_factory.mktemp("chat_server"), **local_model(tiny_gemma)) as server:
         warm_chat(server)
         yield server
 
@@ -83,12 +83,12 @@ def messages(*turns: tuple[str, str]) -> dict[str, Any]:
 
 
 def turns(num: int) -> list[dict[str, str]]:
-    """Of both, by turns."""
+    """Returns alternating turns of user and assistant."""
     roles = ("user", "assistant")
     return [{"role": roles[n % 2], "content": f"The {n}. word."} for n in range(num)]
 
 
-def test_bad_input(talker: ChatServer, rows: list[Row]) -> None:
+def test_bad_chats_and_ten_thousand_turns(chat_server: ChatServer, rows: list[Row]) -> None:
     user = messages(("user", QUESTION))
     spoken = {**user, **SPOKEN}
     bad: list[tuple[str, object, int, str]] = [
@@ -114,9 +114,9 @@ def test_bad_input(talker: ChatServer, rows: list[Row]) -> None:
         (COMPLETIONS, {**user, "modalities": ["audio"]}, 400, "unsupported_value"),
         (COMPLETIONS, {**user, "model": "gpt-9"}, 404, "model_not_found"),
     ]
-    with ChatCase(rows, talker, "26", f"{len(bad)} bad chats; {MANY_TURNS} turns") as case:
+    with ChatCase(rows, chat_server, "26", f"{len(bad)} bad chats; {MANY_TURNS} turns") as case:
         for path, body, status, code in bad:
-            answer = talker.post(path, body)
+            answer = chat_server.post(path, body)
             case.saw(answer)
             found = (answer.status, answer.error["code"])
             assert found == (status, code), (path, str(body)[:80], answer.error)
@@ -127,13 +127,13 @@ def test_bad_input(talker: ChatServer, rows: list[Row]) -> None:
             ("completion", {"messages": [*many, last]}),
         ]
         for way, fields in requested:
-            answer = talker.reply(way, **fields, **SHORT)
+            answer = chat_server.reply(way, **fields, **SHORT)
             case.note(f"{way}, {MANY_TURNS} turns: {answer.summary} in {answer.total_sec:.2f} s")
             assert is_well(way, answer)
 
 
 def leave(server: ChatServer, way: str, source: random.Random) -> None:
-    """At a random byte of the answer; where it comes in one piece, at a random moment."""
+    """Leaves at a random byte of the answer, or at a random time if it is not streamed."""
     with_reset = source.random() < 0.5
     if way == "socket":
         bare = BareSession(server, reads=False)
@@ -151,20 +151,20 @@ def leave(server: ChatServer, way: str, source: random.Random) -> None:
         listener.leave(with_reset=with_reset)
 
 
-def test_who_leaves(talker: ChatServer, rows: list[Row]) -> None:
+def test_clients_that_leave(chat_server: ChatServer, rows: list[Row]) -> None:
     source = random.Random(26)
     ways = [*WAYS, "socket"]
     done = f"{NUM_LEAVING} callers leave at a random byte or moment, {NUM_AT_ONCE} at once"
     with (
-        ChatCase(rows, talker, "27", done) as case,
+        ChatCase(rows, chat_server, "27", done) as case,
         ThreadPoolExecutor(NUM_AT_ONCE) as callers,
     ):
         free_sec = []
         for wave in range(NUM_LEAVING // NUM_AT_ONCE):
             wanted = [ways[(wave + n) % len(ways)] for n in range(NUM_AT_ONCE)]
             sources = [random.Random(source.random()) for _ in wanted]
-            list(callers.map(leave, [talker] * NUM_AT_ONCE, wanted, sources))
-            free_sec.append(seconds_until_rest(talker))
+            list(callers.map(leave, [chat_server] * NUM_AT_ONCE, wanted, sources))
+            free_sec.append(seconds_until_rest(chat_server))
             for way in wanted:
                 case.saw(way)
         median_sec, most_sec = statistics.median(free_sec), max(free_sec)
@@ -173,12 +173,12 @@ def test_who_leaves(talker: ChatServer, rows: list[Row]) -> None:
         assert most_sec <= ABORT_LIMIT_SEC
 
 
-def test_in_a_row_and_at_once(talker: ChatServer, rows: list[Row]) -> None:
+def test_chats_in_a_row_and_concurrently(chat_server: ChatServer, rows: list[Row]) -> None:
     def ask(number: int) -> tuple[str, Answer]:
         way = [*WAYS][number % len(WAYS)]
-        return way, talker.reply(way, f"{QUESTION} {number}", max_tokens=8, seed=number)
+        return way, chat_server.reply(way, f"{QUESTION} {number}", max_tokens=8, seed=number)
 
-    def spread(requested: list[tuple[str, Answer]]) -> str:
+    def check_all(requested: list[tuple[str, Answer]]) -> str:
         for _way, answer in requested:
             case.saw(answer)
             assert (answer.status, answer.is_whole) == (200, True), summary(answer)
@@ -187,26 +187,29 @@ def test_in_a_row_and_at_once(talker: ChatServer, rows: list[Row]) -> None:
         return f"{statistics.median(took_sec):.2f} s (median), {max(took_sec):.2f} s (most)"
 
     done = f"{NUM_IN_A_ROW} chats in a row, {NUM_CHATS - NUM_IN_A_ROW} with {NUM_AT_ONCE} at once"
-    before_bytes, before_mb = talker.rss_bytes(), talker.sum_rss_mb()
-    with ChatCase(rows, talker, "28", done) as case, ThreadPoolExecutor(NUM_AT_ONCE) as callers:
-        case.note(f"in a row {spread([ask(number) for number in range(NUM_IN_A_ROW)])}")
+    before_bytes, before_mb = chat_server.rss_bytes(), chat_server.sum_rss_mb()
+    with (
+        ChatCase(rows, chat_server, "28", done) as case,
+        ThreadPoolExecutor(NUM_AT_ONCE) as callers,
+    ):
+        case.note(f"in a row {check_all([ask(number) for number in range(NUM_IN_A_ROW)])}")
         at_once = callers.map(ask, range(NUM_IN_A_ROW, NUM_CHATS))
-        case.note(f"{NUM_AT_ONCE} at once {spread(list(at_once))}")
-        grown_mb = (talker.rss_bytes() - before_bytes) / 1e6
-        engines_mb = talker.sum_rss_mb() - before_mb
+        case.note(f"{NUM_AT_ONCE} at once {check_all(list(at_once))}")
+        grown_mb = (chat_server.rss_bytes() - before_bytes) / 1e6
+        engines_mb = chat_server.sum_rss_mb() - before_mb
         case.note(f"memory {grown_mb:+.1f} MB, engine cores {engines_mb:+.1f} MB")
         assert grown_mb < 20
 
 
 def engines(server: ChatServer) -> list[psutil.Process]:
-    """Voice and language model; waits for one that a case which fell short has left behind."""
+    """Returns the cores of voice and language model, once a failed case's engine has restarted."""
     server.wait_ready()
     server.take_as_base()
     return server.cores()
 
 
 def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> None:
-    """Until `/ready` is 200 again: what is lost says so, the other engine serves."""
+    """Checks until `/ready` is 200 again: the lost engine answers 503, the other one serves."""
     wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=30, pause_sec=0.01)
     lost_at = time.monotonic()
     assert server.status("/ready") == (503, "30")
@@ -232,24 +235,24 @@ def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> N
     server.take_as_base()
 
 
-def test_the_language_model_is_killed(talker: ChatServer, rows: list[Row]) -> None:
-    voice, model = engines(talker)
+def test_the_language_model_is_killed(chat_server: ChatServer, rows: list[Row]) -> None:
+    voice, model = engines(chat_server)
     begun = ("chat text", "completion events", "spoken completion events")
     waiting = ("chat", "chat text", "completion", "spoken completion")
     done = f"kill -9 of the language model's core, {NUM_AT_ONCE} chats in flight"
     with ExitStack() as stack:
-        case = stack.enter_context(ChatCase(rows, talker, "29", done))
+        case = stack.enter_context(ChatCase(rows, chat_server, "29", done))
         callers = stack.enter_context(ThreadPoolExecutor(NUM_AT_ONCE))
-        socket = stack.enter_context(session(talker))
-        speech = callers.submit(talker.ask, input=PAGE)
+        socket = stack.enter_context(session(chat_server))
+        speech = callers.submit(chat_server.ask, input=PAGE)
         socket.send(json.dumps({"type": "chat.message", "text": QUESTION, **LONG}))
         assert json.loads(socket.recv(timeout=30))["type"] == "transcript.delta"
-        listeners = {way: stack.enter_context(talker.listen_to(way, **LONG)) for way in begun}
+        listeners = {way: stack.enter_context(chat_server.listen_to(way, **LONG)) for way in begun}
         for listener in listeners.values():
             assert listener.take(600) == 600
         model.suspend()
-        held = {way: callers.submit(talker.reply, way) for way in waiting}
-        wait_until(lambda: talker.num_replies() == NUM_AT_ONCE, limit_sec=TIMEOUT_SEC)
+        held = {way: callers.submit(chat_server.reply, way) for way in waiting}
+        wait_until(lambda: chat_server.num_replies() == NUM_AT_ONCE, limit_sec=TIMEOUT_SEC)
         killed_at = time.monotonic()
         model.kill()
         for way, future in held.items():
@@ -269,24 +272,24 @@ def test_the_language_model_is_killed(talker: ChatServer, rows: list[Row]) -> No
             assert is_cut == (way == "chat text")
             assert is_cut or b'"code":"engine_unavailable"' in rest
         case.note(f"ended {before_sec:.2f} s (no byte yet), {time.monotonic() - killed_at:.2f} s")
-        serve_until_ready(talker, case, is_chat=True)
+        serve_until_ready(chat_server, case, is_chat=True)
         answer = speech.result()
         assert (answer.status, answer.is_whole) == (200, True)
         assert is_speech(pcm(answer.body), 30, 120)
-        assert talker.cores()[0] == voice
+        assert chat_server.cores()[0] == voice
 
 
-def test_the_language_model_is_stopped(talker: ChatServer, rows: list[Row]) -> None:
-    voice, model = engines(talker)
+def test_the_language_model_is_stopped(chat_server: ChatServer, rows: list[Row]) -> None:
+    voice, model = engines(chat_server)
     done = f"SIGSTOP of the language model's core, LLM_TIMEOUT_SEC={TIMEOUT_SEC}"
     with ExitStack() as stack:
-        case = stack.enter_context(ChatCase(rows, talker, "30", done))
+        case = stack.enter_context(ChatCase(rows, chat_server, "30", done))
         callers = stack.enter_context(ThreadPoolExecutor(NUM_AT_ONCE))
-        begun = stack.enter_context(talker.listen_to("completion events", **LONG))
+        begun = stack.enter_context(chat_server.listen_to("completion events", **LONG))
         assert begun.take(600) == 600
         model.suspend()
-        held = {way: callers.submit(talker.reply, way) for way in WAYS}
-        spoken = talker.ask()
+        held = {way: callers.submit(chat_server.reply, way) for way in WAYS}
+        spoken = chat_server.ask()
         assert (spoken.status, spoken.is_whole) == (200, True)
         took_sec = []
         for way, future in held.items():
@@ -298,21 +301,21 @@ def test_the_language_model_is_stopped(talker: ChatServer, rows: list[Row]) -> N
         case.saw("after the first byte: error event timeout")
         case.note(f"504 after {min(took_sec):.2f} to {max(took_sec):.2f} s")
         assert max(took_sec) < TIMEOUT_SEC + 1
-        serve_until_ready(talker, case, is_chat=True)
+        serve_until_ready(chat_server, case, is_chat=True)
         assert not is_alive(model)
-        assert talker.cores()[0] == voice
+        assert chat_server.cores()[0] == voice
 
 
-def test_the_voice_is_killed(talker: ChatServer, rows: list[Row]) -> None:
-    voice, model = engines(talker)
+def test_the_voice_is_killed(chat_server: ChatServer, rows: list[Row]) -> None:
+    voice, model = engines(chat_server)
     with ExitStack() as stack:
         done = "kill -9 of the voice's core, 6 chats in flight"
-        case = stack.enter_context(ChatCase(rows, talker, "31", done))
+        case = stack.enter_context(ChatCase(rows, chat_server, "31", done))
         callers = stack.enter_context(ThreadPoolExecutor(NUM_AT_ONCE))
         held: dict[str, Future[Answer]] = {
-            way: callers.submit(talker.reply, way, **LONG) for way in WAYS
+            way: callers.submit(chat_server.reply, way, **LONG) for way in WAYS
         }
-        wait_until(lambda: talker.num_active() >= 3, limit_sec=20, pause_sec=0.005)
+        wait_until(lambda: chat_server.num_active() >= 3, limit_sec=20, pause_sec=0.005)
         voice.kill()
         for way, future in held.items():
             answer = future.result()
@@ -324,16 +327,16 @@ def test_the_voice_is_killed(talker: ChatServer, rows: list[Row]) -> None:
                 assert code == "engine_unavailable" or not answer.is_whole
             else:
                 assert (answer.status, answer.error["code"]) == (503, "engine_unavailable")
-        serve_until_ready(talker, case, is_chat=False)
-        assert talker.cores()[0] == model
+        serve_until_ready(chat_server, case, is_chat=False)
+        assert chat_server.cores()[0] == model
 
 
-def test_the_server_is_killed(talker: ChatServer, rows: list[Row]) -> None:
-    """Last, because it ends it."""
-    left = talker.descendants()
-    with talker.listen_to("chat", **LONG) as listener:
+def test_the_server_is_killed(chat_server: ChatServer, rows: list[Row]) -> None:
+    """Runs last, because it kills the shared server."""
+    left = chat_server.descendants()
+    with chat_server.listen_to("chat", **LONG) as listener:
         assert listener.take(10_000) == 10_000
-        talker.process.kill()
+        chat_server.process.kill()
         started = time.monotonic()
         wait_until(lambda: not any(map(is_alive, left)), limit_sec=10)
     seen = f"the last of {len(left)} processes ended {time.monotonic() - started:.1f} s later"

@@ -1,4 +1,4 @@
-"""The start and the end of a real server with a voice and a language model."""
+"""How a real server with a voice and a language model starts and ends."""
 
 import json
 import signal
@@ -28,15 +28,15 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 class UnreadyChatServer(UnreadyServer, ChatServer):
-    """Entered while it loads."""
+    """Can be used while it is still loading."""
 
     def wait_for_voice(self) -> None:
-        """And for the core of the language model, which then loads."""
+        """Waits for the cores of both engines; the language model is then still loading."""
         wait_until(lambda: len(self.cores()) == 2, limit_sec=120, pause_sec=0.05)
 
 
 def end_of(server: ChatServer) -> str:
-    """Waits for it: with status 0, and without a process left."""
+    """Waits for the server to exit with status 0 and without leftover processes; describes it."""
     started = time.monotonic()
     status = server.process.wait(100)
     wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
@@ -44,7 +44,9 @@ def end_of(server: ChatServer) -> str:
     return f"exit status {status} after {time.monotonic() - started:.1f} s, no process left"
 
 
-def test_from_its_start_to_its_drain(tmp_path: Path, tiny_gemma: Path, rows: list[Row]) -> None:
+def test_requests_while_it_loads_and_sigterm_under_load(
+    tmp_path: Path, tiny_gemma: Path, rows: list[Row]
+) -> None:
     with UnreadyChatServer(tmp_path, **local_model(tiny_gemma)) as server:
         server.wait_for_voice()
         spoken, requested = server.ask(), server.reply("chat text")
@@ -58,7 +60,7 @@ def test_from_its_start_to_its_drain(tmp_path: Path, tiny_gemma: Path, rows: lis
 
 
 def drain(server: ChatServer, rows: list[Row]) -> None:
-    """SIGTERM with chats in flight: they come whole."""
+    """Sends SIGTERM with chats in flight, which must all be completed."""
     with ThreadPoolExecutor(len(WAYS)) as callers, session(server) as socket:
         held = {way: callers.submit(server.reply, way, max_tokens=40, **LONG) for way in WAYS}
         ask = {"type": "chat.message", "text": QUESTION, "max_tokens": 40, **LONG}
@@ -82,7 +84,9 @@ def drain(server: ChatServer, rows: list[Row]) -> None:
     assert (kinds[-2:], code) == (["audio.done", "error"], 1001)
 
 
-def test_sigterm_while_it_loads(tmp_path: Path, tiny_gemma: Path, rows: list[Row]) -> None:
+def test_sigterm_while_the_language_model_loads(
+    tmp_path: Path, tiny_gemma: Path, rows: list[Row]
+) -> None:
     with UnreadyChatServer(tmp_path, **local_model(tiny_gemma)) as server:
         server.wait_for_voice()
         server.process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Requests that take longer than they may, because the engine stands still for a while."""
+"""Requests that exceed their time limit because the engine is suspended for a while."""
 
 import json
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ SHORT = f"The {SECRET_WORD}."
 
 
 @pytest.fixture
-def hurried(tmp_path: Path) -> Iterator[FaultServer]:
-    """One request at a time, which may take two seconds; nobody waits longer than half of one."""
+def short_limits(tmp_path: Path) -> Iterator[FaultServer]:
+    """A server whose requests may take two seconds and wait half a second in the queue."""
     limits: dict[str, Any] = {
         **LIMITS,
         "TTS_REQUEST_TIMEOUT_SEC": str(LIMIT_SEC),
@@ -44,8 +44,10 @@ def frozen(server: FaultServer) -> Iterator[None]:
         core.resume()
 
 
-def test_deadlines(hurried: FaultServer, record: Record) -> None:
-    server = hurried
+def test_requests_time_out_while_the_engine_is_suspended(
+    short_limits: FaultServer, record: Record
+) -> None:
+    server = short_limits
     with record(server, "20", f"at most {LIMIT_SEC} s each; the engine stands still") as case:
         core = server.core().pid
         with frozen(server), ThreadPoolExecutor(3) as callers:

@@ -1,4 +1,4 @@
-"""Ten thousand requests in a row: the process is as large after them as before."""
+"""Ten thousand requests: the process uses no more memory after them than before."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ NUM_WARM_UP, NUM_ROUNDS, NUM_A_ROUND, NUM_CALLERS = 500, 10, 1000, 8
 NUM_REQUESTS = NUM_ROUNDS * NUM_A_ROUND
 MAX_GROWTH = 0.05
 
-# One of each kind in turn.
+# One of each kind, repeated in this order.
 BODIES = [
     {"input": "A.", "response_format": name, **way}
     for name in FORMATS
@@ -28,7 +28,7 @@ BODIES = [
 
 
 async def call_many(url: str, num_requests: int) -> None:
-    """Over connections that stay, so many at once."""
+    """Sends that many requests over `NUM_CALLERS` persistent connections."""
     bodies = itertools.islice(itertools.cycle(BODIES), num_requests)
 
     async def call(client: httpx2.AsyncClient) -> None:
@@ -42,10 +42,10 @@ async def call_many(url: str, num_requests: int) -> None:
         await asyncio.gather(*(call(client) for _ in range(NUM_CALLERS)))
 
 
-def forget(server: FakeServer) -> int:
-    """What the fakes keep of every request is not the server's; how many reached the engine.
+def forget_requests(server: FakeServer) -> int:
+    """Clears what the fakes record of every request; returns how many reached the engine.
 
-    Kept for all ten thousand, it left its pages behind: 20 MB that no object held any more.
+    The records of ten thousand requests would fragment the heap: 20 MB that no object uses.
     """
     num_requests = len(server.engine.requests)
     server.engine.requests.clear()
@@ -64,14 +64,14 @@ def test_ten_thousand_short_requests() -> None:
     with ServedFakes(server) as served:
         with leaves_nothing(served):
             asyncio.run(call_many(served.url, NUM_WARM_UP))
-            forget(server)
+            forget_requests(server)
         before = resident_bytes()
         tasks, files, threads = num_tasks(served), num_open_files(), threading.active_count()
         started_cpu_sec, started = time.process_time(), time.perf_counter()
         num_engine_requests = 0
         for _ in range(NUM_ROUNDS):
             asyncio.run(call_many(served.url, NUM_A_ROUND))
-            num_engine_requests += forget(server)
+            num_engine_requests += forget_requests(server)
         cpu_sec, elapsed_sec = time.process_time() - started_cpu_sec, time.perf_counter() - started
         wait_until(lambda: num_tasks(served) <= tasks)
         wait_until(lambda: num_open_files() <= files)

@@ -1,4 +1,4 @@
-"""A real server whose engine, or which itself, is killed or stopped under load."""
+"""A real server under load that is killed, or whose engine is killed or stopped."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def lose_under_load(
     *,
     limit_sec: float,
 ) -> None:
-    """Strikes the core while all users listen; each is told in time, and then all is well again."""
+    """Strikes the core under load: requests must end in time, and the server must recover."""
     core = server.core()
     with ThreadPoolExecutor(NUM_USERS) as users:
         begun = [users.submit(server.speak, PAGE) for _ in range(NUM_USERS)]
@@ -79,9 +79,9 @@ def freeze(core: psutil.Process) -> None:
     core.suspend()
 
 
-def test_an_engine_that_dies_or_freezes_comes_back(tmp_path: Path, rows: list[Row]) -> None:
-    """Frozen, it let every request hang for ever; dead, the server had to be started by hand."""
-    # All of them are let in, however slow the machine is.
+def test_an_engine_that_dies_or_freezes_is_restarted(tmp_path: Path, rows: list[Row]) -> None:
+    """All requests hung when the engine froze; when it died, the server had to be restarted."""
+    # High enough to admit all requests on a slow machine.
     limits: dict[str, Any] = {"TTS_ENGINE_STALL_SEC": str(STALL_SEC), "TTS_MAX_STREAMS": "64"}
     with ServerProcess(tmp_path, **limits) as server:
         lose_under_load(server, kill, rows, limit_sec=2)
@@ -93,7 +93,7 @@ def test_an_engine_that_dies_or_freezes_comes_back(tmp_path: Path, rows: list[Ro
         seen = f"/ready 503 after {time.monotonic() - started:.1f} s"
         seen += f", ready again {server.wait_ready():.0f} s later"
         rows.append(Row("22 idle", "freeze the core while nobody asks for anything", seen))
-        # As a terminal does it: to the engine's processes too.
+        # Like Ctrl-C in a terminal: the engine's processes receive it too.
         os.killpg(server.process.pid, signal.SIGINT)
         started = time.monotonic()
         assert server.process.wait(60) == 0
@@ -103,14 +103,16 @@ def test_an_engine_that_dies_or_freezes_comes_back(tmp_path: Path, rows: list[Ro
 
 
 @pytest.mark.parametrize("is_loading", [False, True])
-def test_a_killed_server_leaves_nothing(tmp_path: Path, rows: list[Row], is_loading: bool) -> None:
-    """Its engine ran on for minutes and held the memory that the next one needed."""
+def test_a_killed_server_leaves_no_processes(
+    tmp_path: Path, rows: list[Row], is_loading: bool
+) -> None:
+    """Its engine kept running for minutes and held the memory that the next one needed."""
     server = ServerProcess(tmp_path)
     with server:
         if is_loading:
             server.core().kill()
             wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=10)
-            # The next engine's process is there, and loads.
+            # The next engine's process exists and is loading.
             wait_until(lambda: has_core(server), limit_sec=60, pause_sec=0.05)
             looked_at = time.monotonic()
             wait_until(lambda: time.monotonic() > looked_at + 2, pause_sec=0.1)
@@ -133,7 +135,7 @@ def has_core(server: ServerProcess) -> bool:
 
 
 def test_an_engine_that_keeps_dying_ends_the_server(tmp_path: Path, rows: list[Row]) -> None:
-    """For its supervisor: a server that can never be ready again must not stay."""
+    """The server must exit, so that its own supervisor notices that it cannot become ready."""
     with ServerProcess(tmp_path, TTS_MAX_RESTARTS="1") as server:
         server.core().kill()
         wait_until(lambda: server.status("/ready")[0] == 503, limit_sec=10)

@@ -1,4 +1,4 @@
-"""Callers who leave, and callers who stay and take nothing, at a real server."""
+"""Clients of a real server that leave, or that stay and read nothing."""
 
 import random
 import time
@@ -19,20 +19,20 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 NUM_LEAVING = 200
 ABORT_LIMIT_SEC = 1.0
 
-# Bytes of about a second of sound.
+# Bytes of about a second of audio.
 MOST_BYTES = {"wav": 50_000, "pcm": 50_000, "flac": 25_000, "mp3": 5_000, "aac": 5_000}
 MOST_BYTES |= {"opus": 4_000, "sse": 70_000}
 
 
 def seconds_until_free(server: FaultServer) -> float:
-    """How long the engine still has something to do."""
+    """Returns how long the engine takes to finish or abort its requests."""
     started = time.monotonic()
     wait_until(lambda: not server.num_active(), limit_sec=30, pause_sec=0.005)
     return time.monotonic() - started
 
 
-def test_in_the_middle(server: FaultServer, record: Record) -> None:
-    """The engine spoke on for nobody."""
+def test_leaving_during_the_answer(server: FaultServer, record: Record) -> None:
+    """The engine kept generating for clients that had left."""
     random_source = random.Random(12)
     ways: list[tuple[str, dict[str, Any]]] = [
         (name, {"response_format": name, "stream": True}) for name in FORMATS
@@ -53,7 +53,7 @@ def test_in_the_middle(server: FaultServer, record: Record) -> None:
 
 
 def fill(server: FaultServer, stack: ExitStack) -> Listener:
-    """Takes every place; the listener who waits in the line."""
+    """Opens streams until all slots are taken; returns the first that has to wait."""
     for _ in range(100):
         listener = stack.enter_context(server.listen(input=PAGE))
         end = time.monotonic() + 0.15
@@ -63,7 +63,7 @@ def fill(server: FaultServer, stack: ExitStack) -> Listener:
     raise AssertionError("nobody had to wait")
 
 
-def test_before_the_first_byte(server: FaultServer, record: Record) -> None:
+def test_leaving_before_the_first_byte(server: FaultServer, record: Record) -> None:
     with record(server, "13", "callers leave in the line, and while their file is made") as case:
         with ExitStack() as stack:
             waiting = fill(server, stack)
@@ -87,8 +87,8 @@ def test_before_the_first_byte(server: FaultServer, record: Record) -> None:
 
 
 @pytest.fixture
-def roomy(tmp_path: Path) -> Iterator[FaultServer]:
-    """A server that lets in sixteen at once whatever it was measured to carry."""
+def high_capacity(tmp_path: Path) -> Iterator[FaultServer]:
+    """A server that admits sixteen streams regardless of its measured capacity."""
     limits: dict[str, Any] = {
         **LIMITS,
         "TTS_MAX_STREAMS": "32",
@@ -101,16 +101,19 @@ def roomy(tmp_path: Path) -> Iterator[FaultServer]:
 
 
 def first_sec(server: FaultServer, key: str = BEN) -> float:
-    """Until a caller hears something."""
+    """Returns the seconds until the first audio of a request."""
     answer = server.ask(key)
     assert (answer.status, answer.is_whole) == (200, True), answer.summary
     return answer.first_sec
 
 
 def stall(server: FaultServer) -> tuple[list[Answer], list[float]]:
-    """Sixteen answers of which nothing was taken, and what another caller waited meanwhile."""
-    # At the slowest pace a second of speech is four of sound: what the system itself buffers, some
-    # megabytes each, is full sooner.
+    """Opens sixteen streams that are not read.
+
+    Returns their answers, and the first audio times of another caller in the meantime.
+    """
+    # At the lowest speed a second of speech becomes four of audio, which fills the buffers of the
+    # operating system, some megabytes per connection, sooner.
     fields: dict[str, Any] = {"input": BOOK, "speed": 0.25, "stream_format": "sse"}
     started = time.monotonic()
     beside: list[float] = []
@@ -118,25 +121,27 @@ def stall(server: FaultServer) -> tuple[list[Answer], list[float]]:
         stalled = [
             stack.enter_context(server.listen(receive_bytes=4096, **fields)) for _ in range(16)
         ]
-        # They have no place in the engine soon, and are cut off later.
+        # They soon lose their slots in the engine, and are cut off later.
         while server.busy() or len(beside) < 3:
             beside.append(first_sec(server))
             assert time.monotonic() < started + 150, "they are never cut off"
         return [each.rest() for each in stalled], sorted(beside)
 
 
-def test_who_takes_nothing(roomy: FaultServer, record: Record) -> None:
-    """Sound for a reader who does not read was kept, and its place with it."""
-    before_bytes = roomy.rss_bytes()
-    stall(roomy)
-    # Nobody had asked for half an hour of speech before, nor sixteen callers at once.
-    first_mb = (roomy.rss_bytes() - before_bytes) / 1e6
-    roomy.base = roomy.held()
-    with record(roomy, "14", "16 callers ask for half an hour of sound, read nothing") as case:
+def test_clients_that_read_nothing(high_capacity: FaultServer, record: Record) -> None:
+    """The server kept their audio in memory, and their slots."""
+    before_bytes = high_capacity.rss_bytes()
+    stall(high_capacity)
+    # Neither half an hour of speech nor sixteen concurrent streams were part of the warm-up.
+    first_mb = (high_capacity.rss_bytes() - before_bytes) / 1e6
+    high_capacity.base = high_capacity.held()
+    with record(
+        high_capacity, "14", "16 callers ask for half an hour of sound, read nothing"
+    ) as case:
         case.note(f"memory {first_mb:+.1f} MB by the first sixteen, then this")
-        alone = sorted(first_sec(roomy) for _ in range(5))
+        alone = sorted(first_sec(high_capacity) for _ in range(5))
         started = time.monotonic()
-        answers, beside = stall(roomy)
+        answers, beside = stall(high_capacity)
         case.note(f"all cut off after {time.monotonic() - started:.1f} s")
         case.note(f"memory {case.grown_mb:+.1f} MB at most")
         case.note(

@@ -1,4 +1,4 @@
-"""The start and the end of a real server."""
+"""How a real server starts and ends."""
 
 import json
 import os
@@ -26,14 +26,14 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 class UnreadyServer(FaultServer):
-    """Entered while it loads."""
+    """Can be used while it is still loading."""
 
     def wait_ready(self) -> float:
         return 0.0
 
 
 def of_session(number: int) -> list[psutil.Process]:
-    """Processes that a server has started, wherever they are in the tree by now."""
+    """Returns the processes that a server started, including those with another parent by now."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError):
@@ -43,7 +43,7 @@ def of_session(number: int) -> list[psutil.Process]:
     return found
 
 
-def test_from_its_start_to_its_end(tmp_path: Path, rows: list[Row]) -> None:
+def test_requests_while_it_loads_and_a_second_sigterm(tmp_path: Path, rows: list[Row]) -> None:
     with UnreadyServer(tmp_path, TTS_DRAIN_SEC="600") as server:
         wait_until(lambda: server.status("/health")[0] == 200, limit_sec=60)
         assert server.status("/ready") == (503, "5")
@@ -111,7 +111,7 @@ def test_a_bad_model(tmp_path: Path, rows: list[Row], kind: str) -> None:
 
 
 def rest_of(socket: ClientConnection) -> tuple[list[dict[str, Any]], bytes, int]:
-    """Events and sound until it is closed, and the code that it is closed with."""
+    """Returns the events and the audio until the session is closed, and its close code."""
     events, sound = [], b""
     try:
         while True:

@@ -1,4 +1,4 @@
-"""More callers than a real server can serve, and what OpenAI's own SDK makes of it."""
+"""More requests than a real server can serve, and how OpenAI's SDK handles the errors."""
 
 import statistics
 import threading
@@ -22,13 +22,13 @@ MAX_BURST = 200
 
 
 def is_well(answer: Answer) -> bool:
-    """A whole answer with speech in it."""
+    """Returns whether the answer is complete and is speech."""
     is_whole = answer.status == 200 and answer.is_whole
     return is_whole and is_speech(pcm(answer.body), 1.5, 6)
 
 
 def check_refusal(answer: Answer, status: int) -> None:
-    """JSON, and a time after which the SDK tries again."""
+    """Checks the status, the JSON error and the Retry-After that the SDK needs."""
     assert answer.status == status, answer.summary
     assert 1 <= int(answer.headers["retry-after"]) <= 120
     assert answer.headers["content-type"] == "application/json"
@@ -37,12 +37,12 @@ def check_refusal(answer: Answer, status: int) -> None:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The nearest value that is there."""
+    """Returns the nearest of the values."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def median_first_sec(server: FaultServer, num: int = 7) -> float:
-    """One after the other, as long as it takes to be let in."""
+    """Returns the median first audio time of sequential requests, retried until admitted."""
     answers = [server.ask_patiently() for _ in range(num)]
     return statistics.median(answer.first_sec for answer in answers)
 
@@ -79,7 +79,7 @@ def test_a_burst(server: FaultServer, record: Record) -> None:
                 f"refused after {percentile(refused_sec, 0.5):.2f} s (median), "
                 f"{max(refused_sec):.2f} s (most)"
             )
-            # At once, or when the wait of 2 s is over; 4 s for this machine's own threads.
+            # Refused immediately or after waiting 2 s; 4 s are for the threads of this machine.
             assert max(refused_sec) < 6
         case.note(
             f"/health {percentile(health_sec, 0.5) * 1000:.0f} ms (median), "
@@ -92,7 +92,7 @@ def test_a_burst(server: FaultServer, record: Record) -> None:
 
 
 def ask_to_the_end(server: FaultServer, key: str) -> tuple[float, int, Answer]:
-    """Seconds until the first sound, how often it was refused before, and the answer."""
+    """Retries until admitted; returns the seconds to the first audio, the refusals, the answer."""
     started = time.monotonic()
     num_refusals = 0
     while True:
@@ -104,11 +104,11 @@ def ask_to_the_end(server: FaultServer, key: str) -> tuple[float, int, Answer]:
         time.sleep(int(answer.headers["retry-after"]))
 
 
-Asked = list[tuple[float, int, Answer]]
+Attempts = list[tuple[float, int, Answer]]
 
 
-def each_second(server: FaultServer, key: str) -> Asked:
-    """One request a second, whether or not the one before has ended."""
+def each_second(server: FaultServer, key: str) -> Attempts:
+    """Sends one request a second, without waiting for the previous ones."""
     requested: list[Future[tuple[float, int, Answer]]] = []
     with ThreadPoolExecutor(FLOOD_SEC) as callers:
         for _ in range(FLOOD_SEC):
@@ -117,8 +117,8 @@ def each_second(server: FaultServer, key: str) -> Asked:
         return [each.result() for each in requested]
 
 
-def flooded(server: FaultServer, num_callers: int) -> tuple[Asked, list[Answer]]:
-    """Ben's answers, and those of anna, who has so many requests all the time."""
+def flooded(server: FaultServer, num_callers: int) -> tuple[Attempts, list[Answer]]:
+    """Returns ben's answers and anna's while she keeps that many requests in flight."""
     is_over = threading.Event()
 
     def flood(_: int) -> list[Answer]:
@@ -126,7 +126,7 @@ def flooded(server: FaultServer, num_callers: int) -> tuple[Asked, list[Answer]]
         while not is_over.is_set():
             answers.append(server.ask(ANNA))
             if answers[-1].status != 200:
-                # As a script does that has never heard of Retry-After, but not in a busy loop.
+                # Like a script that ignores Retry-After, but without a busy loop.
                 is_over.wait(0.1)
         return answers
 
@@ -140,7 +140,7 @@ def flooded(server: FaultServer, num_callers: int) -> tuple[Asked, list[Answer]]
 def compare(
     server: FaultServer, record: Record, number: str, num_callers: int, done: str
 ) -> list[Answer]:
-    """Anna's answers; ben must not have noticed much of her."""
+    """Returns anna's answers; all of ben's must be complete."""
     with record(server, number, done) as case:
         alone = [first_sec for first_sec, _, _ in each_second(server, BEN)]
         bens, annas = flooded(server, num_callers)
@@ -159,7 +159,9 @@ def compare(
     return annas
 
 
-def test_fairness(server: FaultServer, record: Record) -> None:
+def test_a_caller_with_many_requests_does_not_block_another(
+    server: FaultServer, record: Record
+) -> None:
     num = 3 * server.capacity
     done = f"anna asks with {num} callers all the time, ben once a second"
     for answer in compare(server, record, "18", num, done):
@@ -169,7 +171,7 @@ def test_fairness(server: FaultServer, record: Record) -> None:
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
-    """Five requests of each key, and eight seconds for each."""
+    """A server that allows five requests per key, and eight seconds for each."""
     limits: dict[str, Any] = {
         **LIMITS,
         "TTS_MAX_REQUESTS_PER_KEY": "5",
@@ -181,7 +183,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
         yield server
 
 
-def test_fairness_with_a_limit(limited: FaultServer, record: Record) -> None:
+def test_a_limit_of_requests_per_key(limited: FaultServer, record: Record) -> None:
     done = "the same with 20 callers and a limit of 5 requests for each key"
     annas = compare(limited, record, "18 limit", 20, done)
     refused = [answer for answer in annas if answer.status != 200]
@@ -192,7 +194,7 @@ def test_fairness_with_a_limit(limited: FaultServer, record: Record) -> None:
 
 
 def client(server: FaultServer, key: str = ANNA) -> openai.OpenAI:
-    """The SDK with its defaults."""
+    """Returns an SDK client with its defaults."""
     return openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key=key)
 
 
@@ -202,7 +204,7 @@ def ask(sdk: openai.OpenAI, text: str = SENTENCE, **fields: object) -> bytes:
     return content
 
 
-def test_the_sdk_comes_back(server: FaultServer, record: Record) -> None:
+def test_the_sdk_retries(server: FaultServer, record: Record) -> None:
     with (
         record(server, "19", "the SDK with its defaults while the server is full for 2 s") as case,
         ExitStack() as stack,
@@ -224,7 +226,7 @@ def test_the_sdk_comes_back(server: FaultServer, record: Record) -> None:
 
 
 def ask_often(sdk: openai.OpenAI) -> None:
-    """A place may become free for a moment."""
+    """Sends several requests, because a slot may become free for a moment."""
     for _ in range(20):
         ask(sdk)
 
@@ -247,7 +249,7 @@ def test_the_sdks_errors(limited: FaultServer, record: Record) -> None:
                     listener = stack.enter_context(limited.listen(input=PAGE))
                     assert listener.take(1000) == 1000
                 raises(openai.RateLimitError, lambda: ask(sdk.with_options(max_retries=0)))
-            # 30 minutes of speech cannot be made in 8 s.
+            # 30 minutes of speech cannot be generated in 8 s.
             with pytest.raises(Exception) as cut:  # noqa: PT011 - whichever the SDK lets through
                 ask(sdk.with_options(max_retries=0), BOOK)
             case.saw(f"truncated stream: {type(cut.value).__name__}")

@@ -1,4 +1,4 @@
-"""What is left of requests that went well: nothing."""
+"""Successful requests leave no resources in use."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ NUM_REQUESTS = 500
 TEXTS = [f"One {SECRET_WORD}.", f"The {SECRET_WORD} is here.", f"Is it {SECRET_WORD} or gold?"]
 
 
-def test_five_hundred(server: FaultServer, record: Record) -> None:
+def test_five_hundred_requests(server: FaultServer, record: Record) -> None:
     def ask(index: int) -> Any:
         fields: dict[str, Any] = {"input": TEXTS[index % len(TEXTS)]}
         fields["response_format"] = FORMATS[index % len(FORMATS)]

@@ -1,4 +1,4 @@
-"""What goes wrong inside of one request must not reach its neighbours."""
+"""A failure in one request must not affect the others."""
 
 import resource
 import warnings
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 def test_a_full_disk(server: FaultServer, record: Record) -> None:
-    """Nothing is written for a request, and a log that cannot be written is no failure either."""
+    """Requests write no files, and an unwritable log is not a failure."""
     processes = [psutil.Process(server.process.pid), *server.descendants()]
     with record(server, "23 disk", "no process may write to any file: six formats, SSE") as case:
         for process in processes:
@@ -47,7 +47,7 @@ def test_a_full_disk(server: FaultServer, record: Record) -> None:
 
 
 class BrokenBackend:
-    """Fails every call that has the first window it has seen, or with `fails_always` every call."""
+    """Fails every call with the first shared window, or every call if `fails_always`."""
 
     fails_always = False
 
@@ -59,7 +59,7 @@ class BrokenBackend:
         self.num_shared = 0
 
     def decode(self, windows: Sequence[Window], seeds: Sequence[int]) -> list[Samples]:
-        # Not the very first one, which nobody shares.
+        # The very first window is decoded alone.
         if self._bad is None and len(windows) > 1:
             self._bad = windows[0].codes.tobytes()
         if self.fails_always or any(each.codes.tobytes() == self._bad for each in windows):
@@ -75,8 +75,8 @@ def speak(live: LiveServer) -> httpx2.Response:
 
 
 def test_two_servers_in_one_process(rows: list[Row]) -> None:
-    """An engine that was used from another event loop hung for ever."""
-    # vLLM and what it imports warn of their own future.
+    """An engine that was used from another event loop hung forever."""
+    # vLLM and its dependencies raise deprecation warnings.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with LiveServer(Settings()) as one:
@@ -101,7 +101,7 @@ def check_one_failure(live: LiveServer, rows: list[Row]) -> None:
         answers = list(callers.map(lambda _: speak(live), range(8)))
     assert [answer.status_code for answer in answers] == [200] * 8
     assert all(is_speech(pcm(answer.content), 3, 12) for answer in answers)
-    # Together with others, then alone; several requests may begin with the same quiet.
+    # Both shared and single calls failed; several requests may start with the same silence.
     assert broken.num_failures > broken.num_shared > 0
     rows.append(
         Row(

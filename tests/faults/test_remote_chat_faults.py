@@ -1,4 +1,4 @@
-"""A language model behind another server that is slow, breaks, refuses, dies: what callers see."""
+"""Chats while the server of a remote language model is slow, fails, rejects requests or dies."""
 
 import time
 from collections.abc import Iterator
@@ -28,16 +28,16 @@ from tests.faults.test_sockets import session
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
-def to(play: str) -> str:
-    """What the model's server is asked."""
-    return f"Answer the {SECRET_WORD} fox {play}"
+def question(manner: str) -> str:
+    """Returns a question that the model's server answers in this manner."""
+    return f"Answer the {SECRET_WORD} fox {manner}"
 
 
 class RemoteServer(ChatServer):
-    """Asked without a word, its model answers as it should."""
+    """A server whose model answers correctly by default."""
 
-    def reply(self, way: str, text: str = to("soundly"), **fields: Any) -> Any:
-        """A question in one of `WAYS`."""
+    def reply(self, way: str, text: str = question("soundly"), **fields: Any) -> Any:
+        """Sends a question in one of `WAYS` and reads the whole answer."""
         return super().reply(way, text, **fields)
 
 
@@ -56,13 +56,13 @@ def remote(tmp_path_factory: pytest.TempPathFactory, llm: LlmProcess) -> Iterato
             for way in [*WAYS] * 2:
                 callers.submit(server.reply, way)
         with session(server) as socket:
-            converse(socket, to("soundly"))
+            converse(socket, question("soundly"))
         server.base = server.held()
         yield server
 
 
-# What is asked for, and what comes: before the first byte for all, or once three sentences are
-# there a cut body or an error event with this code.
+# The answer by manner: an error before the first byte, or, after three sentences, a body that is
+# cut off or an error event with this code.
 REFUSED: dict[str, tuple[int, str]] = {
     "never": (504, "timeout"),
     "broken": (502, "llm_failed"),
@@ -74,23 +74,23 @@ REFUSED: dict[str, tuple[int, str]] = {
 BROKEN_OFF = {"halfway": "timeout", "cut": "llm_failed", "error": "llm_failed"}
 
 
-def check_broken_off(server: RemoteServer, case: ChatCase, play: str, code: str) -> None:
-    """Whole sentences are spoken; then the caller learns that it was not all."""
+def check_broken_off(server: RemoteServer, case: ChatCase, manner: str, code: str) -> None:
+    """Complete sentences are spoken; then the client learns that the answer is incomplete."""
     with ThreadPoolExecutor(len(WAYS)) as callers:
-        held = {way: callers.submit(server.reply, way, to(play)) for way in WAYS}
+        held = {way: callers.submit(server.reply, way, question(manner)) for way in WAYS}
         for way, future in held.items():
             answer = future.result()
-            case.saw(f"{play}: {summary(answer)}")
+            case.saw(f"{manner}: {summary(answer)}")
             if "events" in way:
-                assert error_event(answer)["code"] == code, (play, way)
+                assert error_event(answer)["code"] == code, (manner, way)
             elif "completion" in way:
-                assert answer.error["code"] == code, (play, way)
+                assert answer.error["code"] == code, (manner, way)
             else:
-                assert (answer.status, answer.is_whole) == (200, False), (play, way)
+                assert (answer.status, answer.is_whole) == (200, False), (manner, way)
             if way == "chat":
                 assert is_speech(pcm(answer.body), 1.5, 20)
     with session(server) as socket:
-        found, num_bytes = converse(socket, to(play))
+        found, num_bytes = converse(socket, question(manner))
     assert [event["type"] for event in found[-2:]] == ["transcript.truncated", "error"]
     assert found[-1]["error"]["code"] == code
     assert num_bytes > 50_000
@@ -99,26 +99,26 @@ def check_broken_off(server: RemoteServer, case: ChatCase, play: str, code: str)
 def test_a_remote_model_that_breaks(remote: RemoteServer, rows: list[Row]) -> None:
     done = f"a remote model in {len(REFUSED) + len(BROKEN_OFF) + 2} ways, {len(WAYS)} ways of chat"
     with ChatCase(rows, remote, "34", done) as case:
-        slow = remote.reply("chat", to("slowly"))
+        slow = remote.reply("chat", question("slowly"))
         case.note(f"slow: first sound {slow.first_sec:.2f} s, whole {slow.total_sec:.2f} s")
         assert is_well("chat", slow)
         assert slow.first_sec < slow.total_sec / 2
-        silent = remote.reply("chat", to("silence"))
+        silent = remote.reply("chat", question("silence"))
         case.saw(f"silence: {silent.summary}")
         assert (silent.status, silent.body) == (200, b"")
         assert silent.headers["x-orpheus-nothing-to-speak"] == "true"
-        for play, (status, code) in REFUSED.items():
+        for manner, (status, code) in REFUSED.items():
             with ThreadPoolExecutor(len(WAYS)) as callers:
-                held = {way: callers.submit(remote.reply, way, to(play)) for way in WAYS}
+                held = {way: callers.submit(remote.reply, way, question(manner)) for way in WAYS}
             for way, future in held.items():
                 answer = future.result()
-                case.saw(f"{play}: {summary(answer)}")
-                assert (answer.status, answer.error["code"]) == (status, code), (play, way)
+                case.saw(f"{manner}: {summary(answer)}")
+                assert (answer.status, answer.error["code"]) == (status, code), (manner, way)
                 assert answer.total_sec < TIMEOUT_SEC + 2
-                if play == "full":
+                if manner == "full":
                     assert answer.headers["retry-after"] == "7"
-        for play, code in BROKEN_OFF.items():
-            check_broken_off(remote, case, play, code)
+        for manner, code in BROKEN_OFF.items():
+            check_broken_off(remote, case, manner, code)
 
 
 def test_a_remote_model_that_is_killed(
@@ -126,8 +126,8 @@ def test_a_remote_model_that_is_killed(
 ) -> None:
     done = "kill -9 of the remote model's server, 6 chats in flight, then none there, then again"
     with ChatCase(rows, remote, "35", done) as case, ThreadPoolExecutor(len(WAYS)) as callers:
-        held = {way: callers.submit(remote.reply, way, to("slowly")) for way in WAYS}
-        with remote.listen_to("chat text", to("slowly")) as listener:
+        held = {way: callers.submit(remote.reply, way, question("slowly")) for way in WAYS}
+        with remote.listen_to("chat text", question("slowly")) as listener:
             assert listener.take(400) == 400
             llm.kill()
             killed_at = time.monotonic()

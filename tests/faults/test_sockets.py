@@ -1,4 +1,4 @@
-"""WebSocket sessions that break the rules, beside one that keeps them."""
+"""WebSocket sessions that violate the protocol, next to one that follows it."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ DONE = {"type": "text.done"}
 
 @contextmanager
 def session(server: FaultServer) -> Iterator[ClientConnection]:
-    """A session as a client library has it, already started."""
+    """Opens a session with a client library and starts it."""
     url = f"ws://127.0.0.1:{server.port}/v1/audio/stream"
     headers = {"Authorization": f"Bearer {ANNA}"}
     with connect_websocket(url, additional_headers=headers, proxy=None) as connection:
@@ -47,7 +47,7 @@ def session(server: FaultServer) -> Iterator[ClientConnection]:
 
 
 def next_event(connection: ClientConnection) -> dict[str, Any]:
-    """Sound before it is thrown away."""
+    """Returns the next event; audio before it is discarded."""
     while isinstance(message := connection.recv(timeout=30), bytes):
         pass
     event: dict[str, Any] = json.loads(message)
@@ -55,7 +55,7 @@ def next_event(connection: ClientConnection) -> dict[str, Any]:
 
 
 def speak(connection: ClientConnection, text: str) -> bytes:
-    """The sound of one utterance."""
+    """Returns the audio of one utterance."""
     for event in (delta(text), DONE):
         connection.send(json.dumps(event))
     sound = b""
@@ -69,7 +69,7 @@ def speak(connection: ClientConnection, text: str) -> bytes:
 
 
 class BareSession:
-    """A session frame by frame; what it is sent is read in a thread, for the code of its end."""
+    """A session over a plain socket; a thread reads its frames, for the close code."""
 
     def __init__(self, server: FaultServer, *, reads: bool = True) -> None:
         self.connection = connect(server.port)
@@ -92,7 +92,7 @@ class BareSession:
         self.send(TEXT, json.dumps(START).encode())
 
     def send(self, kind: int, data: bytes) -> None:
-        """One frame; its mask is zero and changes nothing."""
+        """Sends one frame; its mask is zero and so changes nothing."""
         length = len(data)
         if length < 126:
             size = bytes([0x80 | length])
@@ -103,11 +103,11 @@ class BareSession:
         self.connection.sendall(bytes([0x80 | kind]) + size + bytes(4) + data)
 
     def send_event(self, event: dict[str, Any]) -> None:
-        """As JSON."""
+        """Sends an event as JSON."""
         self.send(TEXT, json.dumps(event).encode())
 
     def wait_closed(self) -> int:
-        """The code that the server gives; 0 if it only cuts the connection."""
+        """Returns the server's close code, or 0 if it cut the connection."""
         self._reader.join(30)
         assert not self._reader.is_alive()
         self.connection.close()
@@ -128,7 +128,7 @@ class BareSession:
                     return
 
 
-def test_sessions(server: FaultServer, record: Record) -> None:
+def test_sessions_that_violate_the_protocol(server: FaultServer, record: Record) -> None:
     with (
         record(server, "15", "a WebSocket is sent everything that it should not be") as case,
         session(server) as good,
@@ -211,7 +211,7 @@ def check_cancel(connection: ClientConnection) -> None:
     assert event["is_cancelled"]
     for message in (delta(SENTENCE), DONE):
         connection.send(json.dumps(message))
-    # Nothing of the old one is heard: what comes first is the start of the new one.
+    # No more audio of the old utterance: the first message is the start of the new one.
     first = connection.recv(timeout=20)
     assert isinstance(first, str)
     begun = json.loads(first)
