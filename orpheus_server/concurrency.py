@@ -17,8 +17,8 @@ P = ParamSpec("P")
 async def run_together(*work: Coroutine[Any, Any, T]) -> list[T]:
     """Runs coroutines concurrently; returns their results in order.
 
-    The first failure cancels the others and is raised once they have ended: itself, unlike with
-    `TaskGroup`, so callers can match on its type.
+    The first failure cancels the others and is raised once they have ended. It is not wrapped in a
+    group as by `TaskGroup`, so callers can match on its type.
     """
     tasks = [asyncio.create_task(each) for each in work]
     try:
@@ -34,8 +34,8 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
         task.cancel()
     if not tasks:
         return
-    # `gather` would raise a new `CancelledError` if this caller is cancelled; an enclosing cancel
-    # scope would not recognise that one as its own.
+    # `gather` would raise a new `CancelledError` if the caller is cancelled, and an enclosing
+    # cancel scope would not recognise it as its own.
     done, _ = await asyncio.wait(tasks)
     for task in done:
         if not task.cancelled():
@@ -126,11 +126,11 @@ async def pieces_within(
     counts: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[T, None]:
-    """Yields the same pieces; raises `RequestTimedOut` once producing them took longer in total.
+    """Yields `pieces`; raises `RequestTimedOut` once they have taken more than the limit in total.
 
-    Time spent by the consumer between pieces is not counted: a listener may take an hour for an
-    hour of audio. Nor is a piece counted that begins while `counts` returns False, when the server
-    waits for its caller.
+    Time that the consumer spends between pieces is not counted: a listener may take an hour for an
+    hour of audio. Neither is the time of a piece that starts while `counts` returns False, because
+    the server is then waiting for its client.
     """
     left_sec = limit_sec
     async with aclosing(pieces):

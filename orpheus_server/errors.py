@@ -1,4 +1,4 @@
-"""The exceptions of this server. They know nothing of HTTP; one table maps them to statuses.
+"""The exceptions of this server. They are independent of HTTP; one table maps them to statuses.
 
 OrpheusError
 ├── StartError               the server cannot start: a setting, a checkpoint, the environment
@@ -6,20 +6,20 @@ OrpheusError
 │   └── UnknownModel         the requested model is not served here
 ├── AccessDenied             the caller may not use this server
 │   ├── InvalidApiKey        the API key is missing or unknown
-│   ├── HostNotAllowed       a Host name that a web site may have pointed at this machine
+│   ├── HostNotAllowed       a Host name that is not allowed: it may be DNS rebinding
 │   └── OriginNotAllowed     a web page whose origin is not allowed
 ├── RateLimited              the caller has reached one of its own limits
 ├── RequestTimedOut          the request took longer than its limit
 │   └── ChatModelTimedOut    the language model did not continue in time
 ├── GenerationFailed         this request failed; others are not affected
-│   ├── ChunkFailed          every attempt at a chunk failed, and the best one is not wanted
+│   ├── ChunkFailed          every attempt at a chunk failed, and none of them may be used
 │   └── ChatModelFailed      the language model failed on this request
 ├── ChatNotConfigured        this server has no language model
 └── EngineUnavailable        no request can be served now
     ├── EngineNotReady       the engine is loading, or the server is closing
     ├── EngineDead           the engine died or hangs; it is being restarted
     ├── Overloaded           more requests than can be served in real time
-    ├── ShuttingDown         running requests are finished, new ones are refused
+    ├── ShuttingDown         running requests are being finished, new ones are rejected
     └── ChatModelUnavailable the language model's server does not respond, or is full
 """
 
@@ -54,7 +54,7 @@ class InvalidApiKey(AccessDenied):
 
 
 class HostNotAllowed(AccessDenied):
-    """The Host header is a name that a web site may have pointed at this machine."""
+    """The Host header is not an allowed name: a web site may point any name at this machine."""
 
 
 class OriginNotAllowed(AccessDenied):
@@ -118,7 +118,7 @@ class Overloaded(EngineUnavailable):
 
 
 class ShuttingDown(EngineUnavailable):
-    """Running requests are finished and new ones are refused; another server may take them."""
+    """Running requests are being finished; new ones are rejected, for another server to serve."""
 
     retry_after_sec = 10
 

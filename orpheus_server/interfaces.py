@@ -1,4 +1,4 @@
-"""The protocols of engine, codec and language model, and the values that cross them."""
+"""The protocols of engine, codec and language model, and the values that they exchange."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class RequestedSampling(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """Sampling of one generation; `top_k` 0 turns it off, `max_tokens` None depends on the text."""
+    """Sampling of one generation: `top_k` 0 is off, `max_tokens` None is derived from the text."""
 
     temperature: float
     top_p: float
@@ -43,7 +43,7 @@ class SamplingOptions:
         return self.temperature == 0.0 or self.top_p == 0.0 or self.top_k == 1
 
     def overridden_by(self, **requested: Unpack[RequestedSampling]) -> Self:
-        """These options with the requested values in place of its own; None keeps its own."""
+        """Returns these options with the requested values; None keeps the present one."""
         changes: dict[str, Any] = {
             name: value for name, value in requested.items() if value is not None
         }
@@ -52,7 +52,7 @@ class SamplingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """One generation; `max_tokens` is final, and with `seed` None the sampling is random."""
+    """One generation; `max_tokens` is resolved, and a `seed` of None makes the sampling random."""
 
     request_id: str
     prompt_token_ids: tuple[int, ...]
@@ -65,7 +65,7 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenDelta:
-    """New ids since the last delta; the last delta has a finish reason."""
+    """The ids since the previous delta; the final delta has a finish reason."""
 
     token_ids: tuple[int, ...]
     finish_reason: FinishReason | None
@@ -76,7 +76,7 @@ class TokenEngine(Protocol):
 
     @property
     def max_model_len(self) -> int:
-        """Most tokens of prompt and output together."""
+        """The maximum number of tokens of prompt and output together."""
 
     @property
     def num_active(self) -> int:
@@ -97,10 +97,10 @@ class TokenEngine(Protocol):
         """
 
     def kill(self) -> None:
-        """Ends the engine and everything it started at once, in any state. Blocking."""
+        """Kills the engine and everything it started immediately, in any state. Blocks."""
 
     async def close(self) -> None:
-        """Ends the engine and everything it started."""
+        """Shuts down the engine and everything it started."""
 
 
 PostProcess = Callable[[Samples], Samples]
@@ -118,7 +118,7 @@ class UtteranceDecoder(Protocol):
     async def feed(
         self, frames: Sequence[Frame], post_process: PostProcess = as_decoded
     ) -> Samples:
-        """The samples that are final with these frames, post-processed; may be empty.
+        """Returns the samples that these frames make final, post-processed; may be empty.
 
         `post_process` is not called without samples. Raises `GenerationFailed`.
         """
@@ -127,12 +127,12 @@ class UtteranceDecoder(Protocol):
         """Feeds frames whose samples the caller already has; returns their number of samples."""
 
     async def flush(self, post_process: PostProcess = as_decoded) -> Samples:
-        """The remaining samples; the total is then `num_frames * samples_per_frame`."""
+        """Returns the remaining samples; the total is then `num_frames * samples_per_frame`."""
 
 
 Deadline = Callable[[int], float]
-"""The time at which a player that has all samples before this one runs dry, in seconds of
-`time.monotonic`: minus infinity if the player is already silent, infinity if none plays yet."""
+"""When a player that has all samples before this index runs out of audio, in seconds of
+`time.monotonic`: minus infinity if it already has, infinity if playback has not started."""
 
 
 class FrameDecoder(Protocol):
@@ -147,15 +147,15 @@ class FrameDecoder(Protocol):
         """Samples per frame."""
 
     def open_utterance(self, *, noise_seed: int, deadline: Deadline) -> UtteranceDecoder:
-        """Opens an utterance. The same frames and seed give the same samples, in any batches."""
+        """Opens an utterance. The same frames and seed give the same samples, however batched."""
 
     async def close(self) -> None:
-        """Ends the decoder."""
+        """Closes the decoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message; a conversation has at most one of `system`, which comes first."""
+    """One message; a conversation has at most one with the role `system`, as its first."""
 
     role: Role
     content: str
@@ -188,7 +188,7 @@ class ReplyOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """One requested reply; `messages` are as `conversation.arrange` returns them."""
+    """One requested reply; its `messages` are the result of `conversation.arrange`."""
 
     request_id: str
     messages: tuple[ChatMessage, ...]
@@ -197,7 +197,7 @@ class ReplyRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDelta:
-    """More text of a reply, in whole characters; the last delta has a finish reason.
+    """More text of a reply, in whole characters; the final delta has a finish reason.
 
     `num_tokens` were generated for it. `num_prompt_tokens` is None until it is known.
     """
@@ -209,7 +209,7 @@ class ReplyDelta:
 
 
 class ChatModel(Protocol):
-    """Writes replies. Used from one event loop only."""
+    """Generates replies. Used from one event loop only."""
 
     @property
     def info(self) -> ChatModelInfo:
@@ -217,14 +217,14 @@ class ChatModel(Protocol):
 
     @property
     def num_active(self) -> int:
-        """Replies that are being written."""
+        """Replies that are being generated."""
 
     @property
     def is_alive(self) -> bool:
         """False while the model cannot reply."""
 
     def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyDelta, None]:
-        """Yields the reply as it is written. Closing the generator stops the model.
+        """Yields the reply while it is generated. Closing the generator aborts the reply.
 
         Messages that do not fit are left out, oldest first. Raises `RequestError` for an invalid
         conversation, `ChatModelFailed` if only this reply failed, `EngineUnavailable` if the model
@@ -232,4 +232,4 @@ class ChatModel(Protocol):
         """
 
     async def close(self) -> None:
-        """Ends the model and everything it started."""
+        """Shuts down the model and everything it started."""

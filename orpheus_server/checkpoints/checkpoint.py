@@ -1,7 +1,7 @@
 """The description of a checkpoint: everything that differs between Orpheus models, as data.
 
-A checkpoint is described by the `speech.json` beside its weights (`speech_json.py`) or, if it is
-published, by the table in `published.py`. No other module knows ids, voices or tags.
+A checkpoint is described by the `speech.json` next to its weights (`speech_json.py`) or, if it is
+published, by the table in `published.py`. No other module has token ids, voices or tags.
 """
 
 import unicodedata
@@ -31,7 +31,7 @@ class TokenLayout:
 
     @property
     def audio_token_end(self) -> int:
-        """First id after the audio tokens."""
+        """The first id after the audio tokens."""
         return self.audio_token_base + self.num_slots * self.codebook_size
 
 
@@ -46,7 +46,7 @@ class PromptTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice that the checkpoint was trained on; unlisted voices are accepted but not shown."""
+    """A voice that the checkpoint was trained on; an unlisted voice is accepted but not shown."""
 
     name: str
     language: str
@@ -58,8 +58,8 @@ class Voice:
 class Checkpoint:
     """One speech model.
 
-    `source` is a hub id or a folder, as is `codec`, whose relative paths are inside `source`.
-    `max_audio_sec` is the longest utterance it was trained on; None means the whole context.
+    `source` and `codec` are each a hub id or a folder; a relative `codec` is inside `source`.
+    `max_audio_sec` is the longest utterance in training; None means the whole context.
     """
 
     name: str
@@ -92,19 +92,19 @@ class Checkpoint:
         return next(voice for voice in self.voices if voice.is_listed)
 
     def find_voice(self, name: str) -> Voice | None:
-        """The voice with this name or alias, ignoring case, or None."""
+        """Returns the voice with this name or alias, ignoring case, or None."""
         # macOS sends Hangul in decomposed form.
         wanted = unicodedata.normalize("NFC", name.strip().casefold())
         wanted = self.voice_aliases.get(wanted, wanted).casefold()
         return next((voice for voice in self.voices if voice.name.casefold() == wanted), None)
 
     def tags_of(self, voice: Voice) -> frozenset[str]:
-        """Emotion tags of the voice's language."""
+        """Returns the emotion tags of the voice's language."""
         return frozenset(self.emotion_tags.get(voice.language, ()))
 
 
 def is_hub_id(source: str) -> bool:
-    """True for "owner/name", a repository of the hub unless a folder has that path."""
+    """True for "owner/name", which is a hub repository unless a folder has that path."""
     return source.count("/") == 1 and not source.startswith((".", "/", "~"))
 
 

@@ -54,7 +54,7 @@ ENGLISH = Checkpoint(
         Voice(name, "en", "female" if name in _ENGLISH_FEMALE else "male")
         for name in ("tara", "leah", "jess", "leo", "dan", "mia", "zac", "zoe")
     )
-    # Not in the published list because of its quality (canopyai/Orpheus-TTS#71), but trained.
+    # Trained, but not in the published list because of its quality (canopyai/Orpheus-TTS#71).
     + (Voice("julia", "en", "female, lower quality", is_listed=False),),
     sampling=SamplingOptions(temperature=0.6, top_p=0.9, repetition_penalty=1.1),
     codec="hubertsiuzdak/snac_24khz",
@@ -126,7 +126,7 @@ UNGATED_MIRROR = "unsloth/orpheus-3b-0.1-ft"
 
 
 def find_published(name: str) -> Checkpoint | None:
-    """The published checkpoint with this hub id or short name, or None."""
+    """Returns the published checkpoint with this hub id or short name, or None."""
     wanted = name.casefold()
     return next(
         (
@@ -143,10 +143,10 @@ _EMOTION_WORDS = (
     *("whisper", "panicky", "curious", "surprise", "fast", "crying", "deep", "sleepy", "angry"),
     *("high", "shout", "giggle"),
 )
-"""From `emotions.txt` in canopyai/Orpheus-TTS: people write them as tags, and the released models
+"""From `emotions.txt` in canopyai/Orpheus-TTS: callers use them as tags, but the released models
 read them aloud."""
 
 ALL_EMOTION_TAGS = frozenset(_EMOTION_WORDS).union(
     tag for entry in PUBLISHED for tags in entry.emotion_tags.values() for tag in tags
 )
-"""Every tag that a text may contain; a checkpoint without the tag must not read it aloud."""
+"""All tags that texts may contain; a checkpoint that lacks a tag must not read it aloud."""

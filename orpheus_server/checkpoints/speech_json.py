@@ -1,4 +1,4 @@
-"""Reads `speech.json`, the description of a checkpoint beside its weights."""
+"""Reads `speech.json`, the description of a checkpoint next to its weights."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -72,7 +72,7 @@ class _SpeechJson(_Wire):
 
 
 def load_speech_json(folder: Path) -> Checkpoint:
-    """The checkpoint that `folder/speech.json` describes.
+    """Returns the checkpoint that `folder/speech.json` describes.
 
     Raises `StartError` with the file and the fields if it is missing or invalid.
     """
@@ -82,7 +82,7 @@ def load_speech_json(folder: Path) -> Checkpoint:
     except FileNotFoundError:
         raise StartError(
             f"{folder} has no speech.json, so its voices and token layout are unknown. "
-            "Put one beside the weights (README, section 'Checkpoints')."
+            "Put one next to the weights: docs/checkpoints.md describes it."
         ) from None
     except ValidationError as error:
         lines = []

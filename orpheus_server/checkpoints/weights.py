@@ -21,12 +21,12 @@ from orpheus_server.checkpoints.published import UNGATED_MIRROR
 from orpheus_server.errors import StartError
 
 MODEL_FILES = ("*.json", "model*.safetensors")
-"""All that is needed: the published repository also has about 100 GB of optimizer shards."""
+"""All that is needed of a voice: its repository may also have 100 GB of optimizer shards."""
 
 CODEC_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
 
 CHAT_FILES = (*MODEL_FILES, "*.jinja", "tokenizer.model", "README.md")
-"""Of a language model: also its chat template and its card."""
+"""Those of a language model, with its chat template and model card."""
 
 VOICE_GATE_HINT = (
     f", or use the ungated mirror of the English voice: TTS_MODEL_NAME={UNGATED_MIRROR}"
@@ -44,9 +44,9 @@ def find_files(
     endpoint: str | None = None,
     gate_hint: str = VOICE_GATE_HINT,
 ) -> Path:
-    """The folder `source`, or the folder of the hub's repository, downloaded if needed.
+    """Returns the folder `source`, or that of the hub's repository, which is downloaded if needed.
 
-    Raises `StartError`; for a gated repository its message says to set `HF_TOKEN`, and `gate_hint`.
+    Raises `StartError`. For a gated repository it says to set `HF_TOKEN` and ends with `gate_hint`.
     """
     folder = Path(os.path.expanduser(source))
     if folder.is_dir():
@@ -72,7 +72,7 @@ def find_files(
 
 @dataclass(frozen=True, slots=True)
 class WeightSize:
-    """The size of the weights; those that are not floats are loaded as they are."""
+    """The size of the weights; those that are not floats keep their type when they are loaded."""
 
     num_floats: int
     num_others: int
@@ -80,16 +80,16 @@ class WeightSize:
 
     @property
     def num_parameters(self) -> int:
-        """Stored numbers: fewer than the model's parameters if several are packed into one."""
+        """Numbers that are stored: fewer than the parameters if several are packed into one."""
         return self.num_floats + self.num_others
 
     def loaded_bytes(self, float_bytes: int) -> int:
-        """Bytes in memory, with `float_bytes` per float."""
+        """Returns the bytes in memory, with `float_bytes` per float."""
         return self.num_floats * float_bytes + self.other_bytes
 
 
 def weigh(folder: Path) -> WeightSize:
-    """Reads the size from the headers of the safetensors files; 0 without files.
+    """Reads the size from the headers of the safetensors files; it is 0 without files.
 
     Raises `StartError` for an invalid file.
     """
@@ -102,7 +102,7 @@ def weigh(folder: Path) -> WeightSize:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The files of the index if there is one: some repositories hold the weights twice."""
+    """Returns the files of the index if there is one: some repositories store the weights twice."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return sorted(folder.glob("model*.safetensors"))

@@ -1,4 +1,4 @@
-"""Rates the break points of a text, where it could be cut, by the pause of a reader there.
+"""Rates the points at which a text could be cut, by the pause that a reader makes there.
 
 Covers punctuation, abbreviations, quotes and tags of many scripts. splitting.py decides where to
 cut.
@@ -51,20 +51,20 @@ _NUMBER_ABBREVIATION = re.compile(
     "no|nos|vol|p|pp|ch|sec|art|abb|bd|jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec"
 )
 _SHORT_NUMBER = re.compile(r"\d{1,2}")
-# These may also end a sentence; then a capital follows.
+# These end a sentence if a capital follows.
 _CLOSING_ABBREVIATION = re.compile(r"etc|a\.m|p\.m|usw")
 _BREAKS = {"\n": BreakStrength.LINE, "\n\n": BreakStrength.PARAGRAPH}
 
 
 class BreakPoints:
-    """A text with single spaces, and the points between its words, which are rated lazily.
+    """A text with single spaces, and the points between its words.
 
-    So the first chunk of a long text does not wait until all of it is rated.
+    Points are rated lazily, so that the first chunk does not wait for all of a long text.
     """
 
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
-        # The sorted points of at least each strength.
+        # For each strength, the sorted points of at least that strength.
         self._cuts: dict[BreakStrength, list[int]] = {level: [] for level in BreakStrength}
         self._points = _rate_points(text)
         self._num_rated_chars = 0
@@ -139,8 +139,8 @@ def _find_pieces(text: str) -> Iterator[tuple[str, str]]:
 def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[BreakStrength]:
     """Yields how well the text can be cut after each piece but the last.
 
-    Punctuation and emoji on their own stay with a neighbour. So does a tag or list number that
-    opens a sentence, so that it neither ends the chunk before nor becomes a chunk of its own.
+    Punctuation and emoji on their own stay with a neighbour. A tag or list number that opens a
+    sentence stays with it, so that it neither ends the previous chunk nor becomes its own chunk.
     """
     is_opening = True
     inherited = BreakStrength.GLUED
@@ -166,7 +166,7 @@ def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[BreakStrength]:
 
 
 def _rate_words(left: str, right: str, *, at_least: BreakStrength) -> BreakStrength:
-    """Returns how well a text can be cut between two words, by their end and beginning."""
+    """Returns how well a text can be cut between the end of one word and the start of another."""
     left = _LAST_TAG.sub("", left)
     core = left.rstrip(_CLOSERS)
     strength = max(_rate_ending(core, right), at_least)
@@ -195,7 +195,7 @@ def _rate_ending(word: str, right: str) -> BreakStrength:
 
 
 def _rate_full_stop(word: str, first: str) -> BreakStrength:
-    """Rates a single full stop between `word` and a word that begins with `first`."""
+    """Rates a single full stop between `word` and a word that starts with `first`."""
     name = word.lower()
     # "I." ends a sentence ("So am I.") far more often than it is an initial.
     is_initial = len(word) == 1 and word.isalpha() and word != "I"

@@ -16,7 +16,8 @@ from orpheus_server.text.splitting import find_end_in_word, skip_space
 # that takes more than 80 characters, it ends with a clause, so that the listener waits less.
 FIRST_SENTENCE_MIN_CHARS = 25
 FIRST_SENTENCE_MAX_CHARS = 80
-# Later chunks are generated while the one before plays: whole sentences, short ones together.
+# Later chunks are generated while the previous one plays, so they can be whole sentences; short
+# sentences are joined.
 CHUNK_MIN_CHARS = 40
 
 
@@ -39,7 +40,7 @@ class ChunkStream:
         self._limits = limits
         self._front_end = front_end
         self._cleaner = CleanStream(tags=tags)
-        # Clean text of one paragraph, not yet part of a chunk; its line ends have stops.
+        # Clean text of one paragraph that is not yet in a chunk; stops were added to its lines.
         self._text = ""
         self._num_line_chars = 0
         self._is_first = True
@@ -84,7 +85,7 @@ class ChunkStream:
         self._num_line_chars = len(text) - line_start + (0 if line_start else self._num_line_chars)
 
     def _cut(self, following: str, *, is_end: bool) -> list[PreparedText]:
-        """Removes complete chunks from the waiting text; at the end of a paragraph, all of it."""
+        """Cuts complete chunks off the waiting text; at the end of a paragraph, all of it."""
         breaks = BreakPoints(self._text + following)
         stop = len(breaks.text) - len(following)
         parts: list[PreparedText] = []

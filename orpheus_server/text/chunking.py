@@ -16,14 +16,14 @@ from orpheus_server.text.splitting import find_end, skip_space, split_text
 _CHARS_PER_SEC = 15
 
 # How much of each limit the expected duration of a chunk may use, because estimates are not exact.
-# Over the first, speech is longer than any in training; over the second, it is cut off.
+# Beyond the first, speech is longer than any in training; beyond the second, it is cut off.
 _SHARE_OF_TRAINING = 0.85
 _SHARE_OF_TOKENS = 0.7
 # The prompt needs part of the context as well.
 _SHARE_OF_CONTEXT = 0.5
 
-# The first chunk plays while it is generated, so its faults cannot be retried unheard. A longer
-# one (120 characters are 8 s) has more to lose, and the model speaks a shorter one badly.
+# The first chunk plays while it is generated, so the listener hears its faults before a retry. A
+# longer one (120 characters are 8 s) risks more audio, and the model speaks a shorter one badly.
 FIRST_CHUNK_MAX_CHARS = 120
 FIRST_CHUNK_MIN_CHARS = 40
 
@@ -39,7 +39,7 @@ class ChunkLimits:
 
 
 class ChunkPlan:
-    """The chunks of a text, prepared one at a time, and counts of what was left out so far.
+    """The chunks of a text, prepared one at a time, and counts of what has been left out so far.
 
     `num_dropped_tags` includes control tokens. `num_dropped_symbols` counts the letters and digits
     of parts that the voice cannot say. Preparing a part is slow, so it waits until it is needed.
@@ -80,7 +80,7 @@ def limits_for(
     max_model_len: int,
     max_tokens: int,
 ) -> ChunkLimits:
-    """Limits that fit the training data, the engine's context and the token limit."""
+    """Returns limits that fit the training data, the engine's context and the token limit."""
     tokens_per_sec = checkpoint.layout.num_slots / frame_sec
     num_tokens = min(_SHARE_OF_CONTEXT * max_model_len, _SHARE_OF_TOKENS * max_tokens)
     max_sec = num_tokens / tokens_per_sec
@@ -90,7 +90,7 @@ def limits_for(
 
 
 def nothing_to_speak() -> RequestError:
-    """The error for a text of which nothing can be spoken."""
+    """Returns the error for a text of which nothing can be spoken."""
     return RequestError(
         "The input has nothing to speak: it needs words or numbers that this voice can say, "
         "or an emotion tag that it has.",
@@ -124,9 +124,9 @@ def plan_chunks(
 def prepare_piece(
     piece: str, stop: str, *, limits: ChunkLimits, front_end: FrontEnd
 ) -> Iterator[PreparedText]:
-    """Prepares a piece; if it lasts too long, cuts it into parts and prepares those.
+    """Prepares a piece; if its speech would be too long, cuts it into parts and prepares those.
 
-    Digits last longer than letters, so a limit in characters is not enough. `stop` is added to the
+    Digits take longer than letters, so a limit in characters is not enough. `stop` is added to the
     last part, a comma to the others.
     """
     prepared = front_end.prepare(piece, stop)
@@ -134,7 +134,7 @@ def prepare_piece(
     if num_parts <= 1 or len(piece) == 1:
         yield prepared
         return
-    # Slack, so that words stay whole. A long number can only be cut in its middle.
+    # The slack lets words stay whole. A long number can only be cut inside.
     max_chars = min(len(piece) - 1, math.ceil(_WORD_SLACK * len(piece) / num_parts))
     *parts, last = split_text(piece, max_chars=max_chars)
     for part in parts:
@@ -145,8 +145,8 @@ def prepare_piece(
 def end_text(chunk: PreparedText, front_end: FrontEnd) -> PreparedText:
     """Returns the chunk as the last one of its text, which ends in a full stop.
 
-    Only a chunk with an added comma is prepared again: text follows it, but the voice cannot say
-    any of that text.
+    Only a chunk with an added comma is prepared again. Text follows such a chunk, but none that the
+    voice can say.
     """
     return chunk if chunk.can_end_text else front_end.prepare(chunk.piece, ".")
 

@@ -34,11 +34,11 @@ class CleanStream:
         self._min_chars = 0
 
     def feed(self, delta: str) -> Iterator[tuple[str, str]]:
-        """Yields clean text and the first character of the next word, "" at a blank line."""
+        """Yields clean text with the first character of the next word, or "" at a blank line."""
         for char in delta:
             if char.isalnum():
                 if self._may_begin_with(char):
-                    yield from self._let_through(char)
+                    yield from self._pass_on(char)
                 self._num_newlines = 0
             elif not char.isspace():
                 self._num_newlines = 0
@@ -46,10 +46,10 @@ class CleanStream:
             if char == "\n":
                 self._num_newlines += 1
                 if self._num_newlines == 2:
-                    yield from self._let_through("")
+                    yield from self._pass_on("")
 
     def flush(self) -> str:
-        """Returns the remaining text, including an open tag, and starts again."""
+        """Returns the remaining text, including an open tag, and resets the stream."""
         clean = self._clean("")
         self._drop_raw(clean)
         return clean.text
@@ -65,7 +65,7 @@ class CleanStream:
             return len(self._raw) >= _MAX_WORD_CHARS
         return previous.isspace() or unicodedata.category(previous)[0] not in "CM"
 
-    def _let_through(self, following: str) -> Iterator[tuple[str, str]]:
+    def _pass_on(self, following: str) -> Iterator[tuple[str, str]]:
         if len(self._raw) < self._min_chars:
             return
         clean = self._clean(_WORD)
@@ -87,7 +87,7 @@ class CleanStream:
 
 
 def _has_open_tag(text: str, following: str) -> bool:
-    # The innermost of nested tags is closed first; the next can close only if that one is dropped.
+    # Of nested tags the innermost closes first; the next one can close only if that is dropped.
     start = text.rfind("<")
     if start <= text.rfind(">") or len(text) - start > _MAX_OPEN_CHARS:
         return False

@@ -49,7 +49,7 @@ def clean_text(
     tags of `all_tags` that the voice lacks because they would be read aloud. Any other word in
     brackets stays as a word.
     """
-    # Excess marks are cut before NFC to bound its time, and after it because it adds some.
+    # Excess marks are cut before NFC to bound its time, and after it because it can add marks.
     text = _printable(unicodedata.normalize("NFC", _printable(text)))
     text, num_tags, num_control_tokens = _resolve_tags(
         text, kept=_by_folded_name(tags), known=_by_folded_name(tags | all_tags)
@@ -103,8 +103,8 @@ def _resolve_tags(
 ) -> tuple[str, int, int]:
     """Returns the text without foreign tags and control tokens, and the number of each.
 
-    A stack resolves innermost brackets first, in one pass. Text that is joined by a drop is checked
-    again at its own ">", so a token cannot reassemble at any depth.
+    A stack resolves innermost brackets first, in one pass. The text around a dropped tag is joined
+    and checked at the next ">", so no token can reassemble, at any depth.
     """
     out: list[str] = []
     opened: list[int] = []

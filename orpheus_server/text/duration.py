@@ -20,7 +20,7 @@ SYMBOL_SEC = 0.40
 SPELLED_LETTER_SEC = 0.30
 CLAUSE_PAUSE_SEC = 0.15
 SENTENCE_PAUSE_SEC = 0.35
-# Sighs and laughs in the released voices are about a second.
+# Sighs and laughs of the released voices last about a second.
 TAG_SEC = 1.0
 
 _SPELLED = re.compile(r"(?<![^\W\d_])[A-ZÀ-ÖØ-ÞΑ-ΩЀ-Я]{2,5}(?![^\W\d_])")

@@ -16,7 +16,7 @@ _LETTERS_PER_WIDE_CHAR = 3
 
 
 def add_stop(chunk: str, stop: str) -> str:
-    """Adds a stop if the chunk ends in a word: without one, Orpheus says it twice or goes on."""
+    """Adds a stop if the chunk ends in a word, which Orpheus might otherwise repeat or continue."""
     return chunk + _stop_like(chunk[-1], stop) if is_in_word(chunk[-1]) else chunk
 
 
@@ -30,7 +30,7 @@ def punctuate_lines(text: str, *, num_chars_before: int = 0) -> str:
     """Adds stops to the ends of headings, list items and verses, where a reader pauses.
 
     A line break inside a sentence (mail is wrapped at 72 characters) gets no stop: the line is long
-    or the next one goes on in lower case. `num_chars_before` is the number of characters of the
+    or the next one starts in lower case. `num_chars_before` is the number of characters of the
     first line that precede `text`.
     """
 

@@ -1,7 +1,7 @@
 """Cuts a text into chunks, one generation each, where a reader would pause.
 
-A cut in the wrong place is audible: an abbreviation read as a full stop, a laugh at the end of the
-sentence before. Independent of the voice. Expects the output of `clean_text`, but accepts any text.
+A cut in the wrong place is audible: a pause after an abbreviation, or a laugh after the wrong
+sentence. Independent of the voice. Expects the output of `clean_text`, but accepts any text.
 """
 
 import unicodedata
@@ -18,7 +18,7 @@ _VIRAMA = 9
 def split_text(text: str, *, max_chars: int) -> list[str]:
     """Returns the chunks of the text in order, each at most `max_chars` characters.
 
-    Nothing is lost: only white space may differ. A word (or tag) is cut only if it is longer than
+    No text is lost: only white space may differ. A word (or tag) is cut only if it is longer than
     `max_chars`, or where a script without spaces ends a sentence or clause.
     """
     if max_chars < 1:
@@ -41,7 +41,7 @@ def skip_space(breaks: BreakPoints, end: int) -> int:
 def split_in_two(text: str) -> tuple[str, str] | None:
     """Returns the two most balanced halves at the best boundary, None if no cut makes sense.
 
-    For the retry of a chunk that failed as a whole. Both halves have a letter or digit.
+    Used to retry a chunk that failed in one piece. Both halves have a letter or digit.
     """
     breaks = BreakPoints(text)
     length = len(breaks.text)
@@ -60,7 +60,7 @@ def split_in_two(text: str) -> tuple[str, str] | None:
 
 
 def find_end(breaks: BreakPoints, start: int, max_chars: int) -> int:
-    """Returns where the chunk from `start` ends: whole sentences, and no tiny rest."""
+    """Returns where the chunk from `start` ends: after a sentence, without leaving a tiny rest."""
     limit = start + max_chars
     # The model speaks very short texts badly.
     min_chars = max_chars // 4
@@ -91,7 +91,7 @@ def find_end(breaks: BreakPoints, start: int, max_chars: int) -> int:
 def _find_end_in_sentence(
     breaks: BreakPoints, start: int, max_chars: int, short_sentence: int | None
 ) -> int:
-    """Returns the cut that leaves even pieces of a sentence that does not fit.
+    """Returns a cut that divides a sentence that does not fit into even pieces.
 
     `short_sentence` is the end of a complete but tiny sentence at `start`, if there is one.
     """
@@ -121,7 +121,7 @@ def _find_end_in_sentence(
 
 
 def find_end_in_word(breaks: BreakPoints, start: int, max_chars: int) -> int:
-    """Returns a cut between whole characters that leaves even pieces of a word that is too long."""
+    """Returns a cut that divides a word that is too long into even pieces of whole characters."""
     limit = start + max_chars
     length = breaks.first_from(BreakStrength.GLUED, start + 1) - start
     target = start + -(-length // -(-length // max_chars))

@@ -119,7 +119,7 @@ def test_a_file_that_is_not_a_description(tmp_path: Path, content: bytes, expect
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"has no speech\.json.*Put one beside the weights"):
+    with pytest.raises(StartError, match=r"has no speech\.json.*docs/checkpoints\.md"):
         load_speech_json(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Finds where a response becomes audible: models begin with silence, which a byte count misses."""
+"""Finds where a response becomes audible: the first bytes of generated speech are silence."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ AUDIBLE_RMS = 0.006
 
 
 class AudibleFinder:
-    """`feed` the body as it arrives; `byte` is where the first audible window begins."""
+    """`feed` it the body as it arrives; `byte` is where the first audible window starts."""
 
     def __init__(self) -> None:
         self.byte: int | None = None

@@ -1,4 +1,4 @@
-"""One HTTP request as values: how the caller behaves and what it received."""
+"""One HTTP request: how its client behaves, and the response that it received."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from orpheus_server.bench.client.player import Piece
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How a caller reads the response: by default to the end, as fast as it arrives."""
+    """How a client reads the response: by default to the end, as fast as it arrives."""
 
     cut_byte: int | None = None
     """Hangs up after this many bytes of the body of a 200."""
@@ -24,7 +24,7 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What the caller received; `total_sec` and the pieces are timed from sending the request."""
+    """The received response; `total_sec` and the pieces are timed from sending the request."""
 
     started_sec: float
     total_sec: float
@@ -35,10 +35,10 @@ class Exchange:
     pieces: tuple[Piece, ...]
     body: bytes
     broken: str | None = None
-    """Why the exchange broke off, if the caller did not end it."""
+    """Why the exchange broke off, if the client did not hang up."""
 
     is_cut: bool = False
-    """True if the caller hung up."""
+    """True if the client hung up."""
 
     @property
     def first_byte_sec(self) -> float | None:

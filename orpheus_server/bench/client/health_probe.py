@@ -1,4 +1,4 @@
-"""Times `/health`, which needs only the server's event loop."""
+"""Times `/health`, which is only slow if the server's event loop is busy."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ class HealthProbe:
         self._delays_sec: list[float] = []
 
     async def run(self) -> None:
-        """Times a response of any status; without a response, the time until the timeout."""
+        """Times responses of any status; a request without a response counts until its timeout."""
         due_sec = self._clock()
         while True:
             exchange = await self._caller.get("/health", timeout_sec=_TIMEOUT_SEC)
@@ -37,6 +37,6 @@ class HealthProbe:
             await self._sleep(due_sec - now_sec)
 
     def take(self) -> list[float]:
-        """Seconds that each response took."""
+        """Returns the seconds of each response since the last call."""
         delays_sec, self._delays_sec = self._delays_sec, []
         return delays_sec

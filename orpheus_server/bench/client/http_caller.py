@@ -1,4 +1,4 @@
-"""Sends HTTP requests as a caller that may read slowly or hang up."""
+"""Sends HTTP requests as a client that may read slowly or hang up."""
 
 import asyncio
 import socket
@@ -15,21 +15,21 @@ from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece
 from orpheus_server.bench.client.speech import Clock, Sleep
 
 SLOW_PACE = 0.8
-"""Reading speed of a slow reader, in real time: it falls behind playback."""
+"""Reading speed of a slow reader, as a share of real time: it falls behind playback."""
 
 _SLOW_RECEIVE_BYTES = 4096
-"""The socket's receive buffer: a larger one would take the whole response at once."""
+"""The socket's receive buffer: a larger one would accept the whole response immediately."""
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with a timeout of 0: closing sends RST and discards unread data."""
 
 _NO_CONNECTIONS_KEPT = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-"""A reused connection that the server is just closing would count as a failure, and an idle one as
-an open file that the server leaks."""
+"""A request on a reused connection that the server is closing would count as a failure, and an idle
+connection as an open file that the server leaks."""
 
 
 class HttpCaller:
-    """`async with HttpCaller(root_url, ...) as caller`: each request opens a connection."""
+    """`async with HttpCaller(root_url, ...) as caller`: each request opens its own connection."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class HttpCaller:
         await self._slow_http.__aexit__()
 
     async def get(self, path: str, *, timeout_sec: float) -> Exchange:
-        """The response to a GET; errors are in the result."""
+        """Sends a GET request; errors are in the result."""
         return await self._run("GET", path, b"", {}, Behaviour(), timeout_sec)
 
     async def post(
@@ -79,7 +79,7 @@ class HttpCaller:
         content_type: str = "application/json",
         behaviour: Behaviour = Behaviour(),  # noqa: B008 - frozen
     ) -> Exchange:
-        """The response to a POST; errors are in the result."""
+        """Sends a POST request; errors are in the result."""
         headers = {"content-type": content_type}
         return await self._run("POST", path, body, headers, behaviour, self._timeout_sec)
 
@@ -115,7 +115,7 @@ class HttpCaller:
             is_cut = behaviour.hang_up_sec is not None
             broken = None if is_cut else "timeout"
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            # Chunked or with a length, an incomplete body is a protocol error.
+            # An incomplete body is a protocol error, whether it is chunked or has a length.
             problem = "no answer" if received.status is None else "broken body"
             broken = f"{problem}: {type(error).__name__}"
         return Exchange(
@@ -132,7 +132,7 @@ class HttpCaller:
     async def _read(
         self, response: httpx2.Response, received: "_Received", behaviour: Behaviour
     ) -> bool:
-        """Reads the body; True if the caller hangs up before its end."""
+        """Reads the body; returns True if the client hangs up before its end."""
         leaves = response.status_code == 200
         if leaves and behaviour.hang_up_sec is not None:
             return True
@@ -185,7 +185,7 @@ class HttpCaller:
 
 
 def reset_on_close(stream: object) -> None:
-    """Makes closing send an RST; does nothing to a stream without a socket."""
+    """Makes closing the stream send an RST; does nothing if the stream has no socket."""
     get_extra_info = getattr(stream, "get_extra_info", None)
     connection = None if get_extra_info is None else get_extra_info("socket")
     if connection is not None:
@@ -194,7 +194,7 @@ def reset_on_close(stream: object) -> None:
 
 @dataclass(slots=True)
 class _Received:
-    """What has arrived of one response."""
+    """The part of a response that has arrived."""
 
     started_sec: float
     status: int | None = None

@@ -1,4 +1,4 @@
-"""A simulated player without a prebuffer: the underruns that a listener would hear."""
+"""A simulated player without a prebuffer, which finds the underruns that a listener would hear."""
 
 import bisect
 import itertools
@@ -29,14 +29,14 @@ class Playback:
     stalls_sec: tuple[float, ...]
 
     def sounds_at_sec(self, byte: int) -> float:
-        """When the player plays this byte."""
+        """Returns when the player plays this byte."""
         index = bisect.bisect_right(self.resumes, byte, key=lambda resume: resume[0]) - 1
         first_byte, at_sec = self.resumes[index]
         return at_sec + (byte - first_byte) / BYTES_PER_SEC
 
 
 def play(pieces: Sequence[Piece]) -> Playback:
-    """Plays from the first byte on; an underrun is an empty buffer before the last piece.
+    """Plays each piece as soon as possible; an underrun is an empty buffer before the last piece.
 
     The time from the last byte to the end of the connection is not an underrun. A piece that
     arrives exactly when the buffer runs empty is in time.
@@ -56,6 +56,6 @@ def play(pieces: Sequence[Piece]) -> Playback:
 
 
 def largest_gap_sec(pieces: Sequence[Piece]) -> float:
-    """The longest time between two consecutive pieces; 0 for a single piece."""
+    """Returns the longest time between two consecutive pieces, 0 for a single piece."""
     pairs = itertools.pairwise(pieces)
     return max((later.at_sec - earlier.at_sec for earlier, later in pairs), default=0.0)

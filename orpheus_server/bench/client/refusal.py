@@ -1,4 +1,4 @@
-"""Checks error responses: OpenAI's envelope, a request id, and a retry time on refusals."""
+"""Checks error responses: OpenAI's envelope, a request id, and Retry-After on refusals."""
 
 import json
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ REFUSALS = (429, 503)
 """Statuses that ask the caller to retry later; they do not count as failures."""
 
 REFUSAL_TYPES = ("service_unavailable_error", "rate_limit_error")
-"""The matching error types of events, which have no status."""
+"""The corresponding error types of events, which have no status."""
 
 MAX_RETRY_AFTER_SEC = 120
 
 
 def defect(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
-    """The defect of an error response, or None. Header names are in lower case."""
+    """Returns the defect of an error response, or None. Header names are in lower case."""
     if not _is_envelope(body):
         return f"{status} without an error in OpenAI's envelope"
     if not headers.get("x-request-id"):
@@ -25,7 +25,7 @@ def defect(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
 
 
 def retry_after_sec(headers: Mapping[str, str]) -> int | None:
-    """Whole seconds from 1 to MAX_RETRY_AFTER_SEC; None for anything else."""
+    """Returns whole seconds from 1 to MAX_RETRY_AFTER_SEC, or None for anything else."""
     text = headers.get("retry-after", "")
     if not text.isascii() or not text.isdigit() or len(text) > 3:
         return None

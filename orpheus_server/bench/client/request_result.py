@@ -8,7 +8,7 @@ from orpheus_server.bench.client.player import BYTES_PER_SEC, Piece, largest_gap
 
 @dataclass(frozen=True, slots=True)
 class SpeechResponse:
-    """What the client received; times are since the request was sent, except `started_sec`."""
+    """The received response; all times but `started_sec` are since the request was sent."""
 
     started_sec: float
     """On the run's clock."""
@@ -49,7 +49,7 @@ class RequestResult:
 
 
 def measure(response: SpeechResponse) -> RequestResult:
-    """The result of a request; a complete response without audible sound is a failure."""
+    """Returns the result of a request; a complete response that is silent is a failure."""
     failure = response.failure or _defect(response)
     heard = None if failure else _hear(response)
     return RequestResult(response.started_sec, response.total_sec, heard, failure)

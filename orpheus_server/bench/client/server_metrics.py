@@ -29,7 +29,7 @@ class MetricsUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerMetrics:
-    """Metrics of one scrape."""
+    """The metrics of one scrape."""
 
     active: Mapping[str, int]
     """Requests by state."""
@@ -39,7 +39,7 @@ class ServerMetrics:
     num_threads: int
     num_tasks: int
     num_engine_restarts: int
-    """Since its start."""
+    """Since the server was started."""
 
     num_open_files: int
     resident_bytes: int

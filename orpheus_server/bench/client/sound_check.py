@@ -1,4 +1,4 @@
-"""Checks that a response is audible sound whose length fits the text."""
+"""Checks that a response is audible and that its duration fits the text."""
 
 import base64
 import io
@@ -15,13 +15,13 @@ _CHARS_PER_SEC = 15
 _LEAST_SHARE = 0.3
 _MOST_SHARE = 4.0
 _MOST_MORE_SEC = 2.0
-"""Allowed deviation from the length expected of the text: far more than voices differ."""
+"""Allowed durations, relative to the one expected for the text: voices differ far less."""
 
 _CONTAINERS = {"mp3": "mp3", "opus": "ogg", "flac": "flac", "aac": "aac"}
 
 
 def sound_defect(response_format: str, body: bytes, text: str) -> str | None:
-    """The defect of a complete response, or None if its sound is plausible."""
+    """Returns the defect of a complete response, or None if its audio is plausible."""
     if not body:
         return "empty body"
     if response_format == "pcm" and len(body) % 2:
@@ -29,7 +29,7 @@ def sound_defect(response_format: str, body: bytes, text: str) -> str | None:
     try:
         samples = _decode(response_format, body)
     except (av.error.FFmpegError, wave.Error, EOFError, ValueError):
-        return f"no valid {response_format}"
+        return f"invalid {response_format}"
     audio_sec = len(samples) / BYTES_PER_SEC
     expected_sec = len(text) / _CHARS_PER_SEC
     if audio_sec < _LEAST_SHARE * expected_sec:
@@ -42,7 +42,7 @@ def sound_defect(response_format: str, body: bytes, text: str) -> str | None:
 
 
 def events_to_sound(body: bytes) -> tuple[bytes, str | None]:
-    """The sound in server-sent events, and the defect of the events or None."""
+    """Returns the audio in server-sent events, and the defect of the events or None."""
     sound = bytearray()
     is_done = False
     try:
@@ -56,7 +56,7 @@ def events_to_sound(body: bytes) -> tuple[bytes, str | None]:
                 sound += base64.b64decode(event["audio"], validate=True)
             is_done = event["type"] == "speech.audio.done"
     except (ValueError, LookupError, TypeError, AttributeError):
-        return bytes(sound), "no valid events"
+        return bytes(sound), "invalid events"
     return bytes(sound), None if is_done else "no speech.audio.done"
 
 
@@ -73,7 +73,7 @@ def _decode(response_format: str, body: bytes) -> bytes:
             parts += [part.to_ndarray() for part in resampler.resample(frame)]
         parts += [part.to_ndarray() for part in resampler.resample(None)]
     if not parts:
-        raise ValueError("not one frame")
+        raise ValueError("no audio frames")
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
@@ -82,5 +82,5 @@ def _decode_wav(body: bytes) -> bytes:
         form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
         samples: bytes = file.readframes(file.getnframes())
         if form != (1, 2, SAMPLE_RATE) or len(samples) != 2 * file.getnframes():
-            raise ValueError("not the samples that the header promises")
+            raise ValueError("its samples do not match its header")
     return samples

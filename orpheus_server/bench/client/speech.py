@@ -24,8 +24,8 @@ underruns; with more, short responses are never held back."""
 _INFO_TIMEOUT_SEC = 10.0
 
 _KEEP_ALIVE_SEC = 2.0
-"""Lifetime of an idle connection. uvicorn closes them after 5 s, and a request sent at that moment
-would count as failed."""
+"""Lifetime of an idle connection. uvicorn closes it after 5 s, and a request that is sent at that
+moment would count as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class SpeechClient:
         except TimeoutError:
             failure = "timeout"
         except httpx2.HTTPError as error:
-            # Chunked or with a length, an incomplete body is a protocol error.
+            # An incomplete body is a protocol error, whether it is chunked or has a length.
             problem = "broken body" if received.pieces else "no answer"
             failure = f"{problem}: {type(error).__name__}"
         total_sec = self._clock() - received.started_sec
@@ -158,13 +158,13 @@ class SpeechClient:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise Unreachable(f"{url} does not answer: {error or type(error).__name__}") from error
         except ValueError:
-            # A server of another kind, or a proxy's page.
+            # Another kind of server, or the error page of a proxy.
             return None
 
 
 @dataclass(slots=True)
 class _Received:
-    """What has arrived of one response: times and sizes only, the bytes are not kept."""
+    """The times and sizes of what has arrived of a response, without the bytes."""
 
     started_sec: float
     pieces: list[Piece] = field(default_factory=list)
@@ -178,7 +178,7 @@ class _Received:
             self.finder.feed(data)
 
     def unheard_sec(self, now_sec: float) -> float:
-        """Audio left in the buffer of a player that never stalled."""
+        """Returns the seconds of audio in the buffer of a player that has never stalled."""
         if not self.pieces:
             return 0.0
         heard_sec = now_sec - self.started_sec - self.pieces[0].at_sec
@@ -186,7 +186,7 @@ class _Received:
 
 
 def describe(status: int, body: bytes) -> str:
-    """Status and OpenAI's error code, or the error's type if the code is null."""
+    """Returns the status with OpenAI's error code, or with the error's type if that is null."""
     try:
         error = json.loads(body)["error"]
         return f"{status} {error.get('code') or error['type']}"

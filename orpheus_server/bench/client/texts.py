@@ -81,12 +81,12 @@ _TEXTS: dict[TextLength, tuple[str, ...]] = {"short": SHORT, "medium": MEDIUM, "
 
 
 def text_for(length: TextLength, index: int) -> str:
-    """The text of the request with this index; texts repeat in order."""
+    """Returns the text of the request with this index; texts repeat in order."""
     texts = _TEXTS[length]
     return texts[index % len(texts)]
 
 
 def sentences_for(index: int, *, num_sentences: int) -> str:
-    """Consecutive sentences; neighbouring indexes share none as long as there are enough."""
+    """Returns consecutive sentences; the next index continues after them."""
     first = index * num_sentences
     return " ".join(text_for("short", first + offset) for offset in range(num_sentences))

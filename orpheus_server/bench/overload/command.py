@@ -28,12 +28,12 @@ from orpheus_server.concurrency import WorkerPool, cancel_all
 
 _SHARES = (0.5, 1.0, 2.0)
 _RAMP_SEC = 10.0
-"""The users arrive evenly over about the time that one text plays."""
+"""The users arrive at even intervals over this time, in which about one text is played."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is measured. All of it is written to the JSON document, so the API key is left out."""
+    """The options, all of which are written to the JSON document: so the API key is not one."""
 
     target: Target
     capacity: int | None
@@ -56,17 +56,17 @@ class Overloaded:
 
     @property
     def num_failed(self) -> int:
-        """Failures of all rounds; refusals are not failures."""
+        """Failures in all rounds; refusals are not failures."""
         return sum(each.num_failed for each in self.rounds)
 
 
 def user_counts(capacity: int) -> tuple[int, ...]:
-    """Half, full and twice the capacity, without duplicates."""
+    """Returns half, full and twice the capacity, without duplicates."""
     return tuple(dict.fromkeys(max(1, round(share * capacity)) for share in _SHARES))
 
 
 def options_of(parsed: Namespace, *, ramp_sec: float) -> Options:
-    """The options of a command line."""
+    """Returns the options of a command line."""
     return Options(
         target=Target(
             url=parsed.url,
@@ -82,18 +82,18 @@ def options_of(parsed: Namespace, *, ramp_sec: float) -> Options:
 
 
 def run(parsed: Namespace, *, ramp_sec: float = _RAMP_SEC) -> int:
-    """Returns 0; 1 for a failure or an unreachable server; 2 if the capacity is unknown."""
+    """Measures and prints; 1 for a failure or unreachable server, 2 for an unknown capacity."""
     options = options_of(parsed, ramp_sec=ramp_sec)
     try:
         outcome = asyncio.run(_measure(options, parsed.api_key))
     except Unreachable as error:
-        _tell(str(error))
+        _print_status(str(error))
         return 1
     except MetricsUnavailable as error:
-        _tell(f"{error}: the capacity is unknown; set --capacity.")
+        _print_status(f"{error}: the capacity is unknown; set --capacity.")
         return 2
     except KeyboardInterrupt:
-        _tell("stopped")
+        _print_status("stopped")
         return 130
     print(report.card_text(outcome.card, outcome.server))
     print(f"capacity: {outcome.capacity} streams")
@@ -129,17 +129,17 @@ async def _measure(options: Options, api_key: str | None) -> Overloaded:
             for num_users in user_counts(capacity):
                 listeners = Listeners(caller, options, pool=pool)
                 rounds.append(await listeners.run(num_users))
-                _tell(f"{num_users} users: {rounds[-1].num_served} streams served")
+                _print_status(f"{num_users} users: {rounds[-1].num_served} streams served")
     finally:
         await pool.close()
     return Overloaded(started_at, read_card(), facts, capacity, tuple(rounds))
 
 
 class Listeners:
-    """Users who request the next text as soon as they have received the whole of the last one.
+    """Users that request the next text as soon as they have received the previous one.
 
-    The capacity counts streams that are being synthesised. Users who listened to each stream to
-    its end would leave the server idle most of the time and would never have to wait.
+    The capacity counts streams that are being synthesised. Users that also waited until a stream
+    had been played would leave the server idle most of the time and would never have to queue.
     """
 
     def __init__(
@@ -195,5 +195,5 @@ class Listeners:
         return Listened(exchange, await self._pool.run(judge, ask, exchange))
 
 
-def _tell(line: str) -> None:
+def _print_status(line: str) -> None:
     print(f"orpheus-server bench: {line}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Statistics of each number of users, and their table."""
+"""The statistics for each number of users, and their table."""
 
 import math
 from collections import Counter
@@ -28,7 +28,7 @@ _COLUMNS = (
     ("health ms", 9),
 )
 _EXPLAINED = (
-    "p50/p95/p99 of streams that began after all users had arrived; from admission: first audio "
+    "p50/p95/p99 of streams that started after all users had arrived; from admission: first audio "
     "without the queue, if the server reports it; underrun: streams; health: p99."
 )
 
@@ -43,7 +43,7 @@ class Listened:
 
 @dataclass(frozen=True, slots=True)
 class OverloadStats:
-    """Requests that began in the window; times are of complete streams."""
+    """The requests that started in the window; times are of complete streams."""
 
     num_users: int
     num_served: int
@@ -52,14 +52,14 @@ class OverloadStats:
     failures: dict[str, int]
     first_audio_sec: Percentiles | None
     queue_sec: Percentiles | None
-    """None if the server does not report it, as is `from_admission_sec`."""
+    """None if the server does not report it; then `from_admission_sec` is None as well."""
 
     from_admission_sec: Percentiles | None
     num_underrun_streams: int
     num_stalls: int
     stalled_sec: float
     audio_sec_per_sec: float
-    """Of all audio that arrived in the window, whenever it was requested."""
+    """Counts all audio that arrived in the window, whenever it was requested."""
 
     health_sec: Percentiles | None
 
@@ -71,7 +71,7 @@ def overload_stats(
     window: tuple[float, float],
     health_sec: Sequence[float],
 ) -> OverloadStats:
-    """The statistics of a window, which is in seconds on the run's clock."""
+    """Returns the statistics of a window; its start and end are seconds on the run's clock."""
     begin_sec, end_sec = window
     found = [each for each in listened if begin_sec <= each.exchange.started_sec < end_sec]
     served = [each for each in found if each.result.outcome == "ok"]
@@ -101,7 +101,7 @@ def overload_stats(
 
 
 def queue_sec_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds in the queue; None if the header is missing or invalid."""
+    """Returns the seconds in the queue, or None if the header is missing or invalid."""
     text = headers.get(QUEUE_HEADER, "")
     try:
         milliseconds_ = float(text)
@@ -111,7 +111,7 @@ def queue_sec_of(headers: Mapping[str, str]) -> float | None:
 
 
 def overload_table(rounds: Sequence[OverloadStats]) -> str:
-    """The table with one line per number of users."""
+    """Returns the table with one line per number of users."""
     return f"{text_table(_COLUMNS, [_cells(each) for each in rounds])}\n{_EXPLAINED}"
 
 

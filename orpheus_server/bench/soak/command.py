@@ -1,4 +1,4 @@
-"""A soak: a long mixed load on a running server; every response is checked, leaks are failures."""
+"""A soak: a long mixed load whose responses are all checked; leaks of the server are failures."""
 
 import asyncio
 import sys
@@ -26,17 +26,17 @@ from orpheus_server.bench.soak.user import SoakUser
 from orpheus_server.concurrency import WorkerPool
 
 _DEFAULT_USERS = 8
-"""For a server that does not report its capacity."""
+"""Used if the server does not report its capacity."""
 
 _WARM_UP_SHARE = 0.1
 _MOST_WARM_UP_MIN = 1.0
 _FIRST_INDEX = 1_000_000
-"""Index of the first request after the warm-up, which may send any number of requests."""
+"""Index of the first request after the warm-up, which does not send as many requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is measured. All of it is written to the JSON document, so the API key is left out."""
+    """The options, all of which are written to the JSON document: so the API key is not one."""
 
     target: Target
     minutes: float
@@ -64,12 +64,12 @@ class SoakOutcome:
 
     @property
     def is_clean(self) -> bool:
-        """True without failures, the warm-up included, and without leaks."""
+        """True if there were no leaks and no failures, including those of the warm-up."""
         num_failed = self.totals.outcomes["failed"] + self.warm_up.outcomes["failed"]
         return not num_failed and not (self.verdict and self.verdict.leaks)
 
     def document(self, options: Options) -> dict[str, object]:
-        """The JSON document."""
+        """Returns the JSON document."""
         return {
             "benchmark": "soak",
             "settings": asdict(options),
@@ -79,7 +79,7 @@ class SoakOutcome:
 
 
 def options_of(parsed: Namespace) -> Options:
-    """The options of a command line."""
+    """Returns the options of a command line."""
     return Options(
         target=Target(
             url=parsed.url,
@@ -105,13 +105,13 @@ def run(parsed: Namespace, *, timing: Timing = Timing()) -> int:  # noqa: B008 -
     try:
         outcome = asyncio.run(_measure(options, parsed.api_key, timing))
     except Unreachable as error:
-        _tell(str(error))
+        _print_status(str(error))
         return 1
     except MetricsUnavailable as error:
-        _tell(f"{error}: leaks cannot be checked; set --no-leak-check to skip the check.")
+        _print_status(f"{error}: leaks cannot be checked; set --no-leak-check to skip the check.")
         return 2
     except KeyboardInterrupt:
-        _tell("stopped")
+        _print_status("stopped")
         return 130
     document: Mapping[str, object] = outcome.document(options)
     print(report.card_text(outcome.card, outcome.server))
@@ -133,7 +133,7 @@ async def _measure(options: Options, api_key: str | None, timing: Timing) -> Soa
     target = options.target
     async with SpeechClient(target, api_key=api_key) as client:
         facts = await client.facts()
-    # One thread is enough for the checks, and leaves the other cores to the server.
+    # One thread is enough for the checks and leaves the other cores to the server.
     pool = WorkerPool(1)
     try:
         async with HttpCaller(
@@ -143,12 +143,12 @@ async def _measure(options: Options, api_key: str | None, timing: Timing) -> Soa
             num_users = options.num_users or (now and now.num_streams_capacity) or _DEFAULT_USERS
             user = SoakUser(caller, options.mix, pool=pool, timeout_sec=target.timeout_sec)
             run = SoakRun(
-                caller, user.perform, num_users=num_users, timing=timing, tell=_tell_minute
+                caller, user.perform, num_users=num_users, timing=timing, on_minute=_print_minute
             )
             warm_up_min = min(_MOST_WARM_UP_MIN, _WARM_UP_SHARE * options.minutes)
             warm_up = await run.load(duration_sec=warm_up_min * timing.minute_sec, first_index=0)
             baseline = await run.settle() if options.is_leak_checked else None
-            _tell("warm-up done")
+            _print_status("warm-up done")
             soaked = await run.load(
                 duration_sec=options.minutes * timing.minute_sec, first_index=_FIRST_INDEX
             )
@@ -188,11 +188,11 @@ async def _verdict(
     return judge_leaks(baseline, end, soaked.memory, duration_min=minutes)
 
 
-def _tell_minute(minute: MinuteStats) -> None:
+def _print_minute(minute: MinuteStats) -> None:
     cells = soak_report.minute_cells(minute)
     names = [name for name, _ in soak_report.COLUMNS]
-    _tell(", ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True)))
+    _print_status(", ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True)))
 
 
-def _tell(line: str) -> None:
+def _print_status(line: str) -> None:
     print(f"orpheus-server bench: {line}", file=sys.stderr, flush=True)

@@ -9,14 +9,14 @@ from orpheus_server.bench.client.server_metrics import ServerMetrics
 MEGABYTE = 10**6
 
 MOST_MORE = 2
-"""Allowed increase in open files, threads and tasks, which vary by themselves."""
+"""Allowed increase in open files, threads and tasks, whose numbers vary without a leak."""
 
 MOST_GROWTH_MB_PER_MIN = 1.0
 MOST_GROWTH_SHARE = 0.05
 """Allowed growth of resident memory over the baseline."""
 
 LEAST_SLOPE_MIN = 5.0
-"""In a shorter soak, caches that are filling look like a leak."""
+"""In a shorter soak the slope is not judged, because caches that are filling look like a leak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ def judge_leaks(
     *,
     duration_min: float,
 ) -> Verdict:
-    """Compares two readings at rest; the baseline is from after a warm-up.
+    """Compares two readings at rest; the baseline was taken after a warm-up.
 
-    `memory` holds (minutes, resident bytes) of the time between the readings.
+    `memory` holds readings in between, as (minutes, resident bytes).
     """
     leaks = [f"{count} requests are still {state}" for state, count in end.active.items() if count]
     for count, label in ((end.num_sessions, "sessions"), (end.num_generations, "generations")):
@@ -73,12 +73,12 @@ def judge_leaks(
 
 
 def has_grown(baseline: ServerMetrics, now: ServerMetrics) -> bool:
-    """True if open files, threads or tasks have increased by more than they vary by themselves."""
+    """Whether open files, threads or tasks have increased by more than their usual variation."""
     return any(after > before + MOST_MORE for before, after, _ in _pairs(baseline, now))
 
 
 def unjudged(reason: str) -> Verdict:
-    """The verdict on a server whose metrics could not be read at the end: it counts as a leak."""
+    """Returns the verdict if the metrics could not be read at the end, which counts as a leak."""
     return Verdict((reason,), (), None, 0.0, 0)
 
 
@@ -91,7 +91,7 @@ def _pairs(baseline: ServerMetrics, now: ServerMetrics) -> list[tuple[int, int, 
 
 
 def memory_mb_per_min(memory: Sequence[tuple[float, int]]) -> float | None:
-    """The slope of the line of best fit."""
+    """Returns the slope of the line of best fit, or None with fewer than two times."""
     if len({minutes for minutes, _ in memory}) < 2:
         return None
     minutes = [each for each, _ in memory]

@@ -1,4 +1,4 @@
-"""The requests of a soak: a random mixture, the same for the same seed."""
+"""The requests of a soak: a random mix that its seed determines."""
 
 import json
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ _NUM_TEXTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """An invalid body, and the status that it must be refused with."""
+    """An invalid body, and the status with which it must be rejected."""
 
     name: str
     body: bytes
@@ -61,7 +61,7 @@ class ScriptedUtterance:
 
     text: str
     cancel_byte: int | None
-    """Cancels the utterance after this many bytes of its audio; None does not."""
+    """The utterance is cancelled after this many bytes of its audio; None for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +74,24 @@ class Ask:
     seed: int
     behaviour: Behaviour = Behaviour()
     hold_sec: float = 0.0
-    """Time between sending half the body and hanging up."""
+    """Seconds between sending half the body and hanging up."""
 
     mistake: Mistake | None = None
-    turns: tuple[ScriptedUtterance, ...] = ()
+    utterances: tuple[ScriptedUtterance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Draws the requests."""
+    """Draws the requests at random."""
 
     seed: int
     model: str = "tts-1"
     voice: str = "alloy"
     max_input_chars: int = 32_768
-    """The server's limit, above which a text must be refused; 0 for no limit."""
+    """The server's limit, above which a text must be rejected; 0 for no limit."""
 
     def ask(self, index: int) -> Ask:
-        """The request with this index, whichever user sends it."""
+        """Returns the request with this index, which does not depend on the user."""
         chance = Random(f"{self.seed}-{index}")
         (kind,) = chance.choices(KINDS, [_PER_MILLE[kind] for kind in KINDS])
         length: Literal["short", "medium"] = (
@@ -121,12 +121,12 @@ class Mix:
                 mistake = chance.choice(self.mistakes())
                 return Ask(kind, text, "pcm", seed, mistake=mistake)
             case "socket":
-                return Ask(kind, text, "pcm", seed, turns=_turns(chance))
+                return Ask(kind, text, "pcm", seed, utterances=_utterances(chance))
             case _:
                 return Ask(kind, text, "pcm", seed)
 
     def body(self, ask: Ask) -> bytes:
-        """The body of the request."""
+        """Returns the body of the request."""
         if ask.mistake is not None:
             return ask.mistake.body
         body: dict[str, object] = {
@@ -143,7 +143,7 @@ class Mix:
         return json.dumps(body).encode()
 
     def mistakes(self) -> list[Mistake]:
-        """All kinds of invalid requests."""
+        """Returns all kinds of invalid requests."""
         body = {"model": self.model, "voice": self.voice, "input": text_for("short", 0)}
         plain = json.dumps(body).encode()
         found = [
@@ -159,14 +159,14 @@ class Mix:
         return found
 
 
-def _turns(chance: Random) -> tuple[ScriptedUtterance, ...]:
-    turns = []
+def _utterances(chance: Random) -> tuple[ScriptedUtterance, ...]:
+    utterances = []
     for _ in range(chance.randint(1, 3)):
         cancel_byte = chance.randint(1, 60_000) if chance.random() < 0.35 else None
-        turns.append(
+        utterances.append(
             ScriptedUtterance(text_for("short", chance.randrange(_NUM_TEXTS)), cancel_byte)
         )
-    return tuple(turns)
+    return tuple(utterances)
 
 
 def _json(body: dict[str, str]) -> bytes:

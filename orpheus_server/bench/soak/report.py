@@ -1,4 +1,4 @@
-"""What a soak prints: a line per minute, the totals and the verdict."""
+"""The output of a soak: a line per minute, the totals and the verdict."""
 
 from collections.abc import Sequence
 
@@ -20,18 +20,18 @@ COLUMNS = (
     ("tasks", 5),
 )
 _EXPLAINED = (
-    "refused: asked to retry later; cut: by the users; bad input: refused as it should be. "
+    "refused: to be retried later; cut: by the users; bad input: correctly rejected. "
     "First audio: p50/p95/p99 of all streams; underrun: of raw pcm streams; health: p99."
 )
 
 
 def soak_table(minutes: Sequence[MinuteStats]) -> str:
-    """The table with one line per minute."""
+    """Returns the table with one line per minute."""
     return f"{text_table(COLUMNS, [minute_cells(each) for each in minutes])}\n{_EXPLAINED}"
 
 
 def minute_cells(minute: MinuteStats) -> list[str]:
-    """The cells of one line of the table."""
+    """Returns the cells of one line of the table."""
     health, now = minute.health_sec, minute.metrics
     return [
         str(minute.number),
@@ -48,7 +48,7 @@ def minute_cells(minute: MinuteStats) -> list[str]:
 
 
 def totals_text(totals: SoakTotals) -> str:
-    """Outcomes in total and by kind, the slow tail of the times, and the failures."""
+    """Returns the outcomes in total and by kind, the slow tail of the times, and the failures."""
     lines = [f"{totals.num_requests} requests: {_counts(totals.outcomes)}"]
     lines += [f"  {kind}: {_counts(counts)}" for kind, counts in totals.kinds.items()]
     lines.append(f"streams with an underrun: {totals.num_underrun_streams}/{totals.num_players}")
@@ -63,7 +63,7 @@ def totals_text(totals: SoakTotals) -> str:
 
 
 def verdict_text(verdict: Verdict | None) -> str:
-    """The lines that report leaks; None if leaks were not checked."""
+    """Returns the lines about leaks; a verdict of None means that they were not checked."""
     if verdict is None:
         return "leaks: not checked"
     slope = verdict.memory_mb_per_min

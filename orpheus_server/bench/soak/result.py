@@ -1,4 +1,4 @@
-"""Judges how a request of a soak ended."""
+"""Judges the outcome of each request of a soak."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,24 +11,24 @@ from orpheus_server.bench.client.speech import describe
 from orpheus_server.bench.soak.mix import Ask, Kind
 
 Outcome = Literal["ok", "refused", "cut", "bad input", "failed"]
-"""`refused`: asked to retry later; `cut`: by the user; `bad input`: refused as it should be."""
+"""`refused`: to be retried later; `cut`: by the user; `bad input`: correctly rejected."""
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True, slots=True)
 class SoakResult:
-    """The result of one request; times are since it was sent."""
+    """The result of one request; its times start when the request is sent."""
 
     kind: Kind
     outcome: Outcome
     total_sec: float
     failure: str | None = None
     first_audio_sec: float | None = None
-    """Of complete streams, and of sessions with cancelled utterances."""
+    """Of complete streams and sessions, including sessions with cancelled utterances."""
 
     num_underruns: int | None = None
-    """Underruns of the player; None for anything but raw pcm."""
+    """Underruns of the simulated player; None for anything but raw PCM."""
 
     retry_after_sec: int | None = None
 

@@ -32,21 +32,21 @@ class Timing:
     health_sec: float = 1.0
     rest_poll_sec: float = 1.0
     rest_limit_sec: float = 30.0
-    """Longest wait for the server to come to rest."""
+    """How long to wait for the server to come to rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Soaked:
-    """The results of one load."""
+    """The results of one run of the load."""
 
     results: tuple[SoakResult, ...]
     minutes: tuple[MinuteStats, ...]
     memory: tuple[tuple[float, int], ...]
-    """Minutes since the start, and resident bytes; all readings are under load."""
+    """(Minutes since the start, resident bytes) of readings under load."""
 
 
 class SoakRun:
-    """Runs loads on one server."""
+    """Runs the load on one server, once or several times."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class SoakRun:
         *,
         num_users: int,
         timing: Timing,
-        tell: Callable[[MinuteStats], None],
+        on_minute: Callable[[MinuteStats], None],
         clock: Clock = time.perf_counter,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -63,12 +63,12 @@ class SoakRun:
         self._perform = perform
         self._num_users = num_users
         self._timing = timing
-        self._tell = tell
+        self._on_minute = on_minute
         self._clock = clock
         self._sleep = sleep
 
     async def load(self, *, duration_sec: float, first_index: int) -> Soaked:
-        """Runs the users for `duration_sec`; a request that has begun is always finished."""
+        """Runs the users for `duration_sec` and then until their last requests have ended."""
         timing = self._timing
         start_sec = self._clock()
         end_sec = start_sec + duration_sec
@@ -99,13 +99,13 @@ class SoakRun:
                     minute = (self._clock() - start_sec) / timing.minute_sec
                     memory.append((minute, metrics.resident_bytes))
                 if mark_sec >= end_sec:
-                    # Requests that end later belong to the last minute.
+                    # Requests that end after the last minute are counted in it.
                     await all_done.wait()
                 minute_results, num_reported = results[num_reported:], len(results)
                 minutes.append(
                     minute_stats(number, minute_results, health_sec=probe.take(), metrics=metrics)
                 )
-                self._tell(minutes[-1])
+                self._on_minute(minutes[-1])
                 if mark_sec >= end_sec:
                     return
 
@@ -123,9 +123,9 @@ class SoakRun:
         return Soaked(tuple(results), tuple(minutes), tuple(memory))
 
     async def settle(self, baseline: ServerMetrics | None = None) -> ServerMetrics:
-        """Waits until the server is at rest and, with a baseline, back at it; returns its metrics.
+        """Waits until the server is at rest and not above the baseline; returns its metrics.
 
-        After `rest_limit_sec` it returns the metrics as they are, or raises `MetricsUnavailable`.
+        After `rest_limit_sec` it returns the current metrics, or raises `MetricsUnavailable`.
         """
         end_sec = self._clock() + self._timing.rest_limit_sec
         before: ServerMetrics | None = None

@@ -19,7 +19,7 @@ from orpheus_server.concurrency import WorkerPool
 _TRY_AGAIN_LATER = 1013  # https://www.iana.org/assignments/websocket
 _DELTA_CHARS = 12
 _RETRY_AFTER_SEC = 1
-"""Used if the refusal names no time."""
+"""Used for a refusal that has no Retry-After."""
 
 
 class _Ended(Exception):
@@ -53,7 +53,7 @@ class SocketCaller:
         self._clock = clock
 
     async def hold(self, ask: Ask) -> SoakResult:
-        """Runs a session with the turns of `ask`; errors are in the result."""
+        """Runs a session with the utterances of `ask`; errors are in the result."""
         started_sec = self._clock()
         outcome: Outcome = "failed"
         failure = first_audio_sec = retry_after_sec = None
@@ -66,7 +66,7 @@ class SocketCaller:
                     compression=None,
                     proxy=None,
                     open_timeout=None,
-                    # A late pong only means a slow server, which is measured elsewhere.
+                    # A late pong only shows that the server is slow, which other times measure.
                     ping_interval=None,
                     max_size=None,
                 ) as socket,
@@ -106,13 +106,13 @@ class SocketCaller:
         )
 
     async def _converse(self, socket: ClientConnection, ask: Ask) -> float | None:
-        """Seconds from the first text to the first audio; raises `_Ended`."""
+        """Returns the seconds from the first text to the first audio; raises `_Ended`."""
         await _send(socket, {**self._start, "seed": ask.seed})
         event = await _receive_event(socket)
         if event.get("type") != "session.started":
             raise _ended_by(event)
         first_audio_sec = None
-        for utterance in ask.turns:
+        for utterance in ask.utterances:
             sent_sec = self._clock()
             sound, heard_sec, is_cancelled = await self._speak(socket, utterance)
             if first_audio_sec is None and heard_sec is not None:
@@ -151,9 +151,9 @@ class SocketCaller:
                 raise _ended_by(event)
         is_cancelled = event.get("is_cancelled") is True
         if is_cancelled and not has_cancelled:
-            raise _Ended("failed", "cancelled by nobody", None)
+            raise _Ended("failed", "cancelled without a cancel event", None)
         if not is_cancelled and event.get("num_samples") != len(sound) // 2:
-            raise _Ended("failed", "not the samples that audio.done tells", None)
+            raise _Ended("failed", "num_samples of audio.done is wrong", None)
         return bytes(sound), heard_sec, is_cancelled
 
 
@@ -175,7 +175,7 @@ def _parse(message: str | bytes) -> dict[str, Any]:
     except ValueError:
         event = None
     if not isinstance(event, dict):
-        raise _Ended("failed", "no valid event", None)
+        raise _Ended("failed", "invalid event", None)
     return event
 
 

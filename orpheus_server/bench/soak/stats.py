@@ -19,7 +19,7 @@ class MinuteStats:
     outcomes: dict[str, int]
     first_audio_sec: Percentiles | None
     num_players: int
-    """Complete streams of raw pcm."""
+    """Number of complete raw PCM streams, which a simulated player played."""
 
     num_underrun_streams: int
     health_sec: Percentiles | None
@@ -37,7 +37,7 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class SoakTotals:
-    """All minutes together."""
+    """The statistics of all minutes."""
 
     num_requests: int
     outcomes: dict[str, int]
@@ -60,7 +60,7 @@ def minute_stats(
     health_sec: Sequence[float],
     metrics: ServerMetrics | None,
 ) -> MinuteStats:
-    """The statistics of minute `number`, counted from 1."""
+    """Returns the statistics of minute `number`, counted from 1."""
     return MinuteStats(
         number=number,
         num_requests=len(results),
@@ -74,7 +74,7 @@ def minute_stats(
 
 
 def soak_totals(results: Sequence[SoakResult]) -> SoakTotals:
-    """The statistics of all minutes."""
+    """Returns the statistics of all minutes."""
     failures = Counter(f"{each.kind}: {each.failure}" for each in results if each.failure)
     by_kind = {kind: [each for each in results if each.kind == kind] for kind in KINDS}
     return SoakTotals(

@@ -1,4 +1,4 @@
-"""Sends the requests of a soak's mixture and judges the results."""
+"""Sends the requests of a soak and judges the results."""
 
 from orpheus_server.bench.client.http_caller import HttpCaller
 from orpheus_server.bench.soak.mix import Mix
@@ -33,7 +33,7 @@ class SoakUser:
         )
 
     async def perform(self, index: int) -> SoakResult:
-        """Performs the request with this index."""
+        """Performs the request or session with this index."""
         ask = self._mix.ask(index)
         if ask.kind == "socket":
             return await self._socket_caller.hold(ask)
@@ -51,7 +51,7 @@ class SoakUser:
 
 
 def pause_after(result: SoakResult) -> float:
-    """Seconds before the same user sends its next request."""
+    """Returns the seconds before the same user sends its next request."""
     if result.retry_after_sec is not None:
         return float(result.retry_after_sec)
     # Without a pause, an unreachable server would get a thousand requests per second.

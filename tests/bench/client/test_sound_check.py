@@ -45,7 +45,7 @@ class TestFormats:
 
 @pytest.mark.parametrize("name", ["wav", "mp3", "opus", "flac", "aac"])
 def test_a_body_in_another_format(name: str) -> None:
-    assert sound_defect(name, b"<html>nothing of the kind</html>" * 99, TEXT) == f"no valid {name}"
+    assert sound_defect(name, b"<html>nothing of the kind</html>" * 99, TEXT) == f"invalid {name}"
 
 
 def test_half_a_sample() -> None:
@@ -53,7 +53,7 @@ def test_half_a_sample() -> None:
 
 
 def test_a_truncated_wav() -> None:
-    assert sound_defect("wav", encode("wav", tone(3.0))[:-2], TEXT) == "no valid wav"
+    assert sound_defect("wav", encode("wav", tone(3.0))[:-2], TEXT) == "invalid wav"
 
 
 def test_limits() -> None:
@@ -80,9 +80,9 @@ DONE = event(type="speech.audio.done")
         (DELTA + DELTA, b"abab", "no speech.audio.done"),
         (DELTA + DONE + DELTA, b"ab", "an event after speech.audio.done"),
         (DELTA + event(error={"code": "timeout"}), b"ab", "error event timeout"),
-        (DELTA + b"data: {\n\n", b"ab", "no valid events"),
-        (event(type="speech.audio.delta", audio="?"), b"", "no valid events"),
-        (b"\xff\n\n", b"", "no valid events"),
+        (DELTA + b"data: {\n\n", b"ab", "invalid events"),
+        (event(type="speech.audio.delta", audio="?"), b"", "invalid events"),
+        (b"\xff\n\n", b"", "invalid events"),
         (b"", b"", "no speech.audio.done"),
     ],
 )

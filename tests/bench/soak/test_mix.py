@@ -33,9 +33,9 @@ def test_every_way_to_leave() -> None:
     assert all(ask.behaviour.cut_byte for ask in cuts)
     assert all(ask.behaviour.hang_up_sec for ask in ASKS if ask.kind == "hang up")
     assert all(0 < ask.hold_sec <= 1 for ask in ASKS if ask.kind == "half body")
-    utterances = [utterance for ask in ASKS for utterance in ask.turns]
+    utterances = [utterance for ask in ASKS for utterance in ask.utterances]
     assert {utterance.cancel_byte is None for utterance in utterances} == {False, True}
-    assert all(bool(ask.turns) == (ask.kind == "socket") for ask in ASKS)
+    assert all(bool(ask.utterances) == (ask.kind == "socket") for ask in ASKS)
 
 
 def test_bodies() -> None:

@@ -27,7 +27,7 @@ CANCELLED = {"type": "audio.done", "num_samples": 9, "is_cancelled": True}
 
 
 async def hold(
-    url: str, *turns: ScriptedUtterance, timeout_sec: float = WAIT_LIMIT_SEC
+    url: str, *utterances: ScriptedUtterance, timeout_sec: float = WAIT_LIMIT_SEC
 ) -> SoakResult:
     pool = WorkerPool(1)
     try:
@@ -40,7 +40,7 @@ async def hold(
             pool=pool,
         )
         return await caller.hold(
-            Ask("socket", TEXT, "pcm", 1, turns=turns or (ScriptedUtterance(TEXT, None),))
+            Ask("socket", TEXT, "pcm", 1, utterances=utterances or (ScriptedUtterance(TEXT, None),))
         )
     finally:
         await pool.close()
@@ -114,10 +114,10 @@ async def test_a_cancelled_utterance_may_be_incomplete() -> None:
     ("messages", "failure"),
     [
         ([START], "event audio.start"),
-        ([STARTED, START, SPEECH[:-2], DONE], "not the samples that audio.done tells"),
-        ([STARTED, START, SPEECH, CANCELLED], "cancelled by nobody"),
+        ([STARTED, START, SPEECH[:-2], DONE], "num_samples of audio.done is wrong"),
+        ([STARTED, START, SPEECH, CANCELLED], "cancelled without a cancel event"),
         ([STARTED, {"error": {"code": "internal_error"}}], "event internal_error"),
-        ([STARTED, [1]], "no valid event"),
+        ([STARTED, [1]], "invalid event"),
         (
             [STARTED, START, bytes(len(SPEECH)), DONE],
             "nothing audible",
