@@ -1,8 +1,7 @@
-"""One try at one text, fault by fault; the engine is scripted and the codec makes tones."""
+"""One attempt at one text, fault by fault; the engine is scripted and the codec generates tones."""
 
 import asyncio
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ import pytest
 from orpheus_server.audio.samples import empty
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ScriptedEngine
-from orpheus_server.interfaces import Frame, Samples, TokenRequest
-from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
-from orpheus_server.synthesis.attempt_audio import ResumePoint
+from orpheus_server.interfaces import Samples, TokenRequest
+from orpheus_server.synthesis.attempt import AttemptRunner, join_halves
 from orpheus_server.synthesis.guard import Fault, Verdict
 from tests.support.app import (
     PARAMS,
@@ -26,80 +24,16 @@ from tests.support.app import (
     held_script,
     join_pieces,
     loop_script,
-    no_deadline,
     open_bench,
     runaway_script,
     short_script,
-    speech_from,
     speech_ids,
     stall_script,
     wait_for,
 )
+from tests.support.attempts import FADE, FRAME, JOB, Heard, fail, ignore, run
 
 pytestmark = pytest.mark.anyio
-
-# 30 letters and a stop: 31 phonemes, 29.0625 frames, at most 107.8 and at least 2.9 of them.
-JOB = AttemptJob(
-    request_id="r",
-    chunk=POCKET_FRONT_END.prepare("Abcdefg hijklmno. Pqrstuv wxyzabcd."),
-    params=PARAMS,
-    noise_seed=99,
-    deadline=no_deadline,
-)
-FRAME = 2048
-FADE = 120
-
-
-async def run(bench: Bench, script: Script, job: AttemptJob = JOB) -> tuple[Attempt, Samples]:
-    """The attempt, and all that was given of it."""
-    pieces: list[Samples] = []
-    bench.engine.enqueue(script)
-    attempt = await bench.runner.run(job, pieces.append)
-    return attempt, join_pieces(pieces)
-
-
-def ignore(samples: Samples) -> None:
-    """For tests that do not listen."""
-
-
-@dataclass
-class Heard:
-    """A failed attempt of which the first samples were heard."""
-
-    attempt: Attempt
-    emitted: Samples
-    num_taken: int
-
-    @property
-    def heard(self) -> Samples:
-        return self.emitted[: self.num_taken]
-
-    def resume_point(self, num_frames: int) -> ResumePoint:
-        """For one that keeps so many frames."""
-        audio = self.attempt.audio
-        assert audio is not None
-        return audio.resume_point_after(
-            self.attempt.frames[:num_frames],
-            num_taken=self.num_taken,
-            untaken=self.emitted[self.num_taken :],
-        )
-
-
-async def fail(bench: Bench, script: Script, *, num_taken: int, job: AttemptJob = JOB) -> Heard:
-    attempt, emitted = await run(bench, script, job)
-    assert attempt.verdict is not None
-    assert emitted.size >= num_taken
-    return Heard(attempt, emitted, num_taken)
-
-
-async def run_on(
-    bench: Bench, heard: Heard, script: Script, *, num_frames: int, job: AttemptJob = JOB
-) -> tuple[Attempt, Samples]:
-    """An attempt that keeps so many frames of a failed one, and all that was heard in the end."""
-    pieces = [heard.heard]
-    bench.engine.enqueue(script)
-    attempt = await bench.runner.run(job, pieces.append, heard.resume_point(num_frames))
-    return attempt, join_pieces(pieces)
 
 
 async def run_to_the_end(
@@ -393,115 +327,6 @@ class TestSound:
         assert (verdict, pieces) == (Verdict(Fault.DECODE_ERROR, 0, "no memory"), [])
 
 
-class TestResume:
-    """An attempt that goes on in the middle of the speech of one that failed."""
-
-    async def test_the_engine_gets_the_frames_that_are_kept(self, bench: Bench) -> None:
-        heard = await fail(bench, loop_script(9), num_taken=5 * FRAME)
-        job = replace(JOB, request_id="r2", params=replace(PARAMS, seed=8))
-        await run_on(bench, heard, speech_from(8, 20), num_frames=8, job=job)
-        first, second = bench.engine.requests
-        assert second == replace(
-            first,
-            request_id="r2",
-            prompt_token_ids=(*first.prompt_token_ids, *speech_ids(8)),
-            max_tokens=first.max_tokens - 8 * 7,
-            seed=8,
-        )
-
-    @pytest.mark.parametrize("num_taken", [1, FRAME - FADE, 5000, 9 * FRAME - 240])
-    async def test_the_listener_hears_one_utterance(self, bench: Bench, num_taken: int) -> None:
-        """Sample for sample what the frames in a row sound like, whatever was heard before."""
-        heard = await fail(bench, loop_script(9), num_taken=num_taken)
-        attempt, sound = await run_on(bench, heard, speech_from(9, 29), num_frames=9)
-        assert attempt.verdict is None
-        assert (len(attempt.frames), attempt.num_good_frames) == (29, 29)
-        assert attempt.num_output_tokens == 20 * 7 + 1
-        assert attempt.num_prompt_tokens == 32
-        np.testing.assert_array_equal(sound, await heard_of(short_script(29)))
-
-    async def test_frames_that_were_held_back_come_before_the_first_token(
-        self, bench: Bench
-    ) -> None:
-        """The player has a second in hand, and the engine begins with a long prompt."""
-        heard = await fail(bench, loop_script(9), num_taken=3 * FRAME)
-        gate = asyncio.Event()
-        bench.engine.enqueue(held_script(speech_from(9, 29), gate))
-        pieces: list[Samples] = []
-        task = asyncio.create_task(bench.runner.run(JOB, pieces.append, heard.resume_point(9)))
-        await wait_for(lambda: len(bench.engine.requests) == 2)
-        assert [piece.size for piece in pieces] == [6 * FRAME - FADE]
-        gate.set()
-        await task
-
-    async def test_new_speech_follows_a_loop_that_was_heard(self, bench: Bench) -> None:
-        """The frames behind the good ones are all heard; over 10 ms the loop fades into them."""
-        num_taken = 12 * FRAME
-        heard = await fail(bench, loop_script(9), num_taken=num_taken)
-        _, sound = await run_on(bench, heard, speech_from(9, 29), num_frames=9)
-        speech = await heard_of(short_script(29))
-        loop = await heard_of(loop_script(9), num_frames=19)
-        assert sound.size == num_taken + 20 * FRAME
-        np.testing.assert_array_equal(sound[:num_taken], loop[:num_taken])
-        np.testing.assert_array_equal(sound[num_taken + 240 :], speech[9 * FRAME + 240 :])
-        old = loop[num_taken : num_taken + 240]
-        new = speech[9 * FRAME : 9 * FRAME + 240]
-        weight = np.arange(240) / 240
-        assert sound[num_taken : num_taken + 240] == pytest.approx(
-            (1 - weight) * old + weight * new, abs=1e-6
-        )
-        assert np.abs(np.diff(sound)).max() <= np.abs(np.diff(speech)).max()
-
-    async def test_the_guard_looks_at_the_whole(self, bench: Bench) -> None:
-        """Five frames of the loop were kept: eleven more that equal them are one too."""
-        heard = await fail(bench, loop_script(9), num_taken=FRAME)
-        assert len(heard.attempt.frames) == 20
-        last = Script((*speech_ids(9)[-7:] * 40,), hangs_at_end=True)
-        attempt, _ = await run_on(bench, heard, last, num_frames=14)
-        assert attempt.verdict == Verdict(Fault.LOOP, 9, "period 1 frames, 12 times")
-        assert len(attempt.frames) == 20
-        # And at the longest: 108 frames, of which 20 were kept.
-        runaway = replace(runaway_script(), token_ids=runaway_script().token_ids[9 * 7 :])
-        attempt, _ = await run_on(bench, heard, runaway, num_frames=9)
-        assert attempt.verdict == Verdict(Fault.RUNAWAY, 107, "108 frames for an expected 29")
-        assert attempt.num_output_tokens == 99 * 7
-
-    async def test_the_callers_own_limit_is_of_the_whole(self, bench: Bench) -> None:
-        sampling = replace(POCKET.sampling, max_tokens=210)
-        job = replace(JOB, params=replace(PARAMS, sampling=sampling))
-        heard = await fail(bench, loop_script(9), num_taken=FRAME, job=job)
-        attempt, sound = await run_on(bench, heard, speech_from(9, 50), num_frames=9, job=job)
-        assert [request.max_tokens for request in bench.engine.requests] == [210, 210 - 9 * 7]
-        assert attempt.verdict is None
-        np.testing.assert_array_equal(sound, await heard_of(short_script(30)))
-
-    async def test_tokens_out_of_place_are_weighed_against_the_new_ones(self, bench: Bench) -> None:
-        heard = await fail(bench, loop_script(9), num_taken=FRAME)
-        attempt, _ = await run_on(bench, heard, garbled_script(20, num_missing=15), num_frames=9)
-        assert attempt.verdict == Verdict(Fault.BAD_TOKENS, 0, "15 of 140 tokens out of place")
-
-    async def test_no_room_is_left(self, bench: Bench) -> None:
-        bench.engine.max_model_len = 35 + 140
-        script = Script(speech_ids(20), error=GenerationFailed("lost"), fail_at=139)
-        heard = await fail(bench, script, num_taken=FRAME)
-        attempt, sound = await run_on(bench, heard, short_script(9), num_frames=20)
-        assert attempt.verdict == Verdict(Fault.ENGINE_ERROR, 0, "175 tokens do not fit")
-        assert sound.size == 20 * FRAME - FADE
-
-    async def test_a_codec_that_fails_then_leaves_what_was_kept(self, bench: Bench) -> None:
-        script = Script(speech_ids(20), error=GenerationFailed("lost"), fail_at=139)
-        heard = await fail(bench, script, num_taken=FRAME)
-        bench.decoder.results.append(GenerationFailed("no memory"))
-        attempt, sound = await run_on(bench, heard, speech_from(20, 29), num_frames=20)
-        assert attempt.verdict == Verdict(Fault.DECODE_ERROR, 0, "no memory")
-        assert sound.size == 20 * FRAME - FADE
-        # The next one decodes what this one could not.
-        again = Heard(attempt, sound, num_taken=2 * FRAME)
-        assert len(attempt.frames) == 21
-        _, sound = await run_on(bench, again, speech_from(21, 29), num_frames=21)
-        np.testing.assert_array_equal(sound, await heard_of(short_script(29)))
-
-
 class TestOneAtATime:
     """A generation that is alone in its batch has the same logits every time."""
 
@@ -548,62 +373,6 @@ class TestOneAtATime:
             gate.set()
             assert [(await tasks[number]).verdict for number in (0, 2)] == [None, None]
             assert [request.request_id for request in bench.engine.requests] == ["0", "2"]
-
-
-class TestJoinHalves:
-    def half(self, num_frames: int, verdict: Verdict | None = None) -> Attempt:
-        frames: list[Frame] = [(index,) * 7 for index in range(num_frames)]
-        return Attempt(
-            frames,
-            expected_frames=15.0,
-            num_prompt_tokens=10,
-            num_output_tokens=7 * num_frames,
-            num_dropped_symbols=1,
-            verdict=verdict,
-        )
-
-    def test_two_good_ones(self) -> None:
-        whole = join_halves(self.half(15), self.half(14))
-        assert whole.verdict is None
-        assert whole.num_good_frames == 29
-        assert (whole.expected_frames, whole.num_prompt_tokens) == (30.0, 20)
-        assert (whole.num_output_tokens, whole.num_dropped_symbols) == (203, 2)
-
-    @pytest.mark.parametrize(
-        ("first", "second", "num_good_frames", "detail"),
-        [
-            (Verdict(Fault.LOOP, 6, "a"), None, (6, 14), "half of the text: a"),
-            (None, Verdict(Fault.LOOP, 4, "b"), (15, 4), "half of the text: b"),
-            (
-                Verdict(Fault.LOOP, 6, "a"),
-                Verdict(Fault.LOOP, 4, "b"),
-                (6, 4),
-                "half of the text: a",
-            ),
-        ],
-    )
-    def test_of_each_half_the_good_frames_stay(
-        self,
-        first: Verdict | None,
-        second: Verdict | None,
-        num_good_frames: tuple[int, int],
-        detail: str,
-    ) -> None:
-        """A fault in the first half threw the second away: half of the text was never heard."""
-        whole = join_halves(self.half(15, first), self.half(14, second))
-        assert whole.verdict == Verdict(Fault.LOOP, sum(num_good_frames), detail)
-        frames = [*range(num_good_frames[0]), *range(num_good_frames[1])]
-        assert [frame[0] for frame in whole.frames] == frames
-
-    @pytest.mark.parametrize(
-        ("num_frames", "closeness"),
-        [(30, 0.0), (15, -math.log(2)), (60, -math.log(2)), (0, -math.inf)],
-    )
-    def test_closeness_weighs_too_long_as_too_short(
-        self, num_frames: int, closeness: float
-    ) -> None:
-        attempt = Attempt([(0,) * 7] * num_frames, expected_frames=30.0)
-        assert attempt.closeness == pytest.approx(closeness)
 
 
 def test_the_fake_is_a_token_engine() -> None:

@@ -1,387 +1,55 @@
-"""Text to chunks, chunks ahead of each other, audio in order while it is made."""
+"""Audio in the order of the text, as a stream and as a file, its end and its numbers."""
 
 import asyncio
 import math
-import threading
-import time
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
-from orpheus_server.audio.encoders import PcmEncoder, wav_header
-from orpheus_server.errors import ChunkFailed, EngineDead, RequestError
+from orpheus_server.audio.encoders import wav_header
+from orpheus_server.errors import ChunkFailed, EngineDead
 from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
-from orpheus_server.interfaces import Deadline, Samples, TokenRequest
+from orpheus_server.interfaces import Deadline, TokenRequest
 from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
-from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechParams, SpeechStats
+from orpheus_server.synthesis.job import SpeechStats
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
-from orpheus_server.synthesis.synthesizer import LEAD_SEC, LIVE_LOOK_AHEAD, LOOK_AHEAD, Synthesizer
-from orpheus_server.text.chunking import ChunkLimits
-from orpheus_server.text.duration import estimate_duration_sec
-from orpheus_server.text.front_end import FrontEnd, PhonemeFrontEnd, PreparedText
+from orpheus_server.synthesis.synthesizer import Synthesizer
 from tests.support.app import (
     PARAMS,
     POCKET,
     POCKET_FRONT_END,
     Bench,
-    CountingPhonemizer,
-    VirtualClock,
     change_tempo,
     chunks_of,
     endless_script,
     heard_of,
     held_script,
-    join_pieces,
     kept_ids_of,
     loop_script,
     open_bench,
     other_tasks,
     short_script,
-    speech_from,
-    speech_ids,
     wait_for,
 )
-
-RATE, FRAME, FADE = 24_000, 2048, 120
-LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
-CHUNK = "Abcdefg hijklmno."  # 16 frames where a test does not say how many
-PREPARED_CHUNK = POCKET_FRONT_END.prepare(CHUNK)
-
-LONG_CHUNK = "Some letters of a text, which take a good while to be said."
-
-
-def build(
-    bench: Bench,
-    *,
-    may_be_degraded: bool = True,
-    num_streams: int = 256,
-    clock: VirtualClock | None = None,
-    front_end: FrontEnd = POCKET_FRONT_END,
-    limits: ChunkLimits = LIMITS,
-    max_attempts: int = 2,
-) -> Synthesizer:
-    retries = RetryPolicy(max_attempts=max_attempts, default=POCKET.sampling)
-    chunk_synthesizer = ChunkSynthesizer(
-        bench.runner, front_end, bench.pool, retries, may_be_degraded=may_be_degraded
-    )
-    return Synthesizer(
-        chunk_synthesizer,
-        bench.pool,
-        sample_rate=RATE,
-        limits=limits,
-        front_end=front_end,
-        capacity=Capacity(ceiling=num_streams),
-        clock=clock or time.monotonic,
-        call_later=clock.call_later if clock else None,
-    )
-
-
-def job_of(
-    chunks: int | AsyncGenerator[PreparedText, None] = 4,
-    *,
-    request_id: str = "r",
-    params: SpeechParams = PARAMS,
-) -> SpeechJob:
-    """A request for so many chunks, or for these."""
-    if isinstance(chunks, int):
-        chunks = chunks_of(*[CHUNK] * chunks)
-    return SpeechJob(request_id, chunks, params)
-
-
-def name_lengths(bench: Bench, num_frames: list[int], gate: asyncio.Event | None = None) -> None:
-    """Chunk by chunk the number of frames that it is spoken in; told apart by it."""
-    for index, num in enumerate(num_frames):
-        bench.scripts[f"r-{index}-1"] = replace(short_script(num), gate=gate)
-
-
-def hang_from(bench: Bench, first: int, last: int) -> None:
-    for index in range(first, last + 1):
-        bench.scripts[f"r-{index}-1"] = Script(speech_ids(9), hangs_at_end=True)
-
-
-async def pieces_of(
-    synthesizer: Synthesizer, job: SpeechJob, stats: SpeechStats | None = None
-) -> list[AudioPiece]:
-    """All pieces of a stream."""
-    async with aclosing(synthesizer.stream(job, stats or SpeechStats())) as pieces:
-        return [piece async for piece in pieces]
-
-
-async def listen(
-    synthesizer: Synthesizer, job: SpeechJob, stats: SpeechStats, heard: list[AudioPiece]
-) -> None:
-    """Keeps the pieces of a stream as they come, all but the end of its format."""
-    async with aclosing(synthesizer.stream(job, stats)) as pieces:
-        async for piece in pieces:
-            if piece.chunk is not None:
-                heard.append(piece)
-
-
-def has_size(pieces: list[AudioPiece], num_pieces: int) -> bool:
-    return len(pieces) == num_pieces
-
-
-def data_of(pieces: list[AudioPiece]) -> bytes:
-    return b"".join(piece.data for piece in pieces)
-
-
-async def take_chunk(pieces: AsyncGenerator[AudioPiece, None], num_frames: int) -> None:
-    """A whole chunk: a piece for each frame, and the fade."""
-    sizes = [len((await anext(pieces)).data) // 2 for _ in range(num_frames + 1)]
-    assert sizes == [FRAME - FADE, *[FRAME] * (num_frames - 1), FADE]
-
-
-def frames_by_chunk(pieces: list[AudioPiece]) -> list[int]:
-    """The number of frames of each chunk in a row."""
-    assert [piece.chunk for piece in pieces[:-1]] == sorted(
-        piece.chunk for piece in pieces[:-1] if piece.chunk is not None
-    )
-    num_bytes: dict[int | None, int] = {}
-    for piece in pieces[:-1]:
-        num_bytes[piece.chunk] = num_bytes.get(piece.chunk, 0) + len(piece.data)
-    return [num // (2 * FRAME) for num in num_bytes.values()]
-
-
-async def check_begun(bench: Bench, num_requests: int) -> None:
-    """So many generations begin, and no more."""
-    await wait_for(lambda: len(bench.engine.requests) >= num_requests)
-    await bench.settle()
-    assert len(bench.engine.requests) == num_requests
-
-
-async def collect(synthesizer: Synthesizer, job: SpeechJob) -> bytes:
-    return await synthesizer.collect(job, SpeechStats())
-
-
-async def answer(synthesizer: Synthesizer, job: SpeechJob, *, is_live: bool) -> bytes:
-    if is_live:
-        return b"".join(piece.data for piece in await pieces_of(synthesizer, job))
-    return await collect(synthesizer, job)
-
-
-async def sound_of(scripts: list[Script]) -> Samples:
-    """What chunks that are spoken by these scripts sound like in a row."""
-    return join_pieces([await heard_of(script) for script in scripts])
-
-
-def pcm_of(samples: Samples) -> bytes:
-    return PcmEncoder().feed(samples)
-
-
-@pytest.mark.anyio
-class TestLookAhead:
-    @pytest.mark.parametrize(("is_live", "bound"), [(True, LIVE_LOOK_AHEAD), (False, LOOK_AHEAD)])
-    async def test_never_more_than_the_bound_at_once(
-        self, bench: Bench, is_live: bool, bound: int
-    ) -> None:
-        """A rival starts all chunks of a book at once, and everybody else waits behind it."""
-        gate = asyncio.Event()
-        lengths = list(range(5, 25))
-        name_lengths(bench, lengths, gate)
-        task = asyncio.create_task(answer(build(bench), job_of(20), is_live=is_live))
-        await wait_for(lambda: bench.engine.num_active == bound)
-        await bench.settle()
-        assert len(bench.engine.requests) == bound
-        gate.set()
-        assert await task == pcm_of(await sound_of([short_script(num) for num in lengths]))
-        assert bench.engine.max_active == bound
-        assert len(bench.engine.requests) == 20
-
-    def test_the_bounds(self) -> None:
-        assert (LIVE_LOOK_AHEAD, LOOK_AHEAD) == (3, 8)
-
-    async def test_a_reader_who_does_not_read_holds_the_rest_back(self, bench: Bench) -> None:
-        """Memory for a request is bounded by what waits to be taken, not by its text."""
-        async with aclosing(build(bench).stream(job_of(9), SpeechStats())) as pieces:
-            await anext(pieces)
-            await check_begun(bench, LIVE_LOOK_AHEAD)
-            await wait_for(lambda: bench.engine.num_active == 0)
-            seeds = sorted(derive_seed(7, index) for index in range(LIVE_LOOK_AHEAD))
-            await wait_for(lambda: sorted(bench.decoder.calls) == [(16, seed) for seed in seeds])
-            await check_begun(bench, LIVE_LOOK_AHEAD)
-
-    async def test_the_next_begins_when_one_has_been_taken(self, bench: Bench) -> None:
-        async with aclosing(build(bench).stream(job_of(9), SpeechStats())) as pieces:
-            for num_taken in range(4):
-                await take_chunk(pieces, 16)
-                await check_begun(bench, num_taken + LIVE_LOOK_AHEAD)
-
-    @pytest.mark.parametrize(
-        ("is_live", "num_streams", "num_at_once"),
-        [(True, 12, 3), (True, 3, 2), (True, 1, 1), (False, 16, 8), (False, 3, 3), (False, 1, 1)],
-    )
-    async def test_a_loaded_engine_makes_one_chunk_after_the_other(
-        self, bench: Bench, is_live: bool, num_streams: int, num_at_once: int
-    ) -> None:
-        """Chunks that nobody heard yet took the slots of callers who waited for their first."""
-        gate = asyncio.Event()
-        name_lengths(bench, [16] * 9, gate)
-        job = job_of(chunks_of(*[LONG_CHUNK] * 9))
-        task = asyncio.create_task(
-            answer(build(bench, num_streams=num_streams), job, is_live=is_live)
-        )
-        await check_begun(bench, num_at_once)
-        gate.set()
-        await task
-        assert bench.engine.max_active == num_at_once
-        assert len(bench.engine.requests) == 9
-
-    async def test_a_chunk_begins_before_the_one_before_it_has_ended(self, bench: Bench) -> None:
-        """Else the player runs dry between them where speech is made just in time."""
-        gate = asyncio.Event()
-        num_expected = estimate_duration_sec(LONG_CHUNK) - LEAD_SEC
-        num_frames = math.ceil((num_expected * RATE + FADE) / FRAME)
-        for num_free in (num_frames - 1, num_frames):
-            bench.engine.requests.clear()
-            bench.scripts["r-0-1"] = held_script(short_script(60), gate, num_free_frames=num_free)
-            job = job_of(chunks_of(LONG_CHUNK, CHUNK))
-            async with aclosing(build(bench, num_streams=1).stream(job, SpeechStats())) as pieces:
-                await anext(pieces)
-                await check_begun(bench, 1 + (num_free == num_frames))
-
-    async def test_an_answer_that_nobody_asks_for_is_not_begun(self, bench: Bench) -> None:
-        pieces = build(bench).stream(job_of(), SpeechStats())
-        await bench.settle()
-        await pieces.aclose()
-        assert bench.engine.requests == []
-
-    @pytest.mark.parametrize("is_live", [True, False])
-    async def test_order_is_kept_whatever_is_there_first(self, bench: Bench, is_live: bool) -> None:
-        """A rival writes chunks as they come: a long first sentence is heard last."""
-        gate = asyncio.Event()
-        lengths = [30, 5, 6]
-        name_lengths(bench, lengths)
-        bench.scripts["r-0-1"] = held_script(short_script(30), gate)
-        task = asyncio.create_task(answer(build(bench), job_of(3), is_live=is_live))
-        await wait_for(lambda: len(bench.decoder.calls) == 2)
-        gate.set()
-        assert await task == pcm_of(await sound_of([short_script(num) for num in lengths]))
-        assert sorted(num_frames for num_frames, _ in bench.decoder.calls[:2]) == [5, 6]
-
-    async def test_a_chunk_is_heard_while_it_and_the_next_are_made(self, bench: Bench) -> None:
-        gate = asyncio.Event()
-        name_lengths(bench, [16, 16, 16])
-        bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=2)
-        async with aclosing(build(bench).stream(job_of(3), SpeechStats())) as pieces:
-            sizes = [len((await anext(pieces)).data) // 2 for _ in range(2)]
-            assert sizes == [FRAME - FADE, FRAME]
-            await wait_for(lambda: len(bench.decoder.calls) == 2)
-            assert bench.engine.num_active == 1
-            gate.set()
-
-    async def test_a_retry_of_a_later_chunk_is_not_heard(self, bench: Bench) -> None:
-        """It is over while the chunk before it plays."""
-        gate = asyncio.Event()
-        name_lengths(bench, [16, 16])
-        bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=2)
-        bench.scripts["r-1-1"] = loop_script(9)
-        bench.scripts["r-1-2"] = short_script(13)
-        stats = SpeechStats()
-        task = asyncio.create_task(pieces_of(build(bench), job_of(2), stats))
-        await wait_for(lambda: bench.decoder.calls == [(13, derive_seed(7, 1))])
-        gate.set()
-        assert frames_by_chunk(await task) == [16, 13]
-        assert (stats.num_attempts, stats.degraded_chunks) == (3, [])
-
-
-@pytest.mark.anyio
-class TestOneAtATime:
-    async def test_chunks_and_requests_take_turns(self) -> None:
-        async with open_bench(one_at_a_time=True) as bench:
-            synthesizer = build(bench)
-            jobs = [job_of(3, request_id=f"r{number}") for number in range(4)]
-            answers = await asyncio.gather(
-                *(answer(synthesizer, job, is_live=index < 2) for index, job in enumerate(jobs))
-            )
-            assert bench.engine.max_active == 1
-            assert len(bench.engine.requests) == 12
-            assert len(set(answers)) == 1
-
-    async def test_a_reader_who_does_not_read_holds_nobody_up(self) -> None:
-        async with open_bench(one_at_a_time=True) as bench:
-            synthesizer = build(bench)
-            async with aclosing(synthesizer.stream(job_of(9), SpeechStats())) as pieces:
-                await anext(pieces)
-                other = await answer(synthesizer, job_of(9, request_id="other"), is_live=True)
-                assert other == pcm_of(await sound_of([short_script(16)] * 9))
-                await wait_for(lambda: len(bench.engine.requests) == LIVE_LOOK_AHEAD + 9)
-                assert bench.engine.max_active == 1
-
-
-@pytest.mark.anyio
-class TestLateText:
-    async def test_it_does_not_hold_back_what_is_there(self, bench: Bench) -> None:
-        gate = asyncio.Event()
-
-        async def chunks() -> AsyncGenerator[PreparedText, None]:
-            yield PREPARED_CHUNK
-            await gate.wait()
-            yield POCKET_FRONT_END.prepare("Bcdefgh.")
-
-        stats = SpeechStats()
-        async with aclosing(build(bench).stream(job_of(chunks()), stats)) as pieces:
-            await take_chunk(pieces, 16)
-            assert (len(bench.engine.requests), bench.engine.num_active) == (1, 0)
-            rest = asyncio.create_task(anext(pieces))
-            await bench.settle()
-            assert not rest.done()
-            gate.set()
-            piece = await rest
-            assert (piece.chunk, piece.text, piece.start_sample) == (1, "Bcdefgh.", 16 * FRAME)
-        assert stats.num_chunks == 1
-
-    async def test_it_is_not_asked_for_before_there_is_room(self, bench: Bench) -> None:
-        requested: list[int] = []
-
-        async def chunks() -> AsyncGenerator[PreparedText, None]:
-            for index in range(9):
-                requested.append(index)
-                yield PREPARED_CHUNK
-
-        async with aclosing(build(bench).stream(job_of(chunks()), SpeechStats())) as pieces:
-            await anext(pieces)
-            await wait_for(lambda: len(requested) >= LIVE_LOOK_AHEAD)
-            await bench.settle()
-            assert requested == [0, 1, 2]
-
-    async def test_its_failure_comes_after_what_was_spoken(self, bench: Bench) -> None:
-        async def chunks() -> AsyncGenerator[PreparedText, None]:
-            yield PREPARED_CHUNK
-            yield PREPARED_CHUNK
-            raise ValueError("no more text")
-
-        before = other_tasks()
-        async with aclosing(build(bench).stream(job_of(chunks()), SpeechStats())) as pieces:
-            await take_chunk(pieces, 16)
-            await take_chunk(pieces, 16)
-            with pytest.raises(ValueError, match="no more text"):
-                await anext(pieces)
-        assert other_tasks() == before
-
-    async def test_it_is_closed_with_the_stream(self, bench: Bench) -> None:
-        steps: list[str] = []
-
-        async def chunks() -> AsyncGenerator[PreparedText, None]:
-            try:
-                yield PREPARED_CHUNK
-                await asyncio.Event().wait()
-            finally:
-                steps.append("closed")
-
-        async with aclosing(build(bench).stream(job_of(chunks()), SpeechStats())) as pieces:
-            await anext(pieces)
-            assert steps == []
-        assert steps == ["closed"]
-
-    @pytest.mark.parametrize("is_live", [True, False])
-    async def test_no_text_is_no_answer(self, bench: Bench, is_live: bool) -> None:
-        """An empty body with status 200 would be taken for one."""
-        with pytest.raises(RequestError, match="nothing to speak"):
-            await answer(build(bench), job_of(0), is_live=is_live)
+from tests.support.synthesis import (
+    FADE,
+    FRAME,
+    LIMITS,
+    RATE,
+    answer,
+    build,
+    collect,
+    frames_by_chunk,
+    hang_from,
+    job_of,
+    name_lengths,
+    pcm_of,
+    pieces_of,
+    sound_of,
+    take_chunk,
+)
 
 
 @pytest.mark.anyio
@@ -547,114 +215,6 @@ class TestStreamIsTheFile:
 
 
 @pytest.mark.anyio
-class TestRollback:
-    """A stream has begun when its generation fails, and nobody hears that it did."""
-
-    # 1 s is 11.7 frames: the piece that begins before it is the twelfth.
-    NUM_AHEAD = 12
-
-    def looping(self, bench: Bench, gate: asyncio.Event) -> None:
-        """20 frames, a loop, and its other 9 behind them when the gate opens."""
-        bench.scripts["r-0-1"] = loop_script(20)
-        bench.scripts["r-0-2"] = held_script(speech_from(20, 29), gate)
-
-    async def test_a_loop_is_not_heard(self, bench: Bench) -> None:
-        """It left as it was made: the stream ended in it, and the rest of the text was missing."""
-        clock, gate, stats = VirtualClock(), asyncio.Event(), SpeechStats()
-        self.looping(bench, gate)
-        pieces: list[AudioPiece] = []
-        task = asyncio.create_task(listen(build(bench, clock=clock), job_of(1), stats, pieces))
-        await wait_for(lambda: len(bench.engine.requests) == 2)
-        await bench.settle()
-        # How many pieces that is depends on how quickly they are taken: some come as one.
-        assert 0 < len(data_of(pieces)) <= 20 * bench.decoder.samples_per_frame * 2
-        gate.set()
-        await task
-        assert data_of(pieces) == pcm_of(await heard_of(short_script(29)))
-        assert kept_ids_of(bench.engine.requests[1]) == speech_ids(20)
-        assert (stats.num_chunks, stats.num_attempts, stats.degraded_chunks) == (1, 2, [])
-        assert stats.num_output_tokens == 31 * 7 + 9 * 7 + 1
-        assert clock.num_waiting == 0
-
-    async def test_what_is_held_goes_when_it_is_due(self, bench: Bench) -> None:
-        clock, gate = VirtualClock(), asyncio.Event()
-        bench.scripts["r-0-1"] = held_script(short_script(29), gate, num_free_frames=25)
-        pieces: list[AudioPiece] = []
-        task = asyncio.create_task(
-            listen(build(bench, clock=clock), job_of(1), SpeechStats(), pieces)
-        )
-        for num_more in range(1, 10):
-            await wait_for(lambda: clock.num_waiting == 1)
-            await bench.settle()
-            assert len(pieces) == self.NUM_AHEAD + num_more - 1
-            clock.advance(FRAME / RATE)
-            await bench.settle()
-            assert len(pieces) == self.NUM_AHEAD + num_more
-        # A download does not wait: the chunk has ended.
-        gate.set()
-        await task
-        assert data_of(pieces) == pcm_of(await heard_of(short_script(29)))
-
-    @pytest.mark.parametrize("speed", [0.5, 1.5])
-    async def test_a_second_is_one_of_the_listener(self, bench: Bench, speed: float) -> None:
-        clock, gate = VirtualClock(), asyncio.Event()
-        bench.scripts["r-0-1"] = held_script(short_script(29), gate, num_free_frames=25)
-        pieces: list[AudioPiece] = []
-        job = job_of(1, params=replace(PARAMS, speed=speed))
-        task = asyncio.create_task(listen(build(bench, clock=clock), job, SpeechStats(), pieces))
-        await wait_for(lambda: clock.num_waiting == 1)
-        await bench.settle()
-        assert len(pieces) == math.ceil((speed * RATE + FADE) / FRAME)
-        gate.set()
-        await task
-
-    async def test_speech_that_is_made_just_in_time_is_not_held(self, bench: Bench) -> None:
-        clock, gate, pieces = VirtualClock(), asyncio.Event(), list[AudioPiece]()
-        bench.scripts["r-0-1"] = StepScript(short_script(29).token_ids, gate=gate)
-        task = asyncio.create_task(
-            listen(build(bench, clock=clock), job_of(1), SpeechStats(), pieces)
-        )
-        for num_heard in range(1, 30):
-            gate.set()
-            await wait_for(partial(has_size, pieces, num_heard))
-            clock.advance(FRAME / RATE)
-        # The stop, and the end of the script.
-        for _ in range(2):
-            gate.set()
-            await bench.settle()
-        await task
-        assert clock.timers == []
-
-    async def test_a_chunk_after_late_text_is_held_too(self, bench: Bench) -> None:
-        """The player had run dry long before, and all that followed counted as overdue."""
-        clock, gate, more = VirtualClock(), asyncio.Event(), asyncio.Event()
-        bench.scripts["r-1-1"] = held_script(short_script(29), gate, num_free_frames=25)
-
-        async def chunks() -> AsyncGenerator[PreparedText, None]:
-            yield PREPARED_CHUNK
-            await more.wait()
-            yield PREPARED_CHUNK
-
-        pieces: list[AudioPiece] = []
-        task = asyncio.create_task(
-            listen(build(bench, clock=clock), job_of(chunks()), SpeechStats(), pieces)
-        )
-        await wait_for(lambda: len(pieces) == 17)
-        clock.advance(60.0)
-        more.set()
-        await wait_for(lambda: clock.num_waiting == 1)
-        await bench.settle()
-        assert len(pieces) == 17 + self.NUM_AHEAD
-        gate.set()
-        await task
-
-    async def test_a_file_is_not_held(self, bench: Bench) -> None:
-        clock = VirtualClock()
-        await collect(build(bench, clock=clock), job_of(3))
-        assert clock.timers == []
-
-
-@pytest.mark.anyio
 class TestPieces:
     @pytest.mark.parametrize("speed", [1.0, 1.5])
     async def test_each_tells_where_it_belongs(self, bench: Bench, speed: float) -> None:
@@ -715,15 +275,6 @@ class TestStats:
         assert frames_by_chunk(pieces) == [20, 16, 20, 16]
 
 
-class StepScript(Script):
-    """Waits at each frame for the gate, which closes behind it."""
-
-    async def pass_gate(self) -> None:
-        assert self.gate is not None
-        await self.gate.wait()
-        self.gate.clear()
-
-
 class DeadlineDecoder(ToneDecoder):
     """Keeps the deadline of each utterance by its seed."""
 
@@ -771,97 +322,3 @@ class TestDeadlines:
         async with open_bench(decoder=decoder) as bench:
             await collect(build(bench), job_of(2))
             assert [deadline(0) for deadline in decoder.deadlines.values()] == [math.inf] * 2
-
-
-@pytest.mark.anyio
-class TestText:
-    """Text is cleaned and measured by the pool, which is all that the routes see of it."""
-
-    SENTENCE = "It was a bright cold day in April, and all the clocks were striking thirteen."
-    TEXT = f"{SENTENCE} <laugh> {SENTENCE}"
-
-    async def test_a_plan_becomes_texts(self, bench: Bench) -> None:
-        synthesizer = build(bench)
-        plan = await synthesizer.plan(self.TEXT, tags=frozenset())
-        assert plan.num_dropped_tags == 1
-        assert [chunk.text async for chunk in synthesizer.chunks_of(plan)] == [
-            self.SENTENCE,
-            self.SENTENCE,
-        ]
-        assert [chunk.text async for chunk in synthesizer.chunks_of(plan)] == []
-
-    async def test_nothing_to_speak(self, bench: Bench) -> None:
-        with pytest.raises(RequestError, match="nothing to speak"):
-            await build(bench).plan("!!!", tags=frozenset())
-
-    async def test_text_in_pieces(self, bench: Bench) -> None:
-        synthesizer = build(bench)
-        stream = synthesizer.open_chunk_stream(tags=frozenset())
-        chunks = [
-            *await synthesizer.run_text(partial(stream.feed, self.TEXT)),
-            *await synthesizer.run_text(stream.flush),
-        ]
-        assert [chunk.text for chunk in chunks] == [self.SENTENCE] * 2
-        assert stream.num_dropped_tags == 1
-
-
-@pytest.mark.anyio
-class TestTextIsPhonemizedOnce:
-    """Planning and each attempt phonemized the same text again: twice for every chunk, or more."""
-
-    TEXT = "Abcdefg hijklmno. Pqrstuv wxyzabcd"
-
-    async def phonemized(
-        self,
-        bench: Bench,
-        *,
-        limits: ChunkLimits = LIMITS,
-        num_failures: int = 0,
-        num_attempts: int = 1,
-    ) -> list[str]:
-        """The texts of the phonemizer's calls for a request whose first attempts fail."""
-        bench.scripts.update({f"r-0-{n}": short_script(0) for n in range(1, num_failures + 1)})
-        phonemizer, stats = CountingPhonemizer(), SpeechStats()
-        synthesizer = build(
-            bench, front_end=PhonemeFrontEnd(phonemizer), limits=limits, max_attempts=5
-        )
-        plan = await synthesizer.plan(self.TEXT, tags=frozenset())
-        await synthesizer.collect(SpeechJob("r", synthesizer.chunks_of(plan), PARAMS), stats)
-        assert stats.num_attempts == num_attempts
-        assert threading.get_ident() not in phonemizer.threads
-        return phonemizer.texts
-
-    async def test_a_text_that_fits(self, bench: Bench) -> None:
-        assert await self.phonemized(bench) == [f"{self.TEXT}."]
-
-    async def test_retries_of_the_whole_text(self, bench: Bench) -> None:
-        texts = await self.phonemized(bench, num_failures=2, num_attempts=3)
-        assert texts == [f"{self.TEXT}."]
-
-    async def test_each_half_of_a_split_attempt(self, bench: Bench) -> None:
-        texts = await self.phonemized(bench, num_failures=3, num_attempts=4)
-        assert texts == [f"{self.TEXT}.", "Abcdefg hijklmno.", "Pqrstuv wxyzabcd."]
-
-    async def test_a_piece_that_is_too_long_and_each_of_its_parts(self, bench: Bench) -> None:
-        limits = replace(LIMITS, chunk_max_sec=1.5)  # 31 phonemes last 2.48 s, 17 last 1.36 s
-        texts = await self.phonemized(bench, limits=limits, num_attempts=2)
-        assert texts == [f"{self.TEXT}.", "Abcdefg hijklmno.", "Pqrstuv wxyzabcd."]
-
-    async def test_text_in_pieces(self, bench: Bench) -> None:
-        phonemizer, stats = CountingPhonemizer(), SpeechStats()
-        bench.scripts["r-1-1"] = short_script(0)
-        synthesizer = build(bench, front_end=PhonemeFrontEnd(phonemizer))
-        stream = synthesizer.open_chunk_stream(tags=frozenset())
-
-        async def chunks() -> AsyncGenerator[PreparedText, None]:
-            for word in f"{self.TEXT} efgh. Ijklmn opq, rst uvw".split(" "):
-                for chunk in await synthesizer.run_text(partial(stream.feed, f"{word} ")):
-                    yield chunk
-            for chunk in await synthesizer.run_text(stream.flush):
-                yield chunk
-
-        pieces = await pieces_of(synthesizer, SpeechJob("r", chunks(), PARAMS), stats)
-        assert phonemizer.texts == [f"{self.TEXT} efgh.", "Ijklmn opq, rst uvw."]
-        assert {piece.text for piece in pieces} == {*phonemizer.texts, None}
-        assert stats.num_attempts == 3
-        assert threading.get_ident() not in phonemizer.threads

@@ -1,0 +1,109 @@
+"""Text that becomes chunks in the pool, and is converted to phonemes once."""
+
+import threading
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from orpheus_server.errors import RequestError
+from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.text.chunking import ChunkLimits
+from orpheus_server.text.front_end import PhonemeFrontEnd, PreparedText
+from tests.support.app import PARAMS, Bench, CountingPhonemizer, short_script
+from tests.support.synthesis import LIMITS, build, pieces_of
+
+
+@pytest.mark.anyio
+class TestText:
+    """Text is cleaned and measured by the pool, which is all that the routes see of it."""
+
+    SENTENCE = "It was a bright cold day in April, and all the clocks were striking thirteen."
+    TEXT = f"{SENTENCE} <laugh> {SENTENCE}"
+
+    async def test_a_plan_becomes_texts(self, bench: Bench) -> None:
+        synthesizer = build(bench)
+        plan = await synthesizer.plan(self.TEXT, tags=frozenset())
+        assert plan.num_dropped_tags == 1
+        assert [chunk.text async for chunk in synthesizer.chunks_of(plan)] == [
+            self.SENTENCE,
+            self.SENTENCE,
+        ]
+        assert [chunk.text async for chunk in synthesizer.chunks_of(plan)] == []
+
+    async def test_nothing_to_speak(self, bench: Bench) -> None:
+        with pytest.raises(RequestError, match="nothing to speak"):
+            await build(bench).plan("!!!", tags=frozenset())
+
+    async def test_text_in_pieces(self, bench: Bench) -> None:
+        synthesizer = build(bench)
+        stream = synthesizer.open_chunk_stream(tags=frozenset())
+        chunks = [
+            *await synthesizer.run_text(partial(stream.feed, self.TEXT)),
+            *await synthesizer.run_text(stream.flush),
+        ]
+        assert [chunk.text for chunk in chunks] == [self.SENTENCE] * 2
+        assert stream.num_dropped_tags == 1
+
+
+@pytest.mark.anyio
+class TestTextIsPhonemizedOnce:
+    """Planning and each attempt phonemized the same text again: twice for every chunk, or more."""
+
+    TEXT = "Abcdefg hijklmno. Pqrstuv wxyzabcd"
+
+    async def phonemized(
+        self,
+        bench: Bench,
+        *,
+        limits: ChunkLimits = LIMITS,
+        num_failures: int = 0,
+        num_attempts: int = 1,
+    ) -> list[str]:
+        """The texts of the phonemizer's calls for a request whose first attempts fail."""
+        bench.scripts.update({f"r-0-{n}": short_script(0) for n in range(1, num_failures + 1)})
+        phonemizer, stats = CountingPhonemizer(), SpeechStats()
+        synthesizer = build(
+            bench, front_end=PhonemeFrontEnd(phonemizer), limits=limits, max_attempts=5
+        )
+        plan = await synthesizer.plan(self.TEXT, tags=frozenset())
+        await synthesizer.collect(SpeechJob("r", synthesizer.chunks_of(plan), PARAMS), stats)
+        assert stats.num_attempts == num_attempts
+        assert threading.get_ident() not in phonemizer.threads
+        return phonemizer.texts
+
+    async def test_a_text_that_fits(self, bench: Bench) -> None:
+        assert await self.phonemized(bench) == [f"{self.TEXT}."]
+
+    async def test_retries_of_the_whole_text(self, bench: Bench) -> None:
+        texts = await self.phonemized(bench, num_failures=2, num_attempts=3)
+        assert texts == [f"{self.TEXT}."]
+
+    async def test_each_half_of_a_split_attempt(self, bench: Bench) -> None:
+        texts = await self.phonemized(bench, num_failures=3, num_attempts=4)
+        assert texts == [f"{self.TEXT}.", "Abcdefg hijklmno.", "Pqrstuv wxyzabcd."]
+
+    async def test_a_piece_that_is_too_long_and_each_of_its_parts(self, bench: Bench) -> None:
+        limits = replace(LIMITS, chunk_max_sec=1.5)  # 31 phonemes last 2.48 s, 17 last 1.36 s
+        texts = await self.phonemized(bench, limits=limits, num_attempts=2)
+        assert texts == [f"{self.TEXT}.", "Abcdefg hijklmno.", "Pqrstuv wxyzabcd."]
+
+    async def test_text_in_pieces(self, bench: Bench) -> None:
+        phonemizer, stats = CountingPhonemizer(), SpeechStats()
+        bench.scripts["r-1-1"] = short_script(0)
+        synthesizer = build(bench, front_end=PhonemeFrontEnd(phonemizer))
+        stream = synthesizer.open_chunk_stream(tags=frozenset())
+
+        async def chunks() -> AsyncGenerator[PreparedText, None]:
+            for word in f"{self.TEXT} efgh. Ijklmn opq, rst uvw".split(" "):
+                for chunk in await synthesizer.run_text(partial(stream.feed, f"{word} ")):
+                    yield chunk
+            for chunk in await synthesizer.run_text(stream.flush):
+                yield chunk
+
+        pieces = await pieces_of(synthesizer, SpeechJob("r", chunks(), PARAMS), stats)
+        assert phonemizer.texts == [f"{self.TEXT} efgh.", "Ijklmn opq, rst uvw."]
+        assert {piece.text for piece in pieces} == {*phonemizer.texts, None}
+        assert stats.num_attempts == 3
+        assert threading.get_ident() not in phonemizer.threads
