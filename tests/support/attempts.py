@@ -1,4 +1,4 @@
-"""Attempts over the bench, and failed ones to resume from."""
+"""Attempts over a `Bench`, and failed attempts to resume from."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from orpheus_server.synthesis.attempt import Attempt, AttemptJob
 from orpheus_server.synthesis.attempt_audio import ResumePoint
 from tests.support.app import PARAMS, POCKET_FRONT_END, Bench, join_pieces, no_deadline
 
-# 30 letters and a stop: 31 phonemes, 29.0625 frames, at most 107.8 and at least 2.9 of them.
+# 30 letters and a stop: 31 phonemes or 29.0625 frames; the limits are 2.9 and 107.8 frames.
 JOB = AttemptJob(
     request_id="r",
     chunk=POCKET_FRONT_END.prepare("Abcdefg hijklmno. Pqrstuv wxyzabcd."),
@@ -22,7 +22,7 @@ FADE = 120
 
 
 async def run(bench: Bench, script: Script, job: AttemptJob = JOB) -> tuple[Attempt, Samples]:
-    """The attempt, and all that was given of it."""
+    """Returns the attempt and the samples that it emitted."""
     pieces: list[Samples] = []
     bench.engine.enqueue(script)
     attempt = await bench.runner.run(job, pieces.append)
@@ -30,12 +30,12 @@ async def run(bench: Bench, script: Script, job: AttemptJob = JOB) -> tuple[Atte
 
 
 def ignore(samples: Samples) -> None:
-    """For tests that do not listen."""
+    """A sink that drops the samples."""
 
 
 @dataclass
 class Heard:
-    """A failed attempt of which the first samples were heard."""
+    """A failed attempt whose first `num_taken` samples were heard."""
 
     attempt: Attempt
     emitted: Samples
@@ -46,7 +46,7 @@ class Heard:
         return self.emitted[: self.num_taken]
 
     def resume_point(self, num_frames: int) -> ResumePoint:
-        """For one that keeps so many frames."""
+        """Returns where an attempt resumes that keeps `num_frames` frames."""
         audio = self.attempt.audio
         assert audio is not None
         return audio.resume_point_after(

@@ -1,4 +1,4 @@
-"""A chunk synthesizer over the bench, and the readers of its chunks."""
+"""A chunk synthesizer over a `Bench`, and readers of its chunks."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from tests.support.app import (
     stall_script,
 )
 
-# 29.06 frames are expected of the whole, 15 of each half.
+# The expected length is 29.06 frames for the whole and 15 for each half.
 JOB = ChunkJob(
     request_id="r",
     index=3,
@@ -52,7 +52,7 @@ def build_chunk_synthesizer(
 
 @dataclass(frozen=True)
 class Spoken:
-    """A chunk that nobody listened to before its end: what it cost, and its samples."""
+    """A chunk that was read after its end: its report and its samples."""
 
     report: ChunkReport
     samples: Samples
@@ -67,7 +67,7 @@ async def speak(chunk_synthesizer: ChunkSynthesizer, job: ChunkJob = JOB) -> Spo
 
 @dataclass
 class Live:
-    """A chunk that is heard while it is made."""
+    """A chunk that is read while it is generated."""
 
     chunk_synthesizer: ChunkSynthesizer
     job: ChunkJob = JOB

@@ -36,10 +36,10 @@ from tests.support.attempts import FADE, FRAME, JOB, Heard, fail, ignore, run
 pytestmark = pytest.mark.anyio
 
 
-async def run_to_the_end(
+async def run_and_conclude(
     bench: Bench, script: Script, *, num_frames: int, num_taken: int = 5000
 ) -> Samples:
-    """All that is heard of a failed attempt of which so many frames are played to their end."""
+    """Returns all audio of a failed attempt that is concluded after `num_frames` frames."""
     heard = await fail(bench, script, num_taken=num_taken)
     pieces = [heard.heard]
     await bench.runner.conclude(JOB, pieces.append, heard.resume_point(num_frames))
@@ -58,8 +58,8 @@ async def test_a_good_attempt_has_all_samples_of_all_frames(bench: Bench) -> Non
     assert bench.engine.num_aborted == 0
 
 
-async def test_a_half_without_anything_to_say_costs_no_generation(bench: Bench) -> None:
-    """Its prompt had no text: the model made up speech, and the chunk was retried for it."""
+async def test_a_half_without_speech_is_not_generated(bench: Bench) -> None:
+    """Its prompt had no text: the model invented speech, and the chunk was retried."""
     pieces: list[Samples] = []
     attempt = await bench.runner.run(
         replace(JOB, chunk=POCKET_FRONT_END.prepare("— … —")), pieces.append
@@ -71,7 +71,7 @@ async def test_a_half_without_anything_to_say_costs_no_generation(bench: Bench) 
     assert (whole.verdict, whole.num_good_frames) == (None, 29)
 
 
-async def test_the_engine_gets_exactly_what_was_asked_for(bench: Bench) -> None:
+async def test_the_exact_request_to_the_engine(bench: Bench) -> None:
     sampling = replace(POCKET.sampling, temperature=1.3, top_k=40, min_p=0.05)
     await run(
         bench,
@@ -80,7 +80,7 @@ async def test_the_engine_gets_exactly_what_was_asked_for(bench: Bench) -> None:
             JOB, chunk=POCKET_FRONT_END.prepare("Bad."), params=replace(PARAMS, sampling=sampling)
         ),
     )
-    # 4 phonemes: 3.75 frames, so at most 44.53, and one more in tokens.
+    # 4 phonemes are 3.75 frames: the limit is 44.53 frames, and the tokens allow one more.
     assert bench.engine.requests == [
         TokenRequest(
             request_id="r",
@@ -100,10 +100,10 @@ async def test_the_engine_gets_exactly_what_was_asked_for(bench: Bench) -> None:
         (runaway_script(), Fault.RUNAWAY, 107, "108 frames for an expected 29"),
     ],
 )
-async def test_a_lost_attempt_ends_while_it_runs(
+async def test_a_faulty_attempt_is_stopped_while_it_runs(
     bench: Bench, script: Script, fault: Fault, num_good_frames: int, detail: str
 ) -> None:
-    """The earlier servers looked at an answer when it was whole: a loop cost 8,192 tokens."""
+    """Earlier servers checked only complete answers, so a loop cost 8,192 tokens."""
     attempt, _ = await run(bench, script)
     assert attempt.verdict == Verdict(fault, num_good_frames, detail)
     assert attempt.num_good_frames == num_good_frames
@@ -134,26 +134,26 @@ async def test_a_lost_attempt_ends_while_it_runs(
         ),
     ],
 )
-async def test_a_bad_end_is_named_with_its_numbers(
+async def test_a_fault_at_the_end_is_reported_with_its_numbers(
     bench: Bench, script: Script, verdict: Verdict
 ) -> None:
     attempt, _ = await run(bench, script)
     assert attempt.verdict == verdict
-    # What the codec still holds is not asked for: nobody may ever hear this attempt.
+    # The codec is not flushed, because this attempt may never be heard.
     assert bench.decoder.calls == []
     assert bench.engine.num_aborted == 0
 
 
-async def test_an_engine_that_fails_midway_is_no_decode_error(bench: Bench) -> None:
-    """Told apart by whether there were frames, it was counted as the codec's fault."""
+async def test_an_engine_that_fails_midway_is_not_a_decode_error(bench: Bench) -> None:
+    """With frames before it, an engine error was counted as the codec's fault."""
     script = Script(speech_ids(20), error=GenerationFailed("preempted"), fail_at=70)
     attempt, _ = await run(bench, script)
     assert attempt.verdict == Verdict(Fault.ENGINE_ERROR, 0, "preempted")
     assert len(attempt.frames) == 10
 
 
-async def test_a_few_tokens_out_of_place_are_mended(bench: Bench) -> None:
-    """The reference decoder counts tokens: one too few spoils all that follow."""
+async def test_a_few_tokens_out_of_place_are_repaired(bench: Bench) -> None:
+    """The reference decoder counts tokens, so a missing one corrupts all that follow."""
     attempt, emitted = await run(bench, garbled_script(20, num_missing=14))
     assert attempt.verdict is None
     assert emitted.size == 20 * FRAME
@@ -178,10 +178,10 @@ async def test_a_few_tokens_out_of_place_are_mended(bench: Bench) -> None:
         (empty(), Verdict(Fault.SILENT, 0, "29 frames of silence")),
     ],
 )
-async def test_what_cannot_be_heard_is_a_fault(
+async def test_unusable_audio_is_a_fault(
     bench: Bench, result: np.ndarray | Exception, verdict: Verdict
 ) -> None:
-    """A rival delivers a silent file with status 200 when its vocoder overflows."""
+    """Another server returns a silent file with status 200 when its vocoder overflows."""
     bench.decoder.results.append(result)
     attempt, emitted = await run(bench, short_script(29))
     assert attempt.verdict == verdict
@@ -189,7 +189,7 @@ async def test_what_cannot_be_heard_is_a_fault(
 
 
 class TestTokenLimits:
-    async def test_the_callers_own_limit_is_an_answer(self, bench: Bench) -> None:
+    async def test_the_callers_own_limit_is_not_a_fault(self, bench: Bench) -> None:
         sampling = replace(POCKET.sampling, max_tokens=140)
         attempt, emitted = await run(
             bench, short_script(50), replace(JOB, params=replace(PARAMS, sampling=sampling))
@@ -198,7 +198,7 @@ class TestTokenLimits:
         assert attempt.verdict is None
         assert emitted.size == 20 * FRAME
 
-    async def test_the_callers_own_limit_excuses_no_other_fault(self, bench: Bench) -> None:
+    async def test_the_callers_own_limit_hides_no_other_fault(self, bench: Bench) -> None:
         sampling = replace(POCKET.sampling, max_tokens=125)
         job = replace(JOB, params=replace(PARAMS, sampling=sampling))
         attempt, _ = await run(bench, garbled_script(20, num_missing=15), job)
@@ -209,7 +209,7 @@ class TestTokenLimits:
         assert attempt.verdict.fault == Fault.LOOP
 
     async def test_a_full_context_is_not_the_callers_limit(self, bench: Bench) -> None:
-        bench.engine.max_model_len = 35 + 140  # 35 are the prompt
+        bench.engine.max_model_len = 35 + 140  # the prompt has 35 tokens
         sampling = replace(POCKET.sampling, max_tokens=1000)
         attempt, _ = await run(
             bench, short_script(50), replace(JOB, params=replace(PARAMS, sampling=sampling))
@@ -217,13 +217,13 @@ class TestTokenLimits:
         assert bench.engine.requests[0].max_tokens == 140
         assert attempt.verdict == Verdict(Fault.TOKEN_LIMIT, 20, "no stop after 20 frames")
 
-    async def test_a_prompt_that_fills_the_context_fails_alone(self, bench: Bench) -> None:
+    async def test_a_prompt_that_fills_the_context_is_an_engine_error(self, bench: Bench) -> None:
         bench.engine.max_model_len = 35
         attempt, _ = await run(bench, short_script(29))
         assert attempt.verdict is not None
         assert attempt.verdict.fault == Fault.ENGINE_ERROR
 
-    async def test_the_servers_cap(self, bench: Bench) -> None:
+    async def test_the_servers_limit(self, bench: Bench) -> None:
         runner = AttemptRunner(
             POCKET.layout, build_prompts(POCKET), bench.engine, bench.decoder, bench.pool, 350
         )
@@ -233,14 +233,14 @@ class TestTokenLimits:
         assert attempt.verdict == Verdict(Fault.TOKEN_LIMIT, 50, "no stop after 50 frames")
 
 
-async def test_engine_death_is_no_fault_of_the_attempt(bench: Bench) -> None:
+async def test_engine_death_is_not_a_fault_of_the_attempt(bench: Bench) -> None:
     with pytest.raises(EngineDead, match="core is gone"):
         await run(bench, Script(speech_ids(9), error=EngineDead("core is gone"), fail_at=28))
     assert not bench.engine.is_alive
 
 
 async def test_cancelling_aborts_the_generation(bench: Bench) -> None:
-    """vLLM goes on to the token limit for a reader who has gone, unless it is told."""
+    """Without an abort, vLLM generates up to the token limit for a client that has gone."""
     bench.engine.enqueue(Script(speech_ids(9), hangs_at_end=True))
     task = asyncio.create_task(bench.runner.run(JOB, ignore))
     await wait_for(lambda: bench.engine.num_active == 1)
@@ -250,9 +250,9 @@ async def test_cancelling_aborts_the_generation(bench: Bench) -> None:
     assert (bench.engine.num_aborted, bench.engine.num_active) == (1, 0)
 
 
-class TestSound:
-    async def test_it_is_given_while_the_engine_writes(self, bench: Bench) -> None:
-        """The first sound of a chunk waited for the last token of it."""
+class TestAudio:
+    async def test_it_is_emitted_while_the_engine_generates(self, bench: Bench) -> None:
+        """The first samples of a chunk waited for its last token."""
         script, gate = short_script(29), asyncio.Event()
         bench.engine.enqueue(held_script(script, gate, num_free_frames=3))
         pieces: list[Samples] = []
@@ -264,35 +264,35 @@ class TestSound:
         assert (await task).verdict is None
         assert [piece.size for piece in pieces[3:]] == [FRAME] * 26 + [FADE]
 
-    async def test_a_fault_gives_nothing_more(self, bench: Bench) -> None:
-        """The loop is seen with its 20th frame."""
+    async def test_nothing_is_emitted_after_a_fault(self, bench: Bench) -> None:
+        """The loop is detected at the 20th frame."""
         attempt, emitted = await run(bench, loop_script(9))
         assert len(attempt.frames) == 20
         heard = await heard_of(loop_script(9), num_frames=20)
         np.testing.assert_array_equal(emitted, heard[: 19 * FRAME - FADE])
 
-    async def test_a_loop_that_nobody_heard_is_not_played(self, bench: Bench) -> None:
-        emitted = await run_to_the_end(bench, loop_script(9), num_frames=9)
+    async def test_a_loop_that_was_not_heard_is_not_played(self, bench: Bench) -> None:
+        emitted = await run_and_conclude(bench, loop_script(9), num_frames=9)
         np.testing.assert_array_equal(emitted, await heard_of(loop_script(9), num_frames=9))
         assert bench.decoder.calls == [(9, 99)]
 
-    async def test_what_was_heard_of_a_loop_ends_with_a_fade(self, bench: Bench) -> None:
-        """Of its third frame the first half was heard; 10 ms of it follow, and no click."""
+    async def test_a_loop_that_was_partly_heard_is_faded_out(self, bench: Bench) -> None:
+        """Half of its third frame was heard; 10 ms more follow, to avoid a click."""
         num_taken = 11 * FRAME + FRAME // 2
-        emitted = await run_to_the_end(bench, loop_script(9), num_frames=9, num_taken=num_taken)
+        emitted = await run_and_conclude(bench, loop_script(9), num_frames=9, num_taken=num_taken)
         loop = await heard_of(loop_script(9), num_frames=19)
         np.testing.assert_array_equal(emitted[:num_taken], loop[:num_taken])
         assert emitted.size == num_taken + 240
         fade = loop[num_taken : num_taken + 240] * (1 - np.arange(240) / 240)
         assert emitted[num_taken:] == pytest.approx(fade, abs=1e-6)
 
-    async def test_all_good_frames_are_heard_where_the_end_is_the_fault(self, bench: Bench) -> None:
-        emitted = await run_to_the_end(bench, endless_script(40), num_frames=40)
+    async def test_all_good_frames_are_heard_if_only_the_end_is_missing(self, bench: Bench) -> None:
+        emitted = await run_and_conclude(bench, endless_script(40), num_frames=40)
         np.testing.assert_array_equal(emitted, await heard_of(endless_script(40)))
         assert bench.decoder.calls == [(40, 99)]
 
     async def test_good_frames_of_a_bad_delta_are_heard(self, bench: Bench) -> None:
-        """The last delta has frames 106 to 108, and 107 of a runaway's are good."""
+        """The last delta has frames 106 to 108, and the first 107 of a runaway are good."""
         engine = ScriptedEngine(lambda request: runaway_script(), delta_size=21)
         runner = AttemptRunner(
             POCKET.layout, build_prompts(POCKET), engine, bench.decoder, bench.pool
@@ -306,12 +306,12 @@ class TestSound:
         heard = await heard_of(runaway_script(), num_frames=107)
         np.testing.assert_array_equal(join_pieces(pieces), heard)
 
-    async def test_an_engine_that_fails_leaves_what_was_decoded(self, bench: Bench) -> None:
+    async def test_all_frames_before_an_engine_error_are_heard(self, bench: Bench) -> None:
         script = Script(speech_ids(20), error=GenerationFailed("preempted"), fail_at=70)
-        emitted = await run_to_the_end(bench, script, num_frames=10)
+        emitted = await run_and_conclude(bench, script, num_frames=10)
         np.testing.assert_array_equal(emitted, await heard_of(script, num_frames=10))
 
-    async def test_decoding_again_gives_the_good_frames_alone(self, bench: Bench) -> None:
+    async def test_decoding_again_emits_only_the_good_frames(self, bench: Bench) -> None:
         attempt, _ = await run(bench, loop_script(9))
         pieces: list[Samples] = []
         assert await bench.runner.decode(attempt, JOB, pieces.append) is None
@@ -319,7 +319,7 @@ class TestSound:
         np.testing.assert_array_equal(join_pieces(pieces), heard)
         assert bench.decoder.calls == [(9, 99)]
 
-    async def test_decoding_again_finds_what_is_wrong(self, bench: Bench) -> None:
+    async def test_decoding_again_can_find_a_fault(self, bench: Bench) -> None:
         attempt, _ = await run(bench, endless_script(40))
         bench.decoder.results.append(GenerationFailed("no memory"))
         pieces: list[Samples] = []
@@ -331,7 +331,9 @@ class TestOneAtATime:
     """A generation that is alone in its batch has the same logits every time."""
 
     @pytest.mark.parametrize(("one_at_a_time", "max_active"), [(True, 1), (False, 6)])
-    async def test_generations_at_once(self, one_at_a_time: bool, max_active: int) -> None:
+    async def test_the_number_of_concurrent_generations(
+        self, one_at_a_time: bool, max_active: int
+    ) -> None:
         async with open_bench(one_at_a_time=one_at_a_time) as bench:
             gate = asyncio.Event()
             bench.engine.enqueue(*[held_script(short_script(29), gate)] * 6)
@@ -346,7 +348,9 @@ class TestOneAtATime:
             assert len(bench.engine.requests) == 6
 
     @pytest.mark.parametrize("error", [None, GenerationFailed("lost"), EngineDead("core is gone")])
-    async def test_the_turn_passes_on_whatever_ends_it(self, error: Exception | None) -> None:
+    async def test_the_next_generation_runs_however_the_first_ends(
+        self, error: Exception | None
+    ) -> None:
         async with open_bench(one_at_a_time=True) as bench:
             bench.scripts["first"] = (
                 Script(speech_ids(9), hangs_at_end=True)
@@ -361,7 +365,7 @@ class TestOneAtATime:
             attempt = await bench.runner.run(JOB, ignore)
             assert attempt.verdict is None
 
-    async def test_one_that_leaves_its_place_in_the_line_holds_nobody_up(self) -> None:
+    async def test_a_cancelled_attempt_in_the_queue_does_not_block_the_next(self) -> None:
         async with open_bench(one_at_a_time=True) as bench:
             gate = asyncio.Event()
             bench.scripts["0"] = held_script(short_script(29), gate)
@@ -376,6 +380,6 @@ class TestOneAtATime:
 
 
 def test_the_fake_is_a_token_engine() -> None:
-    """The protocol's own names; mypy checks the rest at the call of `AttemptRunner`."""
+    """Checks the protocol's attributes; mypy checks the rest where `AttemptRunner` is built."""
     engine = ScriptedEngine(lambda request: short_script(1))
     assert (engine.max_model_len, engine.num_active, engine.is_alive) == (8192, 0, True)

@@ -1,4 +1,4 @@
-"""Frames to samples fit to be heard, piece by piece; the codec does what a test tells it."""
+"""The audio of one attempt, over a codec with scripted results."""
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
@@ -25,7 +25,7 @@ def loud(num_frames: int = 1, level: float = 0.5) -> Samples:
 
 
 class Utterance:
-    """Gives or raises what it is told to: one result for each feed, the last for the flush."""
+    """Returns or raises its results: one for each feed, the last for the flush."""
 
     def __init__(self, *results: Samples | Exception) -> None:
         self._results = list(results)
@@ -53,7 +53,7 @@ class Utterance:
 
 
 class Speech:
-    """The audio of an attempt whose samples are kept."""
+    """The audio of an attempt, with the emitted samples collected."""
 
     def __init__(self, pool: WorkerPool, *results: Samples | Exception) -> None:
         self.utterance = Utterance(*results)
@@ -80,7 +80,9 @@ async def pool() -> AsyncIterator[WorkerPool]:
 
 class TestPieces:
     @pytest.mark.parametrize("edges", [[0, 20], [0, 1, 2, 20], [0, 0, 7, 7, 20]])
-    async def test_they_are_the_whole(self, pool: WorkerPool, edges: list[int]) -> None:
+    async def test_together_they_are_the_whole_audio(
+        self, pool: WorkerPool, edges: list[int]
+    ) -> None:
         samples = np.concatenate([loud(2, 0.0), loud(3), loud(10, 0.0)])
         cuts = np.linspace(0, samples.size, len(edges) + 1, dtype=int)
         speech = Speech(pool, *[samples[start:end] for start, end in pairwise(cuts)])
@@ -91,7 +93,7 @@ class TestPieces:
         assert speech.audio.num_frames == 20
         np.testing.assert_array_equal(speech.emitted, smooth_chunk(samples, sample_rate=RATE))
 
-    async def test_each_comes_with_its_frames(self, pool: WorkerPool) -> None:
+    async def test_each_is_emitted_with_its_frames(self, pool: WorkerPool) -> None:
         speech = Speech(pool, empty(), loud(), loud(2), loud())
         sizes = []
         for frame in FRAMES[:3]:
@@ -101,7 +103,7 @@ class TestPieces:
         assert await speech.audio.flush() is None
         assert speech.emitted.size == 4 * FRAME
 
-    async def test_nothing_is_no_piece(self, pool: WorkerPool) -> None:
+    async def test_no_empty_piece_is_emitted(self, pool: WorkerPool) -> None:
         speech = Speech(pool, empty(), loud(1, 0.0), loud())
         await speech.audio.feed(FRAMES[:1])
         await speech.audio.feed(FRAMES[1:2])
@@ -112,8 +114,8 @@ class TestNotFinite:
     VERDICT = Verdict(Fault.NOT_FINITE, 0, "samples are not finite")
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-    async def test_nothing_of_it_is_given(self, pool: WorkerPool, value: float) -> None:
-        """A rival delivers a silent file with status 200 when its vocoder overflows."""
+    async def test_none_of_it_is_emitted(self, pool: WorkerPool, value: float) -> None:
+        """Another server returns a silent file with status 200 when its vocoder overflows."""
         bad = loud(2)
         bad[5] = value
         speech = Speech(pool, bad)
@@ -126,13 +128,13 @@ class TestNotFinite:
         assert await speech.audio.flush() == self.VERDICT
         assert speech.emitted.size == FRAME - FADE
 
-    async def test_what_comes_after_does_not_mend_it(self, pool: WorkerPool) -> None:
+    async def test_later_good_samples_do_not_clear_the_fault(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(1, np.nan), loud())
         assert await speech.audio.feed(FRAMES[:1]) == self.VERDICT
         assert await speech.audio.flush() == self.VERDICT
         assert speech.pieces == []
 
-    async def test_what_is_held_stays_good(self, pool: WorkerPool) -> None:
+    async def test_held_samples_stay_good(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), loud(1, np.nan))
         await speech.audio.feed(FRAMES[:1])
         assert await speech.audio.feed(FRAMES[1:2]) == self.VERDICT
@@ -149,7 +151,7 @@ class TestSilence:
             (empty(), empty()),
         ],
     )
-    async def test_all_through_is_a_fault(
+    async def test_silence_throughout_is_a_fault(
         self, pool: WorkerPool, results: tuple[Samples, ...]
     ) -> None:
         speech = Speech(pool, *results)
@@ -159,15 +161,15 @@ class TestSilence:
         assert speech.pieces == []
 
     @pytest.mark.parametrize("level", [2e-3, -2e-3])
-    async def test_a_whisper_is_none(self, pool: WorkerPool, level: float) -> None:
-        """Too quiet to be told from noise, so none of it is trimmed and all comes at the end."""
+    async def test_a_whisper_is_not_silence(self, pool: WorkerPool, level: float) -> None:
+        """It is as quiet as noise, so nothing is trimmed and all of it is emitted at the end."""
         speech = Speech(pool, loud(3, level), empty())
         assert await speech.audio.feed(FRAMES[:3]) is None
         assert speech.pieces == []
         assert await speech.audio.flush() is None
         assert speech.emitted.size == 3 * FRAME
 
-    async def test_after_sound_is_none(self, pool: WorkerPool) -> None:
+    async def test_silence_after_speech_is_not_a_fault(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(), loud(1, 0.0), empty())
         for frame in FRAMES[:2]:
             assert await speech.audio.feed([frame]) is None
@@ -191,61 +193,59 @@ class TestDecoderFailure:
         assert await speech.audio.flush() == self.VERDICT
         assert speech.emitted.size == FRAME - FADE
 
-    async def test_of_everybody_is_no_fault_of_this_one(self, pool: WorkerPool) -> None:
+    async def test_the_death_of_the_decoder_is_not_a_fault_of_the_attempt(
+        self, pool: WorkerPool
+    ) -> None:
         with pytest.raises(EngineDead):
             await Speech(pool, EngineDead("gone")).audio.feed(FRAMES[:1])
 
 
 class TestCut:
-    async def test_what_is_held_is_faded_out(self, pool: WorkerPool) -> None:
+    async def test_held_samples_are_faded_out(self, pool: WorkerPool) -> None:
         speech = Speech(pool, loud(2, 1.0))
         await speech.audio.feed(FRAMES[:2])
         await speech.audio.cut()
         assert [piece.size for piece in speech.pieces] == [2 * FRAME - FADE, FADE]
         assert speech.pieces[1] == pytest.approx(np.arange(FADE)[::-1] / FADE)
 
-    async def test_of_nothing(self, pool: WorkerPool) -> None:
+    async def test_without_samples(self, pool: WorkerPool) -> None:
         speech = Speech(pool)
         await speech.audio.cut()
         assert speech.pieces == []
 
-    async def test_long_silence_at_the_end_goes(self, pool: WorkerPool) -> None:
+    async def test_long_silence_at_the_end_is_trimmed(self, pool: WorkerPool) -> None:
         speech = Speech(pool, np.concatenate([loud(2), loud(9, 0.0)]))
         await speech.audio.feed(FRAMES[:11])
         await speech.audio.cut()
-        # The last loud window ends at 4,320; 0.3 s stay.
+        # The last loud window ends at 4,320; 0.3 s after it are kept.
         assert speech.emitted.size == 4320 + 7200
 
 
 class TestResumePoint:
-    """What another attempt takes over."""
+    """The state that another attempt takes over."""
 
-    async def voiced(self, pool: WorkerPool) -> Speech:
-        """Three frames of which the first two are silence, and two more."""
+    async def speak(self, pool: WorkerPool) -> Speech:
+        """Decodes five of six frames: two of silence, a loud one and two quieter ones."""
         speech = Speech(pool, empty(), loud(2, 0.0), loud(), loud(2, 0.4), empty())
         for edge in (1, 3, 4, 6):
             await speech.audio.feed(FRAMES[speech.audio.num_frames : edge])
         return speech
 
-    async def test_samples_are_known_by_the_frames_they_were_made_of(
-        self, pool: WorkerPool
-    ) -> None:
-        speech = await self.voiced(pool)
+    async def test_heard_samples_are_mapped_to_their_frames(self, pool: WorkerPool) -> None:
+        speech = await self.speak(pool)
         lead, first = 4096 - 16 - 3600, 3600 + 16 + FRAME - FADE
         assert [piece.size for piece in speech.pieces] == [first, 2 * FRAME]
-        frames_behind = {
+        num_frames_of = {
             num: speech.audio.num_frames_heard(num)
             for num in (1, first, first + 1, first + 2 * FRAME)
         }
-        assert list(frames_behind.values()) == [4, 4, 6, 6]
+        assert list(num_frames_of.values()) == [4, 4, 6, 6]
         edge = 4 * FRAME - lead
         assert not speech.audio.has_been_heard_beyond(4, num_taken=edge)
         assert speech.audio.has_been_heard_beyond(4, num_taken=edge + 1)
 
-    async def test_it_holds_what_was_made_and_what_would_have_followed(
-        self, pool: WorkerPool
-    ) -> None:
-        speech = await self.voiced(pool)
+    async def test_it_holds_the_decoded_samples_and_the_tail(self, pool: WorkerPool) -> None:
+        speech = await self.speak(pool)
         lead, emitted = 4096 - 16 - 3600, speech.emitted
         resume_point = speech.audio.resume_point_after(
             FRAMES[:4], num_taken=5000, untaken=emitted[5000:]
@@ -255,7 +255,7 @@ class TestResumePoint:
         assert list(resume_point.marks) == [(0, 1), (0, 3), (emitted.size - 2 * FRAME, 4)]
         assert (resume_point.num_heard, resume_point.num_foreign) == (5000, 0)
         np.testing.assert_array_equal(resume_point.tail, emitted[5000:5240])
-        # All that was given is taken: what would have followed lies in the edge trimmer.
+        # All emitted samples are taken, so the tail is taken from the edge trimmer.
         resume_point = speech.audio.resume_point_after(
             FRAMES[:4], num_taken=emitted.size, untaken=empty()
         )
@@ -263,8 +263,8 @@ class TestResumePoint:
         assert resume_point.num_foreign == emitted.size - resume_point.num_heard
         np.testing.assert_array_equal(resume_point.tail, loud(1, 0.4)[:FADE])
 
-    async def test_it_is_neither_decoded_nor_given_again(self, pool: WorkerPool) -> None:
-        speech = await self.voiced(pool)
+    async def test_nothing_is_decoded_or_emitted_twice(self, pool: WorkerPool) -> None:
+        speech = await self.speak(pool)
         resume_point = speech.audio.resume_point_after(
             FRAMES[:4], num_taken=5000, untaken=speech.emitted[5000:]
         )

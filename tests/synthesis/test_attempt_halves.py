@@ -1,4 +1,4 @@
-"""The result of an attempt that generated the text in two halves."""
+"""The joined result of a split attempt."""
 
 import math
 
@@ -21,7 +21,7 @@ class TestJoinHalves:
             verdict=verdict,
         )
 
-    def test_two_good_ones(self) -> None:
+    def test_two_good_halves(self) -> None:
         whole = join_halves(self.half(15), self.half(14))
         assert whole.verdict is None
         assert whole.num_good_frames == 29
@@ -41,14 +41,14 @@ class TestJoinHalves:
             ),
         ],
     )
-    def test_of_each_half_the_good_frames_stay(
+    def test_the_good_frames_of_each_half_are_kept(
         self,
         first: Verdict | None,
         second: Verdict | None,
         num_good_frames: tuple[int, int],
         detail: str,
     ) -> None:
-        """A fault in the first half threw the second away: half of the text was never heard."""
+        """A fault in the first half discarded the second: half of the text was never heard."""
         whole = join_halves(self.half(15, first), self.half(14, second))
         assert whole.verdict == Verdict(Fault.LOOP, sum(num_good_frames), detail)
         frames = [*range(num_good_frames[0]), *range(num_good_frames[1])]
@@ -58,7 +58,7 @@ class TestJoinHalves:
         ("num_frames", "closeness"),
         [(30, 0.0), (15, -math.log(2)), (60, -math.log(2)), (0, -math.inf)],
     )
-    def test_closeness_weighs_too_long_as_too_short(
+    def test_closeness_treats_too_long_like_too_short(
         self, num_frames: int, closeness: float
     ) -> None:
         attempt = Attempt([(0,) * 7] * num_frames, expected_frames=30.0)

@@ -1,4 +1,4 @@
-"""How many streams are carried in real time."""
+"""The number of streams that can run in real time."""
 
 from itertools import pairwise
 
@@ -10,12 +10,12 @@ from orpheus_server.synthesis.capacity import REAL_TIME_SHARE, Capacity, LoadMet
 
 
 def observe(capacity: Capacity, num_at_once: float, real_time_factor: float) -> None:
-    """Ten seconds of audio."""
+    """Records a chunk of ten seconds of audio."""
     capacity.observe_finished(10 * real_time_factor, 10.0, num_at_once)
 
 
 def measured(*points: tuple[float, float], ceiling: int = 256) -> Capacity:
-    """A capacity that was probed with these (number at once, real-time factor)."""
+    """A capacity that was probed with points of (number at once, real-time factor)."""
     capacity = Capacity(ceiling=ceiling)
     capacity.begin_probe()
     for num_at_once, factor in points:
@@ -24,7 +24,7 @@ def measured(*points: tuple[float, float], ceiling: int = 256) -> Capacity:
     return capacity
 
 
-def test_unmeasured_it_is_the_ceiling() -> None:
+def test_without_measurements_it_is_the_ceiling() -> None:
     assert Capacity(ceiling=32).num_streams == 32
 
 
@@ -36,22 +36,22 @@ def test_unmeasured_it_is_the_ceiling() -> None:
         ([(1, 0.24), (1, 0.24), (16, 0.84), (16, 0.84)], 10),
         # Noise about the line.
         ([(1, 0.23), (1, 0.25), (16, 0.80), (16, 0.88)], 10),
-        # Far more than was tried.
+        # Far more than were probed.
         ([(1, 0.11), (64, 0.11 + 63 * 0.004)], 123),
-        # A second one for nothing: 1 % of one alone is what each is taken to cost.
+        # No measurable cost: each further stream is assumed to cost 1 % of a single one.
         ([(1, 0.3), (16, 0.3)], 108),
-        # Slower than real time is one at a time.
+        # Slower than real time: one at a time.
         ([(1, 4.0), (16, 40.0)], 1),
     ],
 )
-def test_the_probe_lays_a_line(points: list[tuple[float, float]], num_streams: int) -> None:
+def test_a_line_is_fitted_to_the_probe(points: list[tuple[float, float]], num_streams: int) -> None:
     assert measured(*points).num_streams == num_streams
 
 
-def test_one_point_moves_the_line_that_is_expected() -> None:
-    """A machine too slow to finish the probe beside others has measured one sentence alone."""
+def test_one_point_scales_the_expected_line() -> None:
+    """A machine may be too slow for the concurrent part of the probe."""
     assert measured((1, 10.0)).num_streams == 1
-    # Alone at the factor that the ceiling of 10 is expected to have alone.
+    # The factor that a single stream is expected to have for a ceiling of 10.
     alone = REAL_TIME_SHARE * (0.3 + 0.7 / 10)
     assert measured((1, alone), ceiling=10).num_streams == 10
 
@@ -60,31 +60,31 @@ def test_a_probe_without_a_chunk_changes_nothing() -> None:
     assert measured(ceiling=7).num_streams == 7
 
 
-def test_never_over_the_ceiling() -> None:
+def test_it_never_exceeds_the_ceiling() -> None:
     assert measured((1, 0.01), (16, 0.02), ceiling=32).num_streams == 32
 
 
-def test_it_follows_what_is_measured_under_load() -> None:
+def test_it_follows_measurements_under_load() -> None:
     capacity = measured((1, 0.24), (16, 0.84))
     for _ in range(200):
-        observe(capacity, 10, 1.2)  # twice as slow as the line says
+        observe(capacity, 10, 1.2)  # twice as slow as on the line
     assert capacity.num_streams == 2  # 0.6 = 2 * (0.2 + 0.04 * 2.5)
     for _ in range(400):
         observe(capacity, capacity.num_streams, 0.2 + 0.04 * capacity.num_streams)
     assert capacity.num_streams in (9, 10)
 
 
-def test_a_single_stumble_is_no_capacity() -> None:
+def test_a_single_stall_has_a_limited_effect() -> None:
     capacity = measured((1, 0.24), (16, 0.84))
     observe(capacity, 10, 60.0)
-    assert capacity.num_streams == 9  # the line 1.03 times as high
+    assert capacity.num_streams == 9  # the line is 1.03 times as high
     for _ in range(10):
         observe(capacity, 10, 60.0)
-    # A burst that all ten of them feel: 1.4 times as high, however long it was.
+    # A stall that delays all ten streams: 1.4 times as high, however long it was.
     assert capacity.num_streams == 5
 
 
-def test_one_alone_tells_less() -> None:
+def test_a_single_stream_has_less_weight_than_many() -> None:
     alone, many = measured((1, 0.24), (16, 0.84)), measured((1, 0.24), (16, 0.84))
     for _ in range(20):
         observe(alone, 1, 0.48)
@@ -97,7 +97,7 @@ def test_one_alone_tells_less() -> None:
     st.lists(st.tuples(st.floats(0.5, 300), st.floats(1e-6, 1e6)), max_size=50),
     st.integers(1, 4096),
 )
-def test_there_is_always_one_and_never_too_many(
+def test_it_stays_between_one_and_the_ceiling(
     probe: list[tuple[float, float]], later: list[tuple[float, float]], ceiling: int
 ) -> None:
     capacity = measured(*probe, ceiling=ceiling)
@@ -107,10 +107,10 @@ def test_there_is_always_one_and_never_too_many(
 
 
 class TestUnfinished:
-    """Chunks that nobody waited for any longer."""
+    """Chunks that were cancelled before they were complete."""
 
-    def test_a_machine_that_finishes_none_is_known(self) -> None:
-        """Thirty-two at once were let in for ever where one is too much."""
+    def test_a_machine_that_finishes_no_chunk(self) -> None:
+        """Thirty-two streams were admitted forever on a machine for which one is too many."""
         capacity = Capacity(ceiling=32)
         capacity.begin_probe()
         capacity.observe_unfinished(15.0, 2.0, 1.0)
@@ -123,14 +123,16 @@ class TestUnfinished:
     @pytest.mark.parametrize(
         ("elapsed_sec", "audio_sec"), [(2.9, 0.0), (5.0, 5.0), (5.0, 60.0), (10.0, 9.9)]
     )
-    def test_who_hangs_up_tells_nothing(self, elapsed_sec: float, audio_sec: float) -> None:
+    def test_a_client_that_disconnects_changes_nothing(
+        self, elapsed_sec: float, audio_sec: float
+    ) -> None:
         capacity = measured((1, 0.24), (16, 0.84), (16, 0.84), (20, 1.0), (40, 1.8))
         before = capacity.num_streams
         for _ in range(50):
             capacity.observe_unfinished(elapsed_sec, audio_sec, 30.0)
         assert capacity.num_streams == before
 
-    def test_short_ones_tell_nothing(self) -> None:
+    def test_short_chunks_change_nothing(self) -> None:
         capacity = measured((1, 0.24), (16, 0.84))
         capacity.observe_finished(5.0, 0.9, 1.0)
         assert capacity.num_streams == 10
@@ -149,12 +151,12 @@ class TestLoadMeter:
         assert meter.end(second) == (3.0, (1 * 2 + 2 * 1) / 3)
         assert meter.num_now == 0
 
-    def test_an_instant(self) -> None:
+    def test_a_chunk_without_duration(self) -> None:
         meter = LoadMeter(lambda: 5.0)
         assert meter.end(meter.begin()) == (0.0, 1.0)
 
     @given(st.lists(st.tuples(st.floats(0, 10), st.booleans()), max_size=40))
-    def test_a_lone_one_has_one(self, steps: list[tuple[float, bool]]) -> None:
+    def test_the_average_of_a_single_chunk_is_one(self, steps: list[tuple[float, bool]]) -> None:
         now = 0.0
         meter = LoadMeter(lambda: now)
         for duration, _ in steps:

@@ -1,4 +1,4 @@
-"""Samples between who makes them and who plays them: in order, and taken back while they can be."""
+"""Samples between the attempts and the player: kept in order, and withdrawn while untaken."""
 
 import asyncio
 import math
@@ -33,7 +33,7 @@ def listen(buffer: ChunkBuffer, *, whole: bool = False) -> tuple[Listener, async
     return listener, asyncio.create_task(listener.listen())
 
 
-async def test_pieces_come_in_order_as_they_are_put() -> None:
+async def test_pieces_are_taken_in_order_while_they_are_put() -> None:
     buffer = ChunkBuffer()
     listener, listening = listen(buffer)
     await settle()
@@ -52,7 +52,7 @@ async def test_pieces_come_in_order_as_they_are_put() -> None:
     assert buffer.report is REPORT
 
 
-async def test_what_was_put_before_is_there() -> None:
+async def test_pieces_that_were_put_before_the_reader_came_are_taken() -> None:
     buffer = ChunkBuffer()
     buffer.put(piece(1))
     buffer.put(piece(2))
@@ -60,7 +60,7 @@ async def test_what_was_put_before_is_there() -> None:
     assert (await Listener(buffer).listen()).tolist() == [1, 2]
 
 
-async def test_the_end_is_seen_by_who_already_waits() -> None:
+async def test_the_end_wakes_a_waiting_reader() -> None:
     buffer = ChunkBuffer()
     listener, listening = listen(buffer)
     await settle()
@@ -69,8 +69,8 @@ async def test_the_end_is_seen_by_who_already_waits() -> None:
     assert (listener.pieces, buffer.is_heard) == ([], False)
 
 
-async def test_what_was_taken_stays_taken() -> None:
-    """Not what was put: until somebody has it, a retry is free."""
+async def test_taken_samples_cannot_be_withdrawn() -> None:
+    """Samples that were only put can be: until they are taken, a retry is free."""
     buffer = ChunkBuffer()
     buffer.put(piece(1, 2))
     buffer.put(piece(3))
@@ -87,7 +87,7 @@ async def test_what_was_taken_stays_taken() -> None:
         assert buffer.rewind().tolist() == []
 
 
-async def test_rewinding_forgets_what_nobody_took() -> None:
+async def test_rewinding_drops_untaken_samples() -> None:
     buffer = ChunkBuffer()
     buffer.put(piece(1, 1, 1))
     assert buffer.rewind().tolist() == [1, 1, 1]
@@ -99,7 +99,7 @@ async def test_rewinding_forgets_what_nobody_took() -> None:
     assert (await listening).tolist() == [2]
 
 
-async def test_the_whole_is_taken_only_when_it_is_finished() -> None:
+async def test_a_whole_chunk_is_taken_only_when_it_is_finished() -> None:
     """Every retry of a file is free."""
     buffer = ChunkBuffer()
     listener, listening = listen(buffer, whole=True)
@@ -117,7 +117,7 @@ async def test_the_whole_is_taken_only_when_it_is_finished() -> None:
     assert buffer.is_heard
 
 
-async def test_a_failure_comes_after_what_was_made() -> None:
+async def test_a_failure_is_raised_after_the_samples_before_it() -> None:
     buffer = ChunkBuffer()
     listener, listening = listen(buffer)
     buffer.put(piece(1))
@@ -129,7 +129,7 @@ async def test_a_failure_comes_after_what_was_made() -> None:
     assert listener.samples.tolist() == [1, 2]
 
 
-async def test_a_failure_while_a_piece_is_in_hand_is_told() -> None:
+async def test_a_failure_while_the_reader_has_a_piece_is_raised() -> None:
     buffer = ChunkBuffer()
     buffer.put(piece(1))
     async with aclosing(buffer.take(whole=False)) as pieces:
@@ -139,7 +139,7 @@ async def test_a_failure_while_a_piece_is_in_hand_is_told() -> None:
             await anext(pieces)
 
 
-async def test_a_failure_leaves_nothing_of_a_whole() -> None:
+async def test_nothing_of_a_whole_chunk_is_taken_if_it_fails() -> None:
     buffer = ChunkBuffer()
     listener, listening = listen(buffer, whole=True)
     buffer.put(piece(1))
@@ -150,7 +150,7 @@ async def test_a_failure_leaves_nothing_of_a_whole() -> None:
     assert (listener.pieces, buffer.is_heard) == ([], False)
 
 
-async def test_a_failure_wakes_who_waits() -> None:
+async def test_a_failure_wakes_a_waiting_reader() -> None:
     buffer = ChunkBuffer()
     _, listening = listen(buffer)
     await settle()
@@ -159,7 +159,7 @@ async def test_a_failure_wakes_who_waits() -> None:
         await listening
 
 
-async def test_who_leaves_early_leaves_the_rest() -> None:
+async def test_a_cancelled_reader_takes_nothing() -> None:
     buffer = ChunkBuffer()
     _, listening = listen(buffer)
     await settle()
@@ -171,7 +171,7 @@ async def test_who_leaves_early_leaves_the_rest() -> None:
     assert (await Listener(buffer).listen()).tolist() == [1]
 
 
-async def test_the_next_chunk_may_begin_when_this_one_has_what_was_expected() -> None:
+async def test_the_next_chunk_may_begin_when_this_one_has_its_expected_length() -> None:
     buffer = ChunkBuffer()
     following = ChunkBuffer(may_begin=buffer.is_nearly_made)
     buffer.num_expected = 3
@@ -186,7 +186,7 @@ async def test_the_next_chunk_may_begin_when_this_one_has_what_was_expected() ->
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_chunk_that_came_shorter_holds_up_nothing(fails: bool) -> None:
+async def test_a_shorter_chunk_does_not_delay_the_next(fails: bool) -> None:
     buffer = ChunkBuffer()
     buffer.put(piece(1, 2))
     assert not buffer.is_nearly_made.is_set()
@@ -198,7 +198,7 @@ async def test_a_chunk_that_came_shorter_holds_up_nothing(fails: bool) -> None:
 
 
 class TestHold:
-    """What may yet turn out to be the beginning of a loop stays until it is due."""
+    """Samples that may be the start of a loop are held until they are due."""
 
     @pytest.fixture
     def clock(self) -> VirtualClock:
@@ -206,7 +206,7 @@ class TestHold:
 
     @pytest.fixture
     def held_buffer(self, clock: VirtualClock) -> ChunkBuffer:
-        """Each sample is 1 s of sound, and 1 s ahead is allowed."""
+        """Each sample is 1 s of audio, and 1 s may be taken ahead."""
         start_sec = clock.now_sec
 
         def hold_sec() -> float:
@@ -215,7 +215,7 @@ class TestHold:
         buffer = ChunkBuffer(hold_sec=hold_sec, call_later=clock.call_later)
         return buffer
 
-    async def test_it_goes_when_it_is_due(
+    async def test_samples_are_taken_when_they_are_due(
         self, clock: VirtualClock, held_buffer: ChunkBuffer
     ) -> None:
         listener, listening = listen(held_buffer)
@@ -232,10 +232,10 @@ class TestHold:
         await listening
         assert clock.num_waiting == 0
 
-    async def test_all_of_it_goes_at_the_end(
+    async def test_all_samples_are_taken_at_the_end(
         self, clock: VirtualClock, held_buffer: ChunkBuffer
     ) -> None:
-        """A download is as fast as the speech is made."""
+        """A download is as fast as the generation."""
         _, listening = listen(held_buffer)
         for value in range(9):
             held_buffer.put(piece(value))
@@ -245,7 +245,7 @@ class TestHold:
         assert (await listening).tolist() == list(range(9))
         assert (clock.now_sec, clock.num_waiting) == (100.0, 0)
 
-    async def test_what_is_due_waits_for_nothing(
+    async def test_due_samples_are_not_held(
         self, clock: VirtualClock, held_buffer: ChunkBuffer
     ) -> None:
         listener, listening = listen(held_buffer)
@@ -258,10 +258,10 @@ class TestHold:
         await listening
         assert clock.timers == []
 
-    async def test_what_was_held_is_forgotten(
+    async def test_held_samples_are_dropped_by_rewinding(
         self, clock: VirtualClock, held_buffer: ChunkBuffer
     ) -> None:
-        """The listener hears what took its place, when that is due."""
+        """The listener hears their replacement when it is due."""
         listener, listening = listen(held_buffer)
         for value in range(4):
             held_buffer.put(piece(value))
@@ -274,7 +274,7 @@ class TestHold:
         held_buffer.close(REPORT)
         assert (await listening).tolist() == [0, 1, 7]
 
-    async def test_who_leaves_leaves_no_timer(
+    async def test_a_cancelled_reader_leaves_no_timer(
         self, clock: VirtualClock, held_buffer: ChunkBuffer
     ) -> None:
         _, listening = listen(held_buffer)
@@ -286,7 +286,7 @@ class TestHold:
         await asyncio.gather(listening, return_exceptions=True)
         assert clock.num_waiting == 0
 
-    async def test_a_whole_waits_for_its_end_alone(self, clock: VirtualClock) -> None:
+    async def test_a_whole_chunk_waits_only_for_its_end(self, clock: VirtualClock) -> None:
         buffer = ChunkBuffer(hold_sec=lambda: math.inf, call_later=clock.call_later)
         _, listening = listen(buffer, whole=True)
         buffer.put(piece(1))

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 
 WHOLE = (1, 5, *[35, 14, 35, 15, 35, 18, 35, 19, 20, 21, 22, 23, 24, 25, 35])
 ALL_TONES = [None] * len(FIRST_IDS)
-"""Of the codec while all attempts run: what comes after is the choice of the best."""
+"""Results of the codec while the attempts run; later ones are for the choice of the best."""
 
 BAD_RESULTS: dict[Fault, Samples | Exception] = {
     Fault.DECODE_ERROR: GenerationFailed("no memory"),
@@ -48,7 +48,7 @@ BAD_RESULTS: dict[Fault, Samples | Exception] = {
 }
 
 
-def test_every_fault_is_tried() -> None:
+def test_every_fault_is_covered() -> None:
     assert {*BAD_SCRIPTS, *BAD_RESULTS} == set(Fault)
 
 
@@ -74,8 +74,8 @@ class TestAttempts:
         )
         assert chunk_synthesizer.counts.num_degraded_chunks == 0
 
-    async def test_every_rung_has_its_seed_its_sampling_and_its_split(self, bench: Bench) -> None:
-        """The earlier servers multiplied temperature and penalty: the voice changed its pace."""
+    async def test_seed_sampling_and_split_of_every_attempt(self, bench: Bench) -> None:
+        """Earlier servers multiplied temperature and penalty, and the voice changed its pace."""
         fail_all(bench, lambda: short_script(0))
         with pytest.raises(ChunkFailed):
             await speak(build_chunk_synthesizer(bench))
@@ -98,20 +98,20 @@ class TestAttempts:
         assert len(set(prompts[:3])) == 1
         whole, first, second = prompts[0], prompts[3], prompts[4]
         assert prompts[5:] == [first, second]
-        # The voice, 15 letters and a stop each; the stop of the whole stands at its end only.
+        # Each half has the voice, 15 letters and a stop; the whole has a stop only at its end.
         assert first == (*WHOLE, 9, 2, 3)
         assert whole == (*first[:-3], *second[2:])
-        # At most 107.8 frames of the whole, 72.7 of a half; and one frame more.
+        # At most 107.8 frames for the whole and 72.7 for a half, plus one frame.
         assert [request.max_tokens // 7 for request in requests] == [109] * 3 + [74] * 4
 
-    async def test_without_a_seed_each_attempt_draws_anew(self, bench: Bench) -> None:
+    async def test_without_a_seed_each_attempt_samples_anew(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(20))
         await speak(build_chunk_synthesizer(bench), replace(JOB, params=replace(PARAMS, seed=None)))
         assert {request.seed for request in bench.engine.requests} == {None}
         assert {seed for _, seed in bench.decoder.calls} == {derive_seed(0, 3)}
 
     async def test_a_retry_of_temperature_0_samples(self, bench: Bench) -> None:
-        """Greedy has one outcome: a retry of it would fail in the same way."""
+        """Greedy decoding has one outcome, so a retry would fail in the same way."""
         fail_all(bench, lambda: endless_script(20))
         sampling = replace(POCKET.sampling, temperature=0.0)
         await speak(
@@ -120,7 +120,7 @@ class TestAttempts:
         requests = sorted(bench.engine.requests, key=lambda request: request.request_id)
         assert [request.sampling.temperature for request in requests] == [0.0] + [0.6] * 6
 
-    async def test_a_text_of_one_word_is_not_cut(self, bench: Bench) -> None:
+    async def test_a_text_of_one_word_is_not_split(self, bench: Bench) -> None:
         bench.scripts.update({f"r-3-{number}": short_script(0) for number in (1, 2, 3)})
         spoken = await speak(
             build_chunk_synthesizer(bench),
@@ -130,8 +130,8 @@ class TestAttempts:
         assert [request.request_id for request in bench.engine.requests][-1] == "r-3-4"
         assert bench.engine.requests[-1].sampling.top_p == 0.9 * 0.9
 
-    async def test_the_callers_own_limit_is_delivered_at_once(self, bench: Bench) -> None:
-        """A rival takes it for an early end and generates the same text five times."""
+    async def test_an_end_at_the_callers_own_limit_is_not_retried(self, bench: Bench) -> None:
+        """Another server treats it as an early end and generates the same text five times."""
         bench.scripts["r-3-1"] = short_script(60)
         sampling = replace(POCKET.sampling, max_tokens=140)
         job = replace(JOB, params=replace(PARAMS, sampling=sampling))
@@ -143,7 +143,7 @@ class TestAttempts:
 async def test_halves_are_joined_in_order(bench: Bench) -> None:
     fail_all(bench, lambda: short_script(0))
     halves = {"r-3-4-0": short_script(15), "r-3-4-1": short_script(11)}
-    # The second half is there long before the first.
+    # The second half finishes before the first.
     gate = asyncio.Event()
     bench.scripts.update(halves)
     bench.scripts["r-3-4-0"] = replace(halves["r-3-4-0"], gate=gate)
@@ -163,7 +163,7 @@ class TestBestCandidate:
         # |ln(21/29.06)| is 0.325, |ln(40/29.06)| is 0.319 and |ln(41/29.06)| is 0.344.
         [(40, 40, Fault.TOKEN_LIMIT), (41, 21, Fault.LOOP)],
     )
-    async def test_nearest_to_the_expected_length(
+    async def test_the_one_nearest_to_the_expected_length(
         self, bench: Bench, num_endless_frames: int, num_frames: int, fault: Fault
     ) -> None:
         bench.scripts.update(
@@ -171,7 +171,7 @@ class TestBestCandidate:
                 "r-3-1": short_script(2),  # 2.68
                 "r-3-2": loop_script(21),
                 "r-3-3": endless_script(num_endless_frames),
-                "r-3-4-0": BAD_SCRIPTS[Fault.ENGINE_ERROR],  # nothing, though 15 more are good
+                "r-3-4-0": BAD_SCRIPTS[Fault.ENGINE_ERROR],  # no frame of this half is good
                 "r-3-5-1": loop_script(2),  # 16 and 2: 0.51
             }
         )
@@ -184,7 +184,7 @@ class TestBestCandidate:
         assert chunk_synthesizer.counts.num_degraded_chunks == 1
         assert chunk_synthesizer.counts.faults.total() == 5
 
-    async def test_good_frames_of_a_split_attempt(self, bench: Bench) -> None:
+    async def test_the_good_frames_of_a_split_attempt(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
         del bench.scripts["r-3-5-0"]
         bench.scripts["r-3-5-1"] = loop_script(6)
@@ -194,7 +194,7 @@ class TestBestCandidate:
         )
         assert spoken.samples.size == 22 * 2048
 
-    async def test_the_first_of_equals(self, bench: Bench) -> None:
+    async def test_the_first_of_equally_long_ones(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
         bench.scripts["r-3-2"] = endless_script(20)
         bench.scripts["r-3-3"] = loop_script(20)
@@ -202,10 +202,8 @@ class TestBestCandidate:
         assert spoken.report.verdict == Verdict(Fault.TOKEN_LIMIT, 20, "no stop after 20 frames")
 
     @pytest.mark.parametrize("fault", list(BAD_RESULTS))
-    async def test_one_that_cannot_be_heard_is_passed_over(
-        self, bench: Bench, fault: Fault
-    ) -> None:
-        """The best by its length was decoded last of all, and delivered unheard: as NaN."""
+    async def test_one_with_unusable_audio_is_skipped(self, bench: Bench, fault: Fault) -> None:
+        """The best one by length was decoded without a check and delivered, even as NaN."""
         fail_all(bench, lambda: short_script(0))
         bench.scripts["r-3-1"] = endless_script(28)
         bench.scripts["r-3-2"] = endless_script(12)
@@ -216,7 +214,7 @@ class TestBestCandidate:
 
 
 class TestAllFailed:
-    async def test_no_frame_worth_hearing(self, bench: Bench) -> None:
+    async def test_no_good_frame(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
         chunk_synthesizer = build_chunk_synthesizer(bench)
         with pytest.raises(ChunkFailed) as failed:
@@ -228,14 +226,14 @@ class TestAllFailed:
         assert chunk_synthesizer.counts.faults == Counter({Fault.TOO_SHORT: 5})
         assert chunk_synthesizer.counts.num_degraded_chunks == 0
 
-    async def test_none_that_can_be_heard(self, bench: Bench) -> None:
+    async def test_no_usable_audio(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(20))
         bench.decoder.results.extend([*ALL_TONES, *[GenerationFailed("no memory")] * 5])
         with pytest.raises(ChunkFailed):
             await speak(build_chunk_synthesizer(bench))
         assert not bench.decoder.results
 
-    async def test_a_server_that_wants_no_second_best(self, bench: Bench) -> None:
+    async def test_degraded_audio_is_not_allowed(self, bench: Bench) -> None:
         fail_all(bench, lambda: endless_script(28))
         with pytest.raises(ChunkFailed, match="could not be spoken in 2 attempts"):
             await speak(build_chunk_synthesizer(bench, may_be_degraded=False, max_attempts=2))
@@ -243,8 +241,8 @@ class TestAllFailed:
 
 
 class TestEngineDeath:
-    async def test_it_ends_the_ladder_at_once(self, bench: Bench) -> None:
-        """Retrying on a dead engine only delays the 503 that tells the caller to go elsewhere."""
+    async def test_it_ends_the_attempts_immediately(self, bench: Bench) -> None:
+        """Retrying on a dead engine only delays the 503 that sends the client to another server."""
         bench.scripts["r-3-1"] = Script((), error=EngineDead("core is gone"))
         chunk_synthesizer = build_chunk_synthesizer(bench)
         with pytest.raises(EngineDead, match="core is gone"):
@@ -252,7 +250,7 @@ class TestEngineDeath:
         assert len(bench.engine.requests) == 1
         assert chunk_synthesizer.counts.faults == Counter()
 
-    async def test_it_takes_the_other_half_along(self, bench: Bench) -> None:
+    async def test_it_cancels_the_other_half(self, bench: Bench) -> None:
         fail_all(bench, lambda: short_script(0))
         gate = asyncio.Event()
         bench.scripts["r-3-4-0"] = Script((), error=EngineDead("core is gone"), gate=gate)
@@ -265,7 +263,7 @@ class TestEngineDeath:
         assert (bench.engine.num_active, bench.engine.num_aborted) == (0, 1)
 
 
-async def test_cancelling_leaves_no_half_behind(bench: Bench) -> None:
+async def test_cancelling_stops_both_halves(bench: Bench) -> None:
     fail_all(bench, lambda: short_script(0))
     for half in (0, 1):
         bench.scripts[f"r-3-4-{half}"] = Script(speech_ids(9), hangs_at_end=True)

@@ -34,9 +34,9 @@ pytestmark = pytest.mark.anyio
 
 
 class TestLive:
-    """Somebody listens while it is made: what was heard cannot be taken back."""
+    """Samples that the listener has heard cannot be withdrawn."""
 
-    async def test_sound_comes_before_the_last_token(self, bench: Bench) -> None:
+    async def test_audio_is_sent_before_the_last_token(self, bench: Bench) -> None:
         gate = asyncio.Event()
         bench.scripts["r-3-1"] = held_script(short_script(29), gate, num_free_frames=3)
         live = Live(build_chunk_synthesizer(bench))
@@ -48,7 +48,7 @@ class TestLive:
         assert (live.buffer.report.num_attempts, live.buffer.report.verdict) == (1, None)
 
     @pytest.mark.parametrize("is_decoded", [False, True])
-    async def test_a_retry_before_any_sound_is_not_heard(
+    async def test_a_retry_before_any_audio_is_not_heard(
         self, bench: Bench, is_decoded: bool
     ) -> None:
         if is_decoded:
@@ -60,8 +60,8 @@ class TestLive:
         np.testing.assert_array_equal(heard, await heard_of(short_script(30)))
         assert (live.buffer.report.num_attempts, live.buffer.report.verdict) == (2, None)
 
-    async def test_a_retry_before_the_listeners_turn_is_not_heard(self, bench: Bench) -> None:
-        """19 frames of the first attempt lie in the buffer when it fails."""
+    async def test_a_retry_before_the_listener_reads_is_not_heard(self, bench: Bench) -> None:
+        """The buffer holds 19 frames of the first attempt when it fails."""
         gate = asyncio.Event()
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = held_script(short_script(25), gate)
@@ -81,7 +81,7 @@ class TestLive:
         ("fault", "num_good_frames", "num_heard_frames"),
         [(Fault.TOKEN_LIMIT, 40, 40), (Fault.BAD_TOKENS, 0, 20)],
     )
-    async def test_a_fault_after_which_nothing_can_come_ends_the_chunk(
+    async def test_a_fault_after_which_no_attempt_can_resume_ends_the_chunk(
         self, bench: Bench, fault: Fault, num_good_frames: int, num_heard_frames: int
     ) -> None:
         script = bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
@@ -99,8 +99,8 @@ class TestLive:
         assert chunk_synthesizer.counts.rollbacks == Counter()
 
     @pytest.mark.parametrize("fault", [Fault.LOOP, Fault.TOKEN_LIMIT])
-    async def test_a_server_that_wants_no_second_best(self, bench: Bench, fault: Fault) -> None:
-        """The listener is told, and hears nothing more of it."""
+    async def test_degraded_audio_is_not_allowed(self, bench: Bench, fault: Fault) -> None:
+        """The listener gets an error and no further samples."""
         script = bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
         chunk_synthesizer = build_chunk_synthesizer(bench, may_be_degraded=False)
         live = Live(chunk_synthesizer)
@@ -111,7 +111,7 @@ class TestLive:
         assert live.buffer.num_taken > 0
         assert chunk_synthesizer.counts.num_degraded_chunks == 0
 
-    async def test_engine_death_is_told_after_what_was_made(self, bench: Bench) -> None:
+    async def test_engine_death_is_raised_after_the_generated_audio(self, bench: Bench) -> None:
         error = EngineDead("core is gone")
         bench.scripts["r-3-1"] = Script(speech_ids(20), error=error, fail_at=70)
         live = Live(build_chunk_synthesizer(bench))
@@ -121,8 +121,8 @@ class TestLive:
         np.testing.assert_array_equal(live.listener.samples, heard[:-120])
         assert len(bench.engine.requests) == 1
 
-    async def test_halves_are_heard_once_both_are_good(self, bench: Bench) -> None:
-        """The second half cannot be retried alone, and nobody may hear the first twice."""
+    async def test_halves_are_sent_only_when_both_are_good(self, bench: Bench) -> None:
+        """The second half cannot be retried alone, and the first must not be heard twice."""
         bench.scripts.update({f"r-3-{number}": short_script(0) for number in (1, 2, 3)})
         gate = asyncio.Event()
         bench.scripts["r-3-4-0"] = short_script(15)

@@ -1,4 +1,4 @@
-"""A chunk that fails after some of it was sent: the next attempt resumes in the middle."""
+"""Chunks that fail after some audio was heard: the next attempt resumes in the middle."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 @dataclass
 class SlowListener(Live):
-    """Takes only so many pieces before the chunk has ended."""
+    """Takes only `num_pieces` pieces before the chunk has ended."""
 
     num_pieces: int = 3
 
@@ -53,8 +53,6 @@ FRAME, FADE = 2048, 120
 
 
 class TestRollback:
-    """A fault that was found after some was heard: the next attempt goes on in the middle."""
-
     @pytest.mark.parametrize(
         ("fault", "num_kept"),
         [
@@ -63,14 +61,14 @@ class TestRollback:
             (Fault.STALL, 5),
             # All frames, because nothing is wrong with them.
             (Fault.ENGINE_ERROR, 10),
-            # Those that were heard.
+            # The frames that were heard.
             (Fault.RUNAWAY, 3),
         ],
     )
     async def test_the_listener_hears_one_utterance(
         self, bench: Bench, fault: Fault, num_kept: int
     ) -> None:
-        """It ended there, and the rest of its text was missing."""
+        """The audio ended at the fault, without the rest of the text."""
         bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
         bench.scripts["r-3-2"] = speech_from(num_kept, 29)
         chunk_synthesizer = build_chunk_synthesizer(bench)
@@ -101,7 +99,7 @@ class TestRollback:
             fault, 10
         )
 
-    async def test_one_that_stopped_too_early(self, bench: Bench) -> None:
+    async def test_an_attempt_that_stopped_too_early(self, bench: Bench) -> None:
         bench.scripts["r-3-1"] = short_script(2)
         bench.scripts["r-3-2"] = speech_from(1, 29)
         listener = SlowListener(build_chunk_synthesizer(bench), num_pieces=1)
@@ -110,7 +108,7 @@ class TestRollback:
         assert kept_ids_of(bench.engine.requests[1]) == speech_ids(1)
 
     async def test_a_codec_that_failed_in_the_middle(self) -> None:
-        """Its frames may be what the codec cannot say: those that nobody heard are drawn anew."""
+        """The codec may have failed on these frames, so the unheard ones are sampled anew."""
         async with open_bench(decoder=BreakingDecoder(num_frames=6)) as bench:
             bench.scripts["r-3-1"] = short_script(29)
             bench.scripts["r-3-2"] = speech_from(3, 29)
@@ -121,7 +119,7 @@ class TestRollback:
             assert kept_ids_of(bench.engine.requests[1]) == speech_ids(3)
             assert chunk_synthesizer.counts.rollbacks == Counter({Fault.DECODE_ERROR: 1})
 
-    async def test_without_a_seed_it_draws_anew(self, bench: Bench) -> None:
+    async def test_without_a_seed_it_samples_anew(self, bench: Bench) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
         listener = SlowListener(
             build_chunk_synthesizer(bench), job=replace(JOB, params=replace(PARAMS, seed=None))
@@ -129,11 +127,11 @@ class TestRollback:
         await listener.run()
         assert [request.seed for request in bench.engine.requests] == [None, None]
 
-    async def test_each_further_one_steps_back_but_never_behind_what_was_heard(
+    async def test_each_further_one_goes_further_back_but_not_before_what_was_heard(
         self, bench: Bench
     ) -> None:
-        """What led into a loop may do so again. From the fourth attempt on top_p is lower, and a
-        text that was heard in part is not cut in two."""
+        """The frames before a loop may lead to it again. From the fourth attempt on, top_p is
+        lower, and a text that was partly heard is not split in two."""
         bench.scripts["r-3-1"] = loop_script(20)
         bench.scripts["r-3-2"] = loop_from(20, 22)
         bench.scripts["r-3-3"] = loop_from(16, 17)
@@ -152,8 +150,8 @@ class TestRollback:
         assert listener.buffer.report.verdict is None
         assert chunk_synthesizer.counts.rollbacks == Counter({Fault.LOOP: 4})
 
-    async def test_a_loop_that_was_heard_is_marked(self, bench: Bench) -> None:
-        """The good frames tell the model where it is, and new speech follows the loop."""
+    async def test_a_chunk_whose_loop_was_heard_is_degraded(self, bench: Bench) -> None:
+        """The model continues from the good frames, and the new speech follows the loop."""
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = speech_from(9, 29)
         chunk_synthesizer = build_chunk_synthesizer(bench)
@@ -172,7 +170,7 @@ class TestRollback:
         assert chunk_synthesizer.counts.rollbacks == Counter({Fault.LOOP: 1})
 
     async def test_a_second_fault_after_a_loop_that_was_heard(self, bench: Bench) -> None:
-        """What was heard of the loop is no part of the speech that the frames are counted in."""
+        """The heard part of the loop does not count as frames of the speech."""
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = Script((), error=GenerationFailed("lost"))
         bench.scripts["r-3-3"] = Script(
@@ -190,8 +188,8 @@ class TestRollback:
         assert verdict is not None
         assert verdict.fault == Fault.LOOP
 
-    async def test_when_all_attempts_are_used_up(self, bench: Bench) -> None:
-        """The good frames of the last are played to their end; of its loop nothing is."""
+    async def test_all_attempts_are_used_up(self, bench: Bench) -> None:
+        """The good frames of the last attempt are played to their end, its loop is not."""
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = loop_from(9, 15)
         chunk_synthesizer = build_chunk_synthesizer(bench, max_attempts=2)
@@ -202,7 +200,9 @@ class TestRollback:
         assert chunk_synthesizer.counts.num_degraded_chunks == 1
         assert chunk_synthesizer.counts.rollbacks == Counter({Fault.LOOP: 1})
 
-    async def test_all_attempts_failed_and_no_second_best_is_wanted(self, bench: Bench) -> None:
+    async def test_all_attempts_failed_and_degraded_audio_is_not_allowed(
+        self, bench: Bench
+    ) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
         bench.scripts["r-3-2"] = loop_from(9, 15)
         live = SlowListener(build_chunk_synthesizer(bench, may_be_degraded=False, max_attempts=2))
@@ -211,7 +211,9 @@ class TestRollback:
         heard = await heard_of(short_script(29))
         np.testing.assert_array_equal(live.listener.samples, heard[: 3 * FRAME - FADE])
 
-    async def test_the_log(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_the_log_shows_where_each_attempt_resumed(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
         bench.scripts["r-3-1"] = loop_script(9)
         with caplog.at_level(logging.DEBUG, logger="orpheus_server"):
             await SlowListener(build_chunk_synthesizer(bench)).run()
@@ -223,7 +225,7 @@ class TestRollback:
 
 
 class BreakingDecoder(ToneDecoder):
-    """Fails once, when an utterance has so many frames."""
+    """Fails once, when an utterance has `num_frames` frames."""
 
     def __init__(self, *, num_frames: int) -> None:
         super().__init__()

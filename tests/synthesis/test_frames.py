@@ -1,4 +1,4 @@
-"""Ids to frames: nothing legal is lost, nothing illegal comes out."""
+"""Token ids to frames: no valid code is lost, and no invalid one is returned."""
 
 from collections.abc import Sequence
 
@@ -43,22 +43,22 @@ def test_published_ids() -> None:
     assert counts(assembler) == (0, 0, 0)
 
 
-def test_frames_go_back_to_the_ids_they_came_from() -> None:
-    """A generation that goes on behind frames must be told exactly what was written."""
+def test_frames_are_converted_back_to_their_ids() -> None:
+    """A generation that resumes after frames needs exactly the ids that were generated."""
     ids = [128_266, 132_363, 136_460, 140_557, 144_654, 148_751, 156_937]
     assert to_token_ids(assemble(ids * 2)[0], LAYOUT) == ids * 2
     assert to_token_ids([], LAYOUT) == []
 
 
 @pytest.mark.parametrize("slot", range(7))
-def test_code_zero_is_legal(slot: int) -> None:
-    """`token > 0` in orpheus-speech drops it, and 427 ms with it."""
+def test_code_zero_is_valid(slot: int) -> None:
+    """`token > 0` in orpheus-speech drops it, and 427 ms of audio with it."""
     frame = tuple(0 if index == slot else 9 for index in range(7))
     assert assemble(ids_of(FIRST, frame, SECOND))[0] == [FIRST, frame, SECOND]
 
 
-def test_code_4096_cannot_come_out() -> None:
-    """`> 4096` in orpheus-speech let it pass, and the codebook has 4,096 rows."""
+def test_code_4096_is_never_returned() -> None:
+    """`> 4096` in orpheus-speech accepts it, but the codebook has only 4,096 rows."""
     last = token(6, 4095)
     assert assemble([*ids_of(FIRST)[:6], last])[0] == [(*FIRST[:6], 4095)]
     frames, assembler = assemble([*ids_of(FIRST)[:6], last + 1])
@@ -70,18 +70,18 @@ def test_code_4096_cannot_come_out() -> None:
 
 @pytest.mark.parametrize("lost", range(7))
 def test_a_missing_token_costs_one_code(lost: int) -> None:
-    """A running count shifts every later token by one slot: four windows lost."""
+    """With a running count, all later tokens move by one slot, and four windows are lost."""
     ids = ids_of(FIRST, SECOND, THIRD)
     del ids[7 + lost]
-    mended = (*SECOND[:lost], FIRST[lost], *SECOND[lost + 1 :])
+    repaired = (*SECOND[:lost], FIRST[lost], *SECOND[lost + 1 :])
     frames, assembler = assemble(ids)
-    assert frames == [FIRST, mended, THIRD]
+    assert frames == [FIRST, repaired, THIRD]
     assert counts(assembler) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("doubled", range(7))
 def test_an_extra_token_costs_at_most_a_filled_frame(doubled: int) -> None:
-    """A second token of slot 0 made a frame of six filled codes out of the first."""
+    """A second token of slot 0 turned the first into a frame with six filled codes."""
     ids = ids_of(FIRST, SECOND, THIRD)
     ids.insert(8 + doubled, token(doubled, 7))
     frames, assembler = assemble(ids)
@@ -112,7 +112,7 @@ def test_an_extra_token_costs_at_most_a_filled_frame(doubled: int) -> None:
         ),
     ],
 )
-def test_a_token_of_the_wrong_slot_costs_its_frame_only(
+def test_a_token_of_the_wrong_slot_affects_only_its_frame(
     place: int, wrong_slot: int, expected: list[Frame]
 ) -> None:
     ids = ids_of(FIRST, SECOND, THIRD)
@@ -127,11 +127,11 @@ def test_a_lost_frame_end_is_filled_from_the_frame_before() -> None:
     assert counts(assembler) == (5, 0, 0)
 
 
-def test_before_the_first_frame_the_filling_is_zero() -> None:
+def test_codes_missing_in_the_first_frame_are_zero() -> None:
     assert assemble(ids_of(FIRST)[3:])[0] == [(0, 0, 0, *FIRST[3:])]
 
 
-def test_controls_are_ignored_and_stops_not_counted() -> None:
+def test_control_tokens_are_ignored_and_stops_are_not_counted() -> None:
     """The pad and start tokens below id 128266 were read as codes below 0."""
     controls = [128_257, 128_261, 128_263, 128_265, 0, -1, 10**9]
     ids = [*controls, *ids_of(FIRST)[:3], *controls, *ids_of(FIRST)[3:], STOP, 128_009]
@@ -144,7 +144,7 @@ NEAR_AUDIO = st.integers(BASE - 20, LAYOUT.audio_token_end + 20)
 
 
 @given(st.lists(NEAR_AUDIO | st.integers() | st.sampled_from(ids_of(*FRAMES))))
-def test_any_ids_give_whole_legal_frames(token_ids: list[int]) -> None:
+def test_any_ids_give_complete_valid_frames(token_ids: list[int]) -> None:
     frames, assembler = assemble(token_ids)
     assert all(len(frame) == 7 for frame in frames)
     assert all(0 <= code < 4096 for frame in frames for code in frame)
@@ -176,6 +176,6 @@ def test_levels_are_in_the_order_of_orpheus_speech() -> None:
     assert to_levels([], LAYOUT.slot_levels) == [[], [], []]
 
 
-def test_a_frame_of_another_length_is_a_bug() -> None:
+def test_a_frame_of_another_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         to_levels([(1, 2, 3)], LAYOUT.slot_levels)

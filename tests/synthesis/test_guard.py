@@ -1,4 +1,4 @@
-"""Each detector fires at its frame, not one before, and says how much was good."""
+"""Each detector fires at the first possible frame and reports how many frames were good."""
 
 from collections.abc import Sequence
 from random import Random
@@ -24,7 +24,7 @@ def distinct(num_frames: int, *, start: int = 0) -> list[Frame]:
 def first_verdict(
     frames: Sequence[Frame], limits: LengthLimits = LONG
 ) -> tuple[int, Verdict] | None:
-    """The number of the frame that completes a fault, and the fault."""
+    """Returns the number of the frame at which a fault is detected, and the fault."""
     guard = Guard(limits)
     for number, frame in enumerate(frames, start=1):
         verdict = guard.feed(frame)
@@ -39,7 +39,7 @@ def first_verdict(
 )
 @pytest.mark.parametrize("num_before", [0, 1, 25])
 def test_a_loop_of_every_period(period: int, num_looping: int, num_before: int) -> None:
-    """canopyai#207: a generation that repeats itself ran until its last token."""
+    """canopyai#207: a generation that repeated itself ran to the token limit."""
     before = distinct(num_before)
     loop = (distinct(period, start=1000) * num_looping)[:num_looping]
     assert first_verdict([*before, *loop[:-1]]) is None
@@ -52,11 +52,11 @@ def test_a_loop_of_every_period(period: int, num_looping: int, num_before: int) 
     assert verdict.detail == f"period {period} frames, {num_looping // period} times"
 
 
-def test_a_period_of_eleven_is_no_loop() -> None:
+def test_a_period_of_eleven_is_not_a_loop() -> None:
     assert first_verdict(distinct(11) * 10) is None
 
 
-def test_a_broken_loop_starts_again() -> None:
+def test_an_interrupted_loop_is_counted_anew() -> None:
     loop = distinct(1) * 11
     frames = [*loop, *distinct(8, start=50), *loop]
     assert first_verdict(frames) is None
@@ -74,10 +74,10 @@ def nearly_constant(num_frames: int, num_changing: int) -> list[Frame]:
 
 
 def test_a_stall() -> None:
-    """Six of seven codes stand still: a hum that is no exact loop."""
+    """Six of seven codes do not change: a hum that is not an exact loop."""
     frames = [*distinct(5, start=1000), *nearly_constant(18, 1)]
     assert first_verdict(frames[:-1]) is None
-    # The first frame of the hum is new in all codes: 17 times 6 of 18 times 7 stood still.
+    # All codes of the hum's first frame are new, so 17 * 6 of 18 * 7 codes are unchanged.
     assert first_verdict(frames) == (23, Verdict(Fault.STALL, 5, "81% of codes unchanged"))
 
 
@@ -122,7 +122,7 @@ def test_limits_of(expected_sec: float, shortest_sec: float, longest_sec: float)
 
 @settings(deadline=None)
 @given(st.integers(), st.integers(0, 200))
-def test_random_frames_have_no_fault_but_their_length(seed: int, num_frames: int) -> None:
+def test_the_only_fault_of_random_frames_is_their_number(seed: int, num_frames: int) -> None:
     random = Random(seed)
     frames = [tuple(random.randrange(4096) for _ in range(7)) for _ in range(num_frames)]
     assert first_verdict(frames) is None
@@ -131,6 +131,6 @@ def test_random_frames_have_no_fault_but_their_length(seed: int, num_frames: int
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 7), max_size=60))
-def test_a_verdict_never_counts_frames_that_are_not_there(frames: list[Frame]) -> None:
+def test_a_verdict_never_counts_more_frames_than_were_fed(frames: list[Frame]) -> None:
     found = first_verdict(frames)
     assert found is None or 0 <= found[1].num_good_frames <= found[0]

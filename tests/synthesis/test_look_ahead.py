@@ -1,4 +1,4 @@
-"""Items in order, never more ahead than allowed, none left behind."""
+"""Items are yielded in order, work is bounded by the look-ahead, and no task is left running."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -23,20 +23,20 @@ class TestAhead:
             async for begun in boxes:
                 taken.append(begun)
                 await settle()
-                # Those taken before, and as many as may be filled or wait, the one in hand too.
+                # Those taken before, plus the look-ahead, which includes the current item.
                 assert len(jobs.started) == min(5, len(taken) - 1 + look_ahead)
                 assert jobs.requested == jobs.started
         assert taken == [(index, f"item {index}", [f"{index}: item {index}"]) for index in range(5)]
         assert jobs.is_closed
 
-    async def test_no_more_is_begun_than_allowed(self) -> None:
-        """Earlier servers started every chunk of a book at once and held all of its audio."""
+    async def test_no_more_jobs_are_started_than_allowed(self) -> None:
+        """Earlier servers started all chunks of a book immediately and held all of its audio."""
         jobs = Jobs(5)
         async with aclosing(jobs.ahead(look_ahead=2)) as boxes:
             assert await anext(boxes) == (0, "item 0", [])
             await settle()
             assert (jobs.started, jobs.requested) == ([0, 1], [0, 1])
-            # The second has ended, but its box still waits to be taken.
+            # The second job has ended, but its box has not been taken yet.
             jobs.gates[1].set()
             await settle()
             assert (jobs.started, jobs.requested) == ([0, 1], [0, 1])
@@ -44,7 +44,7 @@ class TestAhead:
             await settle()
             assert (jobs.started, jobs.requested) == ([0, 1, 2], [0, 1, 2])
 
-    async def test_a_box_is_there_before_it_is_full(self) -> None:
+    async def test_a_box_is_yielded_before_it_is_full(self) -> None:
         jobs = Jobs(1)
         async with aclosing(jobs.ahead(look_ahead=1)) as boxes:
             _, _, box = await anext(boxes)
@@ -53,8 +53,8 @@ class TestAhead:
             await settle()
             assert box == ["0: item 0"]
 
-    async def test_a_late_item_holds_up_nothing_before_it(self) -> None:
-        """Text that a language model is still writing comes when it comes."""
+    async def test_a_late_item_does_not_delay_earlier_ones(self) -> None:
+        """A language model may still be writing the text."""
         jobs = Jobs(2)
         gate = asyncio.Event()
 
@@ -71,7 +71,7 @@ class TestAhead:
             gate.set()
             assert await next_box == (1, "late", [])
 
-    async def test_a_failure_of_the_items_comes_after_the_last_box(self) -> None:
+    async def test_a_failure_of_the_items_is_raised_after_the_last_box(self) -> None:
         jobs = Jobs(2)
         before = other_tasks()
 
@@ -89,7 +89,7 @@ class TestAhead:
         assert sorted(jobs.cancelled) == [0, 1]
         assert other_tasks() == before
 
-    async def test_closing_cancels_what_runs(self) -> None:
+    async def test_closing_cancels_the_running_jobs(self) -> None:
         jobs = Jobs(4)
         jobs.gates[0].set()
         before = other_tasks()
@@ -118,7 +118,7 @@ class TestAhead:
             assert steps == []
         assert steps == ["closed"]
 
-    async def test_cancelling_who_waits_cancels_what_runs(self) -> None:
+    async def test_cancelling_the_consumer_cancels_the_running_jobs(self) -> None:
         jobs = Jobs(4)
         before = other_tasks()
 
@@ -135,8 +135,8 @@ class TestAhead:
         assert (jobs.cancelled, jobs.is_closed) == ([0], True)
         assert other_tasks() == before
 
-    async def test_work_goes_on_after_the_last_item(self) -> None:
-        """The line ends with the last item, and whoever holds its box still waits for it."""
+    async def test_work_continues_after_the_last_item(self) -> None:
+        """The items have ended, but the reader of the last box still waits for its content."""
         jobs = Jobs(2)
         async with aclosing(jobs.ahead(look_ahead=2)) as boxes:
             await anext(boxes)
@@ -147,12 +147,12 @@ class TestAhead:
             await settle()
             assert box == ["1: item 1"]
 
-    async def test_nothing(self) -> None:
+    async def test_no_items(self) -> None:
         jobs = Jobs(0)
         assert [begun async for begun in jobs.ahead(look_ahead=3)] == []
         assert jobs.is_closed
 
-    async def test_what_is_never_begun_asks_for_nothing(self) -> None:
+    async def test_a_generator_that_is_never_started_requests_no_item(self) -> None:
         jobs = Jobs(3)
         before = other_tasks()
         await jobs.ahead(look_ahead=3).aclose()

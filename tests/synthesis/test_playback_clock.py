@@ -1,4 +1,4 @@
-"""When a player runs dry, by a clock that only the test moves."""
+"""When a player runs dry, with a clock that only the test moves."""
 
 import math
 
@@ -21,7 +21,7 @@ def build(clock: Clock, *, speed: float = 1.0, is_live: bool = True) -> Playback
     return PlaybackClock(sample_rate=RATE, speed=speed, is_live=is_live, clock=clock)
 
 
-def test_silence_is_waited_for_most() -> None:
+def test_before_the_first_sample_everything_is_urgent() -> None:
     playback = build(Clock())
     playback.begin_chunk(0)
     assert [playback.deadline(0, start) for start in (0, RATE)] == [-math.inf] * 2
@@ -38,8 +38,8 @@ def test_the_clock_starts_with_the_first_sample() -> None:
     assert playback.deadline(0, 2 * RATE + 12_000) == 110.0
 
 
-def test_a_player_that_was_dry_goes_on_from_there() -> None:
-    """After a pause of its writer, a session went before every other one for the rest of it."""
+def test_a_player_that_ran_dry_continues_from_the_present() -> None:
+    """After a pause in its text, a session had priority over all others until its end."""
     clock = Clock()
     playback = build(clock)
     playback.begin_chunk(0)
@@ -49,7 +49,7 @@ def test_a_player_that_was_dry_goes_on_from_there() -> None:
     assert playback.deadline(0, 2 * RATE) == 151.0
 
 
-def test_a_chunk_starts_where_the_one_before_it_ended() -> None:
+def test_a_chunk_starts_where_the_previous_one_ended() -> None:
     playback = build(Clock())
     playback.begin_chunk(0)
     playback.add(RATE)
@@ -62,7 +62,7 @@ def test_a_chunk_starts_where_the_one_before_it_ended() -> None:
     assert playback.deadline(2, 0) == 102.5
 
 
-def test_nobody_plays_another_chunk() -> None:
+def test_only_the_current_chunk_has_a_deadline() -> None:
     playback = build(Clock())
     assert playback.deadline(0, 0) == math.inf
     playback.begin_chunk(0)
@@ -74,7 +74,7 @@ def test_nobody_plays_another_chunk() -> None:
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(0.25, 4.0), (0.5, 2.0), (1.0, 1.0), (4.0, 0.25)])
-def test_fast_speech_is_over_sooner(speed: float, seconds: float) -> None:
+def test_faster_speech_ends_sooner(speed: float, seconds: float) -> None:
     playback = build(Clock(), speed=speed)
     playback.begin_chunk(0)
     playback.add(RATE)
@@ -83,7 +83,7 @@ def test_fast_speech_is_over_sooner(speed: float, seconds: float) -> None:
     assert playback.deadline(1, RATE) == 100.0 + 2 * seconds
 
 
-def test_nobody_plays_a_file_before_it_is_whole() -> None:
+def test_a_file_has_no_deadline() -> None:
     playback = build(Clock(), is_live=False)
     playback.begin_chunk(0)
     assert playback.deadline(0, 0) == math.inf
@@ -92,13 +92,13 @@ def test_nobody_plays_a_file_before_it_is_whole() -> None:
 
 
 class TestHold:
-    """How long samples of an unfinished chunk stay where they can be taken back."""
+    """How long samples of an unfinished chunk are held, so that they can be withdrawn."""
 
-    def test_nothing_is_held_before_the_first_sound(self) -> None:
+    def test_nothing_is_held_before_the_first_sample(self) -> None:
         assert build(Clock()).hold_sec() == -math.inf
 
     @pytest.mark.parametrize("speed", [0.5, 1.0, 2.0])
-    def test_a_second_ahead_may_go(self, speed: float) -> None:
+    def test_one_second_may_be_sent_ahead(self, speed: float) -> None:
         clock = Clock()
         playback = build(clock, speed=speed)
         playback.begin_chunk(0)
@@ -110,8 +110,8 @@ class TestHold:
         clock.now += 1.25
         assert playback.hold_sec() == 2.5 / speed - HOLD_AHEAD_SEC - 1.25
 
-    def test_a_player_that_ran_dry_begins_anew(self) -> None:
-        """Text that came late made all that followed overdue: a loop left as it was made."""
+    def test_a_player_that_ran_dry_starts_anew(self) -> None:
+        """After late text all audio was overdue, so a loop was sent while it was generated."""
         clock = Clock()
         playback = build(clock)
         playback.begin_chunk(0)

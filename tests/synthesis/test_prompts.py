@@ -1,4 +1,4 @@
-"""Prompt ids: exactly the trained layout, and nothing in a text can become a control token."""
+"""Prompt ids have exactly the trained layout, and no text becomes a control token."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ NUM_CUSTOM = 10 + 7 * 16
 
 
 def small_tokenizer() -> Tokenizer:
-    """The published scheme in small: bytes, two special tokens, then custom tokens.
+    """A small tokenizer of the published scheme: bytes, two special tokens, custom tokens.
 
     As in the published files, the custom tokens are added tokens that are not marked special.
     """
@@ -90,7 +90,7 @@ def byte_ids(text: str) -> tuple[int, ...]:
 
 
 def body(builder: PromptBuilder, text: str, voice: Voice = TARA) -> tuple[int, ...]:
-    """The ids of a prompt between those of the template."""
+    """Returns the ids of a prompt without those of the template."""
     token_ids = builder.build(LETTERS.prepare(text), voice).token_ids
     before, after = SMALL.prompt.before, SMALL.prompt.after
     assert token_ids[: len(before)] == before
@@ -104,7 +104,7 @@ def test_the_small_tokenizer_has_the_published_scheme() -> None:
     assert tokenizer.token_to_id("<custom_token_5>") == custom(5)
     assert tokenizer.encode("<custom_token_5>").ids == [custom(5)]
     tokenizer.encode_special_tokens = True
-    # What makes the filter necessary: this switch is for tokens that are marked special only.
+    # The filter is necessary because this switch affects only tokens that are marked special.
     assert tokenizer.encode("<custom_token_5>").ids == [custom(5)]
 
 
@@ -137,7 +137,7 @@ def test_exact_ids_and_one_begin_of_text(builder: PromptBuilder) -> None:
 def test_control_tokens_in_text(
     builder: PromptBuilder, text: str, expected: str, num_dropped: int
 ) -> None:
-    """Fault case 4: a caller's <custom_token_2> ended the generation of everybody's text."""
+    """Fault case 4: <custom_token_2> in a caller's text ended the generation."""
     assert body(builder, text) == byte_ids(f"tara: {expected}")
     assert builder.build(LETTERS.prepare(text), TARA).num_dropped_symbols == num_dropped
 
@@ -148,7 +148,7 @@ CONTROLS = st.sampled_from(
 
 
 @given(st.lists(CONTROLS | st.text(st.characters(codec="utf-8"), max_size=4)).map("".join))
-def test_no_text_makes_a_control_id(builder: PromptBuilder, text: str) -> None:
+def test_no_text_becomes_a_control_id(builder: PromptBuilder, text: str) -> None:
     assert all(token_id < NUM_BYTES for token_id in body(builder, text))
 
 
@@ -191,7 +191,7 @@ def test_control_tokens_of_the_bundled_voice(
 def test_an_unknown_token_that_is_not_an_added_one_is_dropped(
     tmp_path: Path, pocket: Checkpoint
 ) -> None:
-    """Only added tokens were looked at; a vocabulary may have `<unk>` as a plain entry."""
+    """Only added tokens were checked, but a vocabulary may have `<unk>` as a plain entry."""
     text = (POCKET_FOLDER / "tokenizer.json").read_text(encoding="utf-8")
     start = text.index('"added_tokens": [')
     without_added = text[:start] + '"added_tokens": []' + text[text.index("]", start) + 1 :]

@@ -1,4 +1,4 @@
-"""The order of attempts, and seeds that follow from seeds."""
+"""The settings of each attempt, and seeds that are derived from seeds."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,8 +21,8 @@ POLICY = RetryPolicy(max_attempts=5, default=DEFAULT)
     ("number", "top_p", "is_split"),
     [(1, 0.9, False), (2, 0.9, False), (3, 0.9, False), (4, 0.81, True), (5, 0.81, True)],
 )
-def test_ladder(number: int, top_p: float, is_split: bool) -> None:
-    """Earlier servers multiplied temperature and penalty by 1.15: the voice changed pace."""
+def test_the_settings_of_each_attempt(number: int, top_p: float, is_split: bool) -> None:
+    """Earlier servers multiplied temperature and penalty by 1.15: the voice changed its pace."""
     plan = POLICY.plan(number, BASE)
     assert plan.number == number
     assert plan.is_split is is_split
@@ -34,7 +34,7 @@ def test_ladder(number: int, top_p: float, is_split: bool) -> None:
 
 @pytest.mark.parametrize("change", [{"temperature": 0.0}, {"top_p": 0.0}, {"top_k": 1}])
 def test_greedy_retries_sample(change: dict[str, Any]) -> None:
-    """Greedy sampling has one outcome: five attempts at it were the same attempt five times."""
+    """Greedy decoding has one outcome: five attempts were the same attempt five times."""
     greedy = replace(DEFAULT, **change)
     plans = [POLICY.plan(number, greedy).sampling for number in range(1, 6)]
     assert plans == [greedy, DEFAULT, DEFAULT, *[replace(DEFAULT, top_p=0.9 * 0.9)] * 2]
@@ -51,8 +51,8 @@ def test_greedy_retries_sample(change: dict[str, Any]) -> None:
         (2**63 - 1, (7,), 3_008_039_791_072_358_876),
     ],
 )
-def test_derive_seed_is_the_same_for_ever(seed: int, path: tuple[int, ...], expected: int) -> None:
-    """A changed value changes what every caller's seed sounds like."""
+def test_derived_seeds_never_change(seed: int, path: tuple[int, ...], expected: int) -> None:
+    """A different value would change the audio of every caller's seed."""
     assert derive_seed(seed, *path) == expected
 
 
@@ -68,7 +68,7 @@ def test_derived_seeds_differ() -> None:
     assert len(seeds) == 4 * len(paths)
 
 
-def test_path_is_not_joined_digits() -> None:
+def test_the_digits_of_a_path_are_not_joined() -> None:
     assert (
         len({derive_seed(1, 23), derive_seed(12, 3), derive_seed(123), derive_seed(1, 2, 3)}) == 4
     )

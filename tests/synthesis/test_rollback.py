@@ -1,4 +1,4 @@
-"""Going on in the middle of a chunk, with the real codec and a scripted engine."""
+"""Resuming in the middle of a chunk, with the real codec and a scripted engine."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,14 +48,14 @@ JOB = ChunkJob(
 
 @dataclass
 class Stage:
-    """A chunk speaker over the bundled codec."""
+    """A chunk synthesizer over the bundled codec."""
 
     engine: ScriptedEngine
     decoder: SnacDecoder
     chunk_synthesizer: ChunkSynthesizer
 
-    async def sound_of(self, script: Script) -> Samples:
-        """What these frames sound like, decoded in one piece."""
+    async def audio_of(self, script: Script) -> Samples:
+        """Returns the audio of the script's frames, decoded in one utterance."""
         utterance = self.decoder.open_utterance(noise_seed=derive_seed(7, 0), deadline=no_deadline)
         frames = FrameAssembler(POCKET.layout).feed(script.token_ids)
         parts = [await utterance.feed([frame]) for frame in frames]
@@ -63,7 +63,7 @@ class Stage:
         return smooth_chunk(samples, sample_rate=self.decoder.sample_rate)
 
     async def hear(self, *scripts: Script, num_pieces: int) -> tuple[Samples, ChunkBuffer, int]:
-        """The sound, and how much of it was heard of the first attempt."""
+        """Returns the audio, the buffer, and how many samples of the first attempt were heard."""
         self.engine.enqueue(*scripts)
         buffer = ChunkBuffer()
         heard: list[Samples] = []
@@ -95,24 +95,24 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 @pytest.mark.parametrize("num_pieces", [1, 4, 9])
-async def test_it_is_one_utterance_sample_for_sample(stage: Stage, num_pieces: int) -> None:
-    """The codec looks 2.3 frames ahead: what was heard was made of frames that follow it."""
+async def test_the_audio_is_one_utterance_sample_for_sample(stage: Stage, num_pieces: int) -> None:
+    """The codec looks 2.3 frames ahead, so heard samples depend on the frames after them."""
     heard, buffer, num_taken = await stage.hear(
         loop_script(20), loop_from(20, 30), speech_from(24, 40), num_pieces=num_pieces
     )
     assert [len(kept_ids_of(request)) // 7 for request in stage.engine.requests] == [0, 20, 24]
     assert num_taken > 0
-    np.testing.assert_array_equal(heard, await stage.sound_of(short_script(40)))
+    np.testing.assert_array_equal(heard, await stage.audio_of(short_script(40)))
     assert buffer.report.verdict is None
 
 
-async def test_where_what_was_heard_was_made_of_the_fault_it_fades_over(stage: Stage) -> None:
-    """All samples that were heard lie in good frames, the last ones were decoded with bad ones."""
+async def test_heard_samples_that_depend_on_bad_frames_fade_into_the_new_ones(stage: Stage) -> None:
+    """All heard samples lie in good frames, but the last ones were decoded with bad frames."""
     heard, buffer, num_taken = await stage.hear(loop_script(20), speech_from(20, 40), num_pieces=14)
     assert kept_ids_of(stage.engine.requests[1]) == speech_ids(20)
     assert buffer.report.verdict is None
-    whole = await stage.sound_of(short_script(40))
-    loop = await stage.sound_of(Script(loop_script(20).token_ids[: 60 * 7]))
+    whole = await stage.audio_of(short_script(40))
+    loop = await stage.audio_of(Script(loop_script(20).token_ids[: 60 * 7]))
     np.testing.assert_array_equal(heard[:num_taken], loop[:num_taken])
     assert heard.size == whole.size
     assert (heard[:num_taken] != whole[:num_taken]).any()
@@ -123,10 +123,10 @@ async def test_where_what_was_heard_was_made_of_the_fault_it_fades_over(stage: S
 async def test_new_speech_follows_a_loop_that_was_heard(stage: Stage) -> None:
     heard, buffer, num_taken = await stage.hear(loop_script(8), speech_from(8, 40), num_pieces=12)
     assert buffer.report.verdict is not None
-    whole = await stage.sound_of(short_script(40))
+    whole = await stage.audio_of(short_script(40))
     num_after = heard.size - num_taken
     np.testing.assert_array_equal(heard[num_taken + 240 :], whole[-num_after + 240 :])
-    # The first of it is that of the ninth frame.
+    # The new speech starts with the ninth frame.
     num_lead = 40 * 2048 - whole.size
     assert whole.size - num_after == 8 * 2048 - num_lead
     assert np.abs(np.diff(heard)).max() <= np.abs(np.diff(whole)).max()

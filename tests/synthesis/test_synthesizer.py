@@ -1,4 +1,4 @@
-"""Audio in the order of the text, as a stream and as a file, its end and its numbers."""
+"""Streams and files of several chunks: endings, equality, positions, statistics and deadlines."""
 
 import asyncio
 import math
@@ -39,23 +39,23 @@ from tests.support.synthesis import (
     LIMITS,
     RATE,
     answer,
+    audio_of,
     build,
     collect,
     frames_by_chunk,
-    hang_from,
+    hang_chunks,
     job_of,
-    name_lengths,
     pcm_of,
     pieces_of,
-    sound_of,
+    set_lengths,
     take_chunk,
 )
 
 
 @pytest.mark.anyio
 class TestEnding:
-    async def test_closing_midway_stops_what_runs(self, bench: Bench) -> None:
-        hang_from(bench, 0, 3)
+    async def test_closing_midway_stops_all_generations(self, bench: Bench) -> None:
+        hang_chunks(bench, 0, 3)
         before = other_tasks()
         pieces = build(bench).stream(job_of(), SpeechStats())
         await anext(pieces)
@@ -66,11 +66,11 @@ class TestEnding:
         assert len(bench.engine.requests) == 3
 
     @pytest.mark.parametrize(("is_live", "num_active"), [(True, 3), (False, 4)])
-    async def test_cancelling_stops_what_runs(
+    async def test_cancelling_stops_all_generations(
         self, bench: Bench, is_live: bool, num_active: int
     ) -> None:
-        """A caller's cancelled task left its generations to run to the token limit elsewhere."""
-        hang_from(bench, 0, 3)
+        """In another server, the generations of a cancelled request ran on to the token limit."""
+        hang_chunks(bench, 0, 3)
         before = other_tasks()
         task = asyncio.create_task(answer(build(bench), job_of(), is_live=is_live))
         await wait_for(lambda: bench.engine.num_active == num_active)
@@ -85,14 +85,14 @@ class TestEnding:
         ("script", "error"),
         [
             (Script((), error=EngineDead("core is gone")), EngineDead),
-            (Script((), error=ValueError("a bug of ours")), ValueError),
+            (Script((), error=ValueError("our bug")), ValueError),
         ],
     )
-    async def test_a_failure_takes_the_siblings_along(
+    async def test_a_failure_cancels_the_other_chunks(
         self, bench: Bench, script: Script, error: type[Exception], is_live: bool
     ) -> None:
         gate = asyncio.Event()
-        hang_from(bench, 1, 2)
+        hang_chunks(bench, 1, 2)
         bench.scripts["r-0-1"] = replace(script, gate=gate)
         before = other_tasks()
         task = asyncio.create_task(answer(build(bench), job_of(3), is_live=is_live))
@@ -103,12 +103,14 @@ class TestEnding:
         assert (bench.engine.num_active, len(bench.engine.requests)) == (0, 3)
         assert other_tasks() == before
 
-    async def test_a_failure_of_a_later_chunk_comes_in_its_turn(self, bench: Bench) -> None:
-        """What is being played is good, and nobody can take back that it began."""
+    async def test_a_failure_of_a_later_chunk_is_raised_after_the_audio_before_it(
+        self, bench: Bench
+    ) -> None:
+        """The chunk that is being played is good, and the response has already started."""
         gate = asyncio.Event()
         bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=1)
-        bench.scripts["r-1-1"] = Script((), error=ValueError("a bug of ours"))
-        hang_from(bench, 2, 2)
+        bench.scripts["r-1-1"] = Script((), error=ValueError("our bug"))
+        hang_chunks(bench, 2, 2)
         before = other_tasks()
         stats = SpeechStats()
         pieces = build(bench).stream(job_of(), stats)
@@ -117,7 +119,7 @@ class TestEnding:
         gate.set()
         for _ in range(16):
             assert (await anext(pieces)).chunk == 0
-        with pytest.raises(ValueError, match="a bug of ours"):
+        with pytest.raises(ValueError, match="our bug"):
             await anext(pieces)
         assert bench.engine.num_active == 0
         assert other_tasks() == before
@@ -129,8 +131,8 @@ class TestEnding:
         with pytest.raises(ChunkFailed, match="part 3 of the text"):
             await answer(build(bench, may_be_degraded=False), job_of(), is_live=is_live)
 
-    async def test_a_rate_that_the_format_lacks(self, bench: Bench) -> None:
-        """Found before anything is generated for it."""
+    async def test_a_sample_rate_that_the_format_does_not_support(self, bench: Bench) -> None:
+        """It is rejected before anything is generated."""
         synthesizer = Synthesizer(
             ChunkSynthesizer(
                 bench.runner,
@@ -151,22 +153,22 @@ class TestEnding:
 
 
 @pytest.mark.anyio
-class TestStreamIsTheFile:
+class TestStreamEqualsFile:
     @pytest.mark.parametrize("speed", [0.25, 0.9, 1.0, 1.3, 4.0])
     async def test_pcm(self, bench: Bench, speed: float) -> None:
         lengths = [16, 5, 23, 9]
-        name_lengths(bench, lengths)
+        set_lengths(bench, lengths)
         jobs = [job_of(params=replace(PARAMS, speed=speed)) for _ in range(2)]
         stats = SpeechStats(), SpeechStats()
         pieces = await pieces_of(build(bench), jobs[0], stats[0])
         file = await build(bench).collect(jobs[1], stats[1])
         assert b"".join(piece.data for piece in pieces) == file
-        sound = await sound_of([short_script(num) for num in lengths])
-        assert file == pcm_of(change_tempo(sound, speed=speed, sample_rate=RATE))
+        audio = await audio_of([short_script(num) for num in lengths])
+        assert file == pcm_of(change_tempo(audio, speed=speed, sample_rate=RATE))
         assert stats[0] == stats[1]
         assert stats[0].num_samples == len(file) // 2 == round(sum(lengths) * FRAME / speed)
 
-    async def test_wav_but_for_the_header(self, bench: Bench) -> None:
+    async def test_wav_except_for_the_header(self, bench: Bench) -> None:
         streamed, file = [
             await answer(
                 build(bench), job_of(params=replace(PARAMS, response_format="wav")), is_live=is_live
@@ -178,15 +180,15 @@ class TestStreamIsTheFile:
         assert streamed[44:] == file[44:]
         assert len(file) == 44 + 2 * 4 * 16 * FRAME
 
-    async def test_the_header_comes_with_the_first_sound(self, bench: Bench) -> None:
+    async def test_the_header_is_sent_with_the_first_samples(self, bench: Bench) -> None:
         gate = asyncio.Event()
         bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=1)
         job = job_of(1, params=replace(PARAMS, response_format="wav"))
         async with aclosing(build(bench).stream(job, SpeechStats())) as pieces:
             assert len((await anext(pieces)).data) == 44 + 2 * (FRAME - FADE)
 
-    async def test_a_file_hears_no_attempt_that_failed(self, bench: Bench) -> None:
-        """Nobody listens yet: what a stream could not take back, a file retries as a whole."""
+    async def test_a_file_contains_no_failed_attempt(self, bench: Bench) -> None:
+        """No sample of a file has been heard, so its chunk is retried from the start."""
         bench.scripts["r-0-1"] = loop_script(9)
         bench.scripts["r-0-2"] = short_script(14)
         stats = SpeechStats()
@@ -217,7 +219,7 @@ class TestStreamIsTheFile:
 @pytest.mark.anyio
 class TestPieces:
     @pytest.mark.parametrize("speed", [1.0, 1.5])
-    async def test_each_tells_where_it_belongs(self, bench: Bench, speed: float) -> None:
+    async def test_each_has_its_chunk_text_and_position(self, bench: Bench, speed: float) -> None:
         texts = ["Abcdefg hijklmno.", "Bcdefghi jklmnop."]
         job = job_of(chunks_of(*texts), params=replace(PARAMS, speed=speed))
         pieces = await pieces_of(build(bench), job)
@@ -235,8 +237,8 @@ class TestPieces:
 
 @pytest.mark.anyio
 class TestStats:
-    async def test_of_a_file(self, bench: Bench) -> None:
-        name_lengths(bench, [15, 16, 17])
+    async def test_a_file(self, bench: Bench) -> None:
+        set_lengths(bench, [15, 16, 17])
         bench.scripts["r-1-1"] = short_script(0)
         bench.scripts.update({f"r-2-{number}": endless_script(20) for number in (1, 2)})
         stats = SpeechStats()
@@ -248,16 +250,16 @@ class TestStats:
             degraded_chunks=[2],
             num_attempts=5,
             num_prompt_tokens=3 * 17,
-            # Of every attempt: one stop alone, and both that ran to the limit.
+            # All attempts count: the one with only a stop, and both that ran to the limit.
             num_output_tokens=15 * 7 + 1 + 1 + 16 * 7 + 1 + 2 * 20 * 7,
             num_dropped_symbols=0,
             num_samples=FRAME * num_frames,
         )
 
-    async def test_of_a_stream_so_far(self, bench: Bench) -> None:
-        """A caller who leaves is billed what was made for him, and the log tells the truth."""
-        name_lengths(bench, [15, 16])
-        hang_from(bench, 2, 2)
+    async def test_an_unfinished_stream(self, bench: Bench) -> None:
+        """A client that disconnects is billed for what was generated, and the log shows it."""
+        set_lengths(bench, [15, 16])
+        hang_chunks(bench, 2, 2)
         stats = SpeechStats()
         async with aclosing(build(bench).stream(job_of(3), stats)) as pieces:
             await take_chunk(pieces, 15)
@@ -266,7 +268,7 @@ class TestStats:
             assert (stats.num_chunks, stats.num_samples) == (1, 16 * FRAME - FADE)
             assert stats.num_output_tokens == 15 * 7 + 1
 
-    async def test_degraded_chunks_are_counted_by_their_index(self, bench: Bench) -> None:
+    async def test_degraded_chunks_are_listed_by_their_index(self, bench: Bench) -> None:
         for index in (0, 2):
             bench.scripts.update({f"r-{index}-{number}": endless_script(20) for number in (1, 2)})
         stats = SpeechStats()
@@ -276,7 +278,7 @@ class TestStats:
 
 
 class DeadlineDecoder(ToneDecoder):
-    """Keeps the deadline of each utterance by its seed."""
+    """Records the deadline of each utterance by its noise seed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -289,14 +291,14 @@ class DeadlineDecoder(ToneDecoder):
 
 @pytest.mark.anyio
 class TestDeadlines:
-    """The codec serves first what a player waits for."""
+    """The codec first decodes the audio that a player needs next."""
 
     @pytest.mark.parametrize("speed", [1.0, 1.5])
-    async def test_of_a_stream(self, speed: float) -> None:
+    async def test_a_stream(self, speed: float) -> None:
         decoder = DeadlineDecoder()
         gate = asyncio.Event()
         async with open_bench(decoder=decoder) as bench:
-            name_lengths(bench, [16, 16])
+            set_lengths(bench, [16, 16])
             bench.scripts["r-0-1"] = held_script(short_script(16), gate)
             job = job_of(2, params=replace(PARAMS, speed=speed))
             async with aclosing(build(bench).stream(job, SpeechStats())) as pieces:
@@ -316,8 +318,8 @@ class TestDeadlines:
                 assert second(0) == pytest.approx(end)
                 assert second(RATE) - second(0) == pytest.approx(1 / speed)
 
-    async def test_of_a_file(self) -> None:
-        """Nobody plays it before it is whole."""
+    async def test_a_file(self) -> None:
+        """A file is not played before it is complete."""
         decoder = DeadlineDecoder()
         async with open_bench(decoder=decoder) as bench:
             await collect(build(bench), job_of(2))

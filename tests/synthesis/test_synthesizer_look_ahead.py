@@ -32,14 +32,14 @@ from tests.support.synthesis import (
     PREPARED_CHUNK,
     RATE,
     answer,
+    audio_of,
     build,
-    check_begun,
+    check_num_started,
     frames_by_chunk,
     job_of,
-    name_lengths,
     pcm_of,
     pieces_of,
-    sound_of,
+    set_lengths,
     take_chunk,
 )
 
@@ -47,63 +47,63 @@ from tests.support.synthesis import (
 @pytest.mark.anyio
 class TestLookAhead:
     @pytest.mark.parametrize(("is_live", "bound"), [(True, LIVE_LOOK_AHEAD), (False, LOOK_AHEAD)])
-    async def test_never_more_than_the_bound_at_once(
+    async def test_at_most_the_bound_is_generated_at_the_same_time(
         self, bench: Bench, is_live: bool, bound: int
     ) -> None:
-        """A rival starts all chunks of a book at once, and everybody else waits behind it."""
+        """Another server starts all chunks of a book immediately, and all other requests wait."""
         gate = asyncio.Event()
         lengths = list(range(5, 25))
-        name_lengths(bench, lengths, gate)
+        set_lengths(bench, lengths, gate)
         task = asyncio.create_task(answer(build(bench), job_of(20), is_live=is_live))
         await wait_for(lambda: bench.engine.num_active == bound)
         await bench.settle()
         assert len(bench.engine.requests) == bound
         gate.set()
-        assert await task == pcm_of(await sound_of([short_script(num) for num in lengths]))
+        assert await task == pcm_of(await audio_of([short_script(num) for num in lengths]))
         assert bench.engine.max_active == bound
         assert len(bench.engine.requests) == 20
 
     def test_the_bounds(self) -> None:
         assert (LIVE_LOOK_AHEAD, LOOK_AHEAD) == (3, 8)
 
-    async def test_a_reader_who_does_not_read_holds_the_rest_back(self, bench: Bench) -> None:
-        """Memory for a request is bounded by what waits to be taken, not by its text."""
+    async def test_a_stalled_reader_stops_the_look_ahead(self, bench: Bench) -> None:
+        """The look-ahead bounds the memory of a request, whatever the length of its text."""
         async with aclosing(build(bench).stream(job_of(9), SpeechStats())) as pieces:
             await anext(pieces)
-            await check_begun(bench, LIVE_LOOK_AHEAD)
+            await check_num_started(bench, LIVE_LOOK_AHEAD)
             await wait_for(lambda: bench.engine.num_active == 0)
             seeds = sorted(derive_seed(7, index) for index in range(LIVE_LOOK_AHEAD))
             await wait_for(lambda: sorted(bench.decoder.calls) == [(16, seed) for seed in seeds])
-            await check_begun(bench, LIVE_LOOK_AHEAD)
+            await check_num_started(bench, LIVE_LOOK_AHEAD)
 
-    async def test_the_next_begins_when_one_has_been_taken(self, bench: Bench) -> None:
+    async def test_the_next_chunk_starts_when_one_has_been_taken(self, bench: Bench) -> None:
         async with aclosing(build(bench).stream(job_of(9), SpeechStats())) as pieces:
             for num_taken in range(4):
                 await take_chunk(pieces, 16)
-                await check_begun(bench, num_taken + LIVE_LOOK_AHEAD)
+                await check_num_started(bench, num_taken + LIVE_LOOK_AHEAD)
 
     @pytest.mark.parametrize(
         ("is_live", "num_streams", "num_at_once"),
         [(True, 12, 3), (True, 3, 2), (True, 1, 1), (False, 16, 8), (False, 3, 3), (False, 1, 1)],
     )
-    async def test_a_loaded_engine_makes_one_chunk_after_the_other(
+    async def test_under_load_fewer_chunks_are_generated_ahead(
         self, bench: Bench, is_live: bool, num_streams: int, num_at_once: int
     ) -> None:
-        """Chunks that nobody heard yet took the slots of callers who waited for their first."""
+        """Chunks generated ahead took the slots of requests that waited for their first chunk."""
         gate = asyncio.Event()
-        name_lengths(bench, [16] * 9, gate)
+        set_lengths(bench, [16] * 9, gate)
         job = job_of(chunks_of(*[LONG_CHUNK] * 9))
         task = asyncio.create_task(
             answer(build(bench, num_streams=num_streams), job, is_live=is_live)
         )
-        await check_begun(bench, num_at_once)
+        await check_num_started(bench, num_at_once)
         gate.set()
         await task
         assert bench.engine.max_active == num_at_once
         assert len(bench.engine.requests) == 9
 
-    async def test_a_chunk_begins_before_the_one_before_it_has_ended(self, bench: Bench) -> None:
-        """Else the player runs dry between them where speech is made just in time."""
+    async def test_a_chunk_starts_before_the_previous_one_has_ended(self, bench: Bench) -> None:
+        """Otherwise the player runs dry between them if speech is generated just in time."""
         gate = asyncio.Event()
         num_expected = estimate_duration_sec(LONG_CHUNK) - LEAD_SEC
         num_frames = math.ceil((num_expected * RATE + FADE) / FRAME)
@@ -113,30 +113,32 @@ class TestLookAhead:
             job = job_of(chunks_of(LONG_CHUNK, CHUNK))
             async with aclosing(build(bench, num_streams=1).stream(job, SpeechStats())) as pieces:
                 await anext(pieces)
-                await check_begun(bench, 1 + (num_free == num_frames))
+                await check_num_started(bench, 1 + (num_free == num_frames))
 
-    async def test_an_answer_that_nobody_asks_for_is_not_begun(self, bench: Bench) -> None:
+    async def test_an_unread_stream_starts_no_generation(self, bench: Bench) -> None:
         pieces = build(bench).stream(job_of(), SpeechStats())
         await bench.settle()
         await pieces.aclose()
         assert bench.engine.requests == []
 
     @pytest.mark.parametrize("is_live", [True, False])
-    async def test_order_is_kept_whatever_is_there_first(self, bench: Bench, is_live: bool) -> None:
-        """A rival writes chunks as they come: a long first sentence is heard last."""
+    async def test_the_order_is_kept_whichever_chunk_finishes_first(
+        self, bench: Bench, is_live: bool
+    ) -> None:
+        """Another server writes chunks as they finish: a long first sentence is heard last."""
         gate = asyncio.Event()
         lengths = [30, 5, 6]
-        name_lengths(bench, lengths)
+        set_lengths(bench, lengths)
         bench.scripts["r-0-1"] = held_script(short_script(30), gate)
         task = asyncio.create_task(answer(build(bench), job_of(3), is_live=is_live))
         await wait_for(lambda: len(bench.decoder.calls) == 2)
         gate.set()
-        assert await task == pcm_of(await sound_of([short_script(num) for num in lengths]))
+        assert await task == pcm_of(await audio_of([short_script(num) for num in lengths]))
         assert sorted(num_frames for num_frames, _ in bench.decoder.calls[:2]) == [5, 6]
 
-    async def test_a_chunk_is_heard_while_it_and_the_next_are_made(self, bench: Bench) -> None:
+    async def test_a_chunk_is_heard_while_it_and_the_next_are_generated(self, bench: Bench) -> None:
         gate = asyncio.Event()
-        name_lengths(bench, [16, 16, 16])
+        set_lengths(bench, [16, 16, 16])
         bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=2)
         async with aclosing(build(bench).stream(job_of(3), SpeechStats())) as pieces:
             sizes = [len((await anext(pieces)).data) // 2 for _ in range(2)]
@@ -146,9 +148,9 @@ class TestLookAhead:
             gate.set()
 
     async def test_a_retry_of_a_later_chunk_is_not_heard(self, bench: Bench) -> None:
-        """It is over while the chunk before it plays."""
+        """It ends while the previous chunk is still played."""
         gate = asyncio.Event()
-        name_lengths(bench, [16, 16])
+        set_lengths(bench, [16, 16])
         bench.scripts["r-0-1"] = held_script(short_script(16), gate, num_free_frames=2)
         bench.scripts["r-1-1"] = loop_script(9)
         bench.scripts["r-1-2"] = short_script(13)
@@ -173,20 +175,20 @@ class TestOneAtATime:
             assert len(bench.engine.requests) == 12
             assert len(set(answers)) == 1
 
-    async def test_a_reader_who_does_not_read_holds_nobody_up(self) -> None:
+    async def test_a_stalled_reader_does_not_delay_other_requests(self) -> None:
         async with open_bench(one_at_a_time=True) as bench:
             synthesizer = build(bench)
             async with aclosing(synthesizer.stream(job_of(9), SpeechStats())) as pieces:
                 await anext(pieces)
                 other = await answer(synthesizer, job_of(9, request_id="other"), is_live=True)
-                assert other == pcm_of(await sound_of([short_script(16)] * 9))
+                assert other == pcm_of(await audio_of([short_script(16)] * 9))
                 await wait_for(lambda: len(bench.engine.requests) == LIVE_LOOK_AHEAD + 9)
                 assert bench.engine.max_active == 1
 
 
 @pytest.mark.anyio
 class TestLateText:
-    async def test_it_does_not_hold_back_what_is_there(self, bench: Bench) -> None:
+    async def test_it_does_not_delay_earlier_chunks(self, bench: Bench) -> None:
         gate = asyncio.Event()
 
         async def chunks() -> AsyncGenerator[PreparedText, None]:
@@ -206,7 +208,7 @@ class TestLateText:
             assert (piece.chunk, piece.text, piece.start_sample) == (1, "Bcdefgh.", 16 * FRAME)
         assert stats.num_chunks == 1
 
-    async def test_it_is_not_asked_for_before_there_is_room(self, bench: Bench) -> None:
+    async def test_it_is_not_requested_beyond_the_look_ahead(self, bench: Bench) -> None:
         requested: list[int] = []
 
         async def chunks() -> AsyncGenerator[PreparedText, None]:
@@ -220,7 +222,7 @@ class TestLateText:
             await bench.settle()
             assert requested == [0, 1, 2]
 
-    async def test_its_failure_comes_after_what_was_spoken(self, bench: Bench) -> None:
+    async def test_its_failure_is_raised_after_the_audio_before_it(self, bench: Bench) -> None:
         async def chunks() -> AsyncGenerator[PreparedText, None]:
             yield PREPARED_CHUNK
             yield PREPARED_CHUNK
@@ -250,7 +252,7 @@ class TestLateText:
         assert steps == ["closed"]
 
     @pytest.mark.parametrize("is_live", [True, False])
-    async def test_no_text_is_no_answer(self, bench: Bench, is_live: bool) -> None:
-        """An empty body with status 200 would be taken for one."""
+    async def test_no_text_is_an_error(self, bench: Bench, is_live: bool) -> None:
+        """An empty body with status 200 would look like a success."""
         with pytest.raises(RequestError, match="nothing to speak"):
             await answer(build(bench), job_of(0), is_live=is_live)

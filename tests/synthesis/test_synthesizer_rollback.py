@@ -1,4 +1,4 @@
-"""A stream of which a chunk fails after its first samples were sent."""
+"""Streams in which a chunk fails after some of its samples were sent."""
 
 import asyncio
 import math
@@ -41,25 +41,25 @@ from tests.support.synthesis import (
 
 @pytest.mark.anyio
 class TestRollback:
-    """A stream has begun when its generation fails, and nobody hears that it did."""
+    """The stream has already started when a chunk fails, and the fault stays inaudible."""
 
-    # 1 s is 11.7 frames: the piece that begins before it is the twelfth.
+    # 1 s is 11.7 frames: the twelfth piece is the last one that starts within it.
     NUM_AHEAD = 12
 
-    def looping(self, bench: Bench, gate: asyncio.Event) -> None:
-        """20 frames, a loop, and its other 9 behind them when the gate opens."""
+    def script_loop(self, bench: Bench, gate: asyncio.Event) -> None:
+        """Scripts 20 frames and a loop, and the other 9 frames once the gate opens."""
         bench.scripts["r-0-1"] = loop_script(20)
         bench.scripts["r-0-2"] = held_script(speech_from(20, 29), gate)
 
     async def test_a_loop_is_not_heard(self, bench: Bench) -> None:
-        """It left as it was made: the stream ended in it, and the rest of the text was missing."""
+        """It was sent as it was generated, and the stream ended without the rest of the text."""
         clock, gate, stats = VirtualClock(), asyncio.Event(), SpeechStats()
-        self.looping(bench, gate)
+        self.script_loop(bench, gate)
         pieces: list[AudioPiece] = []
         task = asyncio.create_task(listen(build(bench, clock=clock), job_of(1), stats, pieces))
         await wait_for(lambda: len(bench.engine.requests) == 2)
         await bench.settle()
-        # How many pieces that is depends on how quickly they are taken: some come as one.
+        # The number of pieces depends on how quickly they are taken: some are joined.
         assert 0 < len(data_of(pieces)) <= 20 * bench.decoder.samples_per_frame * 2
         gate.set()
         await task
@@ -69,7 +69,7 @@ class TestRollback:
         assert stats.num_output_tokens == 31 * 7 + 9 * 7 + 1
         assert clock.num_waiting == 0
 
-    async def test_what_is_held_goes_when_it_is_due(self, bench: Bench) -> None:
+    async def test_held_samples_are_sent_when_they_are_due(self, bench: Bench) -> None:
         clock, gate = VirtualClock(), asyncio.Event()
         bench.scripts["r-0-1"] = held_script(short_script(29), gate, num_free_frames=25)
         pieces: list[AudioPiece] = []
@@ -83,13 +83,15 @@ class TestRollback:
             clock.advance(FRAME / RATE)
             await bench.settle()
             assert len(pieces) == self.NUM_AHEAD + num_more
-        # A download does not wait: the chunk has ended.
+        # The chunk has ended, so the rest of it is sent without waiting.
         gate.set()
         await task
         assert data_of(pieces) == pcm_of(await heard_of(short_script(29)))
 
     @pytest.mark.parametrize("speed", [0.5, 1.5])
-    async def test_a_second_is_one_of_the_listener(self, bench: Bench, speed: float) -> None:
+    async def test_the_second_ahead_is_measured_in_playback_time(
+        self, bench: Bench, speed: float
+    ) -> None:
         clock, gate = VirtualClock(), asyncio.Event()
         bench.scripts["r-0-1"] = held_script(short_script(29), gate, num_free_frames=25)
         pieces: list[AudioPiece] = []
@@ -101,7 +103,7 @@ class TestRollback:
         gate.set()
         await task
 
-    async def test_speech_that_is_made_just_in_time_is_not_held(self, bench: Bench) -> None:
+    async def test_speech_that_is_generated_just_in_time_is_not_held(self, bench: Bench) -> None:
         clock, gate, pieces = VirtualClock(), asyncio.Event(), list[AudioPiece]()
         bench.scripts["r-0-1"] = StepScript(short_script(29).token_ids, gate=gate)
         task = asyncio.create_task(
@@ -119,13 +121,13 @@ class TestRollback:
         assert clock.timers == []
 
     async def test_a_chunk_after_late_text_is_held_too(self, bench: Bench) -> None:
-        """The player had run dry long before, and all that followed counted as overdue."""
-        clock, gate, more = VirtualClock(), asyncio.Event(), asyncio.Event()
+        """The player had run dry long before, and all later audio counted as overdue."""
+        clock, gate, text_gate = VirtualClock(), asyncio.Event(), asyncio.Event()
         bench.scripts["r-1-1"] = held_script(short_script(29), gate, num_free_frames=25)
 
         async def chunks() -> AsyncGenerator[PreparedText, None]:
             yield PREPARED_CHUNK
-            await more.wait()
+            await text_gate.wait()
             yield PREPARED_CHUNK
 
         pieces: list[AudioPiece] = []
@@ -134,7 +136,7 @@ class TestRollback:
         )
         await wait_for(lambda: len(pieces) == 17)
         clock.advance(60.0)
-        more.set()
+        text_gate.set()
         await wait_for(lambda: clock.num_waiting == 1)
         await bench.settle()
         assert len(pieces) == 17 + self.NUM_AHEAD
@@ -148,7 +150,7 @@ class TestRollback:
 
 
 class StepScript(Script):
-    """Waits at each frame for the gate, which closes behind it."""
+    """Waits for the gate at each frame, and closes it again."""
 
     async def pass_gate(self) -> None:
         assert self.gate is not None

@@ -1,4 +1,4 @@
-"""Text that becomes chunks in the pool, and is converted to phonemes once."""
+"""Text is split into chunks in the pool, and converted to phonemes once."""
 
 import threading
 from collections.abc import AsyncGenerator
@@ -17,12 +17,12 @@ from tests.support.synthesis import LIMITS, build, pieces_of
 
 @pytest.mark.anyio
 class TestText:
-    """Text is cleaned and measured by the pool, which is all that the routes see of it."""
+    """Text is cleaned and measured in the pool, through the methods that the routes use."""
 
     SENTENCE = "It was a bright cold day in April, and all the clocks were striking thirteen."
     TEXT = f"{SENTENCE} <laugh> {SENTENCE}"
 
-    async def test_a_plan_becomes_texts(self, bench: Bench) -> None:
+    async def test_the_chunks_of_a_plan(self, bench: Bench) -> None:
         synthesizer = build(bench)
         plan = await synthesizer.plan(self.TEXT, tags=frozenset())
         assert plan.num_dropped_tags == 1
@@ -49,11 +49,11 @@ class TestText:
 
 @pytest.mark.anyio
 class TestTextIsPhonemizedOnce:
-    """Planning and each attempt phonemized the same text again: twice for every chunk, or more."""
+    """Planning and each attempt phonemized the same text again, at least twice per chunk."""
 
     TEXT = "Abcdefg hijklmno. Pqrstuv wxyzabcd"
 
-    async def phonemized(
+    async def phonemized_texts(
         self,
         bench: Bench,
         *,
@@ -61,7 +61,7 @@ class TestTextIsPhonemizedOnce:
         num_failures: int = 0,
         num_attempts: int = 1,
     ) -> list[str]:
-        """The texts of the phonemizer's calls for a request whose first attempts fail."""
+        """Returns the texts that are phonemized for a request whose first attempts fail."""
         bench.scripts.update({f"r-0-{n}": short_script(0) for n in range(1, num_failures + 1)})
         phonemizer, stats = CountingPhonemizer(), SpeechStats()
         synthesizer = build(
@@ -74,19 +74,19 @@ class TestTextIsPhonemizedOnce:
         return phonemizer.texts
 
     async def test_a_text_that_fits(self, bench: Bench) -> None:
-        assert await self.phonemized(bench) == [f"{self.TEXT}."]
+        assert await self.phonemized_texts(bench) == [f"{self.TEXT}."]
 
     async def test_retries_of_the_whole_text(self, bench: Bench) -> None:
-        texts = await self.phonemized(bench, num_failures=2, num_attempts=3)
+        texts = await self.phonemized_texts(bench, num_failures=2, num_attempts=3)
         assert texts == [f"{self.TEXT}."]
 
     async def test_each_half_of_a_split_attempt(self, bench: Bench) -> None:
-        texts = await self.phonemized(bench, num_failures=3, num_attempts=4)
+        texts = await self.phonemized_texts(bench, num_failures=3, num_attempts=4)
         assert texts == [f"{self.TEXT}.", "Abcdefg hijklmno.", "Pqrstuv wxyzabcd."]
 
     async def test_a_piece_that_is_too_long_and_each_of_its_parts(self, bench: Bench) -> None:
         limits = replace(LIMITS, chunk_max_sec=1.5)  # 31 phonemes last 2.48 s, 17 last 1.36 s
-        texts = await self.phonemized(bench, limits=limits, num_attempts=2)
+        texts = await self.phonemized_texts(bench, limits=limits, num_attempts=2)
         assert texts == [f"{self.TEXT}.", "Abcdefg hijklmno.", "Pqrstuv wxyzabcd."]
 
     async def test_text_in_pieces(self, bench: Bench) -> None:
