@@ -1,4 +1,4 @@
-"""Text in deltas: which chunks come when, and that deltas make no difference."""
+"""Text in deltas: when its chunks are returned, and that the cuts make no difference."""
 
 import re
 from dataclasses import replace
@@ -19,7 +19,7 @@ TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
 LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 SHORT = ChunkLimits(chunk_max_chars=60, chunk_max_sec=50.0)
 
-# What interacts over the edge of a delta: tags, tokens, marks, line ends, stops that are none.
+# Fragments that interact across deltas: tags, tokens, marks, line ends, stops in sentences.
 FRAGMENTS = st.lists(
     st.sampled_from(
         ["<", ">", "|", "/", "=", "<laugh>", "<LAUGH>", "<happy>", "<|eot_id|>", "<custom_token_"]
@@ -46,14 +46,14 @@ CUTS = st.lists(st.integers(0, 400))
 
 
 def stream(limits: ChunkLimits = LIMITS) -> ChunkStream:
-    # A length that every character has, so that nothing is dropped but what is no speech.
+    # Every character has a duration, so that only text without speech is dropped.
     return ChunkStream(
         tags=TAGS, limits=limits, front_end=LetterFrontEnd(lambda text: len(text) / 15)
     )
 
 
 def feed_all(deltas: list[str], limits: ChunkLimits = LIMITS) -> list[list[str]]:
-    """The chunks after each delta, and after the flush."""
+    """Returns the chunks after each delta, and after the flush."""
     text = stream(limits)
     return [*(texts_of(text.feed(delta)) for delta in deltas), texts_of(text.flush())]
 
@@ -79,7 +79,7 @@ def letters(text: str) -> str:
     ("deltas", "chunks"),
     [
         ("hel|lo wor|ld. Ne|xt", [[], [], [], [], ["hello world. Next."]]),
-        # The word after the stop decides, so its first letter is waited for.
+        # The word after the stop decides, so its first letter is needed.
         (
             "Hello to all of you out there.| |N|ext one",
             [[], [], ["Hello to all of you out there."], [], ["Next one."]],
@@ -129,14 +129,14 @@ def letters(text: str) -> str:
         ("...| 😀 | <happy>", [[], [], [], []]),
     ],
 )
-def test_chunks_come_when_they_are_certain(deltas: str, chunks: list[list[str]]) -> None:
+def test_chunks_are_returned_when_they_are_certain(deltas: str, chunks: list[list[str]]) -> None:
     assert feed_all(deltas.split("|")) == chunks
 
 
 @pytest.mark.parametrize(
     ("text", "chunks"),
     [
-        # The first sentence of 25 letters; later ones together up to 40.
+        # The first chunk ends after at least 25 characters, later ones after at least 40.
         (
             "Hi. How are you today, friend? Good. I am fine. And so is everyone here. Bye.",
             [
@@ -145,7 +145,7 @@ def test_chunks_come_when_they_are_certain(deltas: str, chunks: list[list[str]])
                 "Bye.",
             ],
         ),
-        # A first sentence of more than 80 is cut after its last clause before that.
+        # A first sentence of more than 80 characters is cut after its last clause before that.
         (
             "It was a bright, cold day in the middle of April, and all the clocks of the old town "
             "were striking thirteen.",
@@ -154,7 +154,7 @@ def test_chunks_come_when_they_are_certain(deltas: str, chunks: list[list[str]])
                 "and all the clocks of the old town were striking thirteen.",
             ],
         ),
-        # Without one the next is taken.
+        # Without one it is cut after the next clause.
         (
             "It was a bright and cold day in the middle of April when all the clocks of the town, "
             "that is to say both, were striking.",
@@ -197,7 +197,7 @@ def test_no_chunk_is_longer_than_the_limits() -> None:
     assert max(map(len, join(feed_all([text], limits)))) <= 31
 
 
-def test_a_flush_ends_a_chunk_and_begins_anew() -> None:
+def test_a_flush_ends_a_chunk_and_starts_anew() -> None:
     text = stream()
     assert text.feed("one <la") == []
     assert texts_of(text.flush()) == ["one <la."]
@@ -207,7 +207,7 @@ def test_a_flush_ends_a_chunk_and_begins_anew() -> None:
     assert text.flush() == []
 
 
-def test_what_is_left_out_is_counted() -> None:
+def test_dropped_tags_and_symbols_are_counted() -> None:
     text = ChunkStream(
         tags=TAGS,
         limits=LIMITS,
@@ -244,8 +244,8 @@ def test_nothing_is_lost_or_reordered(text: str, limits: ChunkLimits) -> None:
 @given(FRAGMENTS)
 @example("<b " * 100 + "<|eot_id|>")
 @example("<" + "a " * 200 + "<custom_<|x|>token_5>")
-def test_no_control_token_comes_through(text: str) -> None:
-    """Fault case 4: even where an open bracket is given up, what stands in it is no token."""
+def test_no_control_token_is_passed_on(text: str) -> None:
+    """Fault case 4: even if an open bracket is abandoned, its content is not a token."""
     for chunk in join(feed_all([text])):
         assert not re.search(r"<\|[^<>]*\|>|<custom_token_\d+>", chunk, re.IGNORECASE)
 
@@ -255,8 +255,8 @@ def test_no_control_token_comes_through(text: str) -> None:
 @example("\u1100\u200b\u1161 ")
 @example("<\u0301好a>")
 @example("<b <br/>. K= <laugh> x>")
-def test_what_is_let_through_is_the_clean_text(text: str) -> None:
-    text = text[:250]  # What an open tag may have behind it.
+def test_the_text_that_is_passed_on_is_the_clean_text(text: str) -> None:
+    text = text[:250]  # An open tag holds back no more than this.
     cleaner = CleanStream(tags=TAGS)
     parts = [part for part, _ in cleaner.feed(text)]
     clean = clean_text(text, tags=TAGS, all_tags=ALL_EMOTION_TAGS)
@@ -269,13 +269,13 @@ def test_what_is_let_through_is_the_clean_text(text: str) -> None:
     ["a", "a ", "a, ", "<", "<a", "<a ", "<laugh> ", "!", "!\n", "e.g. ", "你", '"a', "\u0301"],
 )
 def test_hostile_text_passes(unit: str) -> None:
-    """One character at a time: work that grows with what has come would take minutes."""
+    """One character at a time: work that grew with the text so far would take minutes."""
     text = unit * (6_000 // len(unit))
     chunks = join(feed_all(list(text)))
     assert letters("".join(chunks)) == letters(text)
 
 
-def test_a_last_piece_before_text_that_the_voice_lacks_ends_in_a_full_stop() -> None:
+def test_the_last_chunk_before_unspeakable_text_ends_in_a_full_stop() -> None:
     text = ChunkStream(
         tags=TAGS,
         limits=replace(LIMITS, chunk_max_chars=20),

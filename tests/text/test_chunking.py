@@ -1,4 +1,4 @@
-"""A caller's text as pieces of one generation each."""
+"""Plans of chunks: a caller's text in pieces of one generation each."""
 
 from dataclasses import dataclass, field, replace
 
@@ -27,7 +27,7 @@ def next_text(plan: ChunkPlan) -> str | None:
 
 @dataclass
 class Recorder:
-    """A front end that keeps what it has prepared."""
+    """A front end that records the pieces that it prepares."""
 
     front_end: FrontEnd = LETTERS
     pieces: list[str] = field(default_factory=list)
@@ -53,9 +53,9 @@ class TestPlanChunks:
         ],
     )
     def test_nothing_to_speak(self, text: str) -> None:
-        with pytest.raises(RequestError) as refused:
+        with pytest.raises(RequestError) as rejected:
             plan_chunks(text, tags=NONE, limits=LIMITS)
-        assert (refused.value.param, refused.value.code) == ("input", "nothing_to_speak")
+        assert (rejected.value.param, rejected.value.code) == ("input", "nothing_to_speak")
 
     @pytest.mark.parametrize(
         ("text", "tags", "chunks"),
@@ -73,7 +73,7 @@ class TestPlanChunks:
     def test_one_chunk(self, text: str, tags: frozenset[str], chunks: tuple[str, ...]) -> None:
         assert collect(plan_chunks(text, tags=tags, limits=LIMITS)) == chunks
 
-    def test_what_is_left_out_is_counted(self) -> None:
+    def test_dropped_tags_are_counted(self) -> None:
         text = "Well <happy> <laugh> <|eot_id|> yes."
         plan = plan_chunks(text, tags=frozenset({"laugh"}), limits=LIMITS)
         assert (collect(plan), plan.num_dropped_tags) == (("Well <laugh> yes.",), 2)
@@ -95,18 +95,18 @@ class TestPlanChunks:
             ("_snake_\n\nAnd text", ("_snake_ And text.",)),
         ],
     )
-    def test_ends_and_line_ends_get_a_stop(self, text: str, chunks: tuple[str, ...]) -> None:
+    def test_line_ends_and_the_end_get_a_stop(self, text: str, chunks: tuple[str, ...]) -> None:
         """audiobook-creator#13: text without a final full stop was read two or three times."""
         plan = plan_chunks(text, tags=frozenset({"laugh"}), limits=LIMITS)
         assert collect(plan) == chunks
 
-    def test_a_cut_inside_of_a_sentence_is_a_comma(self) -> None:
+    def test_a_cut_within_a_sentence_becomes_a_comma(self) -> None:
         limits = replace(LIMITS, chunk_max_chars=20)
         plan = plan_chunks("one two three four five six seven", tags=NONE, limits=limits)
         assert collect(plan) == ("one two three four,", "five six seven.")
 
-    def test_what_the_voice_cannot_say_is_left_out(self) -> None:
-        """The bundled voice reads English: of Chinese it made a prompt of nothing, and noise."""
+    def test_text_that_the_voice_cannot_speak_is_dropped(self) -> None:
+        """The bundled voice reads English: Chinese text gave an empty prompt, and noise."""
 
         def expected_sec(text: str) -> float:
             return estimate_duration_sec(text) if text.isascii() else 0.0
@@ -120,7 +120,7 @@ class TestPlanChunks:
         with pytest.raises(RequestError, match="nothing to speak"):
             plan_chunks("你好。", tags=NONE, limits=limits, front_end=front_end)
 
-    def test_length_is_what_the_voice_needs(self) -> None:
+    def test_length_is_measured_by_the_front_end(self) -> None:
         """Numbers are short in letters and long in phonemes."""
         limits = replace(LIMITS, chunk_max_sec=2.0)
         text = "one two three four five six seven eight"
@@ -129,7 +129,7 @@ class TestPlanChunks:
         )
         assert max(len(chunk) for chunk in collect(plan)) <= 13
 
-    def test_a_chunk_that_says_nothing_is_left_out(self) -> None:
+    def test_a_chunk_without_speech_is_dropped(self) -> None:
         text = "Hello there, you.\n\n" + "!" * 300 + "\n\nGood bye to you."
         limits = replace(LIMITS, chunk_max_chars=100)
         chunks = collect(plan_chunks(text, tags=NONE, limits=limits))
@@ -143,11 +143,11 @@ class TestPlanChunks:
         [
             ("12 345 678 90 12 " * 20, 12),  # 0.3 s a digit
             ("这是一个很长的句子用来测试" * 15, 8),  # 0.22 s a character
-            ("7" * 80, 4),  # no place to cut at but the middle
+            ("7" * 80, 4),  # can be cut only between digits
         ],
     )
-    def test_digits_and_ideographs_are_short_chunks(self, text: str, least: int) -> None:
-        """Limits in characters alone let 500 of them be two minutes: audio was cut off."""
+    def test_digits_and_ideographs_get_short_chunks(self, text: str, least: int) -> None:
+        """With limits in characters alone, 500 of them lasted two minutes: audio was cut off."""
         limits = replace(LIMITS, chunk_max_sec=6.0)
         chunks = collect(plan_chunks(text, tags=NONE, limits=limits))
         assert len(chunks) >= least
@@ -157,7 +157,7 @@ class TestPlanChunks:
 
 
 class TestPlanFirstChunk:
-    """Sound starts early, and the chunk whose faults cannot be retried invisibly is short."""
+    """Audio starts early, and the chunk whose faults cannot be retried unheard is short."""
 
     SHORT = "It was cold."
     LONG = "It was a bright cold day in April, and all the clocks were striking thirteen."
@@ -169,10 +169,10 @@ class TestPlanFirstChunk:
             (f"{LONG} {SHORT}", f"{LONG} {SHORT}"),
             (f"{LONG} {LONG}", LONG),
             (f"{LONG} {SHORT} {LONG} {LONG}", f"{LONG} {SHORT}"),
-            # No end of a sentence from 40 to 120.
+            # No sentence ends between 40 and 120 characters.
             (f"{SHORT} Well, {NO_STOP}, {NO_STOP}.", f"{SHORT} Well, {NO_STOP},"),
             (f"{SHORT} Well, {NO_STOP} {NO_STOP}.", f"{SHORT} Well, {NO_STOP} {NO_STOP}."),
-            # What would remain are a few words.
+            # Only a few words would remain.
             (f"{LONG} {NO_STOP}. {SHORT}", LONG),
             (f"{NO_STOP} {SHORT} {SHORT} {SHORT}", f"{NO_STOP} {SHORT} {SHORT} {SHORT}"),
             (f"{LONG} <laugh> {LONG}", LONG),
@@ -194,15 +194,15 @@ class TestPlanFirstChunk:
             *(" ".join([self.LONG] * num) for num in (3, 3, 1)),
         )
 
-    def test_the_first_chunk_is_the_first_that_is_spoken(self) -> None:
+    def test_the_first_chunk_is_the_first_one_with_speech(self) -> None:
         text = "!" * 300 + f"\n\n{self.LONG} {self.LONG} {self.LONG} {self.LONG}"
         plan = plan_chunks(text, tags=NONE, limits=replace(LIMITS, chunk_max_chars=300))
         assert next_text(plan) == self.LONG
 
 
 class TestPlanIsLazy:
-    def test_only_what_is_reached_is_prepared(self) -> None:
-        """All of a text of 30,000 characters was measured, for a second, before a word of it."""
+    def test_a_piece_is_prepared_only_when_it_is_needed(self) -> None:
+        """The measurement of 30,000 characters delayed the first word by a second."""
         front_end = Recorder()
         text = "It was a bright cold day in April. " * 900
         limits = replace(LIMITS, chunk_max_chars=40)
@@ -213,7 +213,7 @@ class TestPlanIsLazy:
             assert len(front_end.pieces) == num
         assert len(collect(plan)) == 891
 
-    def test_the_next_is_prepared_only_where_the_stop_depends_on_it(self) -> None:
+    def test_the_next_piece_is_prepared_early_only_if_the_stop_depends_on_it(self) -> None:
         front_end = Recorder()
         limits = replace(LIMITS, chunk_max_chars=14)
         text = "One two three four five. Six seven now."
@@ -235,7 +235,7 @@ class TestPlanIsLazy:
                 ("One two three four,", "five six seven."),
                 ["One two three four", "five six seven"],
             ),
-            # The comma that it was prepared with became a full stop.
+            # It was prepared with a comma, which became a full stop.
             (
                 f"One two three four {'你好' * 10}",
                 ("One two three four.",),
@@ -243,7 +243,7 @@ class TestPlanIsLazy:
             ),
         ],
     )
-    def test_a_piece_is_prepared_again_only_if_the_voice_lacks_all_that_follows(
+    def test_a_piece_is_prepared_again_only_if_the_voice_cannot_speak_the_rest(
         self, text: str, chunks: tuple[str, ...], pieces: list[str]
     ) -> None:
         front_end = Recorder(LetterFrontEnd(lambda text: float(text.isascii())))

@@ -1,4 +1,4 @@
-"""How long a text is expected to last, script by script."""
+"""The expected duration of text in each script."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each rule of `english.py` by exact values; what gruut makes of them is in test_phonemes.py."""
+"""Exact results of each rule of `english.py`; test_phonemes.py tests their phonemes."""
 
 import time
 
@@ -121,12 +121,12 @@ def test_rules(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("text", UNCHANGED)
-def test_ordinary_text_is_left_alone(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert normalise(text, is_word=is_word) == text
 
 
 @given(st.text(max_size=60) | st.text(alphabet="019.,:/-–—eEAkms$€%°' ’\"=+&@#(½é", max_size=60))
-def test_any_text(text: str) -> None:
+def test_text_with_letters_or_digits_is_never_dropped(text: str) -> None:
     assert bool(normalise(text, is_word=is_word).strip()) or not any(map(str.isalnum, text))
 
 
@@ -134,7 +134,7 @@ def test_any_text(text: str) -> None:
     "unit",
     [*"19.,/-–— $€%&=+#~°'aAé½?!:@(", "1,", "1.", "1/", "1 ", "a.", "A ", "www.", "-$", "1–", "$1"],
 )
-def test_takes_linear_time(unit: str) -> None:
+def test_it_takes_linear_time(unit: str) -> None:
     text = unit * 50_000
     start = time.process_time()
     normalise(text, is_word=is_word)

@@ -1,4 +1,4 @@
-"""Text as a voice reads it: letters or phonemes, the stop at its end, and how long it lasts."""
+"""Text as a voice reads it: letters or phonemes, the stop at its end, and its expected duration."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from tests.support.app import Spelled
 
 @dataclass
 class Echo:
-    """Words as phonemes; "lost" is one that has none. Keeps the texts that it was called with."""
+    """Returns words as phonemes, but "lost" has none; records the texts of its calls."""
 
     texts: list[str] = field(default_factory=list)
 
@@ -31,7 +31,7 @@ class Echo:
         return Spelled(kept, len(words) - len(kept))
 
 
-def test_letters_are_read_as_they_are() -> None:
+def test_letters_are_unchanged() -> None:
     assert LETTERS.prepare("Hi there") == PreparedText(
         piece="Hi there",
         text="Hi there",
@@ -41,7 +41,7 @@ def test_letters_are_read_as_they_are() -> None:
     )
 
 
-def test_a_stop_lasts_but_does_not_count_for_the_limit() -> None:
+def test_a_stop_has_a_duration_but_does_not_count_towards_the_limit() -> None:
     assert LETTERS.prepare("Hi there", ".") == PreparedText(
         piece="Hi there",
         text="Hi there.",
@@ -62,13 +62,13 @@ def test_phonemes_and_lost_words_are_counted() -> None:
     )
 
 
-def test_text_without_phonemes_lasts_no_time() -> None:
+def test_text_without_phonemes_has_no_duration() -> None:
     assert PhonemeFrontEnd(Echo()).prepare("lost").expected_sec == 0.0
 
 
 @pytest.mark.parametrize("text", ["h i", "h i ,", "h i —", "h i;", "h i: "])
 def test_a_clause_mark_at_the_end_is_left_out(text: str) -> None:
-    """The phonemizer always ends in a full stop: no training text has two stops in a row."""
+    """The phonemizer always adds a full stop, and no training text has two stops in a row."""
     assert PhonemeFrontEnd(Echo()).prepare(text).spoken == "h i"
 
 
@@ -95,9 +95,7 @@ def test_a_piece_is_phonemized_once_together_with_its_stop(
     ("piece", "stop", "can_end_text"),
     [("Yes", ".", True), ("Yes", ",", False), ("Yes,", ",", True), ("Yes", "", False)],
 )
-def test_only_a_piece_with_an_added_comma_cannot_end_a_text(
-    piece: str, stop: str, can_end_text: bool
-) -> None:
+def test_which_pieces_can_end_a_text(piece: str, stop: str, can_end_text: bool) -> None:
     assert LETTERS.prepare(piece, stop).can_end_text is can_end_text
 
 
@@ -118,10 +116,10 @@ TEXTS = (
 
 
 @pytest.mark.parametrize("limits", [POCKET_LIMITS, ChunkLimits(20, 1.2)])
-def test_the_prompt_of_a_chunk_is_that_of_its_text(
+def test_the_phonemes_of_a_chunk_are_those_of_its_text(
     gruut: GruutPhonemizer, limits: ChunkLimits
 ) -> None:
-    """A stop changes words, so a chunk has to be phonemized with the one that it ends in."""
+    """A stop changes how words are read, so a chunk is phonemized with its final stop."""
     front_end = PhonemeFrontEnd(gruut)
     for text in TEXTS:
         plan = plan_chunks(text, tags=frozenset(), limits=limits, front_end=front_end)

@@ -1,4 +1,4 @@
-"""`phonemes.py` against gruut as it is shipped, with the voice's rules written a second time."""
+"""`phonemes.py` against unmodified gruut and a second implementation of the voice's rules."""
 
 import logging
 import sqlite3
@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from orpheus_server.text.english import normalise
 from orpheus_server.text.phonemes import GruutPhonemizer, Lexicon, Phonemes, build_phonemizer
 
-# None only where the English data is not installed, and gruut requires it.
+# None only if the English data is not installed, but gruut requires it.
 LANG_DIR = cast(Path, find_lang_dir("en-us"))
 LEXICON = LANG_DIR / "lexicon.db"
 
 
 def lexicon_words() -> list[str]:
-    """Every 97th word of gruut's lexicon, and all whose pronunciation depends on their role."""
+    """Returns every 97th word of gruut's lexicon, and all whose phonemes depend on their role."""
     with closing(sqlite3.connect(f"{LEXICON.as_uri()}?immutable=1", uri=True)) as connection:
         rows = connection.execute(
             "SELECT DISTINCT word FROM word_phonemes WHERE id % 97 = 0 OR role <> '' ORDER BY id"
@@ -87,7 +87,7 @@ SENTENCES = [
     "I",
 ]
 
-# The rules of english.py rewrite these, or a word of them is read in pieces.
+# Sentences that english.py rewrites, or in which a word is read in pieces.
 REWRITTEN = [
     "The lease ends 31/02/2020.",
     "The U.S. office of NASA sent a TTS report to the F.B.I.",
@@ -135,7 +135,7 @@ SNIPPETS = [
     "Ångström, Łódź, Øresund and Þór.",
 ]
 
-# Each of these is a fault or a trap of gruut, or of the libraries below it, on hostile text.
+# Hostile texts that break, or may break, gruut or the libraries that it uses.
 HOSTILE = {
     "empty": "",
     "spaces": " \t\n\u00a0 ",
@@ -176,10 +176,10 @@ def is_word() -> Callable[[str], bool]:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
-    """The voice's rules over gruut with its own code and models.
+    """Applies the voice's rules to the result of gruut's own code and models.
 
-    Only its lexicon has an index here, which changes no answer and saves 0.1 s a sentence. Its
-    cache starts empty for every text: what gruut has read before changes how it splits some words.
+    Only its lexicon gets an index, which changes no result and saves 0.1 s per sentence. Its cache
+    is cleared before each text, because earlier texts change how gruut splits some words.
     """
     lang_dir = tmp_path_factory.mktemp("en-us")
     for model in ("pos", "g2p"):
@@ -202,7 +202,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[
 
 
 def apply_rules(words: list[Word]) -> list[str]:
-    """Words joined by marks within each run of words; stops as they come; a stop at the end."""
+    """Puts separators between words, keeps the stops, and ensures a stop at the end."""
     said: list[tuple[bool, str]] = []
     for word in words:
         if word.phonemes and not word.is_major_break and not word.is_minor_break:
@@ -226,7 +226,7 @@ def test_same_as_gruut(
     assert phonemizer.phonemize(text) == Phonemes(tuple(reference(text)), 0)
 
 
-def test_reference_is_gruut_itself(reference: Callable[[str], list[str]]) -> None:
+def test_the_reference_equals_gruut(reference: Callable[[str], list[str]]) -> None:
     text = "Lead us; the U.S. paid $5.50, didn't it?"
     words = [word for sentence in gruut.sentences(text, lang="en-us") for word in sentence]
     assert reference(text) == apply_rules(words)
@@ -252,7 +252,7 @@ def test_same_as_gruut_on_random_sentences(
     is_word: Callable[[str], bool],
     text: str,
 ) -> None:
-    """The rules of english.py apart: glued parts, capitals and several stops are theirs."""
+    """Compares after the rules of english.py, which rewrite glued parts, capitals and stops."""
     plain = normalise(text, is_word=is_word)
     assert phonemizer.phonemize(text) == Phonemes(tuple(reference(plain)), 0)
 
@@ -314,7 +314,9 @@ def test_exact_phonemes(phonemizer: GruutPhonemizer, text: str, expected: str) -
         ("Is it U.S.? Yes", "Is it U.S. ? Yes"),
     ],
 )
-def test_read_like_its_plain_spelling(phonemizer: GruutPhonemizer, text: str, plain: str) -> None:
+def test_text_is_read_like_its_plain_spelling(
+    phonemizer: GruutPhonemizer, text: str, plain: str
+) -> None:
     spoken = phonemizer.phonemize(text)
     assert spoken == phonemizer.phonemize(plain)
     assert spoken.symbols
@@ -352,8 +354,8 @@ def test_nothing_speakable(phonemizer: GruutPhonemizer, text: str, num_lost_word
 
 
 def test_a_text_does_not_change_how_the_next_is_read(phonemizer: GruutPhonemizer) -> None:
-    # gruut splits five of six commas off, finds "hello," under "hello", and from then on its cache
-    # has "hello," for a word and loses the comma.
+    # gruut splits off five of six commas and finds "hello," under "hello"; from then on, its cache
+    # has "hello," as a word, and the comma is lost.
     first = phonemizer.phonemize("hello, you")
     phonemizer.phonemize("hello,,,,,, you")
     assert phonemizer.phonemize("hello, you") == first
@@ -366,7 +368,7 @@ def test_long_numbers_are_read_digit_by_digit(phonemizer: GruutPhonemizer) -> No
     assert phonemizer.phonemize("1,234,567,890,123,456") == phonemizer.phonemize(digits)
 
 
-def test_text_around_what_gruut_cannot_read_is_spoken(phonemizer: GruutPhonemizer) -> None:
+def test_text_around_an_unreadable_part_is_spoken(phonemizer: GruutPhonemizer) -> None:
     spoken = phonemizer.phonemize("Pay 1e99 now, please!")
     assert spoken == phonemizer.phonemize("Pay 1 e 99 now, please!")
     assert phonemizer.phonemize("caf\ud800e") == phonemizer.phonemize("cafe")
@@ -374,7 +376,7 @@ def test_text_around_what_gruut_cannot_read_is_spoken(phonemizer: GruutPhonemize
 
 def test_text_on_which_gruut_raises_is_read_in_pieces() -> None:
     class Brittle(gruut.TextProcessor):
-        """Raises as gruut does for numbers that its arithmetic cannot hold."""
+        """Raises like gruut for numbers that its arithmetic cannot represent."""
 
         def __call__(self, text: str, *args: Any, **kwargs: Any) -> Any:
             if "xy" in text:
@@ -400,7 +402,7 @@ def test_any_text_ends_with_a_stop(phonemizer: GruutPhonemizer, text: str) -> No
     assert phonemizer.phonemize(text).symbols[-1:] in {(), (".",), ("!",), ("?",)}
 
 
-def test_same_from_four_threads(phonemizer: GruutPhonemizer) -> None:
+def test_four_threads_get_the_same_results(phonemizer: GruutPhonemizer) -> None:
     texts = SENTENCES + REWRITTEN
     expected = [phonemizer.phonemize(text) for text in texts]
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -421,6 +423,6 @@ def test_unknown_front_end() -> None:
         build_phonemizer("espeak/en")
 
 
-def test_import_loads_no_gruut() -> None:
+def test_importing_the_module_does_not_load_gruut() -> None:
     code = "import sys, orpheus_server.text.phonemes; sys.exit('gruut' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

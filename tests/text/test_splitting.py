@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orpheus_server.text.splitting import split_in_two, split_text
 
-# Words, marks and breaks that take part in the rules, joined at random.
+# Words, marks and breaks that the rules treat specially, joined at random.
 FRAGMENTS = st.lists(
     st.sampled_from(
         ["Hello", "he", "Dr.", "etc.", "J.", "U.S.", "No.", "7", "3.14", "v1.2.", "said", "I."]
@@ -50,7 +50,7 @@ def test_nothing_is_lost(text: str, max_chars: int) -> None:
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="。！？｡।॥，、；：")), st.integers(20, 100))
-def test_words_are_whole(text: str, max_chars: int) -> None:
+def test_words_are_not_cut(text: str, max_chars: int) -> None:
     assume(all(len(word) <= max_chars for word in text.split()))
     assume("<" not in text)
     assert " ".join(split_text(text, max_chars=max_chars)).split() == text.split()
@@ -58,7 +58,7 @@ def test_words_are_whole(text: str, max_chars: int) -> None:
 
 @settings(deadline=None)
 @given(FRAGMENTS, st.integers(50, 200))
-def test_tags_and_characters_are_whole(text: str, max_chars: int) -> None:
+def test_tags_and_characters_are_not_cut(text: str, max_chars: int) -> None:
     chunks = split_text(text, max_chars=max_chars)
     for tag in ("<laugh>", "<작은 웃음>", "<sigh>"):
         assert sum(chunk.count(tag) for chunk in chunks) == text.count(tag)
@@ -71,7 +71,7 @@ def test_tags_and_characters_are_whole(text: str, max_chars: int) -> None:
 @given(FRAGMENTS, st.integers(50, 200))
 @example("Hello Hello Hello\n\n!» !» ", 50)
 @example("Hello Hello Hello\n\n« !", 50)
-def test_punctuation_is_alone_only_where_no_neighbour_has_room(text: str, max_chars: int) -> None:
+def test_punctuation_is_alone_only_if_it_fits_into_no_neighbour(text: str, max_chars: int) -> None:
     chunks = split_text(text, max_chars=max_chars)
     for index, chunk in enumerate(chunks):
         if not any(map(str.isalnum, chunk)):
@@ -137,7 +137,7 @@ def test_split_text(text: str, max_chars: int, expected: list[str]) -> None:
     ],
 )
 def test_a_full_stop_inside_a_sentence_does_not_end_it(sentence: str) -> None:
-    """Splitters that cut at every ". " made "Mr." a chunk of its own, read as a whole sentence."""
+    """With a cut at every ". ", "Mr." was a chunk of its own, read as a whole sentence."""
     following = "Next one is here."
     assert split_text(f"{sentence} {following}", max_chars=len(sentence) + 5) == [
         sentence,
@@ -185,12 +185,12 @@ def test_a_quote_stays_with_its_attribution(text: str, expected: list[str]) -> N
         ("x" * 17 + "<laugh>" + "y" * 5, ["x" * 15, "xx<laugh>yyyyy"]),
     ],
 )
-def test_a_tag_is_whole_and_opens_its_sentence(text: str, expected: list[str]) -> None:
+def test_a_tag_is_not_cut_and_stays_in_its_sentence(text: str, expected: list[str]) -> None:
     """RealtimeTTS#290: a tag at the start of a sentence was lost by the splitter."""
     assert split_text(text, max_chars=22) == expected
 
 
-def test_a_tiny_last_chunk_is_balanced_with_the_one_before() -> None:
+def test_a_tiny_last_chunk_is_balanced_with_the_previous_one() -> None:
     """canopyai#159: short phrases are spoken badly, so 90 + 8 characters become 50 + 48."""
     sentence = "It was a bright cold day."
     text = " ".join([sentence] * 3 + ["Yes, it."])
@@ -215,12 +215,12 @@ def test_a_long_word_is_cut_between_whole_characters(text: str) -> None:
 
 
 @pytest.mark.parametrize("max_chars", [0, -1])
-def test_max_chars_below_one_is_refused(max_chars: int) -> None:
+def test_max_chars_below_one_is_rejected(max_chars: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         split_text("a", max_chars=max_chars)
 
 
-# The longest input is 32,768 characters; what is slower than linear shows at a sixth of that too.
+# The longest input is 32,768 characters; worse than linear time shows at a sixth of that too.
 HOSTILE_TEXTS = [
     "a",
     "<",
@@ -246,8 +246,8 @@ HOSTILE_TEXTS = [
     ["e" + "\u0301" * 4096, *(unit * (6_000 // len(unit)) for unit in HOSTILE_TEXTS)],
     ids=lambda text: ascii(text[:4]),
 )
-def test_hostile_text_passes(text: str, max_chars: int) -> None:
-    """Fault case 3: 4096 combining marks or one endless word must not hold the server up."""
+def test_hostile_text_is_split(text: str, max_chars: int) -> None:
+    """Fault case 3: 4096 combining marks or one endless word must not block the server."""
     assert no_space("".join(split_text(text, max_chars=max_chars))) == no_space(text)
     split_in_two(text)
 

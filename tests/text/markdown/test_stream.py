@@ -1,4 +1,4 @@
-"""What a chat model writes as speech: each construct, and that deltas make no difference."""
+"""Markdown of a chat model as speech: each construct, and that deltas make no difference."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ PROSE = [
     'He said: "Stop it, please!" — and left; it\'s 1/2 past #1.',
     "Write to anna@example.com or see node.js [sic] and a[i] (see below).",
     "Two  spaces and\ta tab stay.",
-    # What once was taken for markup, and lost with the words in it.
+    # These were once treated as markup, and the words in them were lost.
     "If a<b and b>c, or a <b and i> d, then x<y.",
     "The list [1, 2, 3] has a[0] and a[1], which lie in [0, 10] or [1-3].",
     "So arr[i][j] calls handlers[name](event) and rows[i](x).",
@@ -54,7 +54,7 @@ MARKUP = [
     ("Title\r\n---\r\nText", "Title.\nText"),
     ("#hashtag is no heading", "#hashtag is no heading"),
     ("# 标题\n正文", "标题。\n正文"),
-    # Lists: a few words are enumerated, longer items are sentences.
+    # Lists: short items are enumerated, longer ones become sentences.
     ("- milk\n- bread\n- eggs\n\nDone.", "milk,\nbread,\neggs.\n\nDone."),
     ("You need\n* flour\n* **sugar**", "You need,\nflour,\nsugar."),
     ("+ one\n+ two", "one,\ntwo."),
@@ -79,7 +79,7 @@ MARKUP = [
     ("> quoted *text*\n> and more\n\nNo", "quoted text\nand more\n\nNo"),
     ("> > - deep\n> > - down", "deep,\ndown."),
     ("> [!NOTE]\n> Mind this.", "NOTE\nMind this."),
-    # Emphasis, and marks that are none.
+    # Emphasis, and marks that are not emphasis.
     ("**bold**, *it*, ***both*** and ~~no~~", "bold, it, both and no"),
     ("__bold__, _it_, __init__, snake_case_name", "bold, it, init, snake case name"),
     ("half**bold**word, He*ll*o", "halfboldword, Hello"),
@@ -91,7 +91,7 @@ MARKUP = [
     ("2*x is a*b*c or n*(n+1)", "2×x is a×b×c or n×(n+1)"),
     ("$5 * $3 and *I*, *a* b", "$5 × $3 and I, a b"),
     ("**<laugh>** _<sigh>_ <long_sigh> `<laugh>`", "<laugh> <sigh> <long_sigh> <laugh>"),
-    # Code: a word of it is said, a block is not.
+    # Code: inline code is spoken, a block is not.
     ("use `foo_bar` and ``x`` now", "use foo bar and x now"),
     ("it is `row[1]` here, a fact[1]", "it is row[1] here, a fact"),
     ("the `<div>` and it`s", "the div and it's"),
@@ -104,7 +104,7 @@ MARKUP = [
     ("```py title='a b'\nx\n```\nYes", "Yes"),
     ("So: ```py \nx = 1```\nYes", "So:\n\nYes"),
     ("````md\n```\nx\n```\n````\nYes", "Yes"),
-    # Links, images, notes.
+    # Links, images, footnotes.
     ('see [the *docs*](https://a.com/x_(y) "T (t)") now', "see the docs now"),
     ("[text][1], [text][] and [a [b] c](d)", "text, text and a [b] c"),
     ("![a cat](cat.png) [![badge](b.svg)](c)", "a cat badge"),
@@ -156,7 +156,7 @@ MARKUP = [
     # Escapes.
     ("\\*not bold\\* snake\\_case 5 \\* 3 \\[x\\]", "*not bold* snake case 5 × 3 x"),
     ("a\\\nb", "a\nb"),
-    # Pictures leave no gap before punctuation, and words stay apart.
+    # Emoji leave no gap before punctuation, and words stay apart.
     ("Great 🎉! Yes 👨\u200d👩\u200d👧, so🎉now", "Great! Yes, so now"),
     ("Done.🎉Next (😀 one) 😀", "Done. Next (one)"),
     ("👍🏽 🇩🇪🇫🇷 🏳️\u200d🌈 ❤️ ☎️ ℹ️ ok ©️ ♯", "ok © ♯."),
@@ -164,11 +164,11 @@ MARKUP = [
     ("✅ Fast\n❌ slow", "Fast,\nslow."),
     ("Super 🎉 !\n\n🎉\n\nJa", "Super!\n\nJa"),
     ("你好😀世界", "你好世界"),
-    # Arrows are a pause.
+    # Arrows become a pause.
     ("A → B, a -> b => c ➡️ d", "A, B, a, b, c, d"),
     ("→ next\n→ last", "next,\nlast."),
     ("你好 → 世界", "你好，世界"),
-    # Faces and names of pictures.
+    # Emoticons and names of emoji.
     ("Ha =) Hi :-) there ;) you :D. And XD!", "Ha Hi there you. And!"),
     ("I <3 it :smile: at 10:30:45 ^^", "I it at 10:30:45"),
     # Repeated marks.
@@ -178,7 +178,7 @@ MARKUP = [
 
 
 def feed_all(deltas: list[str]) -> list[str]:
-    """The text after each delta, and after the flush."""
+    """Returns the text after each delta, and after the flush."""
     stream = MarkdownToSpeech(tags=TAGS)
     return [*(stream.feed(delta) for delta in deltas), stream.flush()]
 
@@ -192,8 +192,8 @@ def letters(text: str) -> str:
     return "".join(filter(str.isalnum, text))
 
 
-def join_chunks(text: str, size: int) -> list[str]:
-    """The chunks of a chat model's answer in tokens of that size."""
+def chunks_of_answer(text: str, size: int) -> list[str]:
+    """Returns the chunks of a chat model's answer that arrives in deltas of `size` characters."""
     to_speech = MarkdownToSpeech(tags=TAGS)
     stream = ChunkStream(
         tags=TAGS, limits=LIMITS, front_end=LetterFrontEnd(lambda text: len(text) / 15)
@@ -212,13 +212,13 @@ def test_markup_is_resolved(text: str, spoken: str) -> None:
 
 
 @pytest.mark.parametrize("text", PROSE)
-def test_prose_passes_as_it_is(text: str) -> None:
+def test_prose_is_unchanged(text: str) -> None:
     assert make_speakable(text) == text
     assert "".join(feed_all(list(text))) == text
 
 
 def test_every_rule_is_used() -> None:
-    """A rule that no text of the tables reaches would be one that another has taken over."""
+    """A rule that matches no text of the tables has been superseded by another rule."""
     text = "\n".join([*(text for text, _ in MARKUP), *PROSE])
     for _, pattern, _ in (*LINE_ROWS, *INLINE_ROWS):
         assert re.search("".join(pattern.split(" ")), text), pattern
@@ -227,7 +227,7 @@ def test_every_rule_is_used() -> None:
 @pytest.mark.parametrize(
     ("deltas", "parts"),
     [
-        # Prose waits for nothing but a mark at its end.
+        # Prose is held back only for a mark at its end.
         ("Hello there.| How", ["Hello there.", " How", ""]),
         ("Hel|lo wor|ld", ["Hel", "lo wor", "ld", ""]),
         ("Stop!| Now|!| So", ["Stop", "! Now", "", "! So", ""]),
@@ -236,7 +236,7 @@ def test_every_rule_is_used() -> None:
         ("a snake_|case", ["a snake", " case", ""]),
         ("see [the| docs](htt|ps://a.b)| now", ["see", "", " the docs", " now", ""]),
         ("see https:|//a.com|/b.|html.| Next", ["see", "", " a.com", "", ". Next", ""]),
-        # The sentence before a block of code is spoken while that is written.
+        # The sentence before a block of code is spoken while the block is still being written.
         ("Here:\n``|`py|\nx = 1|\n``|`\nAnd", ["Here:", "", "\n\n", "", "And", ""]),
         ("One.\n|\n|# |Two", ["One.", "\n\n", "", "Two", "."]),
         ("a &am|p; b", ["a", " & b", ""]),
@@ -247,19 +247,19 @@ def test_every_rule_is_used() -> None:
         ("open ``|`", ["open", "", ""]),
     ],
 )
-def test_text_comes_when_it_is_certain(deltas: str, parts: list[str]) -> None:
+def test_text_is_returned_when_it_is_certain(deltas: str, parts: list[str]) -> None:
     assert feed_all(deltas.split("|")) == parts
 
 
 @pytest.mark.parametrize("opening", ["[", "<b ", "$x", "https://", "&", "`<div", "![a](", ":a"])
-def test_what_stays_open_is_let_go(opening: str) -> None:
+def test_markup_that_stays_open_is_returned_as_text(opening: str) -> None:
     stream = MarkdownToSpeech(tags=TAGS)
     assert stream.feed("Well, ") == "Well,"
     words = "and so on " * (MAX_OPEN_CHARS // 10 + 1)
     assert stream.feed(opening + words + "it goes").endswith("so on it goes")
 
 
-def test_a_flush_begins_anew_and_what_is_left_out_is_counted() -> None:
+def test_a_flush_starts_anew_and_dropped_parts_are_counted() -> None:
     stream = MarkdownToSpeech(tags=TAGS)
     assert (stream.feed("# Hi 🎉 [a"), stream.num_left_out) == ("Hi", 1)
     assert (stream.flush(), stream.num_left_out) == (" [a.", 1)
@@ -270,7 +270,7 @@ def test_a_flush_begins_anew_and_what_is_left_out_is_counted() -> None:
     assert (stream.feed("# A") + stream.flush(), stream.flush()) == ("A.", "")
 
 
-# What interacts over the edge of a delta, and long runs that reach the bounds.
+# Fragments that interact across deltas, and long runs that reach the limits.
 FRAGMENTS = st.lists(
     st.sampled_from(
         ["*", "**", "_", "~~", "`", "```", "~~~", "\n", "\n\n", " ", "\t", "\r\n", "# ", "- ", "+ "]
@@ -327,12 +327,12 @@ SENTENCES = st.builds(
 @given(
     st.lists(SENTENCES, min_size=1, max_size=6), st.sampled_from([" ", "\n\n", "\n", "  "]), CUTS
 )
-def test_sentences_pass_as_they_are(sentences: list[str], gap: str, places: list[int]) -> None:
+def test_sentences_are_unchanged(sentences: list[str], gap: str, places: list[int]) -> None:
     text = gap.join(sentences)
     assert "".join(feed_all(cut(text, places))) == text
 
 
-# Markup around words, and what of it is heard.
+# Markup around words, and the words that are spoken.
 WRAPPED: list[Callable[[str], tuple[str, str]]] = [
     lambda words: (words, words),
     lambda words: (f"**{words}**", words),
@@ -370,7 +370,7 @@ HOSTILE += ["# ", "😀", "a", ".", ":", "\n", "<!--", "```\n", "【", "\\(", "=
 
 
 def count_calls(text: str) -> int:
-    """How many calls of functions, those of C too, the text takes one character at a time."""
+    """Counts the function calls, including those of C, for a text fed one character at a time."""
     num_calls = 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:
@@ -387,15 +387,15 @@ def count_calls(text: str) -> int:
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
-def test_work_grows_with_the_text(unit: str) -> None:
-    """Each call looks at no more than what may be open, so their number is what counts."""
+def test_work_is_linear_in_the_text(unit: str) -> None:
+    """Each call reads a bounded piece of text, so the number of calls measures the work."""
     once, twice = (count_calls(unit * (num // len(unit))) for num in (1_200, 2_400))
     assert twice < 2.2 * once
     assert once < 150 * 1_200
 
 
 @pytest.mark.parametrize("unit", ["[", "*", "`", "<", "![a](", "https://a.b/", "😀", "$a", "\\("])
-def test_hostile_text_passes(unit: str) -> None:
+def test_hostile_text_is_converted(unit: str) -> None:
     make_speakable(unit * (32_768 // len(unit)))
 
 
@@ -429,8 +429,8 @@ Enjoy!!! 😋 See https://www.example.com/recipes/1 for more."""
 
 
 @pytest.mark.parametrize("size", [1, 4, 7, 10_000])
-def test_an_answer_comes_as_these_chunks(size: int) -> None:
-    assert join_chunks(ANSWER, size) == [
+def test_the_chunks_of_an_answer(size: int) -> None:
+    assert chunks_of_answer(ANSWER, size) == [
         "Sure! Here's how to make pancakes:",
         "Ingredients.",
         "2 cups of flour, 1.5 cups milk, 3 eggs (free range, if possible).",
@@ -447,7 +447,7 @@ def test_an_answer_comes_as_these_chunks(size: int) -> None:
 @pytest.mark.parametrize(
     ("text", "chunks"),
     [
-        # No item is parted from its number, no sentence cut at a decimal or an abbreviation.
+        # Items keep their numbers, and no sentence is cut at a decimal or an abbreviation.
         (
             "The steps are:\n1. Mix it all very well\n2. Wait for 3.5 hours\n10. Eat",
             ["The steps are: 1. Mix it all very well.", "2. Wait for 3.5 hours. 10. Eat."],
@@ -477,8 +477,8 @@ def test_an_answer_comes_as_these_chunks(size: int) -> None:
     ],
 )
 def test_chunks_of_markup(text: str, chunks: list[str]) -> None:
-    assert join_chunks(text, 1) == chunks
-    assert join_chunks(text, 10_000) == chunks
+    assert chunks_of_answer(text, 1) == chunks
+    assert chunks_of_answer(text, 10_000) == chunks
 
 
 def test_the_first_chunk_does_not_wait_for_its_line() -> None:
@@ -490,7 +490,7 @@ def test_the_first_chunk_does_not_wait_for_its_line() -> None:
     assert chunk.text == "Hello to all of you out there."
 
 
-def test_the_language_says_what_a_sign_is() -> None:
+def test_signs_are_left_to_the_rules_of_the_language() -> None:
     text = make_speakable("At <https://www.example.com/a> or anna@example.com, 5 * 3 = $x^2$.")
     assert normalise(text, is_word=lambda word: True) == (
         "At example dot com or anna at example dot com, 5 times 3 equals x squared ."
