@@ -118,7 +118,6 @@ async def take_chunk(pieces: AsyncGenerator[AudioPiece, None], num_frames: int) 
 
 
 def frames_by_chunk(pieces: list[AudioPiece]) -> list[int]:
-    """Returns the number of frames of each chunk, in order."""
     assert [piece.chunk for piece in pieces[:-1]] == sorted(
         piece.chunk for piece in pieces[:-1] if piece.chunk is not None
     )
@@ -129,7 +128,6 @@ def frames_by_chunk(pieces: list[AudioPiece]) -> list[int]:
 
 
 async def check_num_started(bench: Bench, num_requests: int) -> None:
-    """Checks that exactly that many generations start."""
     await wait_for(lambda: len(bench.engine.requests) >= num_requests)
     await bench.settle()
     assert len(bench.engine.requests) == num_requests

@@ -222,8 +222,6 @@ class TestCut:
 
 
 class TestResumePoint:
-    """The state that another attempt takes over."""
-
     async def speak(self, pool: WorkerPool) -> Speech:
         """Decodes five of six frames: two of silence, a loud one and two quieter ones."""
         speech = Speech(pool, empty(), loud(2, 0.0), loud(), loud(2, 0.4), empty())

@@ -100,7 +100,6 @@ class TestLive:
 
     @pytest.mark.parametrize("fault", [Fault.LOOP, Fault.TOKEN_LIMIT])
     async def test_degraded_audio_is_not_allowed(self, bench: Bench, fault: Fault) -> None:
-        """The listener gets an error and no further samples."""
         script = bench.scripts["r-3-1"] = BAD_SCRIPTS[fault]
         chunk_synthesizer = build_chunk_synthesizer(bench, may_be_degraded=False)
         live = Live(chunk_synthesizer)

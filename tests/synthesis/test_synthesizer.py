@@ -132,7 +132,6 @@ class TestEnding:
             await answer(build(bench, may_be_degraded=False), job_of(), is_live=is_live)
 
     async def test_a_sample_rate_that_the_format_does_not_support(self, bench: Bench) -> None:
-        """It is rejected before anything is generated."""
         synthesizer = Synthesizer(
             ChunkSynthesizer(
                 bench.runner,
@@ -278,8 +277,6 @@ class TestStats:
 
 
 class DeadlineDecoder(ToneDecoder):
-    """Records the deadline of each utterance by its noise seed."""
-
     def __init__(self) -> None:
         super().__init__()
         self.deadlines: dict[int, Deadline] = {}

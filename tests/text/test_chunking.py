@@ -27,8 +27,6 @@ def next_text(plan: ChunkPlan) -> str | None:
 
 @dataclass
 class Recorder:
-    """A front end that records the pieces that it prepares."""
-
     front_end: FrontEnd = LETTERS
     pieces: list[str] = field(default_factory=list)
 

@@ -202,7 +202,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[
 
 
 def apply_rules(words: list[Word]) -> list[str]:
-    """Puts separators between words, keeps the stops, and ensures a stop at the end."""
+    """Joins the words of each run with separators, keeps stops, and ends with a stop."""
     said: list[tuple[bool, str]] = []
     for word in words:
         if word.phonemes and not word.is_major_break and not word.is_minor_break:
