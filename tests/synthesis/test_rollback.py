@@ -47,7 +47,7 @@ JOB = ChunkJob(
 
 
 @dataclass
-class Stage:
+class Harness:
     """A chunk synthesizer over the bundled codec."""
 
     engine: ScriptedEngine
@@ -78,14 +78,14 @@ class Stage:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+async def harness() -> AsyncIterator[Harness]:
     pool = WorkerPool(2, initializer=use_one_thread)
     codec = load_codec(POCKET_FOLDER / "codec")
     decoder = SnacDecoder(codec, POCKET.layout, torch.device("cpu"), pool)
     engine = ScriptedEngine(lambda request: short_script(29))
     runner = AttemptRunner(POCKET.layout, build_prompts(POCKET), engine, decoder, pool)
     retries = RetryPolicy(max_attempts=5, default=POCKET.sampling)
-    yield Stage(
+    yield Harness(
         engine,
         decoder,
         ChunkSynthesizer(runner, POCKET_FRONT_END, pool, retries, may_be_degraded=True),
@@ -95,24 +95,30 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 @pytest.mark.parametrize("num_pieces", [1, 4, 9])
-async def test_the_audio_is_one_utterance_sample_for_sample(stage: Stage, num_pieces: int) -> None:
+async def test_the_audio_is_one_utterance_sample_for_sample(
+    harness: Harness, num_pieces: int
+) -> None:
     """The codec looks 2.3 frames ahead, so heard samples depend on the frames after them."""
-    heard, buffer, num_taken = await stage.hear(
+    heard, buffer, num_taken = await harness.hear(
         loop_script(20), loop_from(20, 30), speech_from(24, 40), num_pieces=num_pieces
     )
-    assert [len(kept_ids_of(request)) // 7 for request in stage.engine.requests] == [0, 20, 24]
+    assert [len(kept_ids_of(request)) // 7 for request in harness.engine.requests] == [0, 20, 24]
     assert num_taken > 0
-    np.testing.assert_array_equal(heard, await stage.audio_of(short_script(40)))
+    np.testing.assert_array_equal(heard, await harness.audio_of(short_script(40)))
     assert buffer.report.verdict is None
 
 
-async def test_heard_samples_that_depend_on_bad_frames_fade_into_the_new_ones(stage: Stage) -> None:
+async def test_heard_samples_that_depend_on_bad_frames_fade_into_the_new_ones(
+    harness: Harness,
+) -> None:
     """All heard samples lie in good frames, but the last ones were decoded with bad frames."""
-    heard, buffer, num_taken = await stage.hear(loop_script(20), speech_from(20, 40), num_pieces=14)
-    assert kept_ids_of(stage.engine.requests[1]) == speech_ids(20)
+    heard, buffer, num_taken = await harness.hear(
+        loop_script(20), speech_from(20, 40), num_pieces=14
+    )
+    assert kept_ids_of(harness.engine.requests[1]) == speech_ids(20)
     assert buffer.report.verdict is None
-    whole = await stage.audio_of(short_script(40))
-    loop = await stage.audio_of(Script(loop_script(20).token_ids[: 60 * 7]))
+    whole = await harness.audio_of(short_script(40))
+    loop = await harness.audio_of(Script(loop_script(20).token_ids[: 60 * 7]))
     np.testing.assert_array_equal(heard[:num_taken], loop[:num_taken])
     assert heard.size == whole.size
     assert (heard[:num_taken] != whole[:num_taken]).any()
@@ -120,10 +126,10 @@ async def test_heard_samples_that_depend_on_bad_frames_fade_into_the_new_ones(st
     assert np.abs(np.diff(heard)).max() <= np.abs(np.diff(whole)).max()
 
 
-async def test_new_speech_follows_a_loop_that_was_heard(stage: Stage) -> None:
-    heard, buffer, num_taken = await stage.hear(loop_script(8), speech_from(8, 40), num_pieces=12)
+async def test_new_speech_follows_a_loop_that_was_heard(harness: Harness) -> None:
+    heard, buffer, num_taken = await harness.hear(loop_script(8), speech_from(8, 40), num_pieces=12)
     assert buffer.report.verdict is not None
-    whole = await stage.audio_of(short_script(40))
+    whole = await harness.audio_of(short_script(40))
     num_after = heard.size - num_taken
     np.testing.assert_array_equal(heard[num_taken + 240 :], whole[-num_after + 240 :])
     # The new speech starts with the ninth frame.
