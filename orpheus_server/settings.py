@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     time, measured at start and continuously."""
 
     tts_queue_wait_sec: Annotated[float, Field(ge=0.0, le=3600.0)] = 30.0
-    """Longest wait of a request in the queue; after it the request is refused with Retry-After."""
+    """Longest wait of a request in the queue; after it the request is rejected with Retry-After."""
 
     tts_request_timeout_sec: Seconds = 600.0
     """Longest time that the server works on one request, without waiting for a slow reader."""

@@ -1,4 +1,4 @@
-"""Which requests hold a slot in the engine, which wait for one, and which are refused."""
+"""Which requests hold a slot in the engine, which wait for one, and which are rejected."""
 
 import asyncio
 import time
@@ -66,11 +66,11 @@ class Admission:
 
     @property
     def is_open(self) -> bool:
-        """True if a stream of a new caller would not be refused at once."""
+        """True if a stream of a new caller would not be rejected at once."""
         return self._rejection("", "interactive") is None
 
     def check(self, caller: str, lane: Lane) -> None:
-        """Raises if a new request would be refused at once; one that would wait passes."""
+        """Raises if a new request would be rejected at once; one that would wait passes."""
         self._call_next()
         if rejection := self._rejection(caller, lane):
             raise self._reject(*rejection)
@@ -80,7 +80,7 @@ class Admission:
         """A slot for one request. Raises as `check` does.
 
         With `is_coming` the request will ask for its slot soon and counts as waiting: when a crowd
-        arrives at once, those that are too many are refused before any work is done for them.
+        arrives at once, those that are too many are rejected before any work is done for them.
         """
         self.check(caller, lane)
         state = SlotState.COMING if is_coming else SlotState.RESERVED
@@ -171,7 +171,7 @@ class Admission:
         slot.decision.set_result(None)
 
     def _rejection(self, caller: str, lane: Lane) -> tuple[RejectionReason, float] | None:
-        """Why a new request would be refused, and in how many seconds it may try again."""
+        """Why a new request would be rejected, and in how many seconds it may try again."""
         if self._is_closed:
             return "shutting_down", 0.0
         if self._max_per_caller is not None and self._num_open(caller) >= self._max_per_caller:

@@ -12,7 +12,7 @@ from orpheus_server.synthesis.fair_queue import Lane
 class SlotState(Enum):
     """Whether a request has its slot."""
 
-    RESERVED = auto()  # has not asked for it, or was refused
+    RESERVED = auto()  # has not asked for it, or was rejected
     COMING = auto()  # will ask for it soon
     WAITING = auto()  # is queued, new or resumed
     CALLED = auto()  # was taken from the queue; its task has not run since
@@ -26,7 +26,7 @@ class EngineSlot:
     """Held while any chunk of the request is to be synthesised.
 
     A request whose reader or writer is slow gives the slot back until it continues; it then goes
-    ahead of all new requests and is never refused. The public fields belong to `Admission`.
+    ahead of all new requests and is never rejected. The public fields belong to `Admission`.
     """
 
     caller: str
@@ -38,7 +38,7 @@ class EngineSlot:
     held_since: float = field(default=0.0, init=False)
     rejection: OrpheusError | None = field(default=None, init=False)
     decision: asyncio.Future[None] = field(init=False)
-    """Done when the waiting request is called or refused."""
+    """Done when the waiting request is called or rejected."""
 
     _num_chunks: int = field(default=0, init=False)
     _entering: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)

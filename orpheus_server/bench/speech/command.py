@@ -84,10 +84,10 @@ def run(parsed: Namespace) -> int:
     try:
         bench = asyncio.run(_measure(options, parsed.api_key))
     except (Unreachable, WarmUpFailed) as error:
-        _tell(str(error))
+        _print_status(str(error))
         return 1
     except KeyboardInterrupt:
-        _tell("stopped")
+        _print_status("stopped")
         return 130
     _print(bench, bench.document(options), copy_file=parsed.json)
     return 1 if bench.num_failed else 0
@@ -179,7 +179,7 @@ async def _sweep(options: Options, client: SpeechClient) -> tuple[LevelReport, .
                 stats = level_stats(await _level(options, client, texts, users))
                 rounds[texts, users].append(stats)
                 label = f"round {number + 1}/{options.rounds}, {texts}, {users} users"
-                _tell(f"{label}: {progress_line(stats)}")
+                _print_status(f"{label}: {progress_line(stats)}")
     return tuple(LevelReport(*key, rounds=tuple(stats)) for key, stats in rounds.items())
 
 
@@ -214,9 +214,9 @@ async def _bursts(
         results = await run_load(load, speak)
         bursts.append(results)
         label = f"burst {number + 1}/{options.num_bursts}"
-        _tell(f"{label}: {progress_line(level_stats(results))}")
+        _print_status(f"{label}: {progress_line(level_stats(results))}")
     return bursts
 
 
-def _tell(line: str) -> None:
+def _print_status(line: str) -> None:
     print(f"orpheus-server bench: {line}", file=sys.stderr, flush=True)
