@@ -11,7 +11,14 @@ import pytest
 from orpheus_server.bench import command
 from orpheus_server.bench.client.speech import SpeechClient
 from orpheus_server.bench.client.texts import SHORT, text_for
-from tests.bench.scripted_server import OVERLOADED, Script, ScriptedApp, serve_script
+from tests.bench.scripted_server import (
+    OVERLOADED,
+    SILENCE,
+    SOUND,
+    Script,
+    ScriptedApp,
+    serve_script,
+)
 
 
 def bench(url: str, *arguments: str) -> int:
@@ -26,7 +33,8 @@ def refusal(body: dict[str, Any]) -> Script:
 
 class TestSweep:
     def test_a_clean_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        app = ScriptedApp()
+        # Ten seconds at once: a busy machine that sends the rest late causes no underrun.
+        app = ScriptedApp(lambda body: Script([SILENCE + SOUND + 1000 * SILENCE, SOUND]))
         copy = tmp_path / "b.json"
         with serve_script(app) as url:
             status = bench(
