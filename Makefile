@@ -95,7 +95,7 @@ $(VENV)/.made-for:
 	  echo "make: .venv was not made by make; move it away, or 'make clean' removes it." >&2; exit 1; fi
 	@case "$(origin INSTALL_FOR):$$(cat $@ 2>/dev/null)" in "file:cuda $(CURDIR)") \
 	  if [ "$(FOR)" = cpu ] && $(BIN)/python -c '' 2>/dev/null; then \
-	    echo "make: .venv holds the CUDA build, but nvidia-smi answers no GPU now. Fix the driver, or" >&2; \
+	    echo "make: .venv holds the CUDA build, but nvidia-smi finds no GPU now. Fix the driver, or" >&2; \
 	    echo "make: replace .venv with the CPU build: make $(or $(MAKECMDGOALS),serve) INSTALL_FOR=cpu" >&2; exit 1; fi;; esac
 	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then \
 	  echo "make: the locks are for Linux x86_64; this is $$(uname -sm)." >&2; exit 1; fi

@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_device(cls, value: str | None) -> str | None:
         if value is not None and re.fullmatch(r"cpu|cuda(:[0-9]+)?", value) is None:
-            raise ValueError("allowed are cpu, cuda and cuda:N")
+            raise ValueError("must be cpu, cuda or cuda:N")
         return value
 
 
@@ -231,7 +231,7 @@ _SECRETS = {
 
 def _allowed(message: str) -> str:
     text = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return text if text.startswith("allowed") else f"allowed is {text}"
+    return text if text.startswith("must") else f"must be {text}"
 
 
 def warnings_for(settings: Settings) -> list[str]:

@@ -48,19 +48,19 @@ class TestCli:
         assert main(["serve"]) == 2
         lines = capsys.readouterr().err.splitlines()
         assert lines[0] == "orpheus-server: Bad settings:"
-        assert lines[1].startswith(f"  PORT={port!r}: allowed is ")
+        assert lines[1].startswith(f"  PORT={port!r}: must be ")
         assert len(lines) == 2
 
     def test_a_bad_port_as_an_argument(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["serve", "--port=http"]) == 2
-        assert "PORT='http': allowed is " in capsys.readouterr().err
+        assert "PORT='http': must be " in capsys.readouterr().err
 
     def test_a_bad_model(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("TTS_MODEL_NAME", "/no/such")
         assert main(["serve"]) == 2
-        assert "TTS_MODEL_NAME='/no/such': allowed is a folder" in capsys.readouterr().err
+        assert "TTS_MODEL_NAME='/no/such': must be a folder" in capsys.readouterr().err
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "tts.example", "127.0.0.1.evil"])
     def test_a_public_host_without_keys_is_rejected(
@@ -114,7 +114,7 @@ class TestEntry:
     def test_bad_settings_are_one_clear_message(self, tmp_path: Path) -> None:
         done = self.run("import fastapi_app", tmp_path, TTS_MODEL_NAME="/no/such")
         assert done.returncode == 1
-        assert done.stderr.startswith("TTS_MODEL_NAME='/no/such': allowed is a folder")
+        assert done.stderr.startswith("TTS_MODEL_NAME='/no/such': must be a folder")
         assert "Traceback" not in done.stderr
 
 

@@ -52,9 +52,9 @@ def check_gpu(needs: Sequence[MemoryNeed], *, total_bytes: int, free_bytes: int)
     if free_bytes < needed_bytes:
         settings = " and ".join(f"{need.share_setting} ({need.gpu_share:g})" for need in needs)
         raise StartError(
-            f"{settings} want {_gib(needed_bytes)} of the GPU, but only {_gib(free_bytes)} of "
-            f"{_gib(total_bytes)} are free: stop the other programs that use it, or set a smaller "
-            "share."
+            f"{settings} would reserve {_gib(needed_bytes)} of the GPU, but only "
+            f"{_gib(free_bytes)} of {_gib(total_bytes)} are free: stop the other programs that "
+            "use it, or set a smaller share."
         )
 
 

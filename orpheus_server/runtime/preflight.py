@@ -85,7 +85,7 @@ def check_start(settings: Settings) -> None:
         wanted = int(settings.snac_device.partition(":")[2] or 0)
         if wanted >= num_cuda_devices():
             raise StartError(
-                f"SNAC_DEVICE={settings.snac_device!r}: allowed is cpu, or one of the "
+                f"SNAC_DEVICE={settings.snac_device!r}: must be cpu, or one of the "
                 f"{num_cuda_devices()} CUDA GPUs here."
             )
 
@@ -110,7 +110,7 @@ def check_chat(settings: Settings) -> None:
             )
     elif not is_hub_id(chat.source):
         raise StartError(
-            f"LLM_MODEL_NAME={chat.source!r}: allowed is {AUTO}, {ECHO}, a folder with a "
+            f"LLM_MODEL_NAME={chat.source!r}: must be {AUTO}, {ECHO}, a folder with a "
             "config.json, a hub id like 'owner/name', or with LLM_BASE_URL the name that the "
             "server there knows."
         )

@@ -87,7 +87,7 @@ def find_checkpoint(settings: Settings) -> Checkpoint:
     if published is None:
         known = ", ".join([POCKET_FOLDER.name, *(entry.source for entry in PUBLISHED)])
         raise StartError(
-            f"TTS_MODEL_NAME={name!r}: allowed is a folder or hub id with a speech.json, or one of "
+            f"TTS_MODEL_NAME={name!r}: must be a folder or hub id with a speech.json, or one of "
             f"{known}."
         )
     return published

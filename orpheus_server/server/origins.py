@@ -24,7 +24,7 @@ def parse_origins(text: str) -> tuple[str, ...]:
         origin = normal_origin(entry)
         if origin is None:
             raise StartError(
-                f"CORS_ORIGINS={entry!r}: allowed are origins like https://a.example or "
+                f"CORS_ORIGINS={entry!r}: must be origins such as https://a.example or "
                 "http://127.0.0.1:3000, without a path, separated by commas."
             )
         origins.append(origin)

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ChunkJob:
-    """A chunk to speak, and how. `request_id` and `index` also name it in the log."""
+    """A chunk to speak, and how. `request_id` and `index` identify it in log and engine."""
 
     request_id: str
     index: int
@@ -34,7 +34,7 @@ class ChunkJob:
 
 @dataclass(slots=True)
 class AttemptCounts:
-    """Attempts since the start, faults by kind, and retries that resumed inside a chunk."""
+    """Counts since the start: chunks, attempts, faults by kind, and rollbacks by their fault."""
 
     num_chunks: int = 0
     num_attempts: int = 0
@@ -65,17 +65,19 @@ class ChunkSynthesizer:
     async def speak(self, job: ChunkJob, buffer: ChunkBuffer) -> ChunkReport:
         """Puts the samples of the first good attempt at a chunk into the buffer.
 
-        If an attempt fails after some of it was heard, the next one resumes after the last good
-        frame that can be kept, and the chunk is degraded only if the listener heard the fault. If
-        no further attempt can resume, the good frames are played to their end, and the chunk is
-        degraded with the attempt's verdict. If all attempts fail before any of them is heard, the
-        one whose good frames (those before its fault) are closest to the expected length is used,
-        and the chunk is degraded. Raises `ChunkFailed` if degraded chunks are not allowed or no
-        attempt has a usable frame, and `EngineUnavailable` without any retry.
+        If an attempt fails after some of its audio was sent, the next attempt resumes after the
+        last good frame that can be kept, and the chunk is degraded only if the listener heard the
+        fault. If no further attempt can resume, the good frames are played to their end, and the
+        chunk is reported as degraded with that attempt's verdict. If all attempts fail before any
+        audio was sent, the attempt whose good frames (those before its fault) are closest to the
+        expected length is used, and the chunk is degraded. Raises `ChunkFailed` if the chunk could
+        only be degraded and that is not allowed, or if no attempt has a usable frame. Raises
+        `EngineUnavailable` without any retry.
         """
         self.counts.num_chunks += 1
         attempts: list[Attempt] = []
         resume_point: ResumePoint | None = None
+        # The verdict of the first fault that the listener heard.
         flaw: Verdict | None = None
         num_rollbacks = 0
         for number in range(1, self._retries.max_attempts + 1):
@@ -109,7 +111,7 @@ class ChunkSynthesizer:
             attempt.audio = None
         best = None if buffer.is_heard else await self._best_of(attempts, job, buffer)
         if best is None:
-            raise _all_failed(job, attempts)
+            raise _chunk_failed_error(job, attempts)
         return self._finish(best, attempts, best.verdict)
 
     def _finish(self, used: Attempt, attempts: list[Attempt], flaw: Verdict | None) -> ChunkReport:
@@ -125,7 +127,10 @@ class ChunkSynthesizer:
     async def _best_of(
         self, failed: list[Attempt], job: ChunkJob, buffer: ChunkBuffer
     ) -> Attempt | None:
-        """Decodes and returns the best attempt, by the rule of `speak`, that can be heard."""
+        """Returns the best failed attempt that can be decoded, with its samples in the buffer.
+
+        `speak` defines the order.
+        """
         if not self._may_be_degraded:
             return None
         for attempt in sorted(failed, key=lambda attempt: attempt.closeness, reverse=True):
@@ -183,7 +188,7 @@ class ChunkSynthesizer:
         return attempt
 
     def _prepare_halves(self, text: str) -> tuple[PreparedText, ...]:
-        """Returns both halves, or nothing if the text has no place to cut."""
+        """Returns both halves, or an empty tuple if the text cannot be split."""
         return tuple(map(self._front_end.prepare, split_in_two(text) or ()))
 
     def _record(
@@ -223,7 +228,7 @@ def _attempt_job(job: ChunkJob) -> AttemptJob:
     )
 
 
-def _all_failed(job: ChunkJob, failed: list[Attempt]) -> ChunkFailed:
+def _chunk_failed_error(job: ChunkJob, failed: list[Attempt]) -> ChunkFailed:
     verdict = failed[-1].verdict
     cause = f"{verdict.fault}: {verdict.detail}" if verdict else "unknown"
     return ChunkFailed(

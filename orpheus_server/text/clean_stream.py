@@ -1,4 +1,4 @@
-"""`clean_text` for text that arrives in deltas: the joined output is the same text.
+"""`clean_text` for text that arrives in deltas: the joined output is that of the whole text.
 
 Deltas may end anywhere, even inside a character, a tag or a control token. Text is passed on at
 places that depend on the text alone, so the deltas make no difference.
@@ -37,7 +37,7 @@ class CleanStream:
         """Yields clean text with the first character of the next word, or "" at a blank line."""
         for char in delta:
             if char.isalnum():
-                if self._may_begin_with(char):
+                if self._can_split_before(char):
                     yield from self._pass_on(char)
                 self._num_newlines = 0
             elif not char.isspace():
@@ -54,8 +54,8 @@ class CleanStream:
         self._drop_raw(clean)
         return clean.text
 
-    def _may_begin_with(self, char: str) -> bool:
-        """Whether the text before this letter or digit is normalised the same without it."""
+    def _can_split_before(self, char: str) -> bool:
+        """Returns whether normalisation cannot combine the text with this letter or digit."""
         if (
             not self._raw or "\u1160" <= char <= "\u11ff"
         ):  # combines with the Hangul letter before it
@@ -87,7 +87,7 @@ class CleanStream:
 
 
 def _has_open_tag(text: str, following: str) -> bool:
-    # Of nested tags the innermost closes first; the next one can close only if that is dropped.
+    # The innermost tag closes first. An outer tag can close only after the inner one was dropped.
     start = text.rfind("<")
     if start <= text.rfind(">") or len(text) - start > _MAX_OPEN_CHARS:
         return False

@@ -45,9 +45,9 @@ def test_a_gpu_that_another_program_uses() -> None:
     with pytest.raises(StartError) as caught:
         check_gpu((VOICE, CHAT), total_bytes=24 * GIB, free_bytes=14 * GIB)
     assert str(caught.value) == (
-        "TTS_GPU_MEMORY_UTILIZATION (0.35) and LLM_GPU_MEMORY_UTILIZATION (0.25) want 14.4 GiB of "
-        "the GPU, but only 14.0 GiB of 24.0 GiB are free: stop the other programs that use it, or "
-        "set a smaller share."
+        "TTS_GPU_MEMORY_UTILIZATION (0.35) and LLM_GPU_MEMORY_UTILIZATION (0.25) would reserve "
+        "14.4 GiB of the GPU, but only 14.0 GiB of 24.0 GiB are free: stop the other programs that "
+        "use it, or set a smaller share."
     )
 
 

@@ -77,7 +77,9 @@ def test_on_a_gpu_its_free_memory_is_checked(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, 24 * GIB))
     settings = load_settings(llm_model_name=str(tiny_gemma))
     config = replace(resolve_config(settings, has_cuda=False), is_cuda=True, gpu_share=0.5)
-    with pytest.raises(StartError, match=r"want 18\.0 GiB of the GPU, but only 1\.0 GiB of 24"):
+    with pytest.raises(
+        StartError, match=r"would reserve 18\.0 GiB of the GPU, but only 1\.0 GiB of 24"
+    ):
         check_memory(config, settings)
 
 
@@ -104,7 +106,7 @@ def test_a_codec_device_that_does_not_exist(
 ) -> None:
     """torch reported it in a traceback, and only after the model had been loaded."""
     monkeypatch.setattr("orpheus_server.runtime.preflight.num_cuda_devices", lambda: num_devices)
-    with pytest.raises(StartError, match=f"SNAC_DEVICE='{device}': allowed is cpu, or one of the"):
+    with pytest.raises(StartError, match=f"SNAC_DEVICE='{device}': must be cpu, or one of the"):
         check_start(load_settings(snac_device=device))
 
 
@@ -182,7 +184,7 @@ def test_a_language_model_that_cannot_exist(name: str) -> None:
     with pytest.raises(StartError) as caught:
         check_chat(load_settings(llm_model_name=name))
     assert str(caught.value) == (
-        f"LLM_MODEL_NAME={name!r}: allowed is auto, echo, a folder with a config.json, a hub id "
+        f"LLM_MODEL_NAME={name!r}: must be auto, echo, a folder with a config.json, a hub id "
         "like 'owner/name', or with LLM_BASE_URL the name that the server there knows."
     )
 

@@ -100,7 +100,7 @@ def test_an_unknown_model(name: str) -> None:
     with pytest.raises(StartError) as caught:
         find(name)
     message = str(caught.value)
-    assert message.startswith(f"TTS_MODEL_NAME={name!r}: allowed is a folder or hub id with a")
+    assert message.startswith(f"TTS_MODEL_NAME={name!r}: must be a folder or hub id with a")
     assert "unsloth/orpheus-3b-0.1-ft" in message
 
 

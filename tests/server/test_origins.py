@@ -32,7 +32,7 @@ class TestParse:
     def test_invalid_origins_are_rejected(self, entry: str) -> None:
         with pytest.raises(StartError) as caught:
             parse_origins(f"https://b.example,{entry}")
-        assert str(caught.value).startswith(f"CORS_ORIGINS={entry!r}: allowed are origins like ")
+        assert str(caught.value).startswith(f"CORS_ORIGINS={entry!r}: must be origins such as ")
 
     def test_a_wildcard_is_rejected_with_a_reason(self) -> None:
         with pytest.raises(StartError, match=r"CORS_ORIGINS='\*': name the origins; '\*' would"):

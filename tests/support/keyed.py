@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Message
 
 from orpheus_server.chat.echo import EchoModel
-from orpheus_server.server.middleware.access import FREE_PATHS
+from orpheus_server.server.middleware.access import KEYLESS_PATHS
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, call_by_hand
 
@@ -53,7 +53,9 @@ def all_requests(app: FastAPI) -> list[tuple[str, str]]:
 
 ALL = all_requests(keyed().build_app())
 GUARDED = [
-    (method, path) for method, path in ALL if not (path in FREE_PATHS and method in ("GET", "HEAD"))
+    (method, path)
+    for method, path in ALL
+    if not (path in KEYLESS_PATHS and method in ("GET", "HEAD"))
 ]
 
 

@@ -9,33 +9,33 @@ from orpheus_server.errors import RequestError
 from orpheus_server.synthesis.job import SpeechParams
 
 MAX_WAITING_UTTERANCES = 8
-"""Utterances that wait to be spoken; each of them holds only its text."""
+"""Most utterances that may wait to be spoken. A waiting utterance holds only its text."""
 
-_MAX_UNLIMITED_CHARS = 1_000_000
+_DEFAULT_MAX_CHARS = 1_000_000
 """Limit of a text if the setting has none, because text is kept in memory until it is spoken."""
 
 
 class TextIntake:
     """Accepts text in pieces; raises `RequestError` for a piece that it rejects.
 
-    If a piece is rejected or the utterance fails, the rest of the text is dropped. Otherwise it
-    would be spoken with a gap, or as an utterance of its own. `max_chars` limits every text that a
-    client sends.
+    After a rejected piece or a failed utterance `is_dropping` is true, and the session discards
+    text up to the next `text.done`: it would be spoken with a gap, or as an utterance of its own.
+    `max_chars` limits the text of an utterance; the session applies it to other texts too.
     """
 
     def __init__(self, session: SessionContext, utterances: UtteranceQueue) -> None:
-        # Kept, because text is split even after the engine has died, so that its utterance ends.
+        # Kept, because text must be split even after the engine has died, or utterances never end.
         self._synthesizer = session.services.synthesizer()
         self._session = session
         self._utterances = utterances
         self._params: SpeechParams | None = None
         self._latest: TextUtterance | None = None
         self._is_dropping = False
-        self.max_chars = session.services.settings.tts_max_input_chars or _MAX_UNLIMITED_CHARS
+        self.max_chars = session.services.settings.tts_max_input_chars or _DEFAULT_MAX_CHARS
 
     @property
     def is_dropping(self) -> bool:
-        """True until the end of a text whose rest is dropped."""
+        """True while the rest of a rejected or failed text is being discarded."""
         return self._is_dropping or (self._latest is not None and self._latest.has_failed_early)
 
     def speak_as(self, params: SpeechParams) -> None:
@@ -44,7 +44,7 @@ class TextIntake:
         self.forget()
 
     def forget(self) -> None:
-        """Starts a new utterance with the next piece of text."""
+        """Detaches the current utterance, so that the next piece of text starts a new one."""
         self._latest, self._is_dropping = None, False
 
     async def add(self, text: str) -> None:
@@ -61,7 +61,7 @@ class TextIntake:
         await (utterance or self._open(self._params)).feed(text)
 
     async def flush(self) -> None:
-        """Speaks the text that has arrived without waiting for more."""
+        """Speaks the text received so far, without waiting for more."""
         await self._expect("text.flush").flush()
 
     async def done(self) -> None:

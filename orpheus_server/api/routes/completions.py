@@ -18,7 +18,7 @@ router = APIRouter(tags=["chat"])
     response_class=Response,
     responses={
         200: {
-            "description": "The answer; with `stream` as server-sent events",
+            "description": "The answer, or server-sent events if `stream` is true",
             "model": Completion,
             "content": {"text/event-stream": {}},
             "headers": {**HEADERS, **SPOKEN_REPLY_HEADERS},
@@ -35,7 +35,7 @@ async def create_chat_completion(
 ) -> Response:
     """Answers the last message, and speaks the answer if `modalities` includes audio."""
     if services.chat_info() is None:
-        # Raises, and before the model name is checked, because no name would be valid.
+        # Raises. Before the model name is checked, because without a model no name is valid.
         services.chat_model()
     params = parse_completion_request(body, services, caller)
     answer = CompletionAnswer(params, services, request_id, caller)

@@ -10,7 +10,7 @@ from orpheus_server.synthesis.job import SpeechStats
 
 
 class PromptTokensDetails(BaseModel):
-    """Tokens of the conversation by kind."""
+    """Prompt tokens by kind. Audio input and caching are not supported."""
 
     audio_tokens: int
     cached_tokens: int
@@ -18,7 +18,7 @@ class PromptTokensDetails(BaseModel):
 
 
 class CompletionTokensDetails(BaseModel):
-    """Tokens of the answer by kind: text from the language model, audio from the voice."""
+    """Tokens of the answer by kind: text from the language model, audio from the speech model."""
 
     text_tokens: int
     audio_tokens: int
@@ -28,7 +28,7 @@ class CompletionTokensDetails(BaseModel):
 
 
 class CompletionUsage(BaseModel):
-    """Tokens of both models; those of the voice include retries."""
+    """Tokens of both models; the speech model's tokens include retries."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -37,11 +37,11 @@ class CompletionUsage(BaseModel):
     completion_tokens_details: CompletionTokensDetails
 
 
-def usage_of(model: ReplyStats, speech: SpeechStats) -> CompletionUsage:
+def usage_of(reply: ReplyStats, speech: SpeechStats) -> CompletionUsage:
     """Returns the token counts of an answer in OpenAI's form."""
     num_prompt, num_text, num_audio = (
-        model.num_prompt_tokens,
-        model.num_tokens,
+        reply.num_prompt_tokens,
+        reply.num_tokens,
         speech.num_output_tokens,
     )
     return CompletionUsage(
@@ -62,7 +62,10 @@ def usage_of(model: ReplyStats, speech: SpeechStats) -> CompletionUsage:
 
 
 class CompletionAudio(BaseModel):
-    """A complete file in base64 and its text. `id` refers to it until `expires_at` (Unix time)."""
+    """A spoken answer: a complete file in base64 (`data`) and its text (`transcript`).
+
+    Later requests may refer to it by `id` until `expires_at` (Unix time).
+    """
 
     id: str
     data: str
@@ -71,7 +74,7 @@ class CompletionAudio(BaseModel):
 
 
 class CompletionMessage(BaseModel):
-    """The answer; `content` is null if it is spoken."""
+    """The answer; `content` is null if the answer is spoken."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
@@ -81,7 +84,7 @@ class CompletionMessage(BaseModel):
 
 
 class CompletionChoice(BaseModel):
-    """The only choice."""
+    """A choice; this server always returns one."""
 
     index: Literal[0] = 0
     message: CompletionMessage
@@ -101,7 +104,9 @@ class Completion(BaseModel):
 
 
 class DeltaAudio(BaseModel):
-    """New audio: its id, more text, more 16-bit samples in base64, or when its id expires."""
+    """A part of a spoken answer: first its `id`, then `transcript` and `data` (16-bit samples in
+    base64) in turn, and at the end `expires_at`.
+    """
 
     id: str | None = None
     transcript: str | None = None
@@ -119,7 +124,7 @@ class Delta(BaseModel):
 
 
 class ChunkChoice(BaseModel):
-    """The only choice of an event."""
+    """The part of the only choice that an event adds."""
 
     index: Literal[0]
     delta: Delta

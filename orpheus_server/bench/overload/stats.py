@@ -11,7 +11,7 @@ from orpheus_server.bench.report import Percentiles, milliseconds, percentiles, 
 from orpheus_server.bench.soak.result import SoakResult
 
 QUEUE_HEADER = "x-orpheus-queue-ms"
-"""Milliseconds that a streamed response waited in the queue."""
+"""Response header: milliseconds that the request waited in the queue."""
 
 _COLUMNS = (
     ("users", 5),
@@ -43,7 +43,9 @@ class Listened:
 
 @dataclass(frozen=True, slots=True)
 class OverloadStats:
-    """The requests that started in the window; times are of complete streams."""
+    """The requests that started in a window; first-audio, queue and stall times are of complete
+    streams.
+    """
 
     num_users: int
     num_served: int

@@ -19,17 +19,17 @@ class MinuteStats:
     outcomes: dict[str, int]
     first_audio_sec: Percentiles | None
     num_players: int
-    """Number of complete raw PCM streams, which a simulated player played."""
+    """Number of complete streams of kind `pcm`; slow readers are not counted."""
 
     num_underrun_streams: int
     health_sec: Percentiles | None
     metrics: ServerMetrics | None
-    """None if they could not be read."""
+    """None if the metrics could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The slow tail of the times of complete responses."""
+    """Percentiles and maximum of the times of complete responses."""
 
     percentiles: Percentiles
     largest: float
@@ -47,7 +47,7 @@ class SoakTotals:
     failures: dict[str, int]
     first_audio_sec: Tail | None
     total_sec: Tail | None
-    """Of complete responses."""
+    """Seconds from the request to the end of a complete response."""
 
     num_players: int
     num_underrun_streams: int

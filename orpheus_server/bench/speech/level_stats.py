@@ -15,13 +15,16 @@ SHORT_STALL_SEC = 0.1
 
 @dataclass(frozen=True, slots=True)
 class LevelStats:
-    """One round of one level. Times, stalls and gaps are of complete responses only."""
+    """Statistics of one level: of one round, or medians over rounds.
+
+    Times, stalls and gaps are of complete responses only.
+    """
 
     num_requests: int
     num_failed: int
     failures: dict[str, int]
     wall_sec: float
-    """From sending the first request to the end of the last response."""
+    """Seconds from sending the first request to the end of the last response."""
 
     audio_sec: float
     audio_sec_per_sec: float
@@ -44,7 +47,7 @@ class LevelStats:
 
 
 def level_stats(results: Sequence[RequestResult]) -> LevelStats:
-    """The statistics of one or more requests."""
+    """Returns the statistics of one round; `results` must not be empty."""
     whole = [(result, result.heard) for result in results if result.heard is not None]
     heard = [each for _, each in whole]
     failures = Counter(result.failure for result in results if result.failure is not None)
@@ -73,7 +76,7 @@ def level_stats(results: Sequence[RequestResult]) -> LevelStats:
 
 
 def wall_sec_of(results: Sequence[RequestResult]) -> float:
-    """From sending the first request to the end of the last response."""
+    """Seconds from sending the first request to the end of the last response."""
     ended_sec = max(result.started_sec + result.total_sec for result in results)
     return ended_sec - min(result.started_sec for result in results)
 
@@ -110,7 +113,7 @@ def _share(results: Sequence[RequestResult], is_good: Callable[[Heard], bool]) -
 
 
 def _middle_percentiles(rounds: Sequence[Percentiles | None]) -> Percentiles | None:
-    """Medians over the rounds that have values: a round of failures has none."""
+    """Medians over the rounds that have values; a round in which all requests failed has none."""
     found = [each for each in rounds if each is not None]
     if not found:
         return None

@@ -24,10 +24,10 @@ from orpheus_server.server.origins import is_local_host, is_same_origin, normal_
 
 SUBPROTOCOL = "orpheus"
 
-FREE_PATHS = frozenset({"/", "/v1", "/v1/", "/health", "/ready", "/v1/health", "/v1/ready"})
+KEYLESS_PATHS = frozenset({"/", "/v1", "/v1/", "/health", "/ready", "/v1/health", "/v1/ready"})
 """Paths that need no key: they reveal only that a server is running, and its health."""
 
-FREE_FOLDER = "/web/"
+KEYLESS_FOLDER = "/web/"
 """Pages and their scripts need no key: a browser requests them before the user can enter one."""
 
 _FREE_METHODS = {"GET", "HEAD"}
@@ -36,14 +36,14 @@ _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
 _LOCAL, _UNKNOWN = "local", "unknown"
 _PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
 
-_SEND = "send 'Authorization: Bearer ' and one of its keys"
+_HOW_TO_SEND_A_KEY = "send 'Authorization: Bearer ' and one of its keys"
 
 
 class AccessMiddleware:
-    """With keys, admits callers that send one; without, admits this machine only, or everybody if
-    `is_open`.
+    """Admits callers with a valid key; without keys only this machine, or all if `is_open`.
 
-    Stores the caller's name in the scope for `caller_of`.
+    Some paths need no key, and WebSockets also need an allowed origin. Stores the caller's name in
+    the scope for `caller_of`.
     """
 
     def __init__(
@@ -106,8 +106,9 @@ class AccessMiddleware:
 
 
 def caller_of(scope: Scope) -> str:
-    """Returns the name of the caller's key, or without keys the caller's address (`local` for a
-    Unix socket).
+    """Returns the name of the caller's key or, if the request needed none, the caller's address.
+
+    The address is `local` for a Unix socket, and `unknown` if the client has disconnected.
     """
     return cast(str, scope["state"]["caller"])
 
@@ -121,6 +122,7 @@ async def deny_handshake(response: Response, scope: Scope, receive: Receive, sen
 
 
 async def _respond(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    # The HTTP counterpart of `deny_handshake`, with the same parameters.
     await response(scope, receive, send)
 
 
@@ -130,7 +132,7 @@ def _is_free(scope: Scope) -> bool:
     root = scope.get("root_path", "")
     if root and path.startswith(f"{root}/"):
         path = path[len(root) :]
-    is_listed = path in FREE_PATHS or path.startswith(FREE_FOLDER)
+    is_listed = path in KEYLESS_PATHS or path.startswith(KEYLESS_FOLDER)
     return is_listed and scope["method"] in _FREE_METHODS
 
 
@@ -172,10 +174,10 @@ def _check_local(peer: str, headers: Headers) -> None:
 
 def _authenticate(keys: ApiKeys, token: str | None) -> str:
     if token is None:
-        raise InvalidApiKey(f"This server needs a key: {_SEND}.")
+        raise InvalidApiKey(f"This server needs a key: {_HOW_TO_SEND_A_KEY}.")
     name = keys.name_of(token)
     if name is None:
-        raise InvalidApiKey(f"That is not a key of this server: {_SEND}.")
+        raise InvalidApiKey(f"That is not a key of this server: {_HOW_TO_SEND_A_KEY}.")
     return name
 
 

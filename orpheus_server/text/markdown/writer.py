@@ -1,6 +1,6 @@
-"""Writes words, gaps and pauses as text with the right white space and stops.
+"""Writes words, gaps and pauses as text with the right white space and stops (commas, full stops).
 
-White space is held back until the next word, because text that is left out must not leave any.
+White space is held back until the next word, so that text that is left out leaves no stray spaces.
 """
 
 from enum import Enum
@@ -9,11 +9,12 @@ from orpheus_server.text.boundaries import STOPS
 from orpheus_server.text.duration import is_cjk
 from orpheus_server.text.punctuation import add_stop
 
-# A few words are an item of an enumeration ("milk, bread"); longer lines are sentences.
+# A shorter line is an item of an enumeration ("milk, bread") and ends in a comma; a longer one is a
+# sentence and ends in a full stop.
 MAX_ENUMERATED_CHARS = 25
 _MAX_GAP_CHARS = 32
 _NUM_DOTS = 3
-_AFTER_GAP_LEFT_OUT = ".,;:!?…)]}"
+_NO_SPACE_BEFORE = ".,;:!?…)]}"
 _OPENERS = "([{“‘«„¿¡"
 _CLOSERS = "\"')]”’»"
 _PAUSES = ",;:—–،؛，、；："
@@ -36,7 +37,6 @@ class SpokenWriter:
         self.line_kind = LineKind.PLAIN
         self.num_left_out = 0
         self._above = LineKind.PLAIN
-        # Lines of more than a few words are sentences.
         self._num_line_chars = 0
         self._is_sentence_above = self._has_line_pause = False
         self._out: list[str] = []
@@ -47,13 +47,13 @@ class SpokenWriter:
         self._has_drop = self._has_drop_in_gap = self._has_left_out = False
 
     def take(self) -> str:
-        """Returns the text written since the last call."""
+        """Returns the text that has become final since the last call."""
         text = "".join(self._out)
         self._out.clear()
         return text
 
     def end(self) -> None:
-        """Ends the text; trailing white space is kept."""
+        """Ends the text. Trailing white space is kept unless something was removed from it."""
         self._out.append(self._paragraph_stop())
         if not self._has_drop and self._tail:
             self._out.append(self._gap)
@@ -79,7 +79,7 @@ class SpokenWriter:
             self._gap = (self._gap + text)[:_MAX_GAP_CHARS]
 
     def begin_word(self) -> None:
-        """Separates the next word from the last."""
+        """Ensures white space before the next word."""
         self._gap = self._gap or " "
 
     def end_line(self) -> None:
@@ -87,7 +87,7 @@ class SpokenWriter:
         if "\n" not in self._gap:
             is_long = self._num_line_chars >= MAX_ENUMERATED_CHARS
             self._is_sentence_above = is_long or self._has_line_pause
-            # A pause at the end of a line separates it from the next one.
+            # A pause at the end of a line ends it like a table row, with a full stop.
             self._above = LineKind.ROW if self._has_pause else self.line_kind
         self.line_kind, self._num_line_chars = LineKind.PLAIN, 0
         self._has_pause = self._has_line_pause = False
@@ -97,7 +97,7 @@ class SpokenWriter:
             self._gap = (self._gap[: _MAX_GAP_CHARS - 1] if not self._has_drop else "") + "\n"
 
     def end_paragraph(self) -> None:
-        """Writes a blank line unless there is one."""
+        """Ends the paragraph with a blank line, unless it is already ended."""
         if self._tail:
             stop = self._paragraph_stop()
             lead = "" if stop or self._has_drop else self._gap.partition("\n")[0]
@@ -112,7 +112,7 @@ class SpokenWriter:
             self._above = LineKind.HEADING
 
     def pause(self) -> None:
-        """Adds a comma before the next word of this line, unless there is one."""
+        """Adds a comma before the next word of this line, unless a comma or stop is there."""
         self.drop()
         self._has_pause = True
 
@@ -132,7 +132,7 @@ class SpokenWriter:
         self._has_pause = self._has_drop = self._has_drop_in_gap = self._has_left_out = False
 
     def _is_repeated(self, word: str) -> bool:
-        """Returns whether it repeats a mark, as in "!!!!", or is a surplus dot."""
+        """Returns whether the word repeats a mark, as in "!!!!", or is a surplus dot."""
         if self._gap or word not in {*"!?！？."}:
             return False
         if word == ".":
@@ -152,13 +152,13 @@ class SpokenWriter:
             return ""
         if self._has_drop and last in _OPENERS:
             return ""
-        if self._has_drop_in_gap and char in _AFTER_GAP_LEFT_OUT:
+        if self._has_drop_in_gap and char in _NO_SPACE_BEFORE:
             return ""
         glues = self._has_left_out and not self._gap and last and char.isalnum()
         return " " if glues and not (is_cjk(last) or is_cjk(char)) else self._gap
 
     def _line_stop(self) -> str:
-        """Returns the stop between two lines: list items, rows and headings always get one."""
+        """Returns the stop between two lines, "" between two plain ones."""
         if self._above in (LineKind.HEADING, LineKind.ROW):
             return self._stop(".")
         if self.line_kind is LineKind.PLAIN:
@@ -167,7 +167,7 @@ class SpokenWriter:
         return self._stop("." if is_step or self._is_sentence_above else ",")
 
     def _paragraph_stop(self) -> str:
-        """Returns the stop of the last line, which has no next line to give it one."""
+        """Returns the stop that ends the paragraph's last line, "" for plain text."""
         line_kind = self._above if "\n" in self._gap else self.line_kind
         return self._stop(".") if line_kind is not LineKind.PLAIN else ""
 

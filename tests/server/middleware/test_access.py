@@ -12,7 +12,7 @@ from starlette.types import Message, Scope
 from orpheus_server.app import create_app
 from orpheus_server.errors import StartError
 from orpheus_server.server.api_keys import parse_api_keys
-from orpheus_server.server.middleware.access import FREE_PATHS, AccessMiddleware, caller_of
+from orpheus_server.server.middleware.access import KEYLESS_PATHS, AccessMiddleware, caller_of
 from orpheus_server.settings import Settings
 from tests.support.app import ANY_BODY, FakeServer, call_by_hand
 from tests.support.keyed import (
@@ -71,7 +71,7 @@ class TestEveryRoute:
             ("WS", "/audio/stream"),
             ("WS", STREAM),
         } <= set(GUARDED)
-        assert {path for _, path in ALL} - {path for _, path in GUARDED} == FREE_PATHS
+        assert {path for _, path in ALL} - {path for _, path in GUARDED} == KEYLESS_PATHS
 
     @pytest.mark.anyio
     @pytest.mark.parametrize("kind", BAD_CREDENTIALS)
@@ -103,7 +103,7 @@ class TestEveryRoute:
                 answer = client.request(method, path, headers=headers, json=body, params=query)
                 assert answer.status_code == 200, (method, path)
 
-    @pytest.mark.parametrize("path", sorted(FREE_PATHS))
+    @pytest.mark.parametrize("path", sorted(KEYLESS_PATHS))
     def test_free_ones(self, client: TestClient, path: str) -> None:
         assert client.get(path).status_code == 200
         assert client.get(path, headers={"authorization": "Bearer wrong"}).status_code == 200
@@ -227,7 +227,7 @@ class TestWithoutKeys:
 
     def test_health_is_for_everybody(self) -> None:
         with FakeServer().client(peer="10.0.0.1", host="tts.example") as client:
-            assert [client.get(path).status_code for path in sorted(FREE_PATHS)] == [200] * 7
+            assert [client.get(path).status_code for path in sorted(KEYLESS_PATHS)] == [200] * 7
 
     @pytest.mark.anyio
     async def test_a_unix_socket_is_this_machine(self) -> None:
