@@ -129,8 +129,11 @@ class StreamedResponse(Response):
         try:
             outcome = await until_disconnect(receive, self._pump(send)) or "caller left"
         finally:
-            await self._rest.aclose()
-            self._on_end(outcome)
+            try:
+                await self._rest.aclose()
+            finally:
+                # Even if closing fails: this gives the engine slot back.
+                self._on_end(outcome)
 
     async def _pump(self, send: Send) -> Outcome:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}

@@ -444,3 +444,28 @@ class TestRespond:
         await asyncio.sleep(0)
         await cancel_all([task])
         assert handler.outcomes == ["failed"]
+
+
+async def test_a_body_whose_closing_fails_still_ends() -> None:
+    """Regression: the engine slot of such a response was never given back."""
+
+    async def rest() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"second"
+        finally:
+            raise RuntimeError("closing fails")
+
+    outcomes: list[Outcome] = []
+    messages = asyncio.Queue[Message]()
+    response = StreamedResponse(
+        b"first", rest(), media_type="audio/pcm", headers={}, on_end=outcomes.append
+    )
+
+    async def send(message: Message) -> None:
+        if message.get("body") == b"second":
+            messages.put_nowait({"type": "http.disconnect"})
+            await asyncio.Event().wait()
+
+    with pytest.raises(RuntimeError, match="closing fails"):
+        await response(SCOPE, messages.get, send)
+    assert outcomes == ["caller left"]
