@@ -93,8 +93,11 @@ class ChunkStream:
         while start < stop and (end := self._find_end(breaks, start, stop)) is not None:
             piece = breaks.text[start:end].rstrip()
             start = skip_space(breaks, end)
-            is_last = is_end and not has_letter_or_digit(breaks.text[start:])
-            parts += self._prepare(piece, "." if is_last else ",")
+            # The rest is searched only after a piece that is spoken: after each, it would take
+            # quadratic time for a long tail without letters.
+            if is_speakable(piece, tags=self._tags):
+                is_last = is_end and not has_letter_or_digit(breaks.text[start:])
+                parts += self._prepare(piece, "." if is_last else ",")
             self._is_first = self._is_first and not parts
         self._text = "" if is_end else self._text[start:]
         if is_end:
@@ -104,8 +107,6 @@ class ChunkStream:
 
     def _prepare(self, piece: str, stop: str) -> list[PreparedText]:
         """Returns the parts of the piece that can be spoken, and counts the others."""
-        if not is_speakable(piece, tags=self._tags):
-            return []
         parts: list[PreparedText] = []
         for part in prepare_piece(piece, stop, limits=self._limits, front_end=self._front_end):
             if part.piece_sec > 0.0:

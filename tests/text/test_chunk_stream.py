@@ -12,7 +12,7 @@ from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
 from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.clean_stream import CleanStream
-from orpheus_server.text.cleaning import clean_text
+from orpheus_server.text.cleaning import clean_text, has_letter_or_digit
 from orpheus_server.text.front_end import LetterFrontEnd, PreparedText
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
@@ -284,3 +284,18 @@ def test_the_last_chunk_before_unspeakable_text_ends_in_a_full_stop() -> None:
     assert text.feed(f"One two three four {'你好' * 10}") == []
     assert texts_of(text.flush()) == ["One two three four."]
     assert text.num_dropped_symbols == 20
+
+
+def test_a_tail_without_letters_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: each of its pieces searched the rest, which took quadratic time."""
+    searched: list[int] = []
+
+    def count(text: str) -> bool:
+        searched.append(len(text))
+        return has_letter_or_digit(text)
+
+    monkeypatch.setattr("orpheus_server.text.chunk_stream.has_letter_or_digit", count)
+    stream = ChunkStream(tags=frozenset(), limits=LIMITS)
+    stream.feed("." * 20_000)
+    stream.flush()
+    assert sum(searched) <= 20_000
