@@ -141,6 +141,8 @@ class Admission:
                 while slot.state is SlotState.WAITING:
                     await asyncio.wait({slot.decision}, timeout=LOOK_SEC)
                     self._call_next()
+            # Still queued only if the slot was closed meanwhile.
+            self._queue.remove(waiter)
         except (asyncio.CancelledError, TimeoutError) as error:
             # It may have been called or evicted at the same moment.
             was_called = slot.state is SlotState.CALLED

@@ -152,7 +152,7 @@ class Harness:
         waiting = [client for client in self.clients if client.slot is None and client.end is None]
         assert admission.num_running == len(running)
         assert admission.num_delivering == len(delivering)
-        assert admission.num_waiting == len(waiting)
+        assert admission.num_waiting == len(waiting) == len(admission._queue)
         assert len(waiting) <= admission_module.MAX_WAITING
         if not self.has_shrunk:
             num_bulk = sum(client.lane == "bulk" for client in running)

@@ -78,6 +78,8 @@ class RequestGroup:
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
         assert (self.admission.num_running, self.admission.num_waiting) == (0, 0)
         assert (self.admission.num_delivering, self.running) == (0, [])
+        # A waiter that stays behind would hold up every new stream.
+        assert len(self.admission._queue) == 0
 
 
 @asynccontextmanager
