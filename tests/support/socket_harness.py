@@ -22,7 +22,7 @@ from tests.support.app import WAIT_LIMIT_SEC, FakeServer, VirtualClock, other_ta
 
 Received = dict[str, Any] | bytes
 
-_SCOPE = {
+SESSION_SCOPE = {
     "type": "websocket",
     "asgi": {"version": "3.0"},
     "path": "/v1/audio/stream",
@@ -46,7 +46,7 @@ class SocketClient:
         self.messages.put_nowait({"type": "websocket.connect"})
 
     async def run(self) -> None:
-        await self.app({**_SCOPE}, self.messages.get, self._take)
+        await self.app({**SESSION_SCOPE}, self.messages.get, self._take)
 
     async def _take(self, message: Message) -> None:
         if message["type"] == "websocket.close":

@@ -8,6 +8,7 @@ from starlette.types import Message
 
 from tests.fuzz.examples import errors_in
 from tests.support.app import FakeServer, other_tasks
+from tests.support.socket_harness import SESSION_SCOPE
 
 pytestmark = pytest.mark.anyio
 
@@ -33,18 +34,9 @@ async def test_both_sending_tasks_notice_the_disconnect(caplog: pytest.LogCaptur
     receive(type="session.start")
     receive(type="text.delta", text="Hello there, my friend.")
     receive(type="text.done")
-    scope = {
-        "type": "websocket",
-        "asgi": {"version": "3.0"},
-        "path": "/v1/audio/stream",
-        "query_string": b"",
-        "headers": [],
-        "client": ("127.0.0.1", 1),
-        "extensions": {},
-    }
     async with server.open_runtime(server.settings) as runtime:
         app.state.runtime = runtime
-        await app(scope, messages.get, send)
+        await app({**SESSION_SCOPE}, messages.get, send)
         assert server.engine.num_active == 0
         assert other_tasks() == before
     assert errors_in(caplog) == []
