@@ -32,7 +32,7 @@ endif
 # Tests that need more packages than the lock are marked NAME and run by `make test-NAME`; the packages
 # are in requirements-NAME.txt, all of them pinned. They are added to .venv; OWN_VENVS lists those that
 # clash with the lock, whose file is complete and goes into .venv-NAME.
-OWN_VENVS :=
+OWN_VENVS := training
 EXTRAS := $(filter-out cuda test,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
 is_own = $(filter $(1),$(OWN_VENVS))
 extra_venv = $(if $(is_own),.venv-$(1),$(VENV))
@@ -47,9 +47,10 @@ IN_PARALLEL := -n auto --maxprocesses=8 --dist=worksteal
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help serve setup test test-full check format clean FORCE
+.PHONY: train-pocket train-setup train-status train-stop
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  make serve HOST=0.0.0.0 PORT=9000       address to listen on (default 127.0.0.1:8880)"
 	@echo "  make serve INSTALL_FOR=cpu              use the CPU build even with a GPU (here: $(FOR))"
@@ -84,6 +85,24 @@ check: $(VENV)/.test-$(FOR)
 format: $(VENV)/.test-$(FOR) ## fix lint and format in place
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
+
+# Training. Status and stop need no environment, only some Python 3.11 or later.
+TRAINING_VENV := $(call extra_venv,training)
+PLAIN_PYTHON := $(or $(PYTHON),python3)
+
+train-pocket: train-setup ## make the bundled voice from nothing, in idle time; goes on where it was
+	@exec $(BIN)/python -m training
+
+train-setup: ## install what train-pocket needs, without running it
+	@$(PLAIN_PYTHON) -m training.preflight
+	@$(MAKE) --no-print-directory --silent $(VENV)/.test-$(FOR) $(call extra_stamp,training)
+	@$(TRAINING_VENV)/bin/python -m training.speech styles
+
+train-status: ## state what training has done, what goes on and how long the rest takes
+	@$(PLAIN_PYTHON) -m training.status
+
+train-stop: ## end training after it has saved
+	@$(PLAIN_PYTHON) -m training.stop
 
 clean: ## remove the environment and all build products
 	rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
