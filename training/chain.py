@@ -6,6 +6,7 @@ texts -> speech -> codes -> tokens -> language_model -> package -> evaluate -> p
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 
 from training.progress import Progress
 from training.settings import TrainingSettings
@@ -86,7 +87,7 @@ def _more_speech(progress: Progress, hours: float) -> Work:
     made = progress.speech_shards
     first = next(number for number in range(len(made) + 1) if number not in made)
     shard_sec = sum(made.values()) / len(made) if made else EXPECTED_SHARD_SEC
-    num_missing = max(1, round((hours - progress.speech_hours) * 3600 / shard_sec + 0.5))
+    num_missing = max(1, ceil((hours - progress.speech_hours) * 3600 / shard_sec))
     count = min(SHARDS_PER_TURN, num_missing)
     shards = ("--first", str(first), "--count", str(count))
     if not progress.text_shards.issuperset(range(first, first + count)):

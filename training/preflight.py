@@ -9,7 +9,7 @@ from training.settings import TrainingSettings, load_settings
 from training.stage import run_stage
 
 DISK_GB_PER_HOUR = 0.2
-"""Speech is 0.17 GB an hour (24,000 samples of two bytes a second); texts and tokens are the rest."""
+"""Speech is 0.17 GB an hour (two bytes a sample); texts and tokens are the rest."""
 DISK_GB_OTHER = 1.5
 """The teacher (0.35 GB), the states of the models and the compiler's cache."""
 ENVIRONMENT_GB = 0.8
