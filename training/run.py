@@ -28,7 +28,7 @@ def run_chain(settings: TrainingSettings, is_stopped: Callable[[], bool]) -> Non
     """Runs turns until none is left or a stop is requested. Raises `TrainingError`."""
     with hold_lock(settings.folder):
         delete_partial_files(settings.folder)
-        folder = _generation(settings)
+        folder = new_or_current_folder(settings)
         _say(f"{settings.folder}, generation {folder.generation}, {run_when_idle()}")
         while not is_stopped():
             work = next_work(read_progress(folder, settings), settings)
@@ -39,7 +39,7 @@ def run_chain(settings: TrainingSettings, is_stopped: Callable[[], bool]) -> Non
         _say("stopped")
 
 
-def _generation(settings: TrainingSettings) -> TrainingFolder:
+def new_or_current_folder(settings: TrainingSettings) -> TrainingFolder:
     """Returns the newest generation, or a new one if one is asked for and the last has tokens."""
     folder = current_folder(settings)
     if settings.is_new_codec and any(folder.tokens.glob("*.safetensors")):
