@@ -5,13 +5,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from training.chain import Stage, next_work
 from training.folder import TrainingFolder, current_folder
 from training.lock import lock_owner
 from training.progress import Progress, read_progress
 from training.run import STATE, TURNS
-from training.settings import TrainingSettings
+from training.settings import TrainingSettings, load_settings
 from training.stage import run_stage
 from training.states import num_steps_done, read_plan
 
@@ -131,7 +132,7 @@ def _checkpoint(progress: Progress, folder: TrainingFolder) -> str:
     return f"{folder.voice}, evaluated"
 
 
-def _last_lines(path: Path, *, prefix: str = "") -> list[dict[str, float]]:
+def _last_lines(path: Path, *, prefix: str = "") -> list[dict[str, Any]]:
     """Returns the last JSON lines of a file that begin with `prefix`; [] without the file."""
     try:
         lines = path.read_text().splitlines()
@@ -142,8 +143,6 @@ def _last_lines(path: Path, *, prefix: str = "") -> list[dict[str, float]]:
 
 def main(arguments: Sequence[str]) -> None:
     del arguments
-    from training.settings import load_settings
-
     print("\n".join(describe(load_settings())))
 
 

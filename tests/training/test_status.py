@@ -47,8 +47,8 @@ def test_what_is_done_and_how_long_the_rest_takes(tmp_path: Path) -> None:
     # 180 s of speech in 60 s: 3,420 s of speech more take 1,140 s.
     assert lines[2] == "  speech                 0.05 h of 1 h             5.0%   0.3 h left"
     # 1,800 of 2,400 steps of 1.5 s are left.
-    assert lines[3] == "  codes                    600 of 2,400 steps     25.0%   0.8 h left"
-    assert lines[4] == "  tokens              0 shards of 2                0.0%   unknown"
+    assert lines[3] == "  codes                     600 of 2,400 steps    25.0%   0.8 h left"
+    assert lines[4] == "  tokens               0 shards of 2               0.0%   unknown"
     assert lines[-1] == (
         "left at the measured speeds: 1.1 h, "
         "not counting tokens, decoder, language_model (not measured yet)"
