@@ -47,7 +47,7 @@ IN_PARALLEL := -n auto --maxprocesses=8 --dist=worksteal
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help serve setup test test-full check format clean FORCE
-.PHONY: train-pocket train-setup train-status train-stop
+.PHONY: train-pocket train-setup train-status train-stop test-training
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,10 @@ setup: $(VENV)/.project-$(FOR) ## install what serve needs, without running it
 test: check ## check format, lint and types, and run the tests that CI runs
 	$(BIN)/python -m pytest -m "not engine and not slow" $(IN_PARALLEL)
 	$(BIN)/python -m pytest -m "engine and not slow"
+
+# Its tests run in .venv and start the other environment themselves.
+test-training: train-setup
+	$(BIN)/python -m pytest -m training
 
 test-%: FORCE
 	@$(if $(filter $*,$(EXTRAS)),,echo "make: there is no test-$*: a test-NAME needs a requirements-NAME.txt with the packages of its tests. Available: $(or $(EXTRAS:%=test-%),none)." >&2; exit 1)

@@ -34,6 +34,8 @@ class TrainingSettings:
     """TRAINING_PYTHON: Python of the environment with teacher and ear."""
     speech_hours: float
     """TRAINING_SPEECH_HOURS: speech to make, of all speakers together."""
+    num_judged: int
+    """TRAINING_NUM_JUDGED: held-out utterances that are recorded and judged, of 300."""
     codes_from_hours: float
     """TRAINING_CODES_FROM_HOURS: speech that must exist before the codec's training begins."""
     codes_steps: int
@@ -73,6 +75,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> TrainingSettings:
             environ, "TRAINING_PYTHON", ROOT / ".venv-training" / "bin" / "python", resolve=False
         ),
         speech_hours=_number(environ, "TRAINING_SPEECH_HOURS", 12.0, float, above=0),
+        num_judged=_number(environ, "TRAINING_NUM_JUDGED", 300, int, above=0),
         codes_from_hours=_number(environ, "TRAINING_CODES_FROM_HOURS", 3.0, float, above=0),
         codes_steps=_number(environ, "TRAINING_CODES_STEPS", 20_000, int, above=0),
         decoder_steps=_number(environ, "TRAINING_DECODER_STEPS", 100_000, int, above=0),
