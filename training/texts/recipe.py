@@ -1,0 +1,41 @@
+"""What the texts are made from."""
+
+from importlib import metadata
+from pathlib import Path
+
+from training.errors import TrainingError
+from training.files import hash_file, read_json
+from training.recipe import Recipe
+from training.settings import TrainingSettings
+from training.texts.shard import SEED
+from training.texts.wordnet import wordnet_files
+
+# Raise it with every change to what is drawn: frames, lists, rules, the code that uses them.
+TEXTS_VERSION = 1
+PHONEMIZER = "gruut/en-us"
+PHONEMIZER_PACKAGES = ("gruut", "gruut-lang-en", "gruut-ipa")
+
+
+def texts_recipe(settings: TrainingSettings) -> Recipe:
+    """Returns the recipe of the texts. Raises `TrainingError` if WordNet is missing."""
+    made_from = {
+        "version": TEXTS_VERSION,
+        "seed": SEED,
+        "speakers": speaker_names(settings.speakers_file),
+        "wordnet": {file.name: hash_file(file) for file in wordnet_files(settings.wordnet_dir)},
+        "phonemizer": PHONEMIZER,
+        "packages": {name: metadata.version(name) for name in PHONEMIZER_PACKAGES},
+    }
+    return Recipe("texts", made_from)
+
+
+def speaker_names(file: Path) -> list[str]:
+    """Reads the names of the speakers, in the file's order."""
+    content = read_json(file)
+    try:
+        names = [str(speaker["name"]) for speaker in content["speakers"]]
+    except (KeyError, TypeError):
+        names = []
+    if not names:
+        raise TrainingError(f'{file} must be {{"speakers": [{{"name": …}}, …]}}')
+    return names
