@@ -51,7 +51,7 @@ class Work:
 def next_work(progress: Progress, settings: TrainingSettings) -> Work | None:
     """Returns the next turn; None when all budgets are used up and the voice is evaluated."""
     if not progress.has_held_out_texts:
-        return Work(Stage.TEXTS, ("--held-out",))
+        return Work(Stage.TEXTS, ("--first", "0", "--count", "0"))
     if not progress.has_held_out_speech:
         return Work(Stage.SPEECH, ("--held-out",), has_workers=True, needs_teacher=True)
     if not progress.has_heard_speakers:

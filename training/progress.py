@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.files import read_json
 from training.folder import TrainingFolder
 from training.settings import TrainingSettings
 from training.shard_header import read_header
@@ -13,6 +14,7 @@ SAMPLE_RATE = 24_000
 SHARD_NAME = "[0-9]" * 5
 HELD_OUT_TEXTS = "held_out.json"
 HEARD_SPEAKERS = "speakers_heard.json"
+NUM_HELD_OUT = 300
 HELD_OUT_DONE = "complete.json"
 """Written by the speech stage after the last recording of the held-out utterances."""
 
@@ -50,7 +52,8 @@ def read_progress(folder: TrainingFolder, settings: TrainingSettings) -> Progres
     """Reads the progress of the folder's generation."""
     return Progress(
         has_held_out_texts=(folder.texts / HELD_OUT_TEXTS).is_file(),
-        has_held_out_speech=(folder.held_out / HELD_OUT_DONE).is_file(),
+        has_held_out_speech=_num_held_out(folder.held_out)
+        >= min(settings.num_judged, NUM_HELD_OUT),
         has_heard_speakers=(folder.root / HEARD_SPEAKERS).is_file(),
         text_shards=frozenset(int(path.stem) for path in folder.texts.glob(f"{SHARD_NAME}.json")),
         speech_shards=_speech_seconds(folder.speech),
@@ -78,6 +81,12 @@ def share(folder: Path, budget: float) -> float:
         return 0.0
     done = num_steps_done(folder, plan)
     return min(1.0, done / plan.num_steps * plan.budget / budget)
+
+
+def _num_held_out(folder: Path) -> int:
+    """Returns how many held-out utterances are recorded."""
+    path = folder / HELD_OUT_DONE
+    return int(read_json(path)["num_utterances"]) if path.is_file() else 0
 
 
 def _speech_seconds(folder: Path) -> dict[int, float]:

@@ -48,7 +48,7 @@ TRAINED = replace(
 @pytest.mark.parametrize(
     ("progress", "expected"),
     [
-        (NOTHING, "texts --held-out"),
+        (NOTHING, "texts --first 0 --count 0"),
         (replace(NOTHING, has_held_out_texts=True), "speech --held-out"),
         (replace(CHECKED, has_heard_speakers=False), "ear speakers"),
         # 3,600 s are 28.1 shards of 128 s, and a turn makes 16 of them.

@@ -17,7 +17,7 @@ MODULES = ("status", "stop", "preflight", "run", "__main__")
 def test_an_empty_folder(tmp_path: Path) -> None:
     lines = describe(load_settings({"TRAINING_DIR": str(tmp_path)}))
     assert lines[0] == f"{tmp_path}, generation 1"
-    assert lines[1] == "not running; next: texts --held-out"
+    assert lines[1] == "not running; next: texts --first 0 --count 0"
     assert lines[-2] == "  checkpoint     not packaged yet"
 
 

@@ -67,7 +67,7 @@ def _make_speech(options: argparse.Namespace, settings: TrainingSettings) -> Non
     claim(target, recipe)
     share = Share(options.worker, options.workers)
     if options.held_out:
-        tasks = held_out_tasks(folder, share, texts_made_from=texts)
+        tasks = held_out_tasks(folder, share, num_judged=settings.num_judged, texts_made_from=texts)
     else:
         numbers = range(options.first, options.first + options.count)
         tasks = speech_tasks(folder, numbers, share, texts_made_from=texts)
@@ -76,4 +76,9 @@ def _make_speech(options: argparse.Namespace, settings: TrainingSettings) -> Non
         cast = Cast(load_kokoro(folder.teacher), by_name, styles)
         run_tasks(tasks, cast, made_from=recipe.hash, is_stopped=is_stopped)
     if options.held_out:
-        finish_held_out(folder, made_from=recipe.hash, texts_made_from=texts)
+        finish_held_out(
+            folder,
+            num_judged=settings.num_judged,
+            made_from=recipe.hash,
+            texts_made_from=texts,
+        )

@@ -15,13 +15,8 @@ def read_text_shard(folder: Path, number: int, *, made_from: str) -> list[dict[s
 
 
 def read_held_out(folder: Path, *, made_from: str) -> list[dict[str, Any]]:
-    """Returns the held-out utterances, each once for each of its speakers, next to each other."""
-    utterances = _read(folder / HELD_OUT, made_from)
-    return [
-        {**utterance, "speaker": speaker}
-        for utterance in utterances
-        for speaker in utterance["speakers"]
-    ]
+    """Returns the held-out utterances, each with its `speakers`."""
+    return _read(folder / HELD_OUT, made_from)
 
 
 def _read(path: Path, made_from: str) -> list[dict[str, Any]]:

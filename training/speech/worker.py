@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from training.files import write_json
@@ -13,8 +14,8 @@ from training.shards import shard_path, write_shard
 from training.speech.recording import Cast, TextEntry, even_pace, record, varied_pace
 from training.speech.text_files import read_held_out, read_text_shard
 
-HELD_OUT_ENTRIES = 50
-"""In a file: 25 utterances, each by its two speakers."""
+UTTERANCES_PER_FILE = 10
+"""Of held-out speech: one of each kind, so that every part of it has all kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,21 @@ def speech_tasks(
     return [each for each in map(task, share.of(numbers)) if read_header(each.path) is None]
 
 
-def held_out_tasks(folder: TrainingFolder, share: Share, *, texts_made_from: str) -> list[Task]:
-    """Returns the worker's files of held-out speech that are missing or cut."""
-    entries = read_held_out(folder.texts, made_from=texts_made_from)
+def held_out_tasks(
+    folder: TrainingFolder, share: Share, *, num_judged: int, texts_made_from: str
+) -> list[Task]:
+    """Returns the worker's files of held-out speech that are missing or cut.
+
+    `num_judged` utterances are needed; files are always whole, so that more can follow.
+    """
+    utterances = read_held_out(folder.texts, made_from=texts_made_from)
 
     def task(number: int) -> Task:
-        part = entries[number * HELD_OUT_ENTRIES :][:HELD_OUT_ENTRIES]
-        return Task(held_out_path(folder, number), lambda: [*part], even_pace)
+        part = utterances[number * UTTERANCES_PER_FILE :][:UTTERANCES_PER_FILE]
+        entries = [{**each, "speaker": name} for each in part for name in each["speakers"]]
+        return Task(held_out_path(folder, number), lambda: [*entries], even_pace)
 
-    numbers = range(-(-len(entries) // HELD_OUT_ENTRIES))
+    numbers = range(ceil(min(num_judged, len(utterances)) / UTTERANCES_PER_FILE))
     return [each for each in map(task, share.of(numbers)) if read_header(each.path) is None]
 
 
@@ -87,9 +94,12 @@ def run_tasks(
         )
 
 
-def finish_held_out(folder: TrainingFolder, *, made_from: str, texts_made_from: str) -> bool:
-    """Marks the held-out speech as complete if every file is there, whoever made it."""
-    if held_out_tasks(folder, Share(), texts_made_from=texts_made_from):
+def finish_held_out(
+    folder: TrainingFolder, *, num_judged: int, made_from: str, texts_made_from: str
+) -> bool:
+    """Records how many held-out utterances there are if every file is there."""
+    if held_out_tasks(folder, Share(), num_judged=num_judged, texts_made_from=texts_made_from):
         return False
-    write_json(folder.held_out / HELD_OUT_DONE, {"made_from": made_from})
+    record = {"num_utterances": num_judged, "made_from": made_from}
+    write_json(folder.held_out / HELD_OUT_DONE, record)
     return True
