@@ -1,0 +1,1 @@
+"""The ear: Whisper's transcripts of recordings and their word error rate."""
