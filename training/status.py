@@ -3,11 +3,13 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training.chain import Stage, next_work
+from training.files import read_json
 from training.folder import TrainingFolder, current_folder
 from training.lock import lock_owner
 from training.progress import Progress, read_progress
@@ -117,11 +119,11 @@ def _activity(progress: Progress, settings: TrainingSettings) -> str:
     if owner is None:
         following = next_work(progress, settings)
         return f"not running; next: {following or 'nothing, all budgets are used up'}"
-    now = _last_lines(settings.folder / STATE)
-    if not now:
+    if not (settings.folder / STATE).is_file():
         return f"process {owner} is starting"
-    minutes = (time.time() - now[-1]["since"]) / 60
-    return f"process {owner}: {now[-1]['work']}, for {minutes:.0f} minutes"
+    now = read_json(settings.folder / STATE)
+    minutes = (time.time() - now["since"]) / 60
+    return f"process {owner}: {now['work']}, for {minutes:.0f} minutes"
 
 
 def _checkpoint(progress: Progress, folder: TrainingFolder) -> str:
@@ -138,7 +140,13 @@ def _last_lines(path: Path, *, prefix: str = "") -> list[dict[str, Any]]:
         lines = path.read_text().splitlines()
     except OSError:
         return []
-    return [json.loads(line) for line in lines if line.startswith(prefix)][-NUM_RECENT:]
+    found = []
+    for line in lines:
+        # A run that is killed leaves half a line.
+        with suppress(ValueError):
+            if line.startswith(prefix):
+                found.append(json.loads(line))
+    return found[-NUM_RECENT:]
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,11 +1,15 @@
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 
+from training.files import write_json
 from training.folder import TrainingFolder
+from training.lock import hold_lock
 from training.settings import ROOT, load_settings
 from training.shards import shard_path, write_shard
 from training.states import Plan, state_path, write_plan
@@ -42,7 +46,8 @@ def test_what_is_done_and_how_long_the_rest_takes(tmp_path: Path) -> None:
     write_plan(folder.codes, Plan(1000, 1000, 200))
     state_path(folder.codes, 600).touch()
     log = {"step": 600, "of": 1000, "step_sec": 1.5}
-    (folder.codes / "log.jsonl").write_text(f"{json.dumps(log)}\n")
+    # A killed run leaves half a line.
+    (folder.codes / "log.jsonl").write_text(f'{json.dumps(log)}\n{{"step": 65')
     lines = describe(settings)
     # 180 s of speech in 60 s: 3,420 s of speech more take 1,140 s.
     assert lines[2] == "  speech                 0.05 h of 1 h             5.0%   0.3 h left"
@@ -53,6 +58,17 @@ def test_what_is_done_and_how_long_the_rest_takes(tmp_path: Path) -> None:
         "left at the measured speeds: 1.1 h, "
         "not counting tokens, decoder, language_model (not measured yet)"
     )
+
+
+def test_what_goes_on(tmp_path: Path) -> None:
+    settings = load_settings({"TRAINING_DIR": str(tmp_path)})
+    with hold_lock(tmp_path):
+        # The lock is held by another open file of this process, as by another process.
+        assert describe(settings)[1] == f"process {os.getpid()} is starting"
+        state = {"work": "decoder", "since": time.time() - 600, "generation": 1}
+        write_json(tmp_path / "now.json", state)
+        assert describe(settings)[1] == f"process {os.getpid()}: decoder, for 10 minutes"
+    assert describe(settings)[1].startswith("not running")
 
 
 def test_status_and_stop_need_no_environment() -> None:
