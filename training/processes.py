@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from training.errors import TrainingError
-from training.priority import descendants, private_memory_bytes
+from training.priority import descendants, lower_session_share, private_memory_bytes
 
 POLL_SEC = 0.5
 STOP_SEC = 60.0
@@ -66,7 +66,8 @@ def _start(
     parent = os.getpid()
     libc = ctypes.CDLL(None)
 
-    def die_with_parent() -> None:
+    def prepare() -> None:
+        lower_session_share()
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         # The parent may have ended before the call.
         if os.getppid() != parent:
@@ -78,7 +79,8 @@ def _start(
         stdout=output,
         stderr=output,
         env=dict(environment),
-        preexec_fn=die_with_parent,
+        start_new_session=True,
+        preexec_fn=prepare,
     )
 
 
