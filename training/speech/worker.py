@@ -72,7 +72,7 @@ def held_out_tasks(
 
 
 def held_out_path(folder: TrainingFolder, number: int) -> Path:
-    return folder.held_out / f"{number:03}.safetensors"
+    return shard_path(folder.held_out, number)
 
 
 def run_tasks(
