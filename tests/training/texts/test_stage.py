@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,18 @@ def test_only_missing_files_are_written(settings: TrainingSettings, build: Any) 
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
+def test_shards_made_one_by_one_equal_those_made_at_once(
+    settings: TrainingSettings, build: Any, tmp_path: Path
+) -> None:
+    for first in (2, 0, 1):
+        make_texts(settings, first=first, count=1, build=build)
+    at_once = replace(settings, folder=tmp_path / "at_once")
+    make_texts(at_once, first=0, count=3, build=build)
+    files, others = contents(settings), contents(at_once)
+    assert files.keys() == others.keys()
+    assert all(files[name] == others[name] for name in files if name != "recipe.json")
+
+
 def test_nothing_is_loaded_if_all_is_there(settings: TrainingSettings, build: Any) -> None:
     make_texts(settings, first=0, count=1, build=build)
 
@@ -73,8 +86,6 @@ def test_texts_of_other_speakers_are_refused(settings: TrainingSettings, build: 
 @pytest.mark.slow
 @pytest.mark.skipif(not WORDNET.is_dir(), reason="needs Debian's wordnet-base")
 def test_the_real_wordnet_and_phonemizer(settings: TrainingSettings) -> None:
-    from dataclasses import replace
-
     settings = replace(settings, wordnet_dir=WORDNET)
     make_texts(settings, first=0, count=2)
     held_out = read_json(settings.folder / "texts" / "held_out.json")["utterances"]
