@@ -1,12 +1,11 @@
 """What the texts are made from."""
 
 from importlib import metadata
-from pathlib import Path
 
-from training.errors import TrainingError
-from training.files import hash_file, read_json
+from training.files import hash_file
 from training.recipe import Recipe
 from training.settings import TrainingSettings
+from training.speech.speakers import load_speakers
 from training.texts.shard import SEED
 from training.texts.wordnet import wordnet_files
 
@@ -21,7 +20,7 @@ def texts_recipe(settings: TrainingSettings) -> Recipe:
     made_from = {
         "version": TEXTS_VERSION,
         "seed": SEED,
-        "speakers": speaker_names(settings.speakers_file),
+        "speakers": speaker_names(settings),
         "wordnet": {file.name: hash_file(file) for file in wordnet_files(settings.wordnet_dir)},
         "phonemizer": PHONEMIZER,
         "packages": {name: metadata.version(name) for name in PHONEMIZER_PACKAGES},
@@ -29,13 +28,6 @@ def texts_recipe(settings: TrainingSettings) -> Recipe:
     return Recipe("texts", made_from)
 
 
-def speaker_names(file: Path) -> list[str]:
-    """Reads the names of the speakers, in the file's order."""
-    content = read_json(file)
-    try:
-        names = [str(speaker["name"]) for speaker in content["speakers"]]
-    except (KeyError, TypeError):
-        names = []
-    if not names:
-        raise TrainingError(f'{file} must be {{"speakers": [{{"name": …}}, …]}}')
-    return names
+def speaker_names(settings: TrainingSettings) -> list[str]:
+    """Returns the names of the speakers, in the order in which they take turns."""
+    return [speaker.name for speaker in load_speakers(settings.speakers_file)]

@@ -50,7 +50,7 @@ def make_texts(
         return
     corpus, held_out_corpus = build_corpora(read_wordnet(settings.wordnet_dir))
     phonemizer = build(PHONEMIZER)
-    speakers = speaker_names(settings.speakers_file)
+    speakers = speaker_names(settings)
     if not _is_made(held_out_file, recipe):
         held_out = held_out_utterances(held_out_corpus, phonemizer, speakers=speakers)
         _write(held_out_file, recipe, [utterance.to_json() for utterance in held_out])

@@ -43,7 +43,9 @@ def corpora(wordnet_dir: Path) -> tuple[Corpus, Corpus]:
 @pytest.fixture
 def settings(tmp_path: Path, wordnet_dir: Path) -> TrainingSettings:
     speakers_file = tmp_path / "speakers.json"
-    speakers_file.write_text(json.dumps({"speakers": [{"name": name} for name in SPEAKERS]}))
+    speakers_file.write_text(
+        json.dumps({"speakers": [{"name": name, "style": "af_heart"} for name in SPEAKERS]})
+    )
     return load_settings(
         {
             "TRAINING_DIR": str(tmp_path / "training"),

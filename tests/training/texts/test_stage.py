@@ -41,10 +41,10 @@ def test_only_missing_files_are_written(settings: TrainingSettings, build: Any) 
 def test_shards_made_one_by_one_equal_those_made_at_once(
     settings: TrainingSettings, build: Any, tmp_path: Path
 ) -> None:
-    for first in (2, 0, 1):
+    for first in (1, 0):
         make_texts(settings, first=first, count=1, build=build)
     at_once = replace(settings, folder=tmp_path / "at_once")
-    make_texts(at_once, first=0, count=3, build=build)
+    make_texts(at_once, first=0, count=2, build=build)
     files, others = contents(settings), contents(at_once)
     assert files.keys() == others.keys()
     assert all(files[name] == others[name] for name in files if name != "recipe.json")
@@ -76,7 +76,7 @@ def test_a_stop_is_taken_between_shards(settings: TrainingSettings, build: Any) 
 
 def test_texts_of_other_speakers_are_refused(settings: TrainingSettings, build: Any) -> None:
     make_texts(settings, first=0, count=1, build=build)
-    settings.speakers_file.write_text('{"speakers": [{"name": "tara"}]}')
+    settings.speakers_file.write_text('{"speakers": [{"name": "tara", "style": "af_heart"}]}')
     files = contents(settings)
     with pytest.raises(TrainingError, match="was made from something else"):
         make_texts(settings, first=0, count=2, build=build)
