@@ -1,0 +1,1 @@
+"""The codec: mels to codes, codes to samples, and the losses that train both."""

@@ -1,0 +1,53 @@
+"""Sizes of the codec."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SAMPLE_RATE = 24_000
+SAMPLES_PER_FRAME = 2_048
+LATENTS_PER_FRAME = 4
+SAMPLES_PER_LATENT = SAMPLES_PER_FRAME // LATENTS_PER_FRAME
+
+BOOK_STRIDES = (4, 2, 1)
+"""Latents for each code of SNAC's three books, coarse to fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodecConfig:
+    """Sizes of encoder, quantizer and decoder. The encoder is not needed to speak."""
+
+    codebook_size: int = 1_024
+    codebook_dim: int = 8
+    latent_dim: int = 256
+    decoder_dim: int = 384
+    encoder_width: int = 256
+    encoder_dilations: tuple[int, ...] = (1, 2, 1)
+    """Dilations of the encoder's residual blocks; each sees two dilated latents to either side."""
+    mel_head_width: int = 256
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"encoder_dilations": list(self.encoder_dilations)}
+
+    def to_snac(self) -> dict[str, Any]:
+        """Returns the arguments of `snac.SNAC`, which are also the codec's `config.json`."""
+        return {
+            "sampling_rate": SAMPLE_RATE,
+            # SNAC's own waveform encoder is not used: the smallest one.
+            "encoder_dim": 8,
+            "latent_dim": self.latent_dim,
+            "encoder_rates": [2, 4, 8, 8],
+            "decoder_dim": self.decoder_dim,
+            "decoder_rates": [8, 8, 4, 2],
+            "attn_window_size": None,
+            "codebook_size": self.codebook_size,
+            "codebook_dim": self.codebook_dim,
+            "vq_strides": list(BOOK_STRIDES),
+            "noise": False,
+            "depthwise": True,
+        }
+
+
+def config_from_json(values: dict[str, Any]) -> CodecConfig:
+    """Returns the configuration that `to_json` wrote."""
+    dilations = tuple(values["encoder_dilations"])
+    return CodecConfig(**(values | {"encoder_dilations": dilations}))
