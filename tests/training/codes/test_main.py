@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from tests.training.codec.speech import TINY, write_speech
+from training.codec.frozen import load_frozen
+from training.codes.__main__ import plan_steps, train_codes
+from training.codes.trainee import CodesRecipe
+from training.distributed import World
+from training.errors import TrainingError
+from training.files import hash_file
+from training.folder import TrainingFolder
+from training.recipe import Recipe, claim
+from training.trainer import Limits
+
+RECIPE = CodesRecipe(batch_size=2, segment_frames=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrainingFolder:
+    folder = TrainingFolder(tmp_path)
+    speech = Recipe("speech", {"teacher": "made up"})
+    claim(folder.speech, speech)
+    write_speech(folder.speech, made_from=speech.hash)
+    return folder
+
+
+def _train(folder: TrainingFolder, num_steps: int, recipe: CodesRecipe = RECIPE) -> bool:
+    return train_codes(
+        folder,
+        TINY,
+        recipe,
+        plan_steps(num_steps),
+        world=World(),
+        limits=Limits(),
+        is_compiled=False,
+    )
+
+
+def test_a_budget_ends_with_a_frozen_encoder(folder: TrainingFolder) -> None:
+    assert _train(folder, 5)
+    assert load_frozen(folder.encoder).config == TINY
+    first = hash_file(folder.encoder)
+    assert _train(folder, 5)
+    assert hash_file(folder.encoder) == first
+    assert _train(folder, 10)
+    assert hash_file(folder.encoder) != first
+
+
+@pytest.mark.parametrize("product", ["tokens/00000.safetensors", "decoder/step-00000100.pt"])
+def test_an_encoder_in_use_is_not_replaced(folder: TrainingFolder, product: str) -> None:
+    _train(folder, 5)
+    first = hash_file(folder.encoder)
+    path = folder.codes.parent / product
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(TrainingError, match="is in use: .* NEW_CODEC=1"):
+        _train(folder, 10)
+    assert hash_file(folder.encoder) == first
+
+
+def test_another_recipe_is_refused(folder: TrainingFolder) -> None:
+    _train(folder, 5)
+    with pytest.raises(TrainingError, match="made from something else"):
+        _train(folder, 5, CodesRecipe(batch_size=3, segment_frames=2))
+
+
+def test_speech_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="run the stage speech first"):
+        _train(TrainingFolder(tmp_path), 5)

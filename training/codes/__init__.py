@@ -1,0 +1,1 @@
+"""Codes before waveforms: trains encoder and quantizer on mels, then freezes them."""
