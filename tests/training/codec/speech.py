@@ -48,8 +48,8 @@ def write_speech(
     write_shard(
         shard_path(folder, number),
         {
-            "samples": np.concatenate(utterances),
-            "sample_ends": np.cumsum(lengths),
+            "samples": np.concatenate([np.zeros(0, np.int16), *utterances]),
+            "sample_ends": np.cumsum(lengths, dtype=np.int64),
             "symbol_starts": _times(seconds, (0.1, 0.3, 0.6)),
             "symbol_ends": _times(seconds, (0.3, 0.6, 1.0)),
         },

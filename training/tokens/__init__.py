@@ -1,0 +1,1 @@
+"""Tokens: the speech of each shard as frames of seven codes."""
