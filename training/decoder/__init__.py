@@ -1,0 +1,1 @@
+"""The codec's decoder, trained on waveforms behind the frozen encoder."""

@@ -1,0 +1,85 @@
+"""`python -m training.decoder`: trains the codec's decoder on waveforms."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+
+from training.codec.frozen import load_frozen
+from training.codec.segments import SpeechSegments
+from training.decoder.trainee import DecoderRecipe, DecoderTrainee
+from training.distributed import World, open_world
+from training.folder import TrainingFolder, current_folder
+from training.recipe import Recipe, claim, read_recipe_hash
+from training.settings import load_settings
+from training.stage import StopRequest, add_process_arguments, deadline, run_stage
+from training.states import Plan
+from training.trainer import Limits, train_to_budget
+
+COOLDOWN_SHARE = 0.2
+"""Of the budget: the last part, with a falling learning rate."""
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.decoder", description=__doc__)
+    add_process_arguments(parser)
+    arguments = parser.parse_args(argv)
+    settings = load_settings()
+    stop = StopRequest()
+    stop.listen()
+    torch.set_num_threads(1)
+    train_decoder(
+        current_folder(settings),
+        DecoderRecipe(),
+        plan_steps(settings.decoder_steps),
+        world=open_world(arguments.rank, arguments.world, arguments.port),
+        limits=Limits(deadline(arguments.minutes), stop),
+        is_compiled=settings.is_compiled,
+    )
+
+
+def plan_steps(num_steps: int) -> Plan:
+    """Splits a budget into the main part and the last one."""
+    cooldown = int(num_steps * COOLDOWN_SHARE)
+    return Plan(num_steps, num_steps - cooldown, cooldown)
+
+
+def train_decoder(
+    folder: TrainingFolder,
+    recipe: DecoderRecipe,
+    plan: Plan,
+    *,
+    world: World,
+    limits: Limits,
+    is_compiled: bool,
+) -> bool:
+    """Trains up to the budget; returns False if a limit came first."""
+    speech = read_recipe_hash(folder.speech)
+    frozen = load_frozen(folder.encoder, torch.float32)
+    made_from = Recipe(
+        "decoder", {"speech": speech, "encoder": frozen.identity, "recipe": asdict(recipe)}
+    )
+    if world.is_main:
+        claim(folder.decoder, made_from)
+    trainee = DecoderTrainee(
+        frozen,
+        recipe,
+        SpeechSegments(folder.speech, made_from=speech),
+        world,
+        is_compiled=is_compiled,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+    return train_to_budget(
+        trainee,
+        folder.decoder,
+        plan,
+        made_from=made_from.hash,
+        num_warm_up_steps=recipe.num_warm_up_steps,
+        world=world,
+        limits=limits,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)
