@@ -3,8 +3,7 @@
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -14,12 +13,13 @@ from training.codec.segments import SpeechSegments
 from training.codes.freezing import check_not_in_use, is_in_use
 from training.codes.trainee import CodesRecipe, CodesTrainee
 from training.distributed import World, open_world
+from training.errors import TrainingError
 from training.folder import TrainingFolder, current_folder
 from training.recipe import Recipe, claim, read_recipe_hash
 from training.settings import load_settings
 from training.stage import StopRequest, add_process_arguments, deadline, run_stage
-from training.states import Plan
-from training.trainer import Limits, train_to_budget
+from training.states import Plan, finished_folder
+from training.trainer import Limits, load_newest, train_to_budget
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ RESTART_SHARE = 0.6
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.codes", description=__doc__)
     add_process_arguments(parser)
+    parser.add_argument("--freeze", action="store_true", help="freeze what is trained so far")
     arguments = parser.parse_args(argv)
     settings = load_settings()
     folder = current_folder(settings)
@@ -43,13 +44,13 @@ def main(argv: Sequence[str]) -> None:
     stop.listen()
     torch.set_num_threads(1)
     world = open_world(arguments.rank, arguments.world, arguments.port)
-    train_codes(
-        folder,
-        CodecConfig(),
-        CodesRecipe(),
+    codes = CodesStage(folder, CodecConfig(), CodesRecipe(), world)
+    if arguments.freeze:
+        codes.freeze()
+        return
+    codes.train(
         plan_steps(settings.codes_steps),
-        world=world,
-        limits=Limits(deadline(arguments.minutes), stop),
+        Limits(deadline(arguments.minutes), stop),
         is_compiled=settings.is_compiled,
     )
 
@@ -60,59 +61,71 @@ def plan_steps(num_steps: int) -> Plan:
     return Plan(num_steps, num_steps - cooldown, cooldown)
 
 
-def train_codes(
-    folder: TrainingFolder,
-    config: CodecConfig,
-    recipe: CodesRecipe,
-    plan: Plan,
-    *,
-    world: World,
-    limits: Limits,
-    is_compiled: bool,
-) -> bool:
-    """Trains up to the budget and freezes the result; returns False if a limit came first."""
-    speech = read_recipe_hash(folder.speech)
-    made_from = Recipe(
-        "codes", {"speech": speech, "config": config.to_json(), "recipe": asdict(recipe)}
-    )
-    if world.is_main:
-        claim(folder.codes, made_from)
-    restart_until = min(recipe.restart_until_step, int(plan.main_steps * RESTART_SHARE))
-    trainee = CodesTrainee(
-        config,
-        replace(recipe, restart_until_step=restart_until),
-        SpeechSegments(folder.speech, made_from=speech),
-        world,
-        is_compiled=is_compiled,
-    )
-    if not train_to_budget(
-        trainee,
-        folder.codes,
-        plan,
-        made_from=made_from.hash,
-        num_warm_up_steps=recipe.num_warm_up_steps,
-        world=world,
-        limits=limits,
-    ):
-        return False
-    if world.is_main:
-        freeze(folder, config, trainee, made_from=made_from.hash)
-    return True
+@dataclass(frozen=True, slots=True)
+class CodesStage:
+    """One codec's encoder and quantizer in a training folder."""
 
+    folder: TrainingFolder
+    config: CodecConfig
+    recipe: CodesRecipe
+    world: World
 
-def freeze(
-    folder: TrainingFolder, config: CodecConfig, trainee: CodesTrainee, *, made_from: str
-) -> Path:
-    """Writes the encoder's file, and the mel head's beside it.
+    def train(self, plan: Plan, limits: Limits, *, is_compiled: bool) -> bool:
+        """Trains up to the budget and freezes the result; returns False if a limit came first."""
+        made_from = self._claim()
+        trainee = self._trainee(plan.main_steps, is_compiled=is_compiled)
+        is_done = train_to_budget(
+            trainee,
+            self.folder.codes,
+            plan,
+            made_from=made_from,
+            num_warm_up_steps=self.recipe.num_warm_up_steps,
+            world=self.world,
+            limits=limits,
+        )
+        if is_done and self.world.is_main:
+            self._write(trainee, made_from)
+        return is_done
 
-    Raises `TrainingError` if tokens or a decoder were made with the encoder that lies there.
-    """
-    check_not_in_use(folder)
-    info = {"made_from": made_from}
-    write_mel_head(folder.codes / MEL_HEAD, config, trainee.mel_head, info)
-    write_frozen(folder.encoder, config, trainee.encoder, trainee.quantizer, info)
-    logger.info("froze encoder and quantizer in %s", folder.encoder)
-    return folder.encoder
+    def freeze(self) -> None:
+        """Freezes the newest state. Raises `TrainingError` if nothing is trained yet."""
+        made_from = self._claim()
+        trainee = self._trainee(0, is_compiled=False)
+        if not load_newest(trainee, finished_folder(self.folder.codes), made_from=made_from):
+            raise TrainingError(f"{self.folder.codes} has no state: run the stage codes first")
+        self._write(trainee, made_from)
+
+    def _claim(self) -> str:
+        """Returns the hash of what the codes are made from; refuses a folder of another one."""
+        recipe = Recipe(
+            "codes",
+            {
+                "speech": read_recipe_hash(self.folder.speech),
+                "config": self.config.to_json(),
+                "recipe": asdict(self.recipe),
+            },
+        )
+        if self.world.is_main:
+            claim(self.folder.codes, recipe)
+        return recipe.hash
+
+    def _trainee(self, main_steps: int, *, is_compiled: bool) -> CodesTrainee:
+        restart_until = min(self.recipe.restart_until_step, int(main_steps * RESTART_SHARE))
+        speech = self.folder.speech
+        return CodesTrainee(
+            self.config,
+            replace(self.recipe, restart_until_step=restart_until),
+            SpeechSegments(speech, made_from=read_recipe_hash(speech)),
+            self.world,
+            is_compiled=is_compiled,
+        )
+
+    def _write(self, trainee: CodesTrainee, made_from: str) -> None:
+        check_not_in_use(self.folder)
+        folder, info = self.folder, {"made_from": made_from}
+        write_mel_head(folder.codes / MEL_HEAD, self.config, trainee.mel_head, info)
+        write_frozen(folder.encoder, self.config, trainee.encoder, trainee.quantizer, info)
+        logger.info("froze encoder and quantizer in %s", folder.encoder)
 
 
 if __name__ == "__main__":

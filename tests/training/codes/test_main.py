@@ -1,16 +1,18 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.training.codec.speech import TINY, write_speech
 from training.codec.frozen import load_frozen
-from training.codes.__main__ import plan_steps, train_codes
+from training.codes.__main__ import CodesStage, plan_steps
 from training.codes.trainee import CodesRecipe
 from training.distributed import World
 from training.errors import TrainingError
 from training.files import hash_file
 from training.folder import TrainingFolder
 from training.recipe import Recipe, claim
+from training.states import Plan
 from training.trainer import Limits
 
 RECIPE = CodesRecipe(batch_size=2, segment_frames=2)
@@ -26,15 +28,11 @@ def folder(tmp_path: Path) -> TrainingFolder:
 
 
 def _train(folder: TrainingFolder, num_steps: int, recipe: CodesRecipe = RECIPE) -> bool:
-    return train_codes(
-        folder,
-        TINY,
-        recipe,
-        plan_steps(num_steps),
-        world=World(),
-        limits=Limits(),
-        is_compiled=False,
-    )
+    return _stage(folder, recipe).train(plan_steps(num_steps), Limits(), is_compiled=False)
+
+
+def _stage(folder: TrainingFolder, recipe: CodesRecipe = RECIPE) -> CodesStage:
+    return CodesStage(folder, TINY, recipe, World())
 
 
 def test_a_budget_ends_with_a_frozen_encoder(folder: TrainingFolder) -> None:
@@ -68,3 +66,17 @@ def test_another_recipe_is_refused(folder: TrainingFolder) -> None:
 def test_speech_must_exist(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="run the stage speech first"):
         _train(TrainingFolder(tmp_path), 5)
+
+
+def test_an_unfinished_state_can_be_frozen(folder: TrainingFolder) -> None:
+    with pytest.raises(TrainingError, match="run the stage codes first"):
+        _stage(folder).freeze()
+    _stage(folder).train(Plan(100, 3, 97), Limits(is_stopped=_after(5)), is_compiled=False)
+    assert not folder.encoder.exists()
+    _stage(folder).freeze()
+    assert load_frozen(folder.encoder).config == TINY
+
+
+def _after(num_calls: int) -> Callable[[], bool]:
+    calls = iter(range(num_calls))
+    return lambda: next(calls, None) is None
