@@ -21,12 +21,13 @@ class CodecConfig:
     latent_dim: int = 256
     decoder_dim: int = 384
     encoder_width: int = 256
-    encoder_dilations: tuple[int, ...] = (1, 2, 1)
-    """Dilations of the encoder's residual blocks; each sees two dilated latents to either side."""
+    encoder_blocks: int = 3
+    """Each sees three more latents to either side."""
     mel_head_width: int = 256
+    mel_head_blocks: int = 3
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"encoder_dilations": list(self.encoder_dilations)}
+        return asdict(self)
 
     def to_snac(self) -> dict[str, Any]:
         """Returns the arguments of `snac.SNAC`, which are also the codec's `config.json`."""
@@ -45,9 +46,3 @@ class CodecConfig:
             "noise": False,
             "depthwise": True,
         }
-
-
-def config_from_json(values: dict[str, Any]) -> CodecConfig:
-    """Returns the configuration that `to_json` wrote."""
-    dilations = tuple(values["encoder_dilations"])
-    return CodecConfig(**(values | {"encoder_dilations": dilations}))

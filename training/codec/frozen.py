@@ -11,8 +11,8 @@ import torch
 from snac.vq import ResidualVectorQuantize
 from torch import nn
 
-from training.codec.config import SAMPLES_PER_FRAME, CodecConfig, config_from_json
-from training.codec.encoder import build_encoder, build_mel_head
+from training.codec.config import SAMPLES_PER_FRAME, CodecConfig
+from training.codec.encoder import MelEncoder, MelHead
 from training.codec.frames import to_frames
 from training.codec.mels import MelFrontEnd
 from training.codec.quantizer import build_quantizer, quantize
@@ -31,7 +31,7 @@ class FrozenEncoder:
     config: CodecConfig
     identity: str
     """The hash of the file."""
-    encoder: nn.Sequential
+    encoder: MelEncoder
     quantizer: ResidualVectorQuantize
     mels: MelFrontEnd
 
@@ -72,7 +72,7 @@ def write_frozen(
 def load_frozen(path: Path, dtype: torch.dtype = torch.float64) -> FrozenEncoder:
     """Loads the frozen encoder. Raises `TrainingError` if nothing is frozen yet."""
     weights, config = _read(path)
-    encoder, quantizer = build_encoder(config), build_quantizer(config)
+    encoder, quantizer = MelEncoder(config), build_quantizer(config)
     for name, module in (("encoder", encoder), ("quantizer", quantizer)):
         _load(name, module, weights, dtype)
     return FrozenEncoder(config, hash_file(path), encoder, quantizer, MelFrontEnd())
@@ -85,10 +85,10 @@ def write_mel_head(
     write_shard(path, _rounded("mel_head", mel_head), {**info, "config": config.to_json()})
 
 
-def load_mel_head(path: Path, dtype: torch.dtype = torch.float64) -> nn.Sequential:
+def load_mel_head(path: Path, dtype: torch.dtype = torch.float64) -> MelHead:
     """Loads the mel head. Raises `TrainingError` if nothing is frozen yet."""
     weights, config = _read(path)
-    mel_head = build_mel_head(config)
+    mel_head = MelHead(config)
     _load("mel_head", mel_head, weights, dtype)
     return mel_head
 
@@ -104,7 +104,7 @@ def _read(path: Path) -> tuple[dict[str, npt.NDArray[Any]], CodecConfig]:
     if not path.is_file():
         raise TrainingError(f"{path} is missing: run the stage codes first")
     weights, info = read_shard(path)
-    return weights, config_from_json(info["config"])
+    return weights, CodecConfig(**info["config"])
 
 
 def _load(

@@ -1,5 +1,6 @@
 """Encoder, quantizer and mel head, trained on mels alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from training.codec.config import SAMPLES_PER_FRAME, CodecConfig
-from training.codec.encoder import build_encoder, build_mel_head
+from training.codec.encoder import MelEncoder, MelHead
 from training.codec.mels import MelFrontEnd
 from training.codec.quantizer import Quantized, build_quantizer, new_usage, quantize
 from training.codec.segments import SpeechSegments, step_random
@@ -48,19 +49,19 @@ class CodesTrainee:
         self._segments = segments
         self._world = world
         self._mels = MelFrontEnd()
-        self.encoder = build_encoder(config)
+        self.encoder = MelEncoder(config)
         self.quantizer = build_quantizer(config)
-        self.mel_head = build_mel_head(config)
+        self.mel_head = MelHead(config)
         self._usage = new_usage(config)
         self._parameters = [p for module in self._modules().values() for p in module.parameters()]
         self._optimizer = torch.optim.AdamW(
             self._parameters, recipe.learning_rate, betas=(0.8, 0.99), weight_decay=1e-3
         )
-        self._encode, self._read_mels = (
-            (torch.compile(self.encoder), torch.compile(self.mel_head))
-            if is_compiled
-            else (self.encoder, self.mel_head)
-        )
+        self._encode: Callable[[torch.Tensor], torch.Tensor] = self.encoder
+        self._read_mels: Callable[[torch.Tensor], torch.Tensor] = self.mel_head
+        if is_compiled:
+            self._encode = torch.compile(self.encoder)
+            self._read_mels = torch.compile(self.mel_head)
 
     def train_step(self, step: int, learning_rate_scale: float) -> dict[str, float]:
         recipe = self._recipe

@@ -14,8 +14,9 @@ TINY = CodecConfig(
     latent_dim=8,
     decoder_dim=16,
     encoder_width=8,
-    encoder_dilations=(1,),
+    encoder_blocks=1,
     mel_head_width=8,
+    mel_head_blocks=1,
 )
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.training.codec.speech import TINY, write_speech
-from training.codec.encoder import build_encoder, build_mel_head
+from training.codec.encoder import MelEncoder, MelHead
 from training.codec.frames import to_books
 from training.codec.frozen import (
     FrozenEncoder,
@@ -22,7 +22,7 @@ from training.errors import TrainingError
 def path(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "encoder.safetensors"
-    write_frozen(path, TINY, build_encoder(TINY), build_quantizer(TINY), {"made_from": "hash"})
+    write_frozen(path, TINY, MelEncoder(TINY), build_quantizer(TINY), {"made_from": "hash"})
     return path
 
 
@@ -77,7 +77,7 @@ def test_a_missing_file_names_the_stage(tmp_path: Path) -> None:
 
 def test_mel_head_is_kept_in_half_precision(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    mel_head, path = build_mel_head(TINY), tmp_path / "mel_head.safetensors"
+    mel_head, path = MelHead(TINY), tmp_path / "mel_head.safetensors"
     write_mel_head(path, TINY, mel_head, {"made_from": "hash"})
     loaded = load_mel_head(path, torch.float32).state_dict()
     for name, value in mel_head.state_dict().items():

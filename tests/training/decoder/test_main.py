@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.training.codec.speech import TINY, write_speech
-from training.codec.encoder import build_encoder
+from training.codec.encoder import MelEncoder
 from training.codec.frozen import write_frozen
 from training.codec.quantizer import build_quantizer
 from training.decoder.__main__ import plan_steps, train_decoder
@@ -21,7 +21,7 @@ RECIPE = DecoderRecipe(batch_size=2, segment_frames=2, discriminator_width=2)
 
 def _freeze(folder: TrainingFolder, seed: int) -> None:
     torch.manual_seed(seed)
-    encoder, quantizer = build_encoder(TINY), build_quantizer(TINY)
+    encoder, quantizer = MelEncoder(TINY), build_quantizer(TINY)
     write_frozen(folder.encoder, TINY, encoder, quantizer, {"made_from": "hash"})
 
 

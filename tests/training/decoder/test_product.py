@@ -17,7 +17,7 @@ from tests.audio.snac.codecs import (
     random_frames,
 )
 from tests.training.codec.speech import TINY
-from training.codec.encoder import build_encoder
+from training.codec.encoder import MelEncoder
 from training.codec.frames import to_books
 from training.codec.frozen import load_frozen, write_frozen
 from training.codec.quantizer import build_quantizer
@@ -31,7 +31,7 @@ from training.states import state_path
 def folder(tmp_path: Path) -> TrainingFolder:
     torch.manual_seed(0)
     folder = TrainingFolder(tmp_path)
-    encoder, quantizer = build_encoder(TINY), build_quantizer(TINY)
+    encoder, quantizer = MelEncoder(TINY), build_quantizer(TINY)
     write_frozen(folder.encoder, TINY, encoder, quantizer, {"made_from": "hash"})
     return folder
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.codec.speech import TINY, write_speech
-from training.codec.encoder import build_encoder
+from training.codec.encoder import MelEncoder
 from training.codec.frozen import load_frozen, write_frozen
 from training.codec.quantizer import build_quantizer
 from training.codec.segments import SpeechSegments
@@ -29,7 +29,7 @@ def new_trainee(tmp_path: Path) -> NewTrainee:
     write_speech(tmp_path / "speech")
     torch.manual_seed(0)
     path = tmp_path / "encoder.safetensors"
-    write_frozen(path, TINY, build_encoder(TINY), build_quantizer(TINY), {"made_from": "hash"})
+    write_frozen(path, TINY, MelEncoder(TINY), build_quantizer(TINY), {"made_from": "hash"})
     segments = SpeechSegments(tmp_path / "speech", made_from="speech hash")
 
     def build() -> DecoderTrainee:

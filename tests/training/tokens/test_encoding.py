@@ -6,7 +6,7 @@ import torch
 
 from tests.training.codec.speech import TINY, write_speech
 from training.codec.config import SAMPLE_RATE
-from training.codec.encoder import build_encoder
+from training.codec.encoder import MelEncoder
 from training.codec.frozen import FrozenEncoder, load_frozen, write_frozen
 from training.codec.quantizer import build_quantizer
 from training.shards import read_shard
@@ -17,7 +17,7 @@ from training.tokens.encoding import TAIL_SEC, encode_shard, to_frame_times
 def frozen(tmp_path: Path) -> FrozenEncoder:
     torch.manual_seed(0)
     path = tmp_path / "encoder.safetensors"
-    write_frozen(path, TINY, build_encoder(TINY), build_quantizer(TINY), {"made_from": "hash"})
+    write_frozen(path, TINY, MelEncoder(TINY), build_quantizer(TINY), {"made_from": "hash"})
     return load_frozen(path)
 
 
