@@ -1,0 +1,1 @@
+"""Tests of what the repository keeps of a training run."""
