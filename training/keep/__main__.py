@@ -12,6 +12,7 @@ from training.keep.index import KeptIndex, check_kept_files, load_index
 from training.keep.restore import restore
 from training.keep.tokens import append_tokens
 from training.keep.weights import keep_weights
+from training.lock import hold_lock
 from training.settings import load_settings
 from training.stage import run_stage
 
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str]) -> None:
     if parsed.action == "keep":
         keep(kept, folder, is_replaced_again=parsed.replace_again)
     else:
-        index = restore(folder, kept, has_language_model=not parsed.no_language_model)
+        with hold_lock(folder.root):
+            index = restore(folder, kept, has_language_model=not parsed.no_language_model)
         print(f"{folder.root}: restored, {_summary(index)}")
 
 

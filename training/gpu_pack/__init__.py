@@ -1,0 +1,1 @@
+"""A folder with which a rented GPU goes on with training, and the way back."""
