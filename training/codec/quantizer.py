@@ -79,7 +79,8 @@ class CodeUsage:
     def add(self, quantized: Quantized) -> None:
         """Counts the codes of a step."""
         for counts, codes in zip(self.counts, quantized.codes, strict=True):
-            counts.mul_(self.decay).add_(torch.bincount(codes.flatten(), minlength=len(counts)))
+            uses = torch.bincount(codes.flatten(), minlength=len(counts))
+            counts.mul_(self.decay).add_(uses.cpu())
 
     def num_used(self) -> list[int]:
         """Returns the number of codes of each book that are in use."""
@@ -98,12 +99,13 @@ class CodeUsage:
             quantizer.quantizers, self.counts, quantized.projected, strict=True
         ):
             unused = (counts < self.unused_below).nonzero().flatten()
-            candidates = vectors.transpose(1, 2).flatten(0, 1)
+            candidates = vectors.transpose(1, 2).flatten(0, 1).cpu()
             chosen = torch.from_numpy(random.integers(len(candidates), size=len(unused)))
             # Apart from each other, so that two codes on one vector do not stay equal.
             noise = random.standard_normal((len(unused), candidates.shape[1])) * 0.01
             weight: nn.Parameter = book.codebook.weight
-            weight[unused] = candidates[chosen] + torch.from_numpy(noise).to(candidates)
+            moved = candidates[chosen] + torch.from_numpy(noise).to(candidates)
+            weight[unused.to(weight.device)] = moved.to(weight.device)
             counts[unused] = self.restart_count
             world.broadcast(weight.data)
 

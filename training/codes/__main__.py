@@ -9,6 +9,7 @@ import torch
 
 from training.codec.config import CodecConfig
 from training.codec.frozen import MEL_HEAD, write_frozen, write_mel_head
+from training.codec.precision import best_device
 from training.codec.segments import SpeechSegments
 from training.codes.freezing import check_not_in_use, is_in_use
 from training.codes.trainee import CodesRecipe, CodesTrainee
@@ -118,6 +119,7 @@ class CodesStage:
             SpeechSegments(speech, made_from=read_recipe_hash(speech)),
             self.world,
             is_compiled=is_compiled,
+            device=best_device(),
         )
 
     def _write(self, trainee: CodesTrainee, made_from: str) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from training.codec.config import SAMPLES_PER_FRAME, CodecConfig
 from training.codec.encoder import MelEncoder, MelHead
 from training.codec.mels import MelFrontEnd
+from training.codec.precision import fast_products
 from training.codec.quantizer import Quantized, build_quantizer, new_usage, quantize
 from training.codec.segments import SpeechSegments, step_random
 from training.distributed import World
@@ -23,7 +24,7 @@ class CodesRecipe:
     """How encoder and quantizer are trained; `batch_size` is for each process."""
 
     seed: int = 0
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 3e-3
     num_warm_up_steps: int = 100
     batch_size: int = 6
     segment_frames: int = 24
@@ -43,15 +44,17 @@ class CodesTrainee:
         world: World,
         *,
         is_compiled: bool,
+        device: torch.device | None = None,
     ) -> None:
+        self._device = device or torch.device("cpu")
         torch.manual_seed(recipe.seed)
         self._recipe = recipe
         self._segments = segments
         self._world = world
-        self._mels = MelFrontEnd()
-        self.encoder = MelEncoder(config)
-        self.quantizer = build_quantizer(config)
-        self.mel_head = MelHead(config)
+        self._mels = MelFrontEnd().to(self._device)
+        self.encoder = MelEncoder(config).to(self._device)
+        self.quantizer = build_quantizer(config).to(self._device)
+        self.mel_head = MelHead(config).to(self._device)
         self._usage = new_usage(config)
         self._parameters = [p for module in self._modules().values() for p in module.parameters()]
         self._optimizer = torch.optim.AdamW(
@@ -72,9 +75,13 @@ class CodesTrainee:
             random, recipe.batch_size, recipe.segment_frames * SAMPLES_PER_FRAME
         )
         with torch.no_grad():
-            mels = self._mels(samples)
-        quantized = quantize(self.quantizer, self._encode(mels))
-        distance = (self._read_mels(quantized.latents) - mels).abs().mean()
+            mels = self._mels(samples.to(self._device))
+        with fast_products(self._device):
+            latents = self._encode(mels)
+        quantized = quantize(self.quantizer, latents.float())
+        with fast_products(self._device):
+            found = self._read_mels(quantized.latents)
+        distance = (found - mels).abs().mean()
         self._optimizer.zero_grad()
         (distance + quantized.loss).backward()
         self._world.average_gradients(self._parameters)
@@ -93,7 +100,8 @@ class CodesTrainee:
     def _restart_unused(self, step: int, quantized: Quantized) -> None:
         recipe = self._recipe
         self._usage.add(quantized)
-        if step < recipe.restart_until_step and (step + 1) % recipe.restart_every == 0:
+        # Also at the first step: random codes are far from what the encoder makes.
+        if step < recipe.restart_until_step and step % recipe.restart_every == 0:
             # One rank more than there are: its numbers are not those of any batch.
             random = step_random(recipe.seed, step, self._world.size)
             self._usage.restart_unused(self.quantizer, quantized, random, self._world)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import torch
 
 from training.codec.frozen import load_frozen
+from training.codec.precision import best_device
 from training.codec.segments import SpeechSegments
 from training.decoder.trainee import DecoderRecipe, DecoderTrainee
 from training.distributed import World, open_world
@@ -68,7 +69,7 @@ def train_decoder(
         SpeechSegments(folder.speech, made_from=speech),
         world,
         is_compiled=is_compiled,
-        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        device=best_device(),
     )
     return train_to_budget(
         trainee,
