@@ -1,0 +1,1 @@
+"""The language model: phonemes in, SNAC tokens out."""

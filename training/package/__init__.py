@@ -1,0 +1,1 @@
+"""The checkpoint folder that vLLM, transformers and snac load."""
