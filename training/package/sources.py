@@ -1,0 +1,97 @@
+"""What a voice is made from: the newest language model and codec of a generation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.codec.config import config_from_json
+from training.errors import TrainingError
+from training.files import hash_file, read_json
+from training.folder import TrainingFolder
+from training.language_model.model import ModelConfig
+from training.language_model.vocabulary import Vocabulary
+from training.recipe import FILE, read_recipe_hash
+from training.shards import read_shard
+from training.states import finished_folder
+from training.trainer import read_newest
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSources:
+    """Weights and configurations of a voice; `made_from` is JSON for people to read."""
+
+    vocabulary: Vocabulary
+    config: ModelConfig
+    language_model: Mapping[str, Tensor]
+    codec_config: Mapping[str, Any]
+    codec: Mapping[str, Tensor]
+    made_from: Mapping[str, Any]
+
+
+def read_sources(folder: TrainingFolder) -> VoiceSources:
+    """Reads the newest models, after their last part if that is complete.
+
+    Raises `TrainingError` if one is missing, or if they do not belong to the frozen encoder.
+    """
+    if not folder.encoder.is_file():
+        raise TrainingError(f"{folder.encoder} is missing: run the stage codes first")
+    encoder = hash_file(folder.encoder)
+    _check_encoder(folder.tokens, encoder)
+    _check_encoder(folder.decoder, encoder)
+    language_model, decoder = _read_state(folder.language_model), _read_state(folder.decoder)
+    trained_on = read_json(folder.language_model / FILE)["made_from"]
+    if trained_on["tokens"] != read_recipe_hash(folder.tokens):
+        raise TrainingError(f"{folder.language_model} was not trained on {folder.tokens}")
+    quantizer, encoder_info = read_shard(folder.encoder)
+    codec_config = config_from_json(encoder_info["config"])
+    return VoiceSources(
+        vocabulary=Vocabulary(tuple(trained_on["speakers"]), codec_config.codebook_size),
+        config=ModelConfig(**language_model["state"]["config"]),
+        language_model=language_model["state"]["model"],
+        codec_config=codec_config.to_snac(),
+        codec={
+            **{
+                name: torch.from_numpy(value)
+                for name, value in quantizer.items()
+                if name.startswith("quantizer.")
+            },
+            **{f"decoder.{name}": value for name, value in decoder["state"]["decoder"].items()},
+        },
+        made_from={
+            "generation": folder.generation,
+            "encoder": encoder,
+            "tokens": read_json(folder.tokens / FILE)["made_from"],
+            "language_model": _describe(folder.language_model, language_model),
+            "decoder": _describe(folder.decoder, decoder),
+        },
+    )
+
+
+def _check_encoder(folder: Path, encoder: str) -> None:
+    """Raises `TrainingError` if the folder's products were made with another encoder."""
+    read_recipe_hash(folder)
+    found = read_json(folder / FILE)["made_from"]["encoder"]
+    if found != encoder:
+        raise TrainingError(
+            f"{folder} was made with the encoder {found}, and the codec's is {encoder}: "
+            "tokens and codec do not fit together"
+        )
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    state = read_newest(finished_folder(folder))
+    if state is None:
+        raise TrainingError(f"{folder} has no state yet: run the stage {folder.name} first")
+    return state
+
+
+def _describe(folder: Path, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **read_json(folder / FILE)["made_from"],
+        "step": state["step"],
+        "is_cooled": finished_folder(folder) != folder,
+    }
