@@ -8,23 +8,29 @@ from training.states import Plan, newest_step, read_plan
 COOLDOWN_SHARE = 0.15
 """Share of the tokens that is seen at a falling learning rate."""
 
+TOLERANCE = 0.2
+"""A plan is kept if a new estimate of its steps differs by less than this share."""
+
 
 def plan_steps(folder: Path, budget: int, *, num_tokens_seen: int, tokens_per_step: float) -> Plan:
     """Returns the plan for a budget of tokens, seen by all processes together.
 
-    The number of steps is an estimate, since utterances differ in length: it is made again in each
-    turn, until the main part is done, and then stays, so that the last part is made once.
+    The number of steps is an estimate, since utterances differ in length. The plan of the turn
+    before is kept unless the estimate has changed much, as it does with the number of processes:
+    a run in turns then equals one run, and the last part is made once.
     """
     before, step = read_plan(folder), newest_step(folder)
-    if before is not None and before.budget == budget and step >= before.main_steps:
-        return before
     cooldown_tokens = budget * COOLDOWN_SHARE
     missing = max(0.0, budget - cooldown_tokens - num_tokens_seen)
-    return Plan(
+    plan = Plan(
         budget=budget,
         main_steps=step + round(missing / tokens_per_step),
         cooldown_steps=max(1, round(cooldown_tokens / tokens_per_step)),
     )
+    if before is None or before.budget != budget:
+        return plan
+    is_close = abs(plan.main_steps / max(1, before.main_steps) - 1) <= TOLERANCE
+    return before if is_close or step >= before.main_steps else plan
 
 
 def mean_tokens_per_step(dataset: Dataset, num_tokens: int, num_processes: int) -> float:

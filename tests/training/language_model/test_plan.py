@@ -34,6 +34,17 @@ def test_a_main_part_that_is_done_is_not_planned_again(tmp_path: Path) -> None:
     assert raised == Plan(budget=200_000, main_steps=80 + 86, cooldown_steps=30)
 
 
+@pytest.mark.parametrize(("tokens_per_step", "is_kept"), [(1_100, True), (500, False)])
+def test_a_plan_is_kept_if_steps_are_about_as_large(
+    tmp_path: Path, tokens_per_step: float, is_kept: bool
+) -> None:
+    plan = plan_steps(tmp_path, 100_000, num_tokens_seen=0, tokens_per_step=1_000)
+    write_plan(tmp_path, plan)
+    state_path(tmp_path, 10).touch()
+    again = plan_steps(tmp_path, 100_000, num_tokens_seen=10_500, tokens_per_step=tokens_per_step)
+    assert (again == plan) is is_kept
+
+
 def test_the_mean_is_that_of_many_batches(tmp_path: Path) -> None:
     dataset = Dataset(VOCABULARY)
     for number in (1, 2):
