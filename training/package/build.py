@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.decoder.product import write_codec
 from training.files import write_atomically, write_json
 from training.package.card import write_card
 from training.package.check import check_voice
 from training.package.description import CODEC_FOLDER, VoiceDescription, describe
 from training.package.sources import VoiceSources
 from training.package.tokenizer import write_tokenizer
-from training.package.weights import write_codec, write_language_model
+from training.package.weights import write_language_model
 from training.recipe import provenance
 from training.settings import ROOT
 
@@ -53,7 +54,7 @@ def write_voice(
     folder.mkdir(parents=True)
     write_language_model(folder, sources.config, sources.language_model)
     write_tokenizer(folder, sources.vocabulary)
-    write_codec(folder / CODEC_FOLDER, sources.codec_config, sources.codec)
+    write_codec(folder / CODEC_FOLDER, dict(sources.codec_config), dict(sources.codec))
     speech = describe(
         name,
         sources.vocabulary,

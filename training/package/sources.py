@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from training.codec.config import config_from_json
+from training.decoder.product import read_codec
 from training.errors import TrainingError
 from training.files import hash_file, read_json
 from training.folder import TrainingFolder
 from training.language_model.model import ModelConfig
 from training.language_model.vocabulary import Vocabulary
 from training.recipe import FILE, read_recipe_hash
-from training.shards import read_shard
-from training.states import finished_folder
+from training.states import finished_folder, newest_step
 from training.trainer import read_newest
 
 
@@ -42,31 +40,25 @@ def read_sources(folder: TrainingFolder) -> VoiceSources:
     encoder = hash_file(folder.encoder)
     _check_encoder(folder.tokens, encoder)
     _check_encoder(folder.decoder, encoder)
-    language_model, decoder = _read_state(folder.language_model), _read_state(folder.decoder)
+    language_model = read_newest(finished_folder(folder.language_model))
+    if language_model is None:
+        raise TrainingError(f"{folder.language_model} is empty: run that stage first")
     trained_on = read_json(folder.language_model / FILE)["made_from"]
     if trained_on["tokens"] != read_recipe_hash(folder.tokens):
         raise TrainingError(f"{folder.language_model} was not trained on {folder.tokens}")
-    quantizer, encoder_info = read_shard(folder.encoder)
-    codec_config = config_from_json(encoder_info["config"])
+    codec_config, codec = read_codec(folder)
     return VoiceSources(
-        vocabulary=Vocabulary(tuple(trained_on["speakers"]), codec_config.codebook_size),
+        vocabulary=Vocabulary(tuple(trained_on["speakers"]), codec_config["codebook_size"]),
         config=ModelConfig(**language_model["state"]["config"]),
         language_model=language_model["state"]["model"],
-        codec_config=codec_config.to_snac(),
-        codec={
-            **{
-                name: torch.from_numpy(value)
-                for name, value in quantizer.items()
-                if name.startswith("quantizer.")
-            },
-            **{f"decoder.{name}": value for name, value in decoder["state"]["decoder"].items()},
-        },
+        codec_config=codec_config,
+        codec=codec,
         made_from={
             "generation": folder.generation,
             "encoder": encoder,
             "tokens": read_json(folder.tokens / FILE)["made_from"],
-            "language_model": _describe(folder.language_model, language_model),
-            "decoder": _describe(folder.decoder, decoder),
+            "language_model": _describe(folder.language_model),
+            "decoder": _describe(folder.decoder),
         },
     )
 
@@ -82,16 +74,10 @@ def _check_encoder(folder: Path, encoder: str) -> None:
         )
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
-    state = read_newest(finished_folder(folder))
-    if state is None:
-        raise TrainingError(f"{folder} has no state yet: run the stage {folder.name} first")
-    return state
-
-
-def _describe(folder: Path, state: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(folder: Path) -> dict[str, Any]:
+    finished = finished_folder(folder)
     return {
         **read_json(folder / FILE)["made_from"],
-        "step": state["step"],
-        "is_cooled": finished_folder(folder) != folder,
+        "step": newest_step(finished),
+        "is_cooled": finished != folder,
     }

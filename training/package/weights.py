@@ -1,8 +1,7 @@
-"""The weights of language model and codec, as transformers, vLLM and snac read them."""
+"""The weights of the language model, as transformers and vLLM read them."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -35,19 +34,8 @@ def write_language_model(folder: Path, config: ModelConfig, weights: Mapping[str
             **values,
         },
     )
-    rounded = {name: value.to(torch.bfloat16) for name, value in weights.items()}
-    _write_tensors(folder / "model.safetensors", rounded)
-
-
-def write_codec(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Writes SNAC's `config.json` and `model.safetensors` in float32, without an encoder."""
-    write_json(folder / "config.json", dict(config))
-    decoding = {
-        name: value.float() for name, value in weights.items() if not name.startswith("encoder.")
+    rounded = {
+        name: value.detach().cpu().to(torch.bfloat16).contiguous()
+        for name, value in weights.items()
     }
-    _write_tensors(folder / "model.safetensors", decoding)
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(contiguous, metadata={"format": "pt"}))
+    write_atomically(folder / "model.safetensors", save(rounded, metadata={"format": "pt"}))

@@ -7,6 +7,9 @@ import torch
 from snac import SNAC
 
 from training.codec.config import CodecConfig
+from training.codec.encoder import build_encoder
+from training.codec.frozen import write_frozen
+from training.codec.quantizer import build_quantizer
 from training.files import hash_file
 from training.folder import TrainingFolder
 from training.language_model.model import LanguageModel, ModelConfig
@@ -14,14 +17,13 @@ from training.language_model.vocabulary import Vocabulary
 from training.package.description import VoiceDescription
 from training.package.sources import VoiceSources
 from training.recipe import Recipe, claim, read_recipe_hash
-from training.shards import write_shard
 from training.states import state_path
 
 VOCABULARY = Vocabulary(("tara", "leo"), 8)
 MODEL = ModelConfig(
     VOCABULARY.size, hidden_size=64, num_layers=2, head_dim=32, intermediate_size=64
 )
-CODEC = CodecConfig(codebook_size=8, latent_dim=16, decoder_dim=16)
+CODEC = CodecConfig(codebook_size=8, latent_dim=16, decoder_dim=16, encoder_width=16)
 VOICES = (
     VoiceDescription("tara", "en-us", "warm American woman"),
     VoiceDescription("leo", "en-us", "deep American man"),
@@ -35,8 +37,11 @@ def random_model(seed: int = 0) -> LanguageModel:
 
 
 def random_codec() -> dict[str, torch.Tensor]:
+    """Returns the weights of a SNAC without its waveform encoder."""
     torch.manual_seed(0)
-    weights: dict[str, torch.Tensor] = SNAC(**CODEC.to_snac()).state_dict()
+    codec = SNAC(**CODEC.to_snac())
+    codec.encoder = None
+    weights: dict[str, torch.Tensor] = codec.state_dict()
     return weights
 
 
@@ -55,11 +60,14 @@ def write_stages(root: Path) -> TrainingFolder:
     """Writes what the stages before `package` leave."""
     folder = TrainingFolder(root)
     codec = random_codec()
-    quantizer = {n: v.half().numpy() for n, v in codec.items() if n.startswith("quantizer.")}
-    write_shard(folder.encoder, quantizer, {"config": CODEC.to_json(), "made_from": "speech"})
-    encoder = hash_file(folder.encoder)
-    claim(folder.tokens, Recipe("tokens", {"speech": "speech", "encoder": encoder}))
-    claim(folder.decoder, Recipe("decoder", {"speech": "speech", "encoder": encoder, "seed": 0}))
+    encoder, quantizer = build_encoder(CODEC), build_quantizer(CODEC)
+    quantizer.load_state_dict(
+        {n.removeprefix("quantizer."): v for n, v in codec.items() if n.startswith("quantizer.")}
+    )
+    write_frozen(folder.encoder, CODEC, encoder, quantizer, {"made_from": "speech"})
+    identity = hash_file(folder.encoder)
+    claim(folder.tokens, Recipe("tokens", {"speech": "speech", "encoder": identity}))
+    claim(folder.decoder, Recipe("decoder", {"speech": "speech", "encoder": identity, "seed": 0}))
     tokens = read_recipe_hash(folder.tokens)
     made_from = {"tokens": tokens, "speakers": list(VOCABULARY.speakers), "seed": 1}
     claim(folder.language_model, Recipe("language_model", made_from))
