@@ -16,7 +16,9 @@ BOOK_STRIDES = (4, 2, 1)
 class CodecConfig:
     """Sizes of encoder, quantizer and decoder. The encoder is not needed to speak."""
 
-    codebook_size: int = 1_024
+    codebook_size: int = 2_048
+    """More codes pay: through mels after 800 steps, the ear got 0.103 of the words wrong with 1,024
+    and 0.049 with 4,096, whose table would be most of a small language model."""
     codebook_dim: int = 8
     latent_dim: int = 256
     decoder_dim: int = 384
