@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 BLOCK_SEC = 0.01
 
+MIN_SILENCE_SEC = 0.2
+"""Longer than the closure of a plosive before its release; a click after it is not speech."""
+
 
 @dataclass(frozen=True, slots=True)
 class Levels:
@@ -20,14 +23,21 @@ class Levels:
         loud = np.flatnonzero(self.decibels > threshold_db)
         return int(loud[0]) * self.block_samples if loud.size else None
 
-    def last_above(
+    def end_of_sound(
         self, threshold_db: float, *, start: float = 0, end: float | None = None
     ) -> int | None:
-        """Returns the sample at which the last louder block ends, of those that lie in between."""
+        """Returns the sample at which the first sound between `start` and `end` ends.
+
+        Silence shorter than `MIN_SILENCE_SEC` is part of the sound.
+        """
         first = int(np.ceil(start / self.block_samples))
         last = None if end is None else int(end // self.block_samples)
         loud = np.flatnonzero(self.decibels[first:last] > threshold_db)
-        return (first + int(loud[-1]) + 1) * self.block_samples if loud.size else None
+        if not loud.size:
+            return None
+        silences = np.flatnonzero(np.diff(loud) > MIN_SILENCE_SEC / BLOCK_SEC)
+        last_loud = loud[silences[0]] if silences.size else loud[-1]
+        return (first + int(last_loud) + 1) * self.block_samples
 
 
 def measure_levels(

@@ -9,7 +9,7 @@ from training.speech.recording import SEED
 from training.speech.speakers import Speaker
 from training.speech.styles import hash_styles
 
-SPEECH_VERSION = 1
+SPEECH_VERSION = 2
 """Raised with every change of this package that changes samples or times."""
 
 

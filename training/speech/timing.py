@@ -31,16 +31,18 @@ def symbol_bounds(character_ends: npt.NDArray[np.int64], owners: Sequence[int]) 
 def give_pauses_to_stops(
     bounds: Bounds, symbols: Sequence[str], levels: Levels, *, sample_rate: int
 ) -> Bounds:
-    """Moves the beginning of each stop back to where the sound before it ends.
+    """Moves the beginning of each stop to where the sound before it ends.
 
-    The teacher counts much of a pause as the phoneme before it.
+    The teacher counts much of a pause as the phoneme before it. Only the last stop may also move
+    to later, into its own time.
     """
     moved = bounds.copy()
     for index in range(1, len(symbols)):
         if symbols[index] not in STOPS or symbols[index - 1] in STOPS:
             continue
         start, end = bounds[index - 1], bounds[index]
-        sound_end = levels.last_above(PAUSE_DB, start=start, end=end)
+        is_last = index == len(symbols) - 1
+        sound_end = levels.end_of_sound(PAUSE_DB, start=start, end=None if is_last else end)
         kept = start + MIN_PHONEME_SEC * sample_rate
-        moved[index] = min(end, max(kept, sound_end or 0))
+        moved[index] = min(bounds[-1] if is_last else end, max(kept, sound_end or 0))
     return moved

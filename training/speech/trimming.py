@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.speech.levels import Levels
-from training.speech.timing import PAUSE_DB, Bounds
+from training.speech.timing import Bounds
 
 Samples = npt.NDArray[np.float32]
 
@@ -29,13 +29,11 @@ def trim(
 ) -> tuple[Samples, Bounds]:
     """Trims both ends, or fills them with silence; the symbols then cover all of the utterance.
 
-    The first symbol begins at 0, the last one ends at the end.
+    `bounds[-2]` is where the last stop begins, and so the silence at the end.
     """
     lead, tail = round(LEAD_SEC * sample_rate), round(TAIL_SEC * sample_rate)
     first = levels.first_above(ONSET_DB)
-    # The last phoneme is kept whole; so is a sound in the last stop, such as a late release.
-    last = max(levels.last_above(PAUSE_DB) or 0, int(bounds[-2]))
-    begin, end = (first or 0) - lead, last + tail
+    begin, end = (first or 0) - lead, int(bounds[-2]) + tail
     padded = np.pad(samples, (max(0, -begin), max(0, end - len(samples))))
     trimmed = padded[max(0, begin) :][: end - begin].copy()
     fade = round(FADE_SEC * sample_rate)

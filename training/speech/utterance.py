@@ -57,5 +57,6 @@ def speak(
     is_plausible = MIN_PHONEMES_PER_SEC <= phonemes_per_sec <= MAX_PHONEMES_PER_SEC
     if duration_sec > MAX_SEC or not is_plausible:
         return None
-    loud = to_int16(equalise(samples, level=level))
-    return Utterance(loud, (bounds / SAMPLE_RATE).astype(np.float32))
+    level = speech_level(samples, sample_rate=SAMPLE_RATE)
+    loud = equalise(samples, level=level)
+    return Utterance(to_int16(loud), (bounds / SAMPLE_RATE).astype(np.float32))
