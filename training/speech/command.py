@@ -10,6 +10,7 @@ from training.speech.kokoro import check_packages, load_kokoro
 from training.speech.recording import Cast
 from training.speech.speakers import load_speakers
 from training.speech.speech_recipe import speech_recipe
+from training.speech.stopping import exit_on_stop
 from training.speech.style_files import fetch_styles, has_styles, require_styles
 from training.speech.styles import load_styles
 from training.speech.worker import (
@@ -19,7 +20,6 @@ from training.speech.worker import (
     run_tasks,
     speech_tasks,
 )
-from training.stage import StopRequest
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -53,8 +53,7 @@ def _bring_styles(settings: TrainingSettings) -> None:
 
 
 def _make_speech(options: argparse.Namespace, settings: TrainingSettings) -> None:
-    is_stopped = StopRequest()
-    is_stopped.listen()
+    exit_on_stop()
     folder = TrainingFolder(settings.folder)
     speakers = load_speakers(settings.speakers_file)
     styles = load_styles(speakers, settings.styles_dir)
@@ -74,7 +73,7 @@ def _make_speech(options: argparse.Namespace, settings: TrainingSettings) -> Non
     if tasks:
         by_name = {speaker.name: speaker for speaker in speakers}
         cast = Cast(load_kokoro(folder.teacher), by_name, styles)
-        run_tasks(tasks, cast, made_from=recipe.hash, is_stopped=is_stopped)
+        run_tasks(tasks, cast, made_from=recipe.hash)
     if options.held_out:
         finish_held_out(
             folder,

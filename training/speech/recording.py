@@ -73,19 +73,13 @@ def even_pace(entry: TextEntry) -> float:
 
 
 def record(
-    entries: Iterable[TextEntry],
-    cast: Cast,
-    *,
-    pace: Callable[[TextEntry], float],
-    is_stopped: Callable[[], bool],
-) -> Recording | None:
-    """Speaks the entries; unsuitable ones are skipped. None if it is stopped before the end."""
+    entries: Iterable[TextEntry], cast: Cast, *, pace: Callable[[TextEntry], float]
+) -> Recording:
+    """Speaks the entries; unsuitable ones are skipped."""
     kept: list[TextEntry] = []
     spoken: list[Utterance] = []
     num_skipped = 0
     for entry in entries:
-        if is_stopped():
-            return None
         utterance = cast.speak(entry, pace=pace(entry))
         if utterance is None:
             num_skipped += 1

@@ -75,15 +75,11 @@ def held_out_path(folder: TrainingFolder, number: int) -> Path:
     return shard_path(folder.held_out, number)
 
 
-def run_tasks(
-    tasks: Iterable[Task], cast: Cast, *, made_from: str, is_stopped: Callable[[], bool]
-) -> None:
-    """Makes shards, one after the other, until it is stopped. Prints a line for each."""
+def run_tasks(tasks: Iterable[Task], cast: Cast, *, made_from: str) -> None:
+    """Makes shards, one after the other. Prints a line for each."""
     for task in tasks:
         start = time.monotonic()
-        recording = record(task.entries(), cast, pace=task.pace, is_stopped=is_stopped)
-        if recording is None:
-            return
+        recording = record(task.entries(), cast, pace=task.pace)
         write_shard(task.path, recording.arrays, recording.info(made_from))
         taken_sec = time.monotonic() - start
         print(
