@@ -7,7 +7,7 @@ import torch
 from snac import SNAC
 
 from training.codec.config import CodecConfig
-from training.codec.encoder import build_encoder
+from training.codec.encoder import MelEncoder
 from training.codec.frozen import write_frozen
 from training.codec.quantizer import build_quantizer
 from training.files import hash_file
@@ -23,7 +23,9 @@ VOCABULARY = Vocabulary(("tara", "leo"), 8)
 MODEL = ModelConfig(
     VOCABULARY.size, hidden_size=64, num_layers=2, head_dim=32, intermediate_size=64
 )
-CODEC = CodecConfig(codebook_size=8, latent_dim=16, decoder_dim=16, encoder_width=16)
+CODEC = CodecConfig(
+    codebook_size=8, latent_dim=16, decoder_dim=16, encoder_width=16, encoder_blocks=1
+)
 VOICES = (
     VoiceDescription("tara", "en-us", "warm American woman"),
     VoiceDescription("leo", "en-us", "deep American man"),
@@ -60,7 +62,7 @@ def write_stages(root: Path) -> TrainingFolder:
     """Writes what the stages before `package` leave."""
     folder = TrainingFolder(root)
     codec = random_codec()
-    encoder, quantizer = build_encoder(CODEC), build_quantizer(CODEC)
+    encoder, quantizer = MelEncoder(CODEC), build_quantizer(CODEC)
     quantizer.load_state_dict(
         {n.removeprefix("quantizer."): v for n, v in codec.items() if n.startswith("quantizer.")}
     )
