@@ -69,7 +69,7 @@ def write_pack(
     files = {
         path.relative_to(target).as_posix(): hash_file(path)
         for path in sorted(target.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path != target / MANIFEST
     }
     made_from = {"encoder": hash_file(folder.encoder), "stages": list(stages), "files": files}
     write_json(target / MANIFEST, {"pack": hash_json(made_from), **made_from})
@@ -126,8 +126,8 @@ def _add_state(target: Path, folder: TrainingFolder, stage: str) -> str:
         if len(data) <= MAX_STATE_BYTES[stage]:
             write_atomically(target / "states" / f"{stage}.safetensors", data)
             write_atomically(target / "states" / f"{stage}.json", (path / FILE).read_bytes())
-            how = "exact" if precision == EXACT else str(precision).removeprefix("Precision")
-            return f"{stage}: from step {state['step']}, {len(data) / 1e6:.2f} MB, {how}"
+            size = len(data) / 1e6
+            return f"{stage}: from step {state['step']}, {size:.2f} MB, {precision.title}"
     return f"{stage}: begins anew, since its state takes {len(data) / 1e6:.1f} MB"
 
 

@@ -54,11 +54,7 @@ def write_results(
     """Writes the states as exactly as they fit; returns a line about them."""
     if not collected.states:
         return "no new state yet"
-    for word, precision in (
-        ("exact", EXACT),
-        ("optimizers rounded", ROUNDED_OPTIMIZERS),
-        ("without optimizers", WEIGHTS),
-    ):
+    for precision in (EXACT, ROUNDED_OPTIMIZERS, WEIGHTS):
         contents = {
             # The last part is never gone on from, so its optimizers are not needed.
             name: pack_state(state, WEIGHTS if "cooled-" in name else precision)
@@ -66,7 +62,7 @@ def write_results(
         }
         size = sum(map(len, contents.values()))
         if write_pieces(target, contents, {**info, "texts": collected.texts}, max_bytes=max_bytes):
-            return f"{', '.join(_titles(contents))}: {size / 1e6:.1f} MB, {word}"
+            return f"{', '.join(_titles(contents))}: {size / 1e6:.1f} MB, {precision.title}"
     return f"the states take {size / 1e6:.1f} MB, more than {max_bytes / 1e6:.1f} MB: not written"
 
 

@@ -25,17 +25,18 @@ from training.shards import CutShard
 class Precision:
     """The dtypes in which weights and the tensors of optimizers are stored; None is exact."""
 
+    title: str
     weights: torch.dtype | None = None
     optimizers: torch.dtype | None = None
     has_optimizers: bool = True
     """Without them their tensors become zeros: moments and counts of steps start anew."""
 
 
-EXACT = Precision()
-ROUNDED_OPTIMIZERS = Precision(optimizers=torch.bfloat16)
-WEIGHTS = Precision(has_optimizers=False)
-BFLOAT16_WEIGHTS = Precision(torch.bfloat16, has_optimizers=False)
-FLOAT16_WEIGHTS = Precision(torch.float16, has_optimizers=False)
+EXACT = Precision("exact")
+ROUNDED_OPTIMIZERS = Precision("optimizers rounded", optimizers=torch.bfloat16)
+WEIGHTS = Precision("without optimizers", has_optimizers=False)
+BFLOAT16_WEIGHTS = Precision("weights in bfloat16", torch.bfloat16, has_optimizers=False)
+FLOAT16_WEIGHTS = Precision("weights in float16", torch.float16, has_optimizers=False)
 
 
 def pack_state(state: Mapping[str, Any], precision: Precision = EXACT) -> bytes:
