@@ -2,13 +2,17 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from training.errors import TrainingError
+from training.lock import hold_lock, lock_owner
 
 
 @dataclass(slots=True)
@@ -39,6 +43,19 @@ def add_process_arguments(parser: argparse.ArgumentParser) -> None:
 def deadline(minutes: float | None) -> float | None:
     """Returns the time limit as `time.monotonic()`."""
     return None if minutes is None else time.monotonic() + 60 * minutes
+
+
+@contextmanager
+def lock_for_stage(root: Path, number: int = 0) -> Iterator[None]:
+    """Holds the folder's lock for a stage that was started by hand; the chain holds it for its own.
+
+    Of several processes of one stage, the first one (`number` 0) holds it.
+    """
+    if number or lock_owner(root) == os.getppid():
+        yield
+    else:
+        with hold_lock(root):
+            yield
 
 
 def run_stage(main: Callable[[Sequence[str]], None]) -> None:
