@@ -28,18 +28,23 @@ class Batch:
     `ids` and `labels` are int64 [batch, positions]; a label is the id that follows its position.
     `guide` is float32 [batch, positions, prompt positions]: how well each prompt position explains
     the sound that follows; rows of zeros are not guided.
+    `slot_positions` and `slot_labels` are int64 [batch, 7, frames]: where the code of each slot is
+    predicted, and that code; the stop follows the codes as one more code of slot 0.
     """
 
     ids: Tensor
     labels: Tensor
     guide: Tensor
+    slot_positions: Tensor
+    slot_labels: Tensor
 
     @property
     def num_audio_tokens(self) -> int:
         return int((self.labels != IGNORED).sum())
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(self.ids.to(device), self.labels.to(device), self.guide.to(device))
+        tensors = (self.ids, self.labels, self.guide, self.slot_positions, self.slot_labels)
+        return Batch(*(tensor.to(device) for tensor in tensors))
 
 
 def draw_batch(
@@ -76,6 +81,10 @@ def build_batch(
     ids = np.zeros(shape, np.int64)
     labels = np.full(shape, IGNORED, np.int64)
     guide = np.zeros((*shape, min(length, MAX_GUIDED_POSITIONS)), np.float32)
+    slot_shape = (len(utterances), NUM_SLOTS, length // NUM_SLOTS + 1)
+    slot_positions = np.zeros(slot_shape, np.int64)
+    slot_labels = np.full(slot_shape, IGNORED, np.int64)
+    slots, frames = np.ogrid[: slot_shape[1], : slot_shape[2]]
     for row, utterance in enumerate(utterances):
         audio = vocabulary.audio_ids(utterance.codes)
         start = len(utterance.prompt)
@@ -84,11 +93,16 @@ def build_batch(
         ids[row, start:end] = audio if random is None else _replace(audio, vocabulary, random)
         labels[row, start - 1 : end - 1] = audio
         labels[row, end - 1] = STOP
-        guided = guide_rows(utterance.symbol_frames, len(utterance.codes))
+        num_frames = len(utterance.codes)
+        slot_positions[row] = np.minimum(start - 1 + NUM_SLOTS * frames + slots, length - 1)
+        slot_labels[row, :, :num_frames] = utterance.codes.T
+        slot_labels[row, 0, num_frames] = vocabulary.codebook_size
+        guided = guide_rows(utterance.symbol_frames, num_frames)
         guided = guided[:, : guide.shape[2] - 2]
         # The prompt begins with a control id and the speaker. The last row is that of the stop.
         guide[row, start - 1 : end, 2 : 2 + guided.shape[1]] = guided
-    return Batch(torch.from_numpy(ids), torch.from_numpy(labels), torch.from_numpy(guide))
+    arrays = (ids, labels, guide, slot_positions, slot_labels)
+    return Batch(*(torch.from_numpy(array) for array in arrays))
 
 
 def _replace(

@@ -10,7 +10,12 @@ from training.distributed import World
 from training.language_model.batches import draw_batch
 from training.language_model.dataset import Dataset
 from training.language_model.guide import guide_weight
-from training.language_model.losses import choose_device, has_fast_bfloat16, text_and_guide_loss
+from training.language_model.losses import (
+    UNMASKED_WEIGHT,
+    calculate_losses,
+    choose_device,
+    has_fast_bfloat16,
+)
 from training.language_model.model import LanguageModel, ModelConfig
 from training.language_model.optimizers import build_optimizers, clip_gradients, step_all
 from training.language_model.validation import validate
@@ -51,9 +56,9 @@ class LanguageModelTrainee:
         self.model.initialise(options.seed)
         self.model.to(self._device)
         self._optimizers = build_optimizers(self.model, options.learning_rate)
-        self._losses = text_and_guide_loss
+        self._losses = calculate_losses
         if options.is_compiled:
-            self._losses = torch.compile(text_and_guide_loss, dynamic=False)
+            self._losses = torch.compile(calculate_losses, dynamic=False)
         self._is_bfloat16 = has_fast_bfloat16(self._device)
         self.dataset = Dataset(vocabulary)
         self.num_tokens_seen = 0
@@ -71,14 +76,16 @@ class LanguageModelTrainee:
             num_tokens=self._options.num_tokens,
         )
         on_device = batch.to(self._device)
-        cross_entropy, guide = self._losses(
+        cross_entropy, unmasked, guide = self._losses(
             self.model,
             on_device.ids,
             on_device.labels,
             on_device.guide,
+            on_device.slot_positions,
+            on_device.slot_labels,
             is_bfloat16=self._is_bfloat16,
         )
-        loss = cross_entropy + guide_weight(step) * guide
+        loss = cross_entropy + UNMASKED_WEIGHT * unmasked + guide_weight(step) * guide
         loss.backward()  # type: ignore[no-untyped-call]
         self._world.average_gradients(list(self.model.parameters()))
         clip_gradients(self.model)
@@ -87,6 +94,7 @@ class LanguageModelTrainee:
         self.num_tokens_seen += round(self._world.average(count).item() * self._world.size)
         return {
             "cross_entropy": cross_entropy.item(),
+            "unmasked": unmasked.item(),
             "guide": guide.item(),
             "million_tokens": self.num_tokens_seen / 1e6,
         }

@@ -77,7 +77,5 @@ def _cross_entropy(
         length = _length(utterance)
         assert length is not None, "longer utterances were left out"
         batch = build_batch([utterance], vocabulary, utterance.num_tokens).to(device)
-        total += summed_cross_entropy(
-            model, batch.ids, batch.labels, is_bfloat16=has_fast_bfloat16(device)
-        )
+        total += summed_cross_entropy(model, batch, is_bfloat16=has_fast_bfloat16(device))
     return total / sum(utterance.num_audio_tokens for utterance in utterances)

@@ -41,6 +41,17 @@ def test_the_ids_and_labels_of_an_utterance() -> None:
     assert batch.num_audio_tokens == 15
 
 
+def test_the_slots_of_an_utterance() -> None:
+    batch = build_batch([UTTERANCE], VOCABULARY, 24)
+    assert batch.slot_positions.shape == batch.slot_labels.shape == (1, 7, 4)
+    # Code 1 of slot 3 follows position 5 + 3; the stop, the code after the last, position 19.
+    assert batch.slot_positions[0, 3].tolist() == [8, 15, 22, 23]
+    assert batch.slot_labels[0, 3].tolist() == [3, 0, IGNORED, IGNORED]
+    assert batch.slot_positions[0, 0].tolist() == [5, 12, 19, 23]
+    assert batch.slot_labels[0, 0].tolist() == [0, 3, CODEBOOK_SIZE, IGNORED]
+    assert (batch.slot_labels != IGNORED).sum() == batch.num_audio_tokens
+
+
 def test_the_guide_rewards_the_symbol_that_is_spoken() -> None:
     guide = build_batch([UTTERANCE], VOCABULARY, 24).guide[0]
     assert guide.shape == (24, 24)

@@ -85,7 +85,8 @@ def test_new_shards_are_used_from_the_next_listing_on(folder: Path) -> None:
 def test_it_learns(folder: Path) -> None:
     trainee = build_trainee(folder)
     metrics = run_steps(trainee, 0, 15)
-    assert metrics[-1]["cross_entropy"] < metrics[0]["cross_entropy"] - 0.5
+    # The codes are random: it learns which slot follows, and to look at the text.
+    assert metrics[-1]["unmasked"] < metrics[0]["unmasked"] - 0.5
     assert metrics[-1]["guide"] < metrics[0]["guide"]
     assert metrics[-1]["million_tokens"] == trainee.num_tokens_seen / 1e6 > 0
 

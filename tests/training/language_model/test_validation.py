@@ -28,7 +28,7 @@ def test_a_random_model_gains_nothing_from_its_text(dataset: Dataset) -> None:
     model.initialise(seed=0)
     validation = validate(model, VOCABULARY, dataset.validation)
     assert validation is not None
-    assert validation.right_text == pytest.approx(np.log(VOCABULARY.size), abs=0.3)
+    assert validation.right_text == pytest.approx(np.log(CODEBOOK_SIZE), abs=0.3)
     assert validation.text_gain == pytest.approx(0, abs=0.01)
 
 
