@@ -37,9 +37,9 @@ MAX_REAL_TIME_FACTOR_RATIO = 1.2
 MAX_FIRST_SOUND_RATIO = 1.15
 
 DEFAULT_SIZES = (
-    *("256x6-1024-384", "320x6-1024-384", "384x6-1024-384", "448x6-1024-384"),
-    *("256x8-1024-384", "384x8-1024-384", "256x6-2048-384", "256x6-4096-384"),
-    *("256x6-1024-448", "256x6-1024-512"),
+    *("256x6-2048-384", "320x6-2048-384", "384x6-2048-384", "448x6-2048-384"),
+    *("256x8-2048-384", "384x8-2048-384", "256x6-1024-384", "256x6-4096-384"),
+    *("256x6-2048-448", "256x6-2048-512"),
 )
 TEXT = "The old man walked slowly along the river, and nobody knew where he wanted to go today."
 """About five seconds: one chunk for every voice, and longer than what is measured."""
