@@ -28,12 +28,17 @@ def hash_weights(voice: Path) -> dict[str, str]:
     return {name: hash_file(voice / name) for name in WEIGHT_FILES if (voice / name).is_file()}
 
 
-def read_evaluation(path: Path) -> Evaluation:
-    """Reads `evaluation.json`. Raises `TrainingError` if it lacks one of the two."""
+def read_evaluation(path: Path) -> Evaluation | None:
+    """Reads `evaluation.json`; None if only some of the utterances were spoken.
+
+    Raises `TrainingError` if it lacks one of the two.
+    """
     found: Any = read_json(path)
     try:
-        rate = float(found["server"]["word_error_rate"])
-        weights = {name: str(found["weights"][name]) for name in WEIGHT_FILES}
+        if found["limit"] is not None:
+            return None
+        rate = float(found["served"]["all"]["word_error_rate"])
+        weights = {name: str(found["files"][name]) for name in WEIGHT_FILES}
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{path} states no word error rate through the server, or not of which weights"

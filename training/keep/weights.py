@@ -73,6 +73,8 @@ def keep_weights(
         return "no evaluated voice yet: python -m training.evaluate"
     states = {stage: read_newest(finished_folder(_path(folder, stage))) for stage in PRECISIONS}
     evaluation = read_evaluation(folder.evaluation)
+    if evaluation is None:
+        return f"{folder.evaluation} is of some utterances only: python -m training.evaluate"
     if not evaluation.is_of(folder.voice):
         return f"{folder.voice} is not the voice that was evaluated: python -m training.evaluate"
     if not _is_packaged(folder, states):

@@ -75,7 +75,11 @@ def write_voice(folder: TrainingFolder, *, seed: int, word_error_rate: float) ->
     write_json(folder.voice / "training.json", {"made_from": made_from})
     write_json(
         folder.evaluation,
-        {"server": {"word_error_rate": word_error_rate}, "weights": hash_weights(folder.voice)},
+        {
+            "limit": None,
+            "served": {"all": {"word_error_rate": word_error_rate}},
+            "files": {"speech.json": "5bee", **hash_weights(folder.voice)},
+        },
     )
 
 

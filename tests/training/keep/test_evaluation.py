@@ -12,6 +12,7 @@ from training.keep.evaluation import read_evaluation
 def test_an_evaluation_is_of_the_weights_that_it_names(folder: TrainingFolder) -> None:
     write_voice(folder, seed=1, word_error_rate=0.2)
     evaluation = read_evaluation(folder.evaluation)
+    assert evaluation is not None
     assert evaluation.word_error_rate == 0.2
     assert evaluation.is_of(folder.voice)
     (folder.voice / "speech.json").write_bytes(b"another sampling")
@@ -21,10 +22,17 @@ def test_an_evaluation_is_of_the_weights_that_it_names(folder: TrainingFolder) -
     assert not evaluation.is_of(folder.root / "none")
 
 
-@pytest.mark.parametrize("name", ["server", "weights"])
+@pytest.mark.parametrize("name", ["served", "files"])
 def test_an_incomplete_evaluation_is_an_error(folder: TrainingFolder, name: str) -> None:
     write_voice(folder, seed=1, word_error_rate=0.2)
     evaluation = read_json(folder.evaluation)
     write_json(folder.evaluation, {**evaluation, name: {}})
     with pytest.raises(TrainingError, match="states no word error rate through the server, or"):
         read_evaluation(folder.evaluation)
+
+
+def test_an_evaluation_of_some_utterances_does_not_count(folder: TrainingFolder) -> None:
+    write_voice(folder, seed=1, word_error_rate=0.2)
+    evaluation = read_json(folder.evaluation)
+    write_json(folder.evaluation, {**evaluation, "limit": 10})
+    assert read_evaluation(folder.evaluation) is None

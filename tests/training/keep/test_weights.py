@@ -5,7 +5,7 @@ import torch
 
 from tests.training.keep.conftest import write_voice
 from training.errors import TrainingError
-from training.files import read_json
+from training.files import read_json, write_json
 from training.folder import TrainingFolder
 from training.keep import folder as kept_folder
 from training.keep.folder import KeptFolder
@@ -78,6 +78,9 @@ def test_only_an_evaluated_voice_is_kept(folder: TrainingFolder, kept: KeptFolde
     write_voice(folder, seed=1, word_error_rate=0.2)
     (folder.voice / "model.safetensors").write_bytes(b"packaged again")
     assert "is not the voice that was evaluated" in keep_weights(kept, index, folder)
+    evaluation = read_json(folder.evaluation)
+    write_json(folder.evaluation, {**evaluation, "limit": 10})
+    assert "is of some utterances only" in keep_weights(kept, index, folder)
     write_voice(folder, seed=1, word_error_rate=0.2)
     for path in saved_states(folder.decoder):
         path.rename(path.with_name("step-00000999.pt"))
