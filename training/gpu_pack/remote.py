@@ -15,6 +15,7 @@ from training.folder import TrainingFolder
 from training.gpu_pack.layout import stage_folder
 from training.gpu_pack.results import MAX_RESULT_BYTES, collect, write_results
 from training.gpu_pack.unpacking import check_pack, unpack
+from training.lock import hold_lock
 from training.recipe import provenance
 from training.stage import StopRequest, run_stage
 from training.states import newest_step
@@ -61,14 +62,16 @@ def main(arguments: Sequence[str]) -> None:
         )
         print(f"results: {line}", flush=True)
 
-    minutes = max(0.0, end - LAST_SEC - time.monotonic()) / 60
-    processes = {
-        stage: start_stage(
-            folder, stage, stage_arguments(stage, minutes, batch_tokens=options.batch_tokens)
-        )
-        for stage in stages
-    }
-    follow(processes, write, is_stopped=stop)
+    # The stages are children of this process, so they do not ask for the lock again.
+    with hold_lock(folder.root):
+        minutes = max(0.0, end - LAST_SEC - time.monotonic()) / 60
+        processes = {
+            stage: start_stage(
+                folder, stage, stage_arguments(stage, minutes, batch_tokens=options.batch_tokens)
+            )
+            for stage in stages
+        }
+        follow(processes, write, is_stopped=stop)
 
 
 def stage_arguments(stage: str, minutes: float, *, batch_tokens: int | None) -> list[str]:
