@@ -1,4 +1,9 @@
-"""Encodes speech as Ogg Opus with PyAV."""
+"""Encodes speech as Ogg Opus with PyAV.
+
+What it loses, on 40 utterances of the teacher's eight speakers: Whisper tiny hears 31 of 409 words
+wrong in the recordings, 31 at 20 kbit/s and 30 at 16. The encoder's mels differ by 0.22 and 0.24
+nats in the mean, 0.18 at 32 kbit/s, and by 0.42 at 12, where the highest band is missing.
+"""
 
 import io
 
