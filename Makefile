@@ -48,9 +48,10 @@ IN_PARALLEL := -n auto --maxprocesses=8 --dist=worksteal
 .NOTPARALLEL:
 .PHONY: help serve setup test test-full check format clean FORCE
 .PHONY: train-pocket train-setup train-status train-stop test-training
+.PHONY: train-keep train-gpu-pack train-gpu-take
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  make serve HOST=0.0.0.0 PORT=9000       address to listen on (default 127.0.0.1:8880)"
 	@echo "  make serve INSTALL_FOR=cpu              use the CPU build even with a GPU (here: $(FOR))"
@@ -107,6 +108,16 @@ train-status: ## state what training has done, what goes on and how long the res
 
 train-stop: ## end training after it has saved
 	@$(PLAIN_PYTHON) -m training.stop
+
+train-keep: setup ## keep codec, tokens and the best weights in models/pocket-training
+	@$(BIN)/python -m training.keep
+
+train-gpu-pack: setup ## write gpu-pack/, which trains on a rented GPU without a network
+	@$(BIN)/python -m training.gpu_pack pack $(addprefix --stage=,$(STAGE))
+
+train-gpu-take: setup ## go on from its results: make train-gpu-take FOLDER=results
+	@$(if $(FOLDER),,echo "make: train-gpu-take needs FOLDER=<the folder of results>" >&2; exit 1)
+	@$(BIN)/python -m training.gpu_pack take "$(FOLDER)"
 
 clean: ## remove the environment and all build products
 	rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
