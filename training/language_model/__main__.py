@@ -13,7 +13,7 @@ from training.language_model.stage import LanguageModelStage, read_vocabulary
 from training.language_model.trainee import TraineeOptions
 from training.settings import load_settings
 from training.speech.speakers import load_speakers
-from training.stage import StopRequest, add_process_arguments, deadline, run_stage
+from training.stage import StopRequest, add_process_arguments, deadline, lock_for_stage, run_stage
 from training.trainer import Limits
 
 
@@ -39,11 +39,9 @@ def main(argv: Sequence[str]) -> None:
         TraineeOptions(), num_tokens=arguments.batch_tokens, is_compiled=settings.is_compiled
     )
     stage = LanguageModelStage(folder, vocabulary, ModelConfig(vocabulary.size), options)
-    stage.train(
-        settings.language_model_tokens,
-        world=world,
-        limits=Limits(deadline(arguments.minutes), stop),
-    )
+    limits = Limits(deadline(arguments.minutes), stop)
+    with lock_for_stage(settings.folder, arguments.rank):
+        stage.train(settings.language_model_tokens, world=world, limits=limits)
 
 
 if __name__ == "__main__":

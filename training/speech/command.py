@@ -27,7 +27,8 @@ def main(arguments: Sequence[str]) -> None:
     settings = load_settings()
     if options.action == "styles":
         _bring_styles(settings)
-    else:
+        return
+    with lock_for_stage(settings.folder, options.worker):
         _make_speech(options, settings)
 
 

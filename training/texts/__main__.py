@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from training.settings import load_settings
-from training.stage import StopRequest, run_stage
+from training.stage import StopRequest, lock_for_stage, run_stage
 from training.texts.stage import make_texts
 
 
@@ -15,7 +15,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     stop = StopRequest()
     stop.listen()
-    make_texts(load_settings(), first=options.first, count=options.count, should_stop=stop)
+    settings = load_settings()
+    with lock_for_stage(settings.folder):
+        make_texts(settings, first=options.first, count=options.count, should_stop=stop)
 
 
 if __name__ == "__main__":
