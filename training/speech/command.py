@@ -20,6 +20,7 @@ from training.speech.worker import (
     run_tasks,
     speech_tasks,
 )
+from training.stage import lock_for_stage
 
 
 def main(arguments: Sequence[str]) -> None:
