@@ -42,8 +42,16 @@ def _plural(word: str, amount: str) -> str:
 
 
 def _money(match: re.Match[str]) -> str:
-    sign, whole, cents, scale = match["sign"], match["whole"], match["cents"], match["scale"]
-    large, small = _CURRENCIES[sign]
+    return _amount(match, *_CURRENCIES[match["sign"]])
+
+
+def _named_money(match: re.Match[str]) -> str:
+    units = next(units for units in _CURRENCIES.values() if units[0] == match["name"])
+    return _amount(match, *units)
+
+
+def _amount(match: re.Match[str], large: str, small: str) -> str:
+    whole, cents, scale = match["whole"], match["cents"], match["scale"]
     amount = _number(whole)
     if scale:
         fraction = f".{cents}" if cents else ""
@@ -89,6 +97,15 @@ _RULES: tuple[tuple[re.Pattern[str], _Replacement], ...] = tuple(
     for pattern, replacement in (
         (r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})(?!\d)", _numeric_date),
         (r"(?<!\d)(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})", _numeric_date),
+        (
+            r"(?P<whole>\d+)\.(?P<cents>\d{2})(?P<scale>)\s+(?P<name>dollar|pound|euro)s?\b",
+            _named_money,
+        ),
+        # Whisper writes "at 630" for "at six thirty".
+        (
+            r"(?<=\bat )(?P<hour>1[0-2]|[1-9])(?P<minute>[0-5]\d)(?P<half>)(?![\d.:%]|,\d)",
+            _time,
+        ),
         (
             r"(?P<sign>[$£€])\s?(?P<whole>\d[\d,]*)(?:\.(?P<cents>\d{1,2}))?(?!\.?\d)"
             r"(?:[\s-]*(?P<scale>thousand|million|billion|trillion))?",

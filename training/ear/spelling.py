@@ -16,6 +16,7 @@ _RULES = (
     (re.compile(r"([a-z]{2,}[tb])re(s|)"), r"\1er\2"),
     (re.compile(r"([a-z]{2,}[tb])red"), r"\1ered"),
     (re.compile(r"([a-z]+)ogue(s|)"), r"\1og\2"),
+    (re.compile(r"([a-z]{2,})oes"), r"\1os"),
     # Two vowels before "ll" keep "filled" and "filed" apart.
     (re.compile(r"([a-z]*[aeiou][^aeiou]+[aeiou])ll(ed|ing|er|ers|ous|ously)"), r"\1l\2"),
 )

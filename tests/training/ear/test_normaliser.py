@@ -13,7 +13,11 @@ from training.ear.normaliser import words_of
         ("£1, $1.01, €2.5 million", "one pound one dollar one cent two point five million euros"),
         ("$3 million", "three million dollars"),
         ("$1,200", "one thousand two hundred dollars"),
+        ("14.99 euros", "fourteen euros ninety nine cents"),
+        ("1.01 dollars", "one dollar one cent"),
         # Times.
+        ("on Friday at 630, or at 1245.", "on friday at six thirty or at twelve forty five"),
+        ("at 630 degrees, 630", "at six thirty degrees six hundred thirty"),
         ("4:30 pm", "four thirty pm"),
         ("4:30 p.m.", "four thirty pm"),
         ("at 4.30 in the evening", "at four thirty in the evening"),

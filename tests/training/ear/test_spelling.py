@@ -17,6 +17,7 @@ from training.ear.spelling import to_american
         ("marvellous", "marvelous"),
         ("tyres", "tires"),
         ("odour", "odor"),
+        ("buffaloes", "buffalos"),
     ],
 )
 def test_respells(british: str, american: str) -> None:
