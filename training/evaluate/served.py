@@ -1,0 +1,61 @@
+"""Speaks items through `/v1/audio/speech`, as users hear them."""
+
+from collections.abc import Callable, Sequence
+
+from training.evaluate.items import Item
+from training.evaluate.sampling import Sampling
+from training.evaluate.server import Answer, Counts, Server
+from training.evaluate.spoken import Spoken, SpokenFolder
+
+BATCH_SIZE = 8
+"""Items written together. They are requested one after the other: the real-time factor is that of
+one listener."""
+
+
+def speak_served(
+    server: Server,
+    items: Sequence[Item],
+    folder: SpokenFolder,
+    sampling: Sampling,
+    is_stopped: Callable[[], bool],
+) -> None:
+    """Speaks the items that the folder lacks, a batch at a time."""
+    missing = folder.missing(items)
+    for start in range(0, len(missing), BATCH_SIZE):
+        batch = missing[start : start + BATCH_SIZE]
+        answers = []
+        for item in batch:
+            if is_stopped():
+                return
+            answers.append(server.speak(request_for(item, sampling)))
+        counts = server.counts_of([answer.request_id for answer in answers])
+        folder.add(
+            [
+                to_spoken(item, answer, counts.get(answer.request_id))
+                for item, answer in zip(batch, answers, strict=True)
+            ]
+        )
+        print(f"served: {start + len(batch)} of {len(missing)}", flush=True)
+
+
+def request_for(item: Item, sampling: Sampling) -> dict[str, object]:
+    """Returns the body of the request for an item."""
+    return {
+        "input": item.text,
+        "voice": item.voice,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": item.seed,
+    }
+
+
+def to_spoken(item: Item, answer: Answer, counts: Counts | None) -> Spoken:
+    """Returns an item with what the server's log says of it, if it says anything."""
+    result: dict[str, object] = {"elapsed_sec": answer.elapsed_sec, "error": answer.error}
+    if counts is not None:
+        result |= {
+            "num_chunks": counts.num_chunks,
+            "num_attempts": counts.num_attempts,
+            "num_degraded": counts.num_degraded,
+        }
+    return Spoken(item, answer.samples, result)
