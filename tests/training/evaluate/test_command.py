@@ -1,0 +1,174 @@
+"""The evaluation from end to end, over fakes of engine, server and ear."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+from orpheus_server.runtime.serving_config import POCKET_FOLDER
+from tests.training.evaluate.signals import symbols_of, tone
+from training.ear.recordings import Pcm, read_recordings
+from training.ear.rows import append_row, read_rows
+from training.errors import TrainingError
+from training.evaluate import command, evaluation
+from training.evaluate.items import item_from_json
+from training.evaluate.long_text import LONG_TEXT
+from training.evaluate.sampling import Sampling
+from training.evaluate.server import Answer, Counts
+from training.evaluate.spoken import Spoken, SpokenFolder, to_pcm
+from training.files import read_json, write_json
+from training.settings import TrainingSettings, load_settings
+from training.shards import shard_path, write_shard
+
+SOUND = to_pcm(tone(150, 0.5))
+NUM_TEXTS = 3
+
+
+class FakeServer:
+    """Answers with a tone; counts its starts."""
+
+    num_starts = 0
+
+    def __init__(self, checkpoint: Path, log: Path, *, is_stopped: object) -> None:
+        self.port = 1
+
+    def __enter__(self) -> Self:
+        type(self).num_starts += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def speak(self, body: Mapping[str, Any]) -> Answer:
+        return Answer("req", SOUND, 0.1)
+
+    def counts_of(self, request_ids: list[str]) -> dict[str, Counts]:
+        return {"req": Counts(1, 1, 0)}
+
+
+class AnyPicker:
+    """Picks the first choice."""
+
+    def pick(self, samples: Pcm, rate: int, choices: Mapping[str, Sequence[str]]) -> str | None:
+        return next(iter(choices))
+
+
+def speak_plan(stage: str, commands: list[list[str]], **_: object) -> None:
+    """Stands in for the process that speaks a plan: a tone for each item."""
+    plan = read_json(Path(commands[0][-1]))
+    items = [item_from_json(value) for value in plan["items"]]
+    for _temperature, _top_p, path in plan["folders"]:
+        folder = SpokenFolder(Path(path))
+        folder.add([Spoken(each, SOUND, {"faults": []}) for each in folder.missing(items)])
+
+
+def hear_nothing(shards: Sequence[Path], output: Path, *_: object, **__: object) -> None:
+    """Stands in for the ear: hears "yes" in each recording, once."""
+    known = {row["key"] for row in read_rows(output)}
+    for path in shards:
+        for recording in read_recordings(path):
+            if recording.key not in known:
+                append_row(output, {"key": recording.key, "heard": "yes"})
+
+
+def speak_long_text(port: int, voice: str, sampling: Sampling, symbols_of: Any) -> list[Spoken]:
+    spoken = []
+    for number in range(2):
+        text = f"Chunk {number}."
+        value = {
+            **{"key": f"{LONG_TEXT}/{number}/{voice}", "collection": LONG_TEXT, "kind": "chunk"},
+            **{"text": text, "symbols": symbols_of(text), "voice": voice},
+        }
+        spoken.append(Spoken(item_from_json(value), SOUND))
+    return spoken
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingSettings:
+    monkeypatch.setattr(command, "run_processes", speak_plan)
+    monkeypatch.setattr(command, "Server", FakeServer)
+    monkeypatch.setattr(command, "speak_long_text", speak_long_text)
+    monkeypatch.setattr(evaluation, "transcribe_shards", hear_nothing)
+    monkeypatch.setattr(evaluation, "GrammarEar", AnyPicker)
+    FakeServer.num_starts = 0
+    utterances = [
+        {
+            **{"number": number, "kind": "statement", "text": f"Text {number}."},
+            **{"symbols": symbols_of(5, marks="."), "speaker": "tara"},
+            **{"speakers": ["tara", "leo"]},
+        }
+        for number in range(NUM_TEXTS)
+    ]
+    write_json(tmp_path / "texts" / "held_out.json", {"utterances": utterances})
+    arrays = {
+        "samples": np.concatenate([SOUND] * NUM_TEXTS),
+        "sample_ends": SOUND.size * np.arange(1, NUM_TEXTS + 1),
+    }
+    info = {"utterances": utterances, "sample_rate": 24_000}
+    write_shard(shard_path(tmp_path / "held_out", 0), arrays, info)
+    environ = {"TRAINING_DIR": str(tmp_path), "TRAINING_PYTHON": "/bin/false"}
+    return load_settings(environ)
+
+
+def test_writes_tables_of_teacher_raw_and_served(settings: TrainingSettings) -> None:
+    path = command.evaluate(POCKET_FOLDER, settings, limit=2)
+    assert path is not None
+    assert path.name == "evaluation-2.json"
+    result = json.loads(path.read_text())
+    assert set(result["raw"]) == {"0.4-0.9", "0.6-0.9", "0.8-0.95"}
+    # All are equally good, so the warmest is chosen.
+    assert result["sampling"] == {"temperature": 0.8, "top_p": 0.95}
+    assert result["voices"] == ["rms", "slt"]
+    assert result["teacher"]["all"]["num_utterances"] == 2
+    raw = result["raw"]["0.8-0.95"]
+    assert {name: row["num_utterances"] for name, row in raw.items()} == {
+        **{"all": 4, "voice rms": 2, "voice slt": 2, "kind statement": 4, "short": 2, "judge": 4}
+    }
+    assert raw["all"]["word_error_rate"] == 1.0
+    assert result["served"]["all"]["attempts_per_chunk"] == 1.0
+    assert set(result["long_text"]) == {"rms", "slt"}
+    assert result["long_text"]["rms"]["level_step_db"] == {"mean": 0.0, "largest": 0.0}
+    assert (path.parent / "evaluation-2.svg").read_text().startswith("<svg")
+    assert len(list(path.parent.glob("spectrogram-*.png"))) == 2
+
+
+def test_goes_on_and_does_nothing_twice(
+    settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = command.evaluate(POCKET_FOLDER, settings, limit=1)
+    second = command.evaluate(POCKET_FOLDER, settings, limit=2)
+    assert FakeServer.num_starts == 2
+    monkeypatch.setattr(command, "run_processes", lambda *_, **__: pytest.fail("spoken again"))
+    assert command.evaluate(POCKET_FOLDER, settings, limit=2) == second
+    # The lower limit is judged on its own items only.
+    assert command.evaluate(POCKET_FOLDER, settings, limit=1) == first
+    assert first is not None
+    result = json.loads(first.read_text())
+    assert result["served"]["all"]["num_utterances"] == 2
+    assert FakeServer.num_starts == 2
+
+
+def test_the_packaged_voice_is_evaluated_in_the_chain(
+    settings: TrainingSettings, tmp_path: Path
+) -> None:
+    voice = tmp_path / "1" / "voice"
+    voice.parent.mkdir()
+    voice.symlink_to(POCKET_FOLDER)
+    path = command.evaluate(voice.resolve(), settings, limit=1)
+    assert path is not None
+    assert (tmp_path / "1" / "evaluation.json").read_bytes() == path.read_bytes()
+
+
+def test_a_stop_writes_no_result(settings: TrainingSettings) -> None:
+    assert command.evaluate(POCKET_FOLDER, settings, limit=1, is_stopped=lambda: True) is None
+    assert not list(settings.folder.rglob("evaluation*.json"))
+
+
+def test_names_a_folder_that_is_not_a_checkpoint(
+    settings: TrainingSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="not a checkpoint"):
+        command.evaluate(tmp_path, settings)

@@ -1,0 +1,163 @@
+"""`python -m training.evaluate CHECKPOINT`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orpheus_server.text.phonemes import build_phonemizer
+from training.evaluate.evaluation import (
+    PHONEMES,
+    Subject,
+    Workplace,
+    judge_spoken,
+    judge_teacher,
+    read_subject,
+)
+from training.evaluate.judging import Judged
+from training.evaluate.long_text import LONG_TEXT, speak_long_text
+from training.evaluate.pictures import draw_pictures
+from training.evaluate.raw import write_plan
+from training.evaluate.report import Evaluation, format_table, steps_by_voice
+from training.evaluate.sampling import SETTINGS, Sampling, choose
+from training.evaluate.served import speak_served
+from training.evaluate.server import Server
+from training.evaluate.spoken import SpokenFolder
+from training.evaluate.summary import ALL, tabulate
+from training.evaluate.teacher import speaker_centroids
+from training.files import write_json
+from training.folder import current_folder
+from training.processes import run_processes
+from training.settings import ROOT, TrainingSettings, load_settings
+from training.stage import StopRequest
+
+NUM_LONG_TEXTS = 2
+"""Voices that speak the text of twenty sentences."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Evaluates a checkpoint, and prints where the result is."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="folder with speech.json and weights")
+    parser.add_argument(
+        "--limit", type=int, help="speak only the first texts of each list, in order of hashes"
+    )
+    options = parser.parse_args(arguments)
+    stop = StopRequest()
+    stop.listen()
+    settings = load_settings()
+    evaluate(options.checkpoint.resolve(), settings, limit=options.limit, is_stopped=stop)
+
+
+def evaluate(
+    checkpoint: Path,
+    settings: TrainingSettings,
+    *,
+    limit: int | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Path | None:
+    """Returns the file of the result; None if it was stopped. Raises `TrainingError`."""
+    place = Workplace(current_folder(settings), settings, is_stopped)
+    subject = read_subject(checkpoint, place, limit)
+    work = place.of(subject.identity)
+    wanted = {item.key for item in subject.items}
+    print(f"evaluate: {checkpoint}, {len(wanted)} recordings, in {work}", flush=True)
+
+    teacher = judge_teacher(place, subject)
+    folders = [(each, work / f"raw-{each.name}") for each in SETTINGS]
+    speak_raw(place, subject, folders)
+    raw = {each: _among(wanted, judge_spoken(place, path, subject.texts)) for each, path in folders}
+    if is_stopped():
+        return None
+    centroids = speaker_centroids(place.training.speech)
+    raw_tables = {each: tabulate(judged, centroids) for each, judged in raw.items()}
+    rates = {each: table[ALL]["word_error_rate"] for each, table in raw_tables.items()}
+    sampling = choose(rates)
+
+    served_folder = work / f"served-{sampling.name}"
+    speak_through_server(place, subject, sampling, served_folder)
+    served = _among(wanted, judge_spoken(place, served_folder, subject.texts))
+    long_text = judge_long_text(place, work / f"{LONG_TEXT}-{sampling.name}")
+    if is_stopped():
+        return None
+    evaluation = Evaluation(
+        checkpoint=subject.checkpoint.name,
+        identity=subject.identity,
+        voices=subject.voices,
+        limit=limit,
+        teacher=tabulate(teacher, centroids),
+        raw=raw_tables,
+        sampling=sampling,
+        served=tabulate(served, centroids),
+        long_text=steps_by_voice(long_text),
+        teacher_steps=steps_by_voice(teacher),
+    )
+    name = "evaluation" if limit is None else f"evaluation-{limit}"
+    result = evaluation.to_json(settings)
+    write_json(work / f"{name}.json", result)
+    if checkpoint == place.training.voice.resolve():
+        write_json(place.training.evaluation, result)
+    spoken = {"raw": work / f"raw-{sampling.name}", "served": served_folder}
+    draw_pictures(work, name, evaluation, place.training.held_out, spoken)
+    print(f"{format_table(evaluation)}\nevaluate: {work / f'{name}.json'}", flush=True)
+    return work / f"{name}.json"
+
+
+def _among(wanted: set[str], judged: Sequence[Judged]) -> list[Judged]:
+    """Leaves out what an evaluation with a higher limit has spoken."""
+    return [each for each in judged if each.item.key in wanted]
+
+
+def speak_raw(place: Workplace, subject: Subject, folders: Sequence[tuple[Sampling, Path]]) -> None:
+    """Speaks what is missing in another process, which ends with its engine."""
+    if not any(SpokenFolder(path).missing(subject.items) for _, path in folders):
+        return
+    work = place.of(subject.identity)
+    write_plan(work / "plan.json", subject.folder, subject.items, folders)
+    run_processes(
+        "evaluate",
+        [[sys.executable, "-m", "training.evaluate.raw", str(work / "plan.json")]],
+        log=work / "raw.log",
+        environment={**os.environ, "PYTHONPATH": str(ROOT)},
+        max_memory_gib=place.settings.max_memory_gib,
+        is_stopped=place.is_stopped,
+    )
+
+
+def speak_through_server(
+    place: Workplace, subject: Subject, sampling: Sampling, path: Path
+) -> None:
+    """Starts the server if anything is missing, and speaks it."""
+    folder = SpokenFolder(path)
+    work = place.of(subject.identity)
+    long_folder = SpokenFolder(work / f"{LONG_TEXT}-{sampling.name}")
+    spoken = {entry.item.voice for entry in long_folder.entries()}
+    missing_voices = [each for each in _long_voices(subject.voices) if each not in spoken]
+    if place.is_stopped() or not (folder.missing(subject.items) or missing_voices):
+        return
+    phonemizer = build_phonemizer(PHONEMES)
+    with Server(subject.folder, work / "server.log", is_stopped=place.is_stopped) as server:
+        speak_served(server, subject.items, folder, sampling, place.is_stopped)
+        for voice in missing_voices:
+            if not place.is_stopped():
+                long_folder.add(
+                    speak_long_text(
+                        server.port,
+                        voice,
+                        sampling,
+                        lambda text: phonemizer.phonemize(text).symbols,
+                    )
+                )
+
+
+def judge_long_text(place: Workplace, path: Path) -> list[Judged]:
+    """Judges the chunks of the long text; the grammar chooses among them."""
+    entries = SpokenFolder(path).entries()
+    texts = {entry.item.text: entry.item.symbols for entry in entries}
+    return judge_spoken(place, path, {LONG_TEXT: texts})
+
+
+def _long_voices(voices: Sequence[str]) -> list[str]:
+    """Returns the first voice and the one half of the list further on."""
+    return list(dict.fromkeys((voices[0], voices[len(voices) // 2])))[:NUM_LONG_TEXTS]
