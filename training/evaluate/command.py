@@ -29,6 +29,7 @@ from training.evaluate.teacher import speaker_centroids
 from training.files import write_json
 from training.folder import current_folder
 from training.processes import run_processes
+from training.progress import NUM_HELD_OUT
 from training.settings import ROOT, TrainingSettings, load_settings
 from training.stage import StopRequest
 
@@ -41,13 +42,18 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="folder with speech.json and weights")
     parser.add_argument(
-        "--limit", type=int, help="speak only the first texts of each list, in order of hashes"
+        "--limit",
+        type=int,
+        help="speak only the first texts of each list, in order of hashes (TRAINING_NUM_JUDGED)",
     )
     options = parser.parse_args(arguments)
     stop = StopRequest()
     stop.listen()
     settings = load_settings()
-    evaluate(options.checkpoint.resolve(), settings, limit=options.limit, is_stopped=stop)
+    limit = options.limit
+    if limit is None and settings.num_judged < NUM_HELD_OUT:
+        limit = settings.num_judged
+    evaluate(options.checkpoint.resolve(), settings, limit=limit, is_stopped=stop)
 
 
 def evaluate(
