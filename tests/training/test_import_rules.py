@@ -15,7 +15,7 @@ PACKAGE = "training"
 ORDER = (
     {"gpu_pack"},
     {"keep"},
-    {"package"},  # above evaluate, whose server it measures sizes with
+    {"package"},
     {"evaluate"},
     {"decoder", "language_model"},
     {"tokens"},
@@ -146,4 +146,4 @@ def test_the_environment_is_read_in_one_place() -> None:
         if reading.search(path.read_text(encoding="utf-8"))
     }
     # The server of an evaluation inherits a few variables, such as PATH.
-    assert users == {"settings", "evaluate.server"}
+    assert users == {"settings", "server"}

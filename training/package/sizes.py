@@ -22,13 +22,13 @@ from torch import Tensor, nn
 
 from training.codec.config import LATENTS_PER_FRAME, CodecConfig
 from training.errors import TrainingError
-from training.evaluate.server import Server
 from training.files import write_json
 from training.language_model.model import LanguageModel, ModelConfig
 from training.language_model.vocabulary import Vocabulary
 from training.package.build import write_voice
 from training.package.description import VoiceDescription
 from training.package.sources import VoiceSources
+from training.server import Server
 from training.settings import ROOT
 from training.stage import run_stage
 
