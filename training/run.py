@@ -10,6 +10,7 @@ from pathlib import Path
 from training.chain import Work, next_work
 from training.files import delete_partial_files, write_json
 from training.folder import TrainingFolder, current_folder
+from training.kernels import delete_cut_kernels
 from training.lock import hold_lock
 from training.priority import run_when_idle
 from training.processes import free_port, run_processes
@@ -20,6 +21,8 @@ STATE = "now.json"
 """What goes on, for `train-status`."""
 
 LOG = "chain.log"
+COMPILED = "compiled"
+"""The compiler's cache, kept from turn to turn."""
 TURNS = "turns.jsonl"
 """Ended turns with their times, one JSON line each."""
 
@@ -28,6 +31,7 @@ def run_chain(settings: TrainingSettings, is_stopped: Callable[[], bool]) -> Non
     """Runs turns until none is left or a stop is requested. Raises `TrainingError`."""
     with hold_lock(settings.folder):
         delete_partial_files(settings.folder)
+        delete_cut_kernels(settings.folder / COMPILED)
         folder = new_or_current_folder(settings)
         _say(f"{settings.folder}, generation {folder.generation}, {run_when_idle()}")
         while not is_stopped():
@@ -92,7 +96,7 @@ def _environment(settings: TrainingSettings) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",
-        "TORCHINDUCTOR_CACHE_DIR": str(settings.folder / "compiled"),
+        "TORCHINDUCTOR_CACHE_DIR": str(settings.folder / COMPILED),
         # A pool of compiler processes would hold memory for as long as the stage runs.
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
     }
