@@ -1,12 +1,12 @@
 """`python -m training.evaluate CHECKPOINT`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orpheus_server.text.phonemes import build_phonemizer
+from training.evaluate.environment import stage_environment
 from training.evaluate.evaluation import (
     PHONEMES,
     Subject,
@@ -15,22 +15,25 @@ from training.evaluate.evaluation import (
     judge_teacher,
     read_subject,
 )
+from training.evaluate.items import HELD_OUT
 from training.evaluate.judging import Judged
-from training.evaluate.long_text import LONG_TEXT, speak_long_text
+from training.evaluate.long_text import LONG_TEXT, long_text, speak_long_text
 from training.evaluate.pictures import draw_pictures
 from training.evaluate.raw import write_plan
 from training.evaluate.report import Evaluation, format_table, steps_by_voice
 from training.evaluate.sampling import SETTINGS, Sampling, choose
 from training.evaluate.served import speak_served
-from training.evaluate.server import Server
+from training.evaluate.speech_service import SpeechService
 from training.evaluate.spoken import SpokenFolder
 from training.evaluate.summary import ALL, tabulate
 from training.evaluate.teacher import speaker_centroids
 from training.files import write_json
 from training.folder import current_folder
+from training.lock import hold_lock
 from training.processes import run_processes
 from training.progress import NUM_HELD_OUT
-from training.settings import ROOT, TrainingSettings, load_settings
+from training.server import Server
+from training.settings import TrainingSettings, load_settings
 from training.stage import StopRequest
 
 NUM_LONG_TEXTS = 2
@@ -42,9 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="folder with speech.json and weights")
     parser.add_argument(
-        "--limit",
-        type=int,
-        help="speak only the first texts of each list, in order of hashes (TRAINING_NUM_JUDGED)",
+        "--limit", type=int, help="speak only so many held-out texts, other lists in proportion"
     )
     options = parser.parse_args(arguments)
     stop = StopRequest()
@@ -66,9 +67,16 @@ def evaluate(
     """Returns the file of the result; None if it was stopped. Raises `TrainingError`."""
     place = Workplace(current_folder(settings), settings, is_stopped)
     subject = read_subject(checkpoint, place, limit)
+    # Not the chain's lock: other checkpoints are evaluated while it runs.
+    with hold_lock(place.of(subject.identity)):
+        return _evaluate(subject, place, limit)
+
+
+def _evaluate(subject: Subject, place: Workplace, limit: int | None) -> Path | None:
     work = place.of(subject.identity)
+    is_stopped = place.is_stopped
     wanted = {item.key for item in subject.items}
-    print(f"evaluate: {checkpoint}, {len(wanted)} recordings, in {work}", flush=True)
+    print(f"evaluate: {subject.folder}, {len(wanted)} recordings, in {work}", flush=True)
 
     teacher = judge_teacher(place, subject)
     folders = [(each, work / f"raw-{each.name}") for each in SETTINGS]
@@ -84,7 +92,7 @@ def evaluate(
     served_folder = work / f"served-{sampling.name}"
     speak_through_server(place, subject, sampling, served_folder)
     served = _among(wanted, judge_spoken(place, served_folder, subject.texts))
-    long_text = judge_long_text(place, work / f"{LONG_TEXT}-{sampling.name}")
+    chunks = judge_long_text(place, long_text_folder(work, subject, sampling))
     if is_stopped():
         return None
     evaluation = Evaluation(
@@ -92,17 +100,18 @@ def evaluate(
         identity=subject.identity,
         voices=subject.voices,
         limit=limit,
+        num_utterances=len({each.text for each in subject.items if each.collection == HELD_OUT}),
         teacher=tabulate(teacher, centroids),
         raw=raw_tables,
         sampling=sampling,
         served=tabulate(served, centroids),
-        long_text=steps_by_voice(long_text),
+        long_text=steps_by_voice(chunks),
         teacher_steps=steps_by_voice(teacher),
     )
     name = "evaluation" if limit is None else f"evaluation-{limit}"
-    result = evaluation.to_json(settings)
+    result = evaluation.to_json(place.settings)
     write_json(work / f"{name}.json", result)
-    if checkpoint == place.training.voice.resolve():
+    if subject.folder == place.training.voice.resolve():
         write_json(place.training.evaluation, result)
     spoken = {"raw": work / f"raw-{sampling.name}", "served": served_folder}
     draw_pictures(work, name, evaluation, place.training.held_out, spoken)
@@ -125,7 +134,7 @@ def speak_raw(place: Workplace, subject: Subject, folders: Sequence[tuple[Sampli
         "evaluate",
         [[sys.executable, "-m", "training.evaluate.raw", str(work / "plan.json")]],
         log=work / "raw.log",
-        environment={**os.environ, "PYTHONPATH": str(ROOT)},
+        environment=stage_environment(),
         max_memory_gib=place.settings.max_memory_gib,
         is_stopped=place.is_stopped,
     )
@@ -137,24 +146,30 @@ def speak_through_server(
     """Starts the server if anything is missing, and speaks it."""
     folder = SpokenFolder(path)
     work = place.of(subject.identity)
-    long_folder = SpokenFolder(work / f"{LONG_TEXT}-{sampling.name}")
+    long_folder = SpokenFolder(long_text_folder(work, subject, sampling))
     spoken = {entry.item.voice for entry in long_folder.entries()}
     missing_voices = [each for each in _long_voices(subject.voices) if each not in spoken]
     if place.is_stopped() or not (folder.missing(subject.items) or missing_voices):
         return
     phonemizer = build_phonemizer(PHONEMES)
     with Server(subject.folder, work / "server.log", is_stopped=place.is_stopped) as server:
-        speak_served(server, subject.items, folder, sampling, place.is_stopped)
+        speak_served(SpeechService(server), subject.items, folder, sampling, place.is_stopped)
         for voice in missing_voices:
             if not place.is_stopped():
                 long_folder.add(
                     speak_long_text(
                         server.port,
+                        long_text(subject.num_sentences),
                         voice,
                         sampling,
                         lambda text: phonemizer.phonemize(text).symbols,
                     )
                 )
+
+
+def long_text_folder(work: Path, subject: Subject, sampling: Sampling) -> Path:
+    """Returns the folder of a text of so many sentences at this setting."""
+    return work / f"{LONG_TEXT}-{subject.num_sentences}-{sampling.name}"
 
 
 def judge_long_text(place: Workplace, path: Path) -> list[Judged]:

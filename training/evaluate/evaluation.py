@@ -14,11 +14,15 @@ from training.evaluate.grammar import GrammarEar
 from training.evaluate.hearing import transcribe_shards
 from training.evaluate.identity import Identity, identify
 from training.evaluate.items import (
+    HELD_OUT,
     JUDGE,
+    LONG_TEXT_SENTENCES,
+    NUM_HELD_OUT,
     SHORT,
     Item,
     Text,
     in_order,
+    in_proportion,
     judge_sentences,
     read_held_out,
     short_answers,
@@ -50,6 +54,8 @@ class Subject:
     items: tuple[Item, ...]
     texts: dict[str, Texts]
     """All texts of each collection with their symbols, also those beyond the limit."""
+    num_sentences: int
+    """Of the long text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +92,22 @@ def read_subject(folder: Path, place: Workplace, limit: int | None) -> Subject:
     collections: dict[str, list[Text]] = {}
     for text in texts:
         collections.setdefault(text.collection, []).append(text)
+    num_held_out = min(limit or NUM_HELD_OUT, place.settings.num_judged)
     items = [
-        item for each in collections.values() for item in to_items(in_order(each, limit), voices)
+        item
+        for name, each in collections.items()
+        for item in to_items(
+            in_order(
+                each, num_held_out if name == HELD_OUT else in_proportion(len(each), num_held_out)
+            ),
+            voices,
+        )
     ]
+    num_sentences = max(2, in_proportion(LONG_TEXT_SENTENCES, num_held_out))
     symbols = {
         name: {text.text: text.symbols for text in each} for name, each in collections.items()
     }
-    return Subject(folder, checkpoint, identity, voices, tuple(items), dict(symbols))
+    return Subject(folder, checkpoint, identity, voices, tuple(items), dict(symbols), num_sentences)
 
 
 def _to_texts(texts: Sequence[str], collection: str, phonemizer: GruutPhonemizer) -> list[Text]:

@@ -1,6 +1,5 @@
 """Whisper in the environment of teacher and ear, started from this one."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from training.ear.normaliser import words_of
 from training.ear.recordings import Pcm, key_of
 from training.ear.rows import read_rows
 from training.errors import TrainingError
+from training.evaluate.environment import stage_environment
 from training.files import hash_bytes
 from training.processes import run_processes
-from training.settings import ROOT, TrainingSettings
+from training.settings import TrainingSettings
 from training.shards import shard_path, write_shard
 
 
@@ -51,7 +51,7 @@ def transcribe_shards(
         "ear",
         [command],
         log=output.with_suffix(".log"),
-        environment={**os.environ, "PYTHONPATH": str(ROOT)},
+        environment=stage_environment(),
         max_memory_gib=settings.max_memory_gib,
         is_stopped=is_stopped,
     )

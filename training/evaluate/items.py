@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ SHORT = "short"
 
 JUDGE_FILE = Path(__file__).with_name("judge.txt")
 LONG_TEXT_SENTENCES = 20
+NUM_HELD_OUT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,11 @@ def voices_for(text: Text, voices: Sequence[str]) -> tuple[str, ...]:
 def in_order(texts: Iterable[Text], limit: int | None = None) -> list[Text]:
     """Returns the first texts in the order of their hashes, all without a limit."""
     return sorted(texts, key=lambda each: hashlib.sha256(each.text.encode()).digest())[:limit]
+
+
+def in_proportion(size: int, num_held_out: int) -> int:
+    """Returns how many of a list are spoken with so many held-out texts, at least one."""
+    return max(1, ceil(size * min(1.0, num_held_out / NUM_HELD_OUT)))
 
 
 def to_items(texts: Iterable[Text], voices: Sequence[str]) -> list[Item]:

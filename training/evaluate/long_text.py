@@ -21,13 +21,17 @@ EVENT_LIMIT_SEC = 120.0
 Chunk = tuple[str, Pcm]
 
 
-def long_text() -> str:
-    """Returns twenty of the judge's sentences as one text."""
-    return " ".join(judge_sentences()[:LONG_TEXT_SENTENCES])
+def long_text(num_sentences: int = LONG_TEXT_SENTENCES) -> str:
+    """Returns the first of the judge's sentences as one text."""
+    return " ".join(judge_sentences()[:num_sentences])
 
 
 def speak_long_text(
-    port: int, voice: str, sampling: Sampling, symbols_of: Callable[[str], tuple[str, ...]]
+    port: int,
+    text: str,
+    voice: str,
+    sampling: Sampling,
+    symbols_of: Callable[[str], tuple[str, ...]],
 ) -> list[Spoken]:
     """Returns the chunks of the text, in order. Raises `TrainingError` if the server fails."""
     start = {
@@ -47,7 +51,7 @@ def speak_long_text(
         ) as socket:
             for event in (
                 start,
-                {"type": "text.delta", "text": long_text()},
+                {"type": "text.delta", "text": text},
                 {"type": "text.done"},
             ):
                 socket.send(json.dumps(event))
@@ -55,20 +59,20 @@ def speak_long_text(
                     _check(json.loads(socket.recv(EVENT_LIMIT_SEC)))
             chunks = receive_chunks(socket)
     except (OSError, TimeoutError, WebSocketException) as error:
-        raise TrainingError(f"the server failed at the text of 20 sentences: {error!r}") from error
+        raise TrainingError(f"the server failed at the long text: {error!r}") from error
     return [
         Spoken(
             Item(
                 key=f"{LONG_TEXT}/{number}/{voice}",
                 collection=LONG_TEXT,
                 kind="chunk",
-                text=text,
-                symbols=symbols_of(text),
+                text=chunk,
+                symbols=symbols_of(chunk),
                 voice=voice,
             ),
             samples,
         )
-        for number, (text, samples) in enumerate(chunks)
+        for number, (chunk, samples) in enumerate(chunks)
     ]
 
 
@@ -94,4 +98,4 @@ def receive_chunks(socket: ClientConnection) -> list[Chunk]:
 
 def _check(event: dict[str, Any]) -> None:
     if "error" in event:
-        raise TrainingError(f"the server failed at the text of 20 sentences: {event['error']}")
+        raise TrainingError(f"the server failed at the long text: {event['error']}")

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+from training.evaluate.environment import stage_environment
 from training.evaluate.identity import Identity
 from training.evaluate.judging import Judged
 from training.evaluate.sampling import Sampling
 from training.evaluate.steps import find_steps
 from training.evaluate.summary import ALL, Row, pace_of_voices, summarise
 from training.recipe import provenance
-from training.settings import ROOT, TrainingSettings
+from training.settings import TrainingSettings
 
 Table = Mapping[str, Row]
 
@@ -37,6 +38,8 @@ class Evaluation:
     identity: Identity
     voices: Sequence[str]
     limit: int | None
+    num_utterances: int
+    """Held-out texts that were spoken."""
     teacher: Table
     raw: Mapping[Sampling, Table]
     sampling: Sampling
@@ -51,6 +54,7 @@ class Evaluation:
             "files": dict(self.identity.files),
             "voices": list(self.voices),
             "limit": self.limit,
+            "num_utterances": self.num_utterances,
             "sampling": {
                 "temperature": self.sampling.temperature,
                 "top_p": self.sampling.top_p,
@@ -74,7 +78,7 @@ def judge_versions(settings: TrainingSettings) -> dict[str, str]:
         [str(settings.teacher_python), "-c", code],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=stage_environment(),
         check=False,
     )
     versions = json.loads(result.stdout) if result.returncode == 0 else {}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from training.evaluate.items import Item
 from training.evaluate.sampling import Sampling
-from training.evaluate.server import Answer, Counts, Server
+from training.evaluate.speech_service import Answer, Counts, SpeechService
 from training.evaluate.spoken import Spoken, SpokenFolder
 
 BATCH_SIZE = 8
@@ -13,7 +13,7 @@ one listener."""
 
 
 def speak_served(
-    server: Server,
+    service: SpeechService,
     items: Sequence[Item],
     folder: SpokenFolder,
     sampling: Sampling,
@@ -27,8 +27,8 @@ def speak_served(
         for item in batch:
             if is_stopped():
                 return
-            answers.append(server.speak(request_for(item, sampling)))
-        counts = server.counts_of([answer.request_id for answer in answers])
+            answers.append(service.speak(request_for(item, sampling)))
+        counts = service.counts_of([answer.request_id for answer in answers])
         folder.add(
             [
                 to_spoken(item, answer, counts.get(answer.request_id))

@@ -17,7 +17,7 @@ from training.evaluate import command, evaluation
 from training.evaluate.items import item_from_json
 from training.evaluate.long_text import LONG_TEXT
 from training.evaluate.sampling import Sampling
-from training.evaluate.server import Answer, Counts
+from training.evaluate.speech_service import Answer, Counts
 from training.evaluate.spoken import Spoken, SpokenFolder, to_pcm
 from training.files import read_json, write_json
 from training.settings import TrainingSettings, load_settings
@@ -28,7 +28,7 @@ NUM_TEXTS = 3
 
 
 class FakeServer:
-    """Answers with a tone; counts its starts."""
+    """Counts its starts."""
 
     num_starts = 0
 
@@ -40,6 +40,13 @@ class FakeServer:
         return self
 
     def __exit__(self, *error: object) -> None:
+        pass
+
+
+class FakeService:
+    """Answers with a tone."""
+
+    def __init__(self, server: FakeServer) -> None:
         pass
 
     def speak(self, body: Mapping[str, Any]) -> Answer:
@@ -74,13 +81,16 @@ def hear_nothing(shards: Sequence[Path], output: Path, *_: object, **__: object)
                 append_row(output, {"key": recording.key, "heard": "yes"})
 
 
-def speak_long_text(port: int, voice: str, sampling: Sampling, symbols_of: Any) -> list[Spoken]:
+def speak_long_text(
+    port: int, text: str, voice: str, sampling: Sampling, symbols_of: Any
+) -> list[Spoken]:
+    assert text.count(".") == 2
     spoken = []
     for number in range(2):
-        text = f"Chunk {number}."
+        chunk = f"Chunk {number}."
         value = {
             **{"key": f"{LONG_TEXT}/{number}/{voice}", "collection": LONG_TEXT, "kind": "chunk"},
-            **{"text": text, "symbols": symbols_of(text), "voice": voice},
+            **{"text": chunk, "symbols": symbols_of(chunk), "voice": voice},
         }
         spoken.append(Spoken(item_from_json(value), SOUND))
     return spoken
@@ -90,6 +100,7 @@ def speak_long_text(port: int, voice: str, sampling: Sampling, symbols_of: Any) 
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingSettings:
     monkeypatch.setattr(command, "run_processes", speak_plan)
     monkeypatch.setattr(command, "Server", FakeServer)
+    monkeypatch.setattr(command, "SpeechService", FakeService)
     monkeypatch.setattr(command, "speak_long_text", speak_long_text)
     monkeypatch.setattr(evaluation, "transcribe_shards", hear_nothing)
     monkeypatch.setattr(evaluation, "GrammarEar", AnyPicker)
@@ -121,11 +132,12 @@ def test_writes_tables_of_teacher_raw_and_served(settings: TrainingSettings) -> 
     assert set(result["raw"]) == {"0.4-0.9", "0.6-0.9", "0.8-0.95"}
     # All are equally good, so the warmest is chosen.
     assert result["sampling"] == {"temperature": 0.8, "top_p": 0.95}
+    assert result["num_utterances"] == 2
     assert result["voices"] == ["rms", "slt"]
     assert result["teacher"]["all"]["num_utterances"] == 2
     raw = result["raw"]["0.8-0.95"]
     assert {name: row["num_utterances"] for name, row in raw.items()} == {
-        **{"all": 4, "voice rms": 2, "voice slt": 2, "kind statement": 4, "short": 2, "judge": 4}
+        **{"all": 4, "voice rms": 2, "voice slt": 2, "kind statement": 4, "short": 2, "judge": 2}
     }
     assert raw["all"]["word_error_rate"] == 1.0
     assert result["served"]["all"]["attempts_per_chunk"] == 1.0

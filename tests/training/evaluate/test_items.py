@@ -8,6 +8,7 @@ from training.evaluate.items import (
     SHORT,
     Text,
     in_order,
+    in_proportion,
     item_from_json,
     judge_sentences,
     read_held_out,
@@ -51,6 +52,13 @@ def test_a_lower_limit_takes_the_first_of_the_same_order() -> None:
     texts = [text(number) for number in range(50)]
     assert in_order(texts, 10) == in_order(reversed(texts))[:10]
     assert in_order(texts, 10) != texts[:10]
+
+
+@pytest.mark.parametrize(
+    ("size", "num_held_out", "count"), [(30, 300, 30), (30, 1000, 30), (30, 10, 1), (31, 100, 11)]
+)
+def test_other_lists_follow_in_proportion(size: int, num_held_out: int, count: int) -> None:
+    assert in_proportion(size, num_held_out) == count
 
 
 def test_reads_the_held_out_texts() -> None:

@@ -20,6 +20,7 @@ def evaluation() -> Evaluation:
         identity=Identity("ab12", {"model.safetensors": "cd34"}),
         voices=("rms", "slt"),
         limit=10,
+        num_utterances=10,
         teacher={"all": {"num_utterances": 2, "word_error_rate": 0.02}},
         raw={MILD: {"all": {**ROW, "loop_share": 0.05}}},
         sampling=MILD,
@@ -34,7 +35,17 @@ def test_the_json_states_what_the_result_depends_on(
     result = evaluation().to_json(load_settings({"TRAINING_DIR": str(tmp_path)}))
     json.dumps(result)
     assert set(result) == {
-        *("checkpoint", "hash", "files", "voices", "limit", "sampling", "teacher", "raw"),
+        *(
+            "checkpoint",
+            "hash",
+            "files",
+            "voices",
+            "limit",
+            "num_utterances",
+            "sampling",
+            "teacher",
+            "raw",
+        ),
         *("served", "long_text", "teacher_steps", "seeds", "load_average", "versions"),
         *("commit", "processor", "judge_versions"),
     }

@@ -7,14 +7,14 @@ import numpy as np
 from tests.training.evaluate.recorded import item
 from training.evaluate.sampling import Sampling
 from training.evaluate.served import speak_served
-from training.evaluate.server import Answer, Counts
+from training.evaluate.speech_service import Answer, Counts
 from training.evaluate.spoken import SpokenFolder
 
 ITEMS = [item(f"held_out/{number}/tara", text=f"Text {number}.") for number in range(10)]
 MILD = Sampling(0.6, 0.9)
 
 
-class FakeServer:
+class FakeService:
     """Answers each request with two samples, and fails at one text."""
 
     def __init__(self, *, failing: str = "") -> None:
@@ -32,11 +32,11 @@ class FakeServer:
 
 
 def test_speaks_what_is_missing_with_fixed_seeds(tmp_path: Path) -> None:
-    folder, server = SpokenFolder(tmp_path), FakeServer()
-    speak_served(server, ITEMS[:3], folder, MILD, lambda: False)  # type: ignore[arg-type]
-    speak_served(server, ITEMS[:4], folder, MILD, lambda: False)  # type: ignore[arg-type]
-    assert [body["input"] for body in server.bodies] == [each.text for each in ITEMS[:4]]
-    assert server.bodies[0] == {
+    folder, service = SpokenFolder(tmp_path), FakeService()
+    speak_served(service, ITEMS[:3], folder, MILD, lambda: False)  # type: ignore[arg-type]
+    speak_served(service, ITEMS[:4], folder, MILD, lambda: False)  # type: ignore[arg-type]
+    assert [body["input"] for body in service.bodies] == [each.text for each in ITEMS[:4]]
+    assert service.bodies[0] == {
         "input": "Text 0.",
         "voice": "tara",
         "temperature": 0.6,
@@ -49,16 +49,16 @@ def test_speaks_what_is_missing_with_fixed_seeds(tmp_path: Path) -> None:
 
 
 def test_a_failed_request_is_kept_as_silence(tmp_path: Path) -> None:
-    folder, server = SpokenFolder(tmp_path), FakeServer(failing="Text 1.")
-    speak_served(server, ITEMS[:2], folder, MILD, lambda: False)  # type: ignore[arg-type]
+    folder, service = SpokenFolder(tmp_path), FakeService(failing="Text 1.")
+    speak_served(service, ITEMS[:2], folder, MILD, lambda: False)  # type: ignore[arg-type]
     (_, first), (entry, second) = folder.recordings()
     assert (first.size, second.size) == (2, 0)
     assert entry.result == {"elapsed_sec": 0.1, "error": "no audio"}
 
 
 def test_a_stop_loses_at_most_a_batch(tmp_path: Path) -> None:
-    folder, server = SpokenFolder(tmp_path), FakeServer()
-    speak_served(server, ITEMS, folder, MILD, lambda: len(server.bodies) == 9)  # type: ignore[arg-type]
+    folder, service = SpokenFolder(tmp_path), FakeService()
+    speak_served(service, ITEMS, folder, MILD, lambda: len(service.bodies) == 9)  # type: ignore[arg-type]
     assert len(folder.entries()) == 8
-    speak_served(server, ITEMS, folder, MILD, lambda: False)  # type: ignore[arg-type]
+    speak_served(service, ITEMS, folder, MILD, lambda: False)  # type: ignore[arg-type]
     assert folder.missing(ITEMS) == []

@@ -3,7 +3,7 @@ import wave
 
 import numpy as np
 
-from training.evaluate.server import Counts, parse_log, read_wav
+from training.evaluate.speech_service import Counts, parse_log, read_wav
 
 LOG = """\
 12:00:00 INFO app: started
