@@ -11,13 +11,13 @@ from training.texts.short_answers import ANSWERS, SHORT_ANSWERS
 # Percent of utterances. Several sentences in four of ten: without them, a voice takes a full
 # stop for the end of its text.
 WEIGHTS = {
-    **{Kind.STATEMENT: 23, Kind.QUESTION: 9, Kind.EXCLAMATION: 6, Kind.NUMBER: 7, Kind.DATE: 5},
-    **{Kind.NAME: 5, Kind.WORDS: 2, Kind.SHORT: 4},
+    **{Kind.STATEMENT: 26, Kind.QUESTION: 8, Kind.EXCLAMATION: 5, Kind.NUMBER: 7, Kind.DATE: 5},
+    **{Kind.NAME: 4, Kind.WORDS: 2, Kind.SHORT: 4},
     **{Kind.TWO_SENTENCES: 21, Kind.THREE_SENTENCES: 12, Kind.FOUR_SENTENCES: 6},
 }
 # Of the sentences in an utterance of several.
 PART_WEIGHTS = {
-    **{Kind.STATEMENT: 52, Kind.QUESTION: 13, Kind.EXCLAMATION: 9},
+    **{Kind.STATEMENT: 62, Kind.QUESTION: 12, Kind.EXCLAMATION: 8},
     **{Kind.NUMBER: 7, Kind.DATE: 5, Kind.NAME: 6},
 }
 # How often a short answer stands for the first sentence, and for each of the others.
@@ -25,7 +25,7 @@ SHORT_FIRST, SHORT_LATER = 0.2, 0.06
 
 # How often WordNet provides a sentence and not a frame. Most of its examples are statements: at
 # these shares none of the few others comes up often.
-EXAMPLE_SHARES = {Kind.STATEMENT: 0.8, Kind.QUESTION: 0.3, Kind.EXCLAMATION: 0.25}
+EXAMPLE_SHARES = {Kind.STATEMENT: 0.88, Kind.QUESTION: 0.35, Kind.EXCLAMATION: 0.3}
 
 MIN_WORDS, MAX_WORDS = 2, 9
 # Longer lists of words have a comma.

@@ -11,10 +11,20 @@ VERBS = ("carry", "dance", "follow", "gather", "listen", "measure", "travel", "w
 ADJECTIVES = ("ancient", "bright", "gentle", "modern", "narrow", "silent")
 ADVERBS = ("calmly", "gladly", "rarely", "slowly")
 EXAMPLES = {
-    "noun": [f"he saw the {adj} {noun} before she did" for noun in NOUNS for adj in ADJECTIVES]
+    "noun": [
+        f"he saw {number} {adj} {noun}s"
+        for number in range(2, 32)
+        for adj in ADJECTIVES
+        for noun in NOUNS
+    ]
     + [f"where is the {noun}?" for noun in NOUNS]
     + [f"look at this {noun}!" for noun in NOUNS],
-    "verb": [f"They {verb} near the {noun} at night" for verb in VERBS for noun in NOUNS],
+    "verb": [
+        f"They {verb} near the {adj} {noun} at night"
+        for verb in VERBS
+        for adj in ADJECTIVES
+        for noun in NOUNS
+    ],
     "adj": [f"it was {adjective}; nobody knew why" for adjective in ADJECTIVES],
     "adv": [f"she is {adverb} walking home" for adverb in ADVERBS],
 }

@@ -98,4 +98,4 @@ def test_another_text_needs_another_version(utterances: Sequence[Utterance]) -> 
     Otherwise a run that goes on would mix texts of two kinds in one folder.
     """
     texts = hash_json([[utterance.kind, utterance.text] for utterance in utterances])
-    assert (TEXTS_VERSION, texts) == (1, "c3d861560ce7f523")
+    assert (TEXTS_VERSION, texts) == (2, "a3decb5874a38e8d")
