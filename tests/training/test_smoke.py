@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from training.evaluate.speech_service import SpeechService
 from training.files import read_json, write_json
 from training.folder import TrainingFolder
+from training.server import Server
 from training.settings import ROOT, load_settings
 from training.shards import read_info, shard_numbers, shard_path
 
@@ -136,3 +139,12 @@ def test_transformers_loads_the_checkpoint(chain: Chain) -> None:
 def test_the_evaluation_has_its_rows(chain: Chain) -> None:
     evaluation = json.loads(chain.folder.evaluation.read_text())
     assert evaluation["num_utterances"] == NUM_JUDGED
+
+
+def test_the_server_speaks_with_the_ninth_voice(chain: Chain, tmp_path: Path) -> None:
+    with Server(chain.folder.voice, tmp_path / "server.log") as server:
+        body = {"model": "tts-1", "input": "Hello.", "voice": "ivy", "response_format": "wav"}
+        answer = SpeechService(server).speak(body)
+    assert answer.error == ""
+    # However badly it speaks after a minute of training, it is sound of some length.
+    assert len(answer.samples) > 2048
