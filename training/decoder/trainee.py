@@ -92,6 +92,12 @@ class DecoderTrainee:
         ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * learning_rate_scale
+        # TorchScript optimizes SNAC's activation after its first calls in a process, which changes
+        # the last bits of gradients: a resumed run would differ from an uninterrupted one.
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            return self._step(step)
+
+    def _step(self, step: int) -> dict[str, float]:
         spoken, latents = self._batch(step)
         decoded = self._decode(latents)[:, 0]
         spectral = self._spectral_loss(decoded, spoken)
