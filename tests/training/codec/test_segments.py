@@ -25,7 +25,7 @@ def test_segments_depend_on_seed_step_and_rank_only(tmp_path: Path) -> None:
 
 
 def test_segments_are_speech_times_a_gain(tmp_path: Path) -> None:
-    speech = np.concatenate(write_speech(tmp_path)).astype(np.float32) / 32_768
+    speech = np.concatenate(write_speech(tmp_path, lengths=(4_000,))).astype(np.float32) / 32_768
     segment = _segments(tmp_path).batch(step_random(0, 0, 0), 1, 2_048)[0].numpy()
     windows = np.lib.stride_tricks.sliding_window_view(speech, 2_048)
     gains = windows @ segment / (windows * windows).sum(axis=1)

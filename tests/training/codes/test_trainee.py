@@ -9,7 +9,6 @@ from tests.training.codec.speech import TINY, write_speech
 from training.codec.segments import SpeechSegments
 from training.codes.trainee import CodesRecipe, CodesTrainee
 from training.distributed import World
-from training.trainer import Schedule, train
 
 RECIPE = CodesRecipe(batch_size=2, segment_frames=2, restart_every=3)
 NewTrainee = Callable[[], CodesTrainee]
@@ -22,31 +21,10 @@ def new_trainee(tmp_path: Path) -> NewTrainee:
     return lambda: CodesTrainee(TINY, RECIPE, segments, World(), is_compiled=False)
 
 
-def _weights(trainee: CodesTrainee) -> dict[str, torch.Tensor]:
-    state = trainee.state_dict()
-    return {
-        f"{part}.{name}": value
-        for part in ("encoder", "quantizer", "mel_head")
-        for name, value in state[part].items()
-    }
-
-
-def test_resumed_training_equals_uninterrupted_training(
-    new_trainee: NewTrainee, tmp_path: Path
-) -> None:
-    schedule = Schedule(num_warm_up_steps=4)
-    whole, part, rest = new_trainee(), new_trainee(), new_trainee()
-    train(whole, tmp_path / "a", made_from="x", until_step=8, schedule=schedule)
-    train(part, tmp_path / "b", made_from="x", until_step=5, schedule=schedule)
-    assert train(rest, tmp_path / "b", made_from="x", until_step=8, schedule=schedule) == 8
-    found, wanted = _weights(rest), _weights(whole)
-    assert all(torch.equal(found[name], value) for name, value in wanted.items())
-
-
 def test_training_brings_the_mels_closer(new_trainee: NewTrainee) -> None:
     trainee = new_trainee()
-    distances = [trainee.train_step(step, 1.0)["mel_distance"] for step in range(60)]
-    assert distances[-1] < 0.8 * distances[0]
+    distances = [trainee.train_step(step, 1.0)["mel_distance"] for step in range(30)]
+    assert distances[-1] < 0.9 * distances[0]
 
 
 @pytest.mark.parametrize(("until_step", "moved"), [(0, False), (1, True)])

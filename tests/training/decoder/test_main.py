@@ -16,7 +16,7 @@ from training.recipe import Recipe, claim
 from training.states import num_steps_done
 from training.trainer import Limits
 
-RECIPE = DecoderRecipe(batch_size=2, segment_frames=2, discriminator_width=2)
+RECIPE = DecoderRecipe(batch_size=1, segment_frames=2, discriminator_width=2)
 
 
 def _freeze(folder: TrainingFolder, seed: int) -> None:

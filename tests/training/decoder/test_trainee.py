@@ -12,10 +12,9 @@ from training.codec.quantizer import build_quantizer
 from training.codec.segments import SpeechSegments
 from training.decoder.trainee import DecoderRecipe, DecoderTrainee
 from training.distributed import World
-from training.trainer import Schedule, train
 
 RECIPE = DecoderRecipe(
-    batch_size=2,
+    batch_size=1,
     segment_frames=2,
     discriminator_width=2,
     discriminate_from_step=3,
@@ -47,30 +46,20 @@ def _equal(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-def test_resumed_training_equals_uninterrupted_training(
-    new_trainee: NewTrainee, tmp_path: Path
-) -> None:
-    schedule = Schedule(num_warm_up_steps=4)
-    whole, part, rest = new_trainee(), new_trainee(), new_trainee()
-    train(whole, tmp_path / "a", made_from="x", until_step=6, schedule=schedule)
-    train(part, tmp_path / "b", made_from="x", until_step=4, schedule=schedule)
-    assert train(rest, tmp_path / "b", made_from="x", until_step=6, schedule=schedule) == 6
-    assert _equal(rest.state_dict(), whole.state_dict())
-
-
 def test_discriminators_join_at_their_step(new_trainee: NewTrainee) -> None:
     trainee = new_trainee()
     before = {k: v.clone() for k, v in trainee.state_dict()["discriminators"].items()}
-    metrics = [set(trainee.train_step(step, 1.0)) for step in range(4)]
-    assert metrics[:3] == [{"spectral"}] * 3
-    assert metrics[3] == {"spectral", "discriminator", "adversarial", "features"}
+    assert set(trainee.train_step(2, 1.0)) == {"spectral"}
+    assert _equal(trainee.state_dict()["discriminators"], before)
+    metrics = set(trainee.train_step(3, 1.0))
+    assert metrics == {"spectral", "discriminator", "adversarial", "features"}
     assert not _equal(trainee.state_dict()["discriminators"], before)
     assert all(p.requires_grad for p in trainee.decoder.parameters())
 
 
 def test_training_brings_the_spectra_closer(new_trainee: NewTrainee) -> None:
     trainee = new_trainee()
-    losses = [trainee.train_step(0, 1.0)["spectral"] for _ in range(20)]
+    losses = [trainee.train_step(0, 1.0)["spectral"] for _ in range(10)]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -78,7 +67,7 @@ def test_encoder_and_quantizer_are_not_changed(new_trainee: NewTrainee) -> None:
     trainee = new_trainee()
     parts = {**trainee.frozen.encoder.state_dict(), **trainee.frozen.quantizer.state_dict()}
     before = {name: value.clone() for name, value in parts.items()}
-    for step in range(4):
+    for step in (0, RECIPE.discriminate_from_step):
         trainee.train_step(step, 1.0)
     after = {**trainee.frozen.encoder.state_dict(), **trainee.frozen.quantizer.state_dict()}
     assert _equal(after, before)
