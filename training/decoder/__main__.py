@@ -1,4 +1,7 @@
-"""`python -m training.decoder`: trains the codec's decoder on waveforms."""
+"""`python -m training.decoder`: trains the codec's decoder on waveforms.
+
+With `judge`, it judges the whole codec by ear instead.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -6,9 +9,12 @@ from dataclasses import asdict
 
 import torch
 
+from training.codec.ear_process import start_ear
 from training.codec.frozen import load_frozen
+from training.codec.judgement import Judge
 from training.codec.precision import best_device
 from training.codec.segments import SpeechSegments
+from training.decoder.judging import judge_decoder
 from training.decoder.trainee import DecoderRecipe, DecoderTrainee
 from training.distributed import World, open_world
 from training.folder import TrainingFolder, current_folder
@@ -24,14 +30,21 @@ COOLDOWN_SHARE = 0.2
 
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.decoder", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=("train", "judge"), default="train")
     add_process_arguments(parser)
+    parser.add_argument("--limit", type=int, help="of recordings to judge (default: all)")
     arguments = parser.parse_args(argv)
     settings = load_settings()
+    folder = current_folder(settings)
     stop = StopRequest()
     stop.listen()
     torch.set_num_threads(1)
+    if arguments.command == "judge":
+        ear = start_ear(settings, stop)
+        judge_decoder(folder, Judge(folder, folder.decoder, ear, arguments.limit, stop))
+        return
     train_decoder(
-        current_folder(settings),
+        folder,
         DecoderRecipe(),
         plan_steps(settings.decoder_steps),
         world=open_world(arguments.rank, arguments.world, arguments.port),
