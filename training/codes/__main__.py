@@ -27,7 +27,7 @@ from training.folder import TrainingFolder, current_folder
 from training.recipe import Recipe, claim, read_recipe_hash
 from training.settings import load_settings
 from training.shards import read_info
-from training.stage import StopRequest, add_process_arguments, deadline, run_stage
+from training.stage import StopRequest, add_process_arguments, deadline, lock_for_stage, run_stage
 from training.states import Plan, finished_folder, newest_step
 from training.trainer import Limits, load_newest, train_to_budget
 
@@ -62,14 +62,12 @@ def main(argv: Sequence[str]) -> None:
         ear = start_ear(settings, stop)
         codes.judge(Judge(folder, folder.codes, ear, arguments.limit, stop))
         return
-    if arguments.freeze:
-        codes.freeze()
-        return
-    codes.train(
-        plan_steps(settings.codes_steps),
-        Limits(deadline(arguments.minutes), stop),
-        is_compiled=settings.is_compiled,
-    )
+    with lock_for_stage(settings.folder, arguments.rank):
+        if arguments.freeze:
+            codes.freeze()
+        else:
+            limits = Limits(deadline(arguments.minutes), stop)
+            codes.train(plan_steps(settings.codes_steps), limits, is_compiled=settings.is_compiled)
 
 
 def plan_steps(num_steps: int) -> Plan:

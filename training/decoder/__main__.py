@@ -20,7 +20,7 @@ from training.distributed import World, open_world
 from training.folder import TrainingFolder, current_folder
 from training.recipe import Recipe, claim, read_recipe_hash
 from training.settings import load_settings
-from training.stage import StopRequest, add_process_arguments, deadline, run_stage
+from training.stage import StopRequest, add_process_arguments, deadline, lock_for_stage, run_stage
 from training.states import Plan
 from training.trainer import Limits, train_to_budget
 
@@ -43,14 +43,16 @@ def main(argv: Sequence[str]) -> None:
         ear = start_ear(settings, stop)
         judge_decoder(folder, Judge(folder, folder.decoder, ear, arguments.limit, stop))
         return
-    train_decoder(
-        folder,
-        DecoderRecipe(),
-        plan_steps(settings.decoder_steps),
-        world=open_world(arguments.rank, arguments.world, arguments.port),
-        limits=Limits(deadline(arguments.minutes), stop),
-        is_compiled=settings.is_compiled,
-    )
+    world = open_world(arguments.rank, arguments.world, arguments.port)
+    with lock_for_stage(settings.folder, arguments.rank):
+        train_decoder(
+            folder,
+            DecoderRecipe(),
+            plan_steps(settings.decoder_steps),
+            world=world,
+            limits=Limits(deadline(arguments.minutes), stop),
+            is_compiled=settings.is_compiled,
+        )
 
 
 def plan_steps(num_steps: int) -> Plan:

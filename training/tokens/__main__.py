@@ -12,7 +12,7 @@ from training.folder import TrainingFolder, current_folder
 from training.recipe import Recipe, claim, read_recipe_hash
 from training.settings import load_settings
 from training.shards import read_info, shard_numbers, shard_path
-from training.stage import StopRequest, deadline, run_stage
+from training.stage import StopRequest, deadline, lock_for_stage, run_stage
 from training.tokens.encoding import TAIL_SEC, encode_shard
 from training.trainer import Limits
 
@@ -26,8 +26,9 @@ def main(argv: Sequence[str]) -> None:
     stop = StopRequest()
     stop.listen()
     torch.set_num_threads(1)
-    limits = Limits(deadline(arguments.minutes), stop)
-    make_tokens(current_folder(load_settings()), limits)
+    settings, limits = load_settings(), Limits(deadline(arguments.minutes), stop)
+    with lock_for_stage(settings.folder):
+        make_tokens(current_folder(settings), limits)
 
 
 def make_tokens(folder: TrainingFolder, limits: Limits) -> int:
