@@ -54,18 +54,12 @@ class Judge:
     def judge(self, judged: Judged, renderings: Sequence[Rendering]) -> Table | None:
         """Returns the table and prints it; None if a stop request came first.
 
-        Weights that were judged before on as many recordings are not judged again. Raises
-        `TrainingError` if there are no recordings.
+        Weights that were judged before are neither rendered nor heard again, and their record is
+        replaced. Raises `TrainingError` if there are no recordings.
         """
         sources = select_recordings(held_out_shards(self.folder.held_out), self.limit)
         num_recordings = sum(source.num_recordings for source in sources)
-        records = self._records()
         key = {"identity": judged.identity, "num_recordings": num_recordings}
-        for record in records:
-            if key.items() <= record.items():
-                table: Table = record["table"]
-                print_table(table, judged.step)
-                return table
         files = self._render(sources, renderings)
         if files is None:
             return None
@@ -81,7 +75,8 @@ class Judge:
             "table": table,
             **provenance(),
         }
-        write_json(self.stage / "judged.json", [*records, record])
+        others = [other for other in self._records() if not key.items() <= other.items()]
+        write_json(self.stage / "judged.json", [*others, record])
         self._delete_others(files)
         print_table(table, judged.step)
         return table

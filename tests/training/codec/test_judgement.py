@@ -80,7 +80,7 @@ def test_the_record_states_step_and_hashes(folder: TrainingFolder) -> None:
     assert record.keys() >= {"versions", "commit", "processor"}
 
 
-def test_the_same_weights_are_not_judged_again(folder: TrainingFolder) -> None:
+def test_the_same_weights_are_not_heard_again(folder: TrainingFolder) -> None:
     ear = ScriptedEar()
     first = _judge(folder, ear).judge(SAME, [_rendering("codes")])
     num_files = len(ear.paths)
