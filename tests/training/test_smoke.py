@@ -19,6 +19,10 @@ from training.shards import read_info, shard_numbers, shard_path
 pytestmark = pytest.mark.training
 
 NUM_JUDGED = 10
+
+# The first shard has about two minutes, and at least these.
+ONE_SHARD_HOURS = str(1.5 / 60)
+
 NINTH = {
     "name": "ivy",
     "style": {"af_heart": 0.5, "bf_emma": 0.5},
@@ -59,8 +63,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         "TRAINING_DIR": str(root / "training"),
         "TRAINING_SPEAKERS": str(root / "speakers.json"),
         "TRAINING_STYLES_DIR": str(settings.styles_dir),
-        "TRAINING_SPEECH_HOURS": str(2 / 60),
-        "TRAINING_CODES_FROM_HOURS": str(2 / 60),
+        "TRAINING_SPEECH_HOURS": ONE_SHARD_HOURS,
+        "TRAINING_CODES_FROM_HOURS": ONE_SHARD_HOURS,
         "TRAINING_NUM_JUDGED": str(NUM_JUDGED),
         "TRAINING_CODES_STEPS": "100",
         "TRAINING_DECODER_STEPS": "10",
