@@ -17,7 +17,6 @@ from training.evaluate.items import (
     HELD_OUT,
     JUDGE,
     LONG_TEXT_SENTENCES,
-    NUM_HELD_OUT,
     SHORT,
     Item,
     Text,
@@ -33,7 +32,7 @@ from training.evaluate.spoken import SpokenFolder
 from training.evaluate.teacher import teacher_recordings
 from training.files import read_json
 from training.folder import TrainingFolder
-from training.progress import HELD_OUT_TEXTS
+from training.progress import HELD_OUT_TEXTS, NUM_HELD_OUT
 from training.settings import TrainingSettings
 from training.shards import shard_numbers, shard_path
 

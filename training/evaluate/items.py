@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from training.progress import NUM_HELD_OUT
 from training.texts.short_answers import SHORT_ANSWERS
 
 HELD_OUT = "held_out"
@@ -15,7 +16,6 @@ SHORT = "short"
 
 JUDGE_FILE = Path(__file__).with_name("judge.txt")
 LONG_TEXT_SENTENCES = 20
-NUM_HELD_OUT = 300
 
 
 @dataclass(frozen=True, slots=True)
