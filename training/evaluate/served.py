@@ -22,20 +22,19 @@ def speak_served(
     """Speaks the items that the folder lacks, a batch at a time."""
     missing = folder.missing(items)
     for start in range(0, len(missing), BATCH_SIZE):
-        batch = missing[start : start + BATCH_SIZE]
-        answers = []
-        for item in batch:
-            if is_stopped():
-                return
-            answers.append(service.speak(request_for(item, sampling)))
-        counts = service.counts_of([answer.request_id for answer in answers])
+        if is_stopped():
+            return
+        answers: list[tuple[Item, Answer]] = []
+        for item in missing[start : start + BATCH_SIZE]:
+            if not is_stopped():
+                answers.append((item, service.speak(request_for(item, sampling))))
+        if not answers:
+            return
+        counts = service.counts_of([answer.request_id for _, answer in answers])
         folder.add(
-            [
-                to_spoken(item, answer, counts.get(answer.request_id))
-                for item, answer in zip(batch, answers, strict=True)
-            ]
+            [to_spoken(item, answer, counts.get(answer.request_id)) for item, answer in answers]
         )
-        print(f"served: {start + len(batch)} of {len(missing)}", flush=True)
+        print(f"served: {start + len(answers)} of {len(missing)}", flush=True)
 
 
 def request_for(item: Item, sampling: Sampling) -> dict[str, object]:

@@ -56,9 +56,16 @@ def test_a_failed_request_is_kept_as_silence(tmp_path: Path) -> None:
     assert entry.result == {"elapsed_sec": 0.1, "error": "no audio"}
 
 
-def test_a_stop_loses_at_most_a_batch(tmp_path: Path) -> None:
+def test_a_stop_loses_nothing(tmp_path: Path) -> None:
     folder, service = SpokenFolder(tmp_path), FakeService()
     speak_served(service, ITEMS, folder, MILD, lambda: len(service.bodies) == 9)  # type: ignore[arg-type]
-    assert len(folder.entries()) == 8
+    assert len(folder.entries()) == 9
     speak_served(service, ITEMS, folder, MILD, lambda: False)  # type: ignore[arg-type]
     assert folder.missing(ITEMS) == []
+    assert len(service.bodies) == 10
+
+
+def test_a_stop_before_a_batch_writes_no_shard(tmp_path: Path) -> None:
+    folder, service = SpokenFolder(tmp_path), FakeService()
+    speak_served(service, ITEMS[:8], folder, MILD, lambda: len(service.bodies) == 8)  # type: ignore[arg-type]
+    assert len(folder.shards()) == 1
