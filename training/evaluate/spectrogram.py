@@ -12,7 +12,7 @@ from training.evaluate.spoken import to_wave
 WINDOW, HOP = 1024, 240
 """43 ms and 10 ms: a pixel is 10 ms wide and 23 Hz high."""
 
-RANGE_DB = 80.0
+RANGE_DB = 60.0
 TITLE_HEIGHT, PANEL_HEIGHT = 16, 256
 """The panel has half of the bins: up to 6 kHz, where speech is."""
 
