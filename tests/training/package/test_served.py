@@ -9,6 +9,7 @@ from tests.training.package.voices import VOICES, random_sources
 from training.package.build import build_voice
 
 
+@pytest.mark.slow  # starts an engine of its own, as the smoke run of the chain does
 @pytest.mark.engine
 def test_a_packaged_voice_speaks(tmp_path: Path) -> None:
     folder = tmp_path / "voice"
