@@ -68,7 +68,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         "TRAINING_NUM_JUDGED": str(NUM_JUDGED),
         "TRAINING_CODES_STEPS": "100",
         "TRAINING_DECODER_STEPS": "10",
-        "TRAINING_LANGUAGE_MODEL_TOKENS": "200000",
+        "TRAINING_LANGUAGE_MODEL_TOKENS": "60000",
         "TRAINING_COMPILE": "0",
         "PYTHONPATH": str(ROOT),
     }
