@@ -42,10 +42,11 @@ def calculate_losses(
     vocabulary: comparing all would take two thirds more time. At some positions all are compared,
     so that the codes of other slots stay improbable without a mask.
     """
+    table = model.embeddings()
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=is_bfloat16):
-        hidden, weights = model.model(ids, is_guided=True)
-        logits = slot_logits(model, hidden, slot_positions)
-        some = hidden[:, ::UNMASKED_STRIDE] @ model.model.embed_tokens.weight.T
+        hidden, weights = model.model(ids, table, is_guided=True)
+        logits = slot_logits(table, hidden, slot_positions)
+        some = hidden[:, ::UNMASKED_STRIDE] @ table.T
     unmasked = F.cross_entropy(
         some.float().flatten(0, 1),
         labels[:, ::UNMASKED_STRIDE].flatten(),
@@ -54,12 +55,11 @@ def calculate_losses(
     return _cross_entropy(logits, slot_labels, "mean"), unmasked, guide_loss(weights, guide)
 
 
-def slot_logits(model: LanguageModel, hidden: Tensor, slot_positions: Tensor) -> Tensor:
+def slot_logits(table: Tensor, hidden: Tensor, slot_positions: Tensor) -> Tensor:
     """Returns the logits of each slot's codes and of the stop [batch, 7, frames, codes + 1].
 
-    The stop has -inf in all slots but the first.
+    `table` are the embeddings [ids, size]. The stop has -inf in all slots but the first.
     """
-    table = model.model.embed_tokens.weight
     index = slot_positions.flatten(1)[..., None].expand(-1, -1, hidden.shape[-1])
     of_slots = hidden.gather(1, index).view(*slot_positions.shape, -1)
     codes = table[AUDIO_TOKEN_BASE:].view(NUM_SLOTS, -1, table.shape[1])
@@ -72,9 +72,10 @@ def slot_logits(model: LanguageModel, hidden: Tensor, slot_positions: Tensor) ->
 @torch.no_grad()
 def summed_cross_entropy(model: LanguageModel, batch: Batch, *, is_bfloat16: bool) -> float:
     """Returns the cross-entropy in nats, summed over the audio tokens."""
+    table = model.embeddings()
     with torch.autocast(batch.ids.device.type, torch.bfloat16, enabled=is_bfloat16):
-        hidden, _ = model.model(batch.ids)
-        logits = slot_logits(model, hidden, batch.slot_positions)
+        hidden, _ = model.model(batch.ids, table)
+        logits = slot_logits(table, hidden, batch.slot_positions)
     return float(_cross_entropy(logits, batch.slot_labels, "sum"))
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.language_model import vocabulary
+from training.language_model.embeddings import TokenEmbeddings
 
 MAX_POSITIONS = 2048
 GUIDED_LAYERS = (1, 2, 3)
@@ -25,8 +26,15 @@ class ModelConfig:
     num_layers: int = 6
     head_dim: int = 64
     intermediate_size: int = 704
+    code_dim: int = 8
+    """Of the codec's code vectors; the checkpoint does not have them."""
     rope_theta: float = 10_000.0
     rms_norm_eps: float = 1e-6
+
+    @property
+    def num_codes(self) -> int:
+        """Codes a book."""
+        return (self.vocab_size - vocabulary.AUDIO_TOKEN_BASE) // vocabulary.NUM_SLOTS
 
     @property
     def num_heads(self) -> int:
@@ -160,18 +168,22 @@ class Layer(nn.Module):
 
 
 class Llama(nn.Module):
-    """The layers between token ids and the last hidden states."""
+    """The layers between embeddings and the last hidden states."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = RmsNorm(config.hidden_size, config.rms_norm_eps)
         self.rotate = Rotation(config)
 
-    def forward(self, ids: Tensor, *, is_guided: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """Returns hidden states [batch, positions, size] and the guided heads' weights by layer."""
-        x = self.embed_tokens(ids)
+    def forward(
+        self, ids: Tensor, table: Tensor, *, is_guided: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Returns hidden states [batch, positions, size] and the guided heads' weights by layer.
+
+        `table` are the embeddings [ids, size].
+        """
+        x = F.embedding(ids, table)
         all_weights = []
         for index, layer in enumerate(self.layers):
             num_guided = NUM_GUIDED_HEADS if is_guided and index in GUIDED_LAYERS else 0
@@ -187,22 +199,31 @@ class LanguageModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.embeddings = TokenEmbeddings(config.num_codes, config.code_dim, config.hidden_size)
         self.model = Llama(config)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Returns logits [batch, positions, vocabulary]."""
-        hidden, _ = self.model(ids)
-        logits: Tensor = hidden @ self.model.embed_tokens.weight.T
+        table = self.embeddings()
+        hidden, _ = self.model(ids, table)
+        logits: Tensor = hidden @ table.T
         return logits
+
+    @torch.no_grad()
+    def llama_weights(self) -> dict[str, Tensor]:
+        """Returns the weights by the names of `LlamaForCausalLM`."""
+        weights = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        return {"model.embed_tokens.weight": self.embeddings(), **weights}
 
     def initialise(self, seed: int) -> None:
         """Draws the weights from a seed: what adds to the residual stream starts smaller."""
         generator = torch.Generator().manual_seed(seed)
+        self.embeddings.initialise(generator)
         residual_scale = 1 / math.sqrt(2 * self.config.num_layers)
-        for name, parameter in self.named_parameters():
+        for name, parameter in self.model.named_parameters():
             if parameter.ndim < 2:
                 continue
-            std = 0.02 if "embed_tokens" in name else 0.5 / math.sqrt(parameter.shape[1])
+            std = 0.5 / math.sqrt(parameter.shape[1])
             if "o_proj" in name or "down_proj" in name:
                 std *= residual_scale
             with torch.no_grad():

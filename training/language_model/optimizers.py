@@ -1,4 +1,4 @@
-"""The optimizers: Muon for matrices, AdamW for embeddings and norms."""
+"""The optimizers: Muon for matrices, AdamW for embeddings, norms and biases."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from training.language_model.model import LanguageModel
 
 def build_optimizers(model: LanguageModel, learning_rate: float) -> list[Optimizer]:
     """Returns Muon and AdamW; Muon's steps are as large as AdamW's at the same learning rate."""
-    matrices, embeddings, norms = [], [], []
+    matrices, embeddings, vectors = [], [], []
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
-            norms.append(parameter)
-        elif "embed_tokens" in name:
+            vectors.append(parameter)
+        elif name in ("embeddings.prompt", "embeddings.slots"):
             embeddings.append(parameter)
         else:
             matrices.append(parameter)
@@ -29,7 +29,7 @@ def build_optimizers(model: LanguageModel, learning_rate: float) -> list[Optimiz
         AdamW(
             [
                 {"params": embeddings, "weight_decay": 0.01},
-                {"params": norms, "weight_decay": 0.0},
+                {"params": vectors, "weight_decay": 0.0},
             ],
             lr=learning_rate,
             betas=(0.9, 0.97),

@@ -2,6 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
+import torch
+
+from training.codec.code_vectors import read_code_vectors
 from training.distributed import World
 from training.errors import TrainingError
 from training.folder import TrainingFolder
@@ -42,7 +45,12 @@ class LanguageModelStage:
         if world.is_main:
             claim(folder, recipe)
         trainee = LanguageModelTrainee(
-            self.folder.tokens, self.vocabulary, self.config, self.options, world
+            self.folder.tokens,
+            self.vocabulary,
+            self.config,
+            self.options,
+            world,
+            code_vectors=torch.from_numpy(read_code_vectors(self.folder.encoder)),
         )
         load_newest(trainee, folder, made_from=recipe.hash)
         trainee.add_new_shards()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training.distributed import World
 from training.language_model.batches import draw_batch
@@ -37,7 +38,10 @@ class TraineeOptions:
 
 
 class LanguageModelTrainee:
-    """A model, its optimizers and the tokens that it learns from."""
+    """A model, its optimizers and the tokens that it learns from.
+
+    `code_vectors` [3, codes, dim] are those of the encoder that made the tokens.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,8 @@ class LanguageModelTrainee:
         config: ModelConfig,
         options: TraineeOptions,
         world: World,
+        *,
+        code_vectors: Tensor,
     ) -> None:
         self._tokens_folder = tokens_folder
         self._vocabulary = vocabulary
@@ -54,6 +60,7 @@ class LanguageModelTrainee:
         self._device = choose_device()
         self.model = LanguageModel(config)
         self.model.initialise(options.seed)
+        self.model.embeddings.code_vectors.copy_(code_vectors)
         self.model.to(self._device)
         self._optimizers = build_optimizers(self.model, options.learning_rate)
         self._losses = calculate_losses

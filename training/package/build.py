@@ -52,14 +52,15 @@ def write_voice(
 ) -> None:
     """Writes all files of a checkpoint."""
     folder.mkdir(parents=True)
-    write_language_model(folder, sources.config, sources.language_model)
+    write_language_model(folder, sources.language_model)
     write_tokenizer(folder, sources.vocabulary)
     write_codec(folder / CODEC_FOLDER, dict(sources.codec_config), dict(sources.codec))
+    weights = sources.language_model.llama_weights()
     speech = describe(
         name,
         sources.vocabulary,
         voices,
-        num_parameters=sum(value.numel() for value in sources.language_model.values()),
+        num_parameters=sum(value.numel() for value in weights.values()),
         sampling=sampling,
     )
     record: dict[str, Any] = {"made_from": dict(sources.made_from), **provenance()}

@@ -1,5 +1,6 @@
 """Checks a checkpoint folder by loading it as its users do."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -14,7 +15,6 @@ from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.text.front_end import PreparedText
 from training.codec.config import SAMPLES_PER_FRAME
 from training.errors import TrainingError
-from training.language_model.model import LanguageModel
 from training.language_model.vocabulary import SYMBOLS, Vocabulary
 from training.package.sources import VoiceSources
 
@@ -46,12 +46,14 @@ def _check_prompts(folder: Path, checkpoint: Checkpoint, vocabulary: Vocabulary)
 @torch.no_grad()
 def _check_logits(folder: Path, sources: VoiceSources) -> None:
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    ours = LanguageModel(sources.config)
-    ours.load_state_dict({name: _round(value) for name, value in sources.language_model.items()})
+    table = _round(sources.language_model.embeddings())
+    ours = deepcopy(sources.language_model.model)
+    ours.load_state_dict({name: _round(value) for name, value in ours.state_dict().items()})
     ids = torch.randint(
         sources.vocabulary.size, (1, 64), generator=torch.Generator().manual_seed(0)
     )
-    difference = float((theirs(ids).logits - ours(ids)).abs().max())
+    hidden, _ = ours(ids, table)
+    difference = float((theirs(ids).logits - hidden @ table.T).abs().max())
     if not difference <= MAX_LOGIT_DIFFERENCE:
         raise TrainingError(
             f"{folder}: transformers' logits differ from the trained model's by {difference:.2g}"

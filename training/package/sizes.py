@@ -125,15 +125,14 @@ def write_random_voice(folder: Path, size: Size) -> dict[str, float]:
     codec.encoder = None
     sources = VoiceSources(
         vocabulary=vocabulary,
-        config=config,
-        language_model=model.state_dict(),
+        language_model=model,
         codec_config=codec_config,
         codec=codec.state_dict(),
         made_from={"seed": 0},
     )
     voices = [VoiceDescription("tara", "en-us", "woman")]
     write_voice(folder, "random", sources, voices, sampling={})
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_parameters = sum(value.numel() for value in model.llama_weights().values())
     macs = decoder_macs_per_frame(codec.decoder, codec_config["latent_dim"])
     return {
         "language_model_millions": round(num_parameters / 1e6, 2),

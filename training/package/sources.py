@@ -11,7 +11,7 @@ from training.decoder.product import read_codec
 from training.errors import TrainingError
 from training.files import hash_file, read_json
 from training.folder import TrainingFolder
-from training.language_model.model import ModelConfig
+from training.language_model.model import LanguageModel, ModelConfig
 from training.language_model.vocabulary import Vocabulary
 from training.recipe import FILE, read_recipe_hash
 from training.states import finished_folder, newest_step
@@ -23,8 +23,7 @@ class VoiceSources:
     """Weights and configurations of a voice; `made_from` is JSON for people to read."""
 
     vocabulary: Vocabulary
-    config: ModelConfig
-    language_model: Mapping[str, Tensor]
+    language_model: LanguageModel
     codec_config: Mapping[str, Any]
     codec: Mapping[str, Tensor]
     made_from: Mapping[str, Any]
@@ -46,11 +45,12 @@ def read_sources(folder: TrainingFolder) -> VoiceSources:
     trained_on = read_json(folder.language_model / FILE)["made_from"]
     if trained_on["tokens"] != read_recipe_hash(folder.tokens):
         raise TrainingError(f"{folder.language_model} was not trained on {folder.tokens}")
+    model = LanguageModel(ModelConfig(**language_model["state"]["config"]))
+    model.load_state_dict(language_model["state"]["model"])
     codec_config, codec = read_codec(folder)
     return VoiceSources(
         vocabulary=Vocabulary(tuple(trained_on["speakers"]), codec_config["codebook_size"]),
-        config=ModelConfig(**language_model["state"]["config"]),
-        language_model=language_model["state"]["model"],
+        language_model=model,
         codec_config=codec_config,
         codec=codec,
         made_from={

@@ -1,24 +1,22 @@
 """The weights of the language model, as transformers and vLLM read them."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
 
 from training.files import write_atomically, write_json
-from training.language_model.model import ModelConfig
+from training.language_model.model import LanguageModel
 
 ROTARY_THETA = "rope_theta"
 
 
-def write_language_model(folder: Path, config: ModelConfig, weights: Mapping[str, Tensor]) -> None:
+def write_language_model(folder: Path, model: LanguageModel) -> None:
     """Writes `config.json` and `model.safetensors` in bfloat16.
 
     The embeddings are the last layer too, so they are stored once.
     """
-    values = config.to_hf_config()
+    values = model.config.to_hf_config()
     theta = values.pop(ROTARY_THETA)
     write_json(
         folder / "config.json",
@@ -36,6 +34,6 @@ def write_language_model(folder: Path, config: ModelConfig, weights: Mapping[str
     )
     rounded = {
         name: value.detach().cpu().to(torch.bfloat16).contiguous()
-        for name, value in weights.items()
+        for name, value in model.llama_weights().items()
     }
     write_atomically(folder / "model.safetensors", save(rounded, metadata={"format": "pt"}))

@@ -1,14 +1,33 @@
-"""Shards of random tokens, in the format of the tokens stage."""
+"""Shards of random tokens and code vectors, in the formats of the stages before."""
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from training.language_model.embeddings import NUM_LEVELS
 from training.language_model.vocabulary import MARKS, SYMBOLS
 from training.shards import shard_path, write_shard
 
 SPEAKERS = ("tara", "leo", "zoe")
 CODEBOOK_SIZE = 4
+CODE_DIM = 8
+
+
+def code_vectors() -> npt.NDArray[np.float32]:
+    """Returns the vectors of the codes [3, codes, 8]."""
+    shape = (NUM_LEVELS, CODEBOOK_SIZE, CODE_DIM)
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def write_encoder(path: Path) -> None:
+    """Writes what the language model reads of a frozen encoder."""
+    names = [f"quantizer.quantizers.{level}.codebook.weight" for level in range(NUM_LEVELS)]
+    write_shard(
+        path,
+        dict(zip(names, code_vectors(), strict=True)),
+        {"config": {"codebook_size": CODEBOOK_SIZE}},
+    )
 
 
 def write_tokens(

@@ -60,8 +60,9 @@ def test_the_loss_is_among_what_the_slot_allows(model: LanguageModel, batch: Bat
 
 def test_the_stop_is_a_choice_of_the_first_slot_only(model: LanguageModel, batch: Batch) -> None:
     with torch.no_grad():
-        hidden, _ = model.model(batch.ids)
-        logits = slot_logits(model, hidden, batch.slot_positions)
+        table = model.embeddings()
+        hidden, _ = model.model(batch.ids, table)
+        logits = slot_logits(table, hidden, batch.slot_positions)
     assert logits.shape == (3, 7, 6, CODEBOOK_SIZE + 1)
     assert logits[:, 0].isfinite().all()
     assert (logits[:, 1:, :, -1] == -torch.inf).all()

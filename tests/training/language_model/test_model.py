@@ -9,7 +9,7 @@ from training.language_model.model import LanguageModel, ModelConfig
 
 def build_model(hidden_size: int = 64, head_dim: int = 32, num_layers: int = 4) -> LanguageModel:
     config = ModelConfig(
-        vocab_size=160,
+        vocab_size=156,
         hidden_size=hidden_size,
         head_dim=head_dim,
         num_layers=num_layers,
@@ -24,14 +24,15 @@ def build_model(hidden_size: int = 64, head_dim: int = 32, num_layers: int = 4) 
 def test_logits_are_those_of_transformers(hidden_size: int) -> None:
     model = build_model(hidden_size)
     theirs = LlamaForCausalLM(LlamaConfig(**model.config.to_hf_config()))
-    missing, unexpected = theirs.load_state_dict(model.state_dict(), strict=False)
+    missing, unexpected = theirs.load_state_dict(model.llama_weights(), strict=False)
     assert (missing, unexpected) == (["lm_head.weight"], [])
     theirs.tie_weights()
-    ids = torch.randint(0, 160, (2, 50), generator=torch.Generator().manual_seed(2))
+    ids = torch.randint(0, 156, (2, 50), generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         difference = (model(ids) - theirs(ids).logits).abs().max()
-        guided, weights = model.model(ids, is_guided=True)
-        plain, _ = model.model(ids)
+        table = model.embeddings()
+        guided, weights = model.model(ids, table, is_guided=True)
+        plain, _ = model.model(ids, table)
     assert difference <= 1e-3
     # The guided heads are calculated in another way, with the same result.
     torch.testing.assert_close(guided, plain, atol=1e-4, rtol=1e-4)

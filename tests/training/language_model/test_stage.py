@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.language_model.shards import CODEBOOK_SIZE, SPEAKERS, write_tokens
+from tests.training.language_model.shards import (
+    CODEBOOK_SIZE,
+    SPEAKERS,
+    write_encoder,
+    write_tokens,
+)
 from training.distributed import World
 from training.errors import TrainingError
 from training.folder import TrainingFolder
@@ -32,6 +37,7 @@ def build_stage(root: Path) -> LanguageModelStage:
         claim(folder.tokens, Recipe("tokens", {"encoder": "0123"}))
         write_tokens(folder.tokens, 0)
         write_tokens(folder.tokens, 1)
+        write_encoder(folder.encoder)
     return LanguageModelStage(folder, VOCABULARY, CONFIG, TraineeOptions(num_tokens=256))
 
 

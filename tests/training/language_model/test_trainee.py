@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.language_model.shards import CODEBOOK_SIZE, SPEAKERS, write_tokens
+from tests.training.language_model.shards import CODEBOOK_SIZE, SPEAKERS, code_vectors, write_tokens
 from training.distributed import World
 from training.language_model.model import ModelConfig
 from training.language_model.trainee import LISTING_STEPS, LanguageModelTrainee, TraineeOptions
@@ -28,7 +28,14 @@ def folder(tmp_path: Path) -> Path:
 
 def build_trainee(folder: Path) -> LanguageModelTrainee:
     options = TraineeOptions(num_tokens=256)
-    return LanguageModelTrainee(folder, VOCABULARY, CONFIG, options, World())
+    return LanguageModelTrainee(
+        folder,
+        VOCABULARY,
+        CONFIG,
+        options,
+        World(),
+        code_vectors=torch.from_numpy(code_vectors()),
+    )
 
 
 def run_steps(trainee: LanguageModelTrainee, first: int, end: int) -> list[dict[str, float]]:

@@ -18,4 +18,4 @@ def test_a_packaged_voice_speaks(tmp_path: Path) -> None:
         result = server.speak("Yes.")
     assert (result.status, result.is_whole) == (200, True)
     # Two frames of 16-bit samples.
-    assert result.num_bytes > 2 * 2 * 2048
+    assert result.num_bytes >= 2 * 2 * 2048

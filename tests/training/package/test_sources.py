@@ -28,9 +28,9 @@ def folder(tmp_path: Path) -> TrainingFolder:
 def test_the_newest_states_are_taken(folder: TrainingFolder) -> None:
     write_language_model_state(folder.language_model, 9, seed=3)
     sources = read_sources(folder)
-    assert (sources.vocabulary, sources.config) == (VOCABULARY, MODEL)
-    expected = random_model(seed=3).state_dict()
-    assert all(torch.equal(sources.language_model[name], expected[name]) for name in expected)
+    assert (sources.vocabulary, sources.language_model.config) == (VOCABULARY, MODEL)
+    found, expected = sources.language_model.state_dict(), random_model(seed=3).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert sources.made_from["language_model"]["step"] == 9
     assert sources.made_from["decoder"]["step"] == 7
     assert not sources.made_from["decoder"]["is_cooled"]

@@ -50,8 +50,7 @@ def random_codec() -> dict[str, torch.Tensor]:
 def random_sources() -> VoiceSources:
     return VoiceSources(
         vocabulary=VOCABULARY,
-        config=MODEL,
-        language_model=random_model().state_dict(),
+        language_model=random_model(),
         codec_config=CODEC.to_snac(),
         codec=random_codec(),
         made_from={"encoder": "0123"},
