@@ -29,10 +29,14 @@ def read_codec(folder: TrainingFolder) -> tuple[dict[str, Any], dict[str, torch.
 def codec_weights(
     frozen: FrozenEncoder, decoder: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Returns SNAC's weights in float32, named as `snac.SNAC` names them."""
+    """Returns SNAC's weights in half precision, named as `snac.SNAC` names them.
+
+    The frozen quantizer is in half precision anyway, and so is the decoder that the repository
+    keeps: what is packaged, evaluated and restored then sounds the same.
+    """
     parts = {"quantizer": frozen.quantizer.state_dict(), "decoder": decoder}
     return {
-        f"{part}.{name}": value.detach().cpu().float().contiguous()
+        f"{part}.{name}": value.detach().cpu().to(torch.float16).contiguous()
         for part, weights in parts.items()
         for name, value in weights.items()
     }

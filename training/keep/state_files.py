@@ -30,12 +30,20 @@ class Precision:
     optimizers: torch.dtype | None = None
     has_optimizers: bool = True
     """Without them their tensors become zeros: moments and counts of steps start anew."""
+    exact_prefix: str | None = None
+    """Weights whose names begin so are not rounded."""
 
 
 EXACT = Precision("exact")
 ROUNDED_OPTIMIZERS = Precision("optimizers rounded", optimizers=torch.bfloat16)
 WEIGHTS = Precision("without optimizers", has_optimizers=False)
-BFLOAT16_WEIGHTS = Precision("weights in bfloat16", torch.bfloat16, has_optimizers=False)
+BFLOAT16_WEIGHTS = Precision(
+    "weights in bfloat16",
+    torch.bfloat16,
+    has_optimizers=False,
+    # The table of a checkpoint is calculated from these and only then rounded.
+    exact_prefix="embeddings.",
+)
 FLOAT16_WEIGHTS = Precision("weights in float16", torch.float16, has_optimizers=False)
 
 
@@ -76,7 +84,7 @@ class _Packer:
             return self._pack_tensor(value, is_optimizer=is_optimizer)
         if isinstance(value, Mapping):
             items = [
-                [key, self.pack(item, is_optimizer=is_optimizer or str(key).startswith("optim"))]
+                [key, self._pack_item(str(key), item, is_optimizer=is_optimizer)]
                 for key, item in value.items()
             ]
             return {"dict": items}
@@ -87,21 +95,29 @@ class _Packer:
             raise TrainingError(f"a state holds a {type(value).__name__}, which cannot be stored")
         return value
 
+    def _pack_item(self, key: str, value: Any, *, is_optimizer: bool) -> Any:
+        prefix = self.precision.exact_prefix
+        if prefix is not None and isinstance(value, torch.Tensor) and key.startswith(prefix):
+            return self._store(value, value.dtype)
+        return self.pack(value, is_optimizer=is_optimizer or key.startswith("optim"))
+
     def _pack_tensor(self, tensor: torch.Tensor, *, is_optimizer: bool) -> dict[str, Any]:
-        dtype = _dtype_name(tensor)
         if is_optimizer and not self.precision.has_optimizers:
-            return {"zeros": list(tensor.shape), "dtype": dtype}
+            return {"zeros": list(tensor.shape), "dtype": _dtype_name(tensor)}
         rounded = self.precision.optimizers if is_optimizer else self.precision.weights
-        name = str(len(self.tensors))
         # A count of steps is exact; so are integers.
         is_rounded = rounded is not None and tensor.is_floating_point() and tensor.ndim > 0
-        stored = tensor.detach().cpu().to(rounded if is_rounded else tensor.dtype)
+        return self._store(tensor, rounded if rounded and is_rounded else tensor.dtype)
+
+    def _store(self, tensor: torch.Tensor, dtype: torch.dtype) -> dict[str, Any]:
+        name = str(len(self.tensors))
+        stored = tensor.detach().cpu().to(dtype)
         self.tensors[name] = _compress(stored)
         return {
             "tensor": name,
             "stored": _dtype_name(stored),
             "shape": list(stored.shape),
-            "dtype": dtype,
+            "dtype": _dtype_name(tensor),
         }
 
 

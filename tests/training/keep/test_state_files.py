@@ -94,6 +94,15 @@ def test_weights_in_half_precision_have_optimizers_at_their_start() -> None:
             assert_equal(tensor, torch.zeros_like(before["state"][0][name]))
 
 
+def test_the_embeddings_of_a_language_model_are_exact() -> None:
+    # Their table is calculated before it is rounded: rounded twice, the voice would be another one.
+    weights = {"embeddings.prompt": torch.rand(3), "model.norm.weight": torch.rand(3)}
+    state = {"state": {"model": weights}}
+    found = unpack_state(pack_state(state, BFLOAT16_WEIGHTS), PATH)["state"]["model"]
+    assert_equal(found["embeddings.prompt"], weights["embeddings.prompt"])
+    assert_equal(found["model.norm.weight"], weights["model.norm.weight"].bfloat16().float())
+
+
 def test_an_optimizer_goes_on_from_its_start() -> None:
     found = unpack_state(pack_state(train_a_step(), BFLOAT16_WEIGHTS), PATH)
     bias = torch.nn.Parameter(torch.zeros(4))
