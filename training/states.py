@@ -10,6 +10,9 @@ _NAME = re.compile(r"step-(\d{8})\.pt")
 _COOLED = "cooled-"
 _PLAN = "plan.json"
 
+COOLDOWN_SHARE = 0.2
+"""Share of a budget's steps that is made at a falling learning rate."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -22,6 +25,12 @@ class Plan:
     @property
     def num_steps(self) -> int:
         return self.main_steps + self.cooldown_steps
+
+
+def split_steps(num_steps: int) -> Plan:
+    """Returns the plan of a budget of steps."""
+    cooldown = int(num_steps * COOLDOWN_SHARE)
+    return Plan(num_steps, num_steps - cooldown, cooldown)
 
 
 def state_path(folder: Path, step: int) -> Path:

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from training.codec.config import CodecConfig
-from training.codec.ear_process import start_ear
 from training.codec.frozen import MEL_HEAD, write_frozen, write_mel_head
 from training.codec.judgement import Judge, Judged, Table
 from training.codec.precision import best_device
@@ -21,6 +20,7 @@ from training.codes.freezing import check_not_in_use, is_in_use
 from training.codes.judging import codes_renderings
 from training.codes.trainee import CodesRecipe, CodesTrainee
 from training.distributed import World, open_world
+from training.ear.process import start_ear
 from training.errors import TrainingError
 from training.files import hash_file
 from training.folder import TrainingFolder, current_folder
@@ -28,13 +28,10 @@ from training.recipe import Recipe, claim, read_recipe_hash
 from training.settings import load_settings
 from training.shards import read_info
 from training.stage import StopRequest, add_process_arguments, deadline, lock_for_stage, run_stage
-from training.states import Plan, finished_folder, newest_step
+from training.states import Plan, finished_folder, newest_step, split_steps
 from training.trainer import Limits, load_newest, train_to_budget
 
 logger = logging.getLogger(__name__)
-
-COOLDOWN_SHARE = 0.2
-"""Of the budget: the last part, with a falling learning rate."""
 
 RESTART_SHARE = 0.6
 """Of the part before: unused codes are moved in this much of it at most."""
@@ -67,13 +64,7 @@ def main(argv: Sequence[str]) -> None:
             codes.freeze()
         else:
             limits = Limits(deadline(arguments.minutes), stop)
-            codes.train(plan_steps(settings.codes_steps), limits, is_compiled=settings.is_compiled)
-
-
-def plan_steps(num_steps: int) -> Plan:
-    """Splits a budget into the main part and the last one."""
-    cooldown = int(num_steps * COOLDOWN_SHARE)
-    return Plan(num_steps, num_steps - cooldown, cooldown)
+            codes.train(split_steps(settings.codes_steps), limits, is_compiled=settings.is_compiled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from dataclasses import asdict
 
 import torch
 
-from training.codec.ear_process import start_ear
 from training.codec.frozen import load_frozen
 from training.codec.judgement import Judge
 from training.codec.precision import best_device
@@ -17,15 +16,13 @@ from training.codec.segments import SpeechSegments
 from training.decoder.judging import judge_decoder
 from training.decoder.trainee import DecoderRecipe, DecoderTrainee
 from training.distributed import World, open_world
+from training.ear.process import start_ear
 from training.folder import TrainingFolder, current_folder
 from training.recipe import Recipe, claim, read_recipe_hash
 from training.settings import load_settings
 from training.stage import StopRequest, add_process_arguments, deadline, lock_for_stage, run_stage
-from training.states import Plan
+from training.states import Plan, split_steps
 from training.trainer import Limits, train_to_budget
-
-COOLDOWN_SHARE = 0.2
-"""Of the budget: the last part, with a falling learning rate."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -48,17 +45,11 @@ def main(argv: Sequence[str]) -> None:
         train_decoder(
             folder,
             DecoderRecipe(),
-            plan_steps(settings.decoder_steps),
+            split_steps(settings.decoder_steps),
             world=world,
             limits=Limits(deadline(arguments.minutes), stop),
             is_compiled=settings.is_compiled,
         )
-
-
-def plan_steps(num_steps: int) -> Plan:
-    """Splits a budget into the main part and the last one."""
-    cooldown = int(num_steps * COOLDOWN_SHARE)
-    return Plan(num_steps, num_steps - cooldown, cooldown)
 
 
 def train_decoder(

@@ -8,10 +8,10 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.errors import StartError
 from orpheus_server.text.phonemes import GruutPhonemizer, build_phonemizer
+from training.ear.process import start_ear
 from training.ear.speakers import HEARD as TEACHER_HEARD
 from training.errors import TrainingError
 from training.evaluate.grammar import GrammarEar
-from training.evaluate.hearing import transcribe_shards
 from training.evaluate.identity import Identity, identify
 from training.evaluate.items import (
     HELD_OUT,
@@ -121,7 +121,7 @@ def judge_teacher(place: Workplace, subject: Subject) -> list[Judged]:
     held_out = place.training.held_out
     shards = [shard_path(held_out, number) for number in shard_numbers(held_out)]
     heard, judged = held_out / TEACHER_HEARD, place.root / "teacher" / JUDGED
-    transcribe_shards(shards, heard, place.settings, is_stopped=place.is_stopped)
+    start_ear(place.settings, place.is_stopped)(shards, heard)
     texts = {item.text for item in subject.items}
     recordings = [
         (entry, samples)
@@ -135,6 +135,6 @@ def judge_teacher(place: Workplace, subject: Subject) -> list[Judged]:
 def judge_spoken(place: Workplace, path: Path, texts: dict[str, Texts]) -> list[Judged]:
     """Hears and judges what lies in a folder."""
     folder = SpokenFolder(path)
-    transcribe_shards(folder.shards(), path / HEARD, place.settings, is_stopped=place.is_stopped)
+    start_ear(place.settings, place.is_stopped)(folder.shards(), path / HEARD)
     judge(folder.recordings(), path / JUDGED, texts, GrammarEar, is_stopped=place.is_stopped)
     return read_judged(folder.entries(), path / HEARD, path / JUDGED)

@@ -2,7 +2,7 @@
 
 Each candidate runs beside the reference, today's bundled voice, and both are asked in turn. The
 largest whose real-time factor and first sound are within the limits is the one to train. Nothing
-else may run meanwhile. Each request is closed after some seconds: a random model stops by chance only.
+else may run meanwhile. Each request is closed early: a random model stops by chance only.
 """
 
 import argparse
@@ -39,9 +39,8 @@ MAX_REAL_TIME_FACTOR_RATIO = 1.2
 MAX_FIRST_SOUND_RATIO = 1.15
 
 DEFAULT_SIZES = (
-    *("256x6-2048-384", "320x6-2048-384", "384x6-2048-384", "448x6-2048-384"),
-    *("256x8-2048-384", "384x8-2048-384", "256x6-1024-384", "256x6-4096-384"),
-    *("256x6-2048-448", "256x6-2048-512"),
+    *("256x6-1024-448", "256x6-2048-384", "256x6-2048-448", "256x6-2048-512"),
+    *("320x6-2048-448", "256x8-2048-448", "256x6-4096-448"),
 )
 TEXT = "The old man walked slowly along the river, and nobody knew where he wanted to go today."
 """About five seconds: one chunk for every voice, and longer than what is measured."""

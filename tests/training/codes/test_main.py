@@ -7,14 +7,14 @@ from tests.training.codec.ears import ScriptedEar, write_held_out
 from tests.training.codec.speech import TINY, write_speech
 from training.codec.frozen import load_frozen
 from training.codec.judgement import Judge
-from training.codes.__main__ import CodesStage, plan_steps
+from training.codes.__main__ import CodesStage
 from training.codes.trainee import CodesRecipe
 from training.distributed import World
 from training.errors import TrainingError
 from training.files import hash_file, read_json
 from training.folder import TrainingFolder
 from training.recipe import Recipe, claim
-from training.states import Plan
+from training.states import Plan, split_steps
 from training.trainer import Limits
 
 RECIPE = CodesRecipe(batch_size=1, segment_frames=2)
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> TrainingFolder:
 
 
 def _train(folder: TrainingFolder, num_steps: int, recipe: CodesRecipe = RECIPE) -> bool:
-    return _stage(folder, recipe).train(plan_steps(num_steps), Limits(), is_compiled=False)
+    return _stage(folder, recipe).train(split_steps(num_steps), Limits(), is_compiled=False)
 
 
 def _stage(folder: TrainingFolder, recipe: CodesRecipe = RECIPE) -> CodesStage:

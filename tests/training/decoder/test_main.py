@@ -7,13 +7,13 @@ from tests.training.codec.speech import TINY, write_speech
 from training.codec.encoder import MelEncoder
 from training.codec.frozen import write_frozen
 from training.codec.quantizer import build_quantizer
-from training.decoder.__main__ import plan_steps, train_decoder
+from training.decoder.__main__ import train_decoder
 from training.decoder.trainee import DecoderRecipe
 from training.distributed import World
 from training.errors import TrainingError
 from training.folder import TrainingFolder
 from training.recipe import Recipe, claim
-from training.states import num_steps_done
+from training.states import num_steps_done, split_steps
 from training.trainer import Limits
 
 RECIPE = DecoderRecipe(batch_size=1, segment_frames=2, discriminator_width=2)
@@ -39,7 +39,7 @@ def _train(folder: TrainingFolder, num_steps: int) -> bool:
     return train_decoder(
         folder,
         RECIPE,
-        plan_steps(num_steps),
+        split_steps(num_steps),
         world=World(),
         limits=Limits(),
         is_compiled=False,
@@ -48,9 +48,9 @@ def _train(folder: TrainingFolder, num_steps: int) -> bool:
 
 def test_a_raised_budget_goes_on(folder: TrainingFolder) -> None:
     assert _train(folder, 5)
-    assert num_steps_done(folder.decoder, plan_steps(5)) == 5
+    assert num_steps_done(folder.decoder, split_steps(5)) == 5
     assert _train(folder, 10)
-    assert num_steps_done(folder.decoder, plan_steps(10)) == 10
+    assert num_steps_done(folder.decoder, split_steps(10)) == 10
 
 
 def test_a_decoder_of_another_encoder_is_refused(folder: TrainingFolder) -> None:

@@ -72,7 +72,7 @@ def speak_plan(stage: str, commands: list[list[str]], **_: object) -> None:
         folder.add([Spoken(each, SOUND, {"faults": []}) for each in folder.missing(items)])
 
 
-def hear_nothing(shards: Sequence[Path], output: Path, *_: object, **__: object) -> None:
+def hear_yes(shards: Sequence[Path], output: Path) -> None:
     """Stands in for the ear: hears "yes" in each recording, once."""
     known = {row["key"] for row in read_rows(output)}
     for path in shards:
@@ -102,7 +102,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingSetting
     monkeypatch.setattr(command, "Server", FakeServer)
     monkeypatch.setattr(command, "SpeechService", FakeService)
     monkeypatch.setattr(command, "speak_long_text", speak_long_text)
-    monkeypatch.setattr(evaluation, "transcribe_shards", hear_nothing)
+    monkeypatch.setattr(evaluation, "start_ear", lambda *_: hear_yes)
     monkeypatch.setattr(evaluation, "GrammarEar", AnyPicker)
     FakeServer.num_starts = 0
     utterances = [

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from training.codec.ear_process import start_ear
+from training.ear.process import start_ear
 from training.errors import TrainingError
 from training.settings import TrainingSettings, load_settings
 
@@ -27,7 +27,7 @@ def test_the_ear_gets_the_files_and_where_to_write(tmp_path: Path) -> None:
 def test_a_failed_ear_is_one_line(tmp_path: Path) -> None:
     hear = start_ear(_settings(tmp_path, "exit 3"), lambda: False)
     with pytest.raises(TrainingError, match="the ear ended with status 3"):
-        hear([], tmp_path)
+        hear([Path("a.safetensors")], tmp_path)
 
 
 def test_a_stop_request_ends_the_ear_cleanly(tmp_path: Path) -> None:
@@ -35,11 +35,16 @@ def test_a_stop_request_ends_the_ear_cleanly(tmp_path: Path) -> None:
     script = (
         f"trap 'echo stopped > {tmp_path}/end; exit 0' TERM\ntouch {ready}\nwhile :; do :; done"
     )
-    start_ear(_settings(tmp_path, script), ready.exists)([], tmp_path)
+    start_ear(_settings(tmp_path, script), ready.exists)([Path("a.safetensors")], tmp_path)
     assert (tmp_path / "end").read_text() == "stopped\n"
 
 
 def test_a_missing_environment_names_the_command(tmp_path: Path) -> None:
     settings = replace(load_settings({}), teacher_python=tmp_path / "python")
     with pytest.raises(TrainingError, match="run 'make train-setup'"):
-        start_ear(settings, lambda: False)([], tmp_path)
+        start_ear(settings, lambda: False)([Path("a.safetensors")], tmp_path)
+
+
+def test_nothing_to_hear_needs_no_ear(tmp_path: Path) -> None:
+    settings = replace(load_settings({}), teacher_python=tmp_path / "python")
+    start_ear(settings, lambda: False)([], tmp_path)

@@ -18,12 +18,14 @@ def start_ear(
 ) -> Callable[[Sequence[Path], Path], None]:
     """Returns a function that appends what is heard of files of recordings to JSON lines.
 
-    It raises `TrainingError` if the ear fails. A stop request ends the ear after the recording that
-    it hears; if this process is killed, the kernel kills the ear.
+    It raises `TrainingError` if the ear fails or is not installed. A stop request ends the ear
+    after the recording that it hears; if this process is killed, the kernel kills the ear.
     """
     python = settings.teacher_python
 
     def hear(paths: Sequence[Path], output: Path) -> None:
+        if not paths:
+            return
         if not python.exists():
             raise TrainingError(f"{python} is missing: run 'make train-setup', which installs it")
         command = (str(python), "-m", "training.ear", "hear", *map(str, paths), "--to", str(output))
