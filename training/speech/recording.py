@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -47,6 +47,25 @@ class Recording:
     arrays: Mapping[str, Array]
     utterances: Sequence[TextEntry]
     num_skipped: int
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(_arrays([]), [], 0)
+
+    @property
+    def num_entries(self) -> int:
+        """Of the texts: spoken and skipped ones."""
+        return len(self.utterances) + self.num_skipped
+
+    def followed_by(self, other: "Recording") -> "Recording":
+        """Returns this recording and then the other."""
+        shifted = {"sample_ends": other.arrays["sample_ends"] + len(self.arrays["samples"])}
+        arrays = {
+            name: np.concatenate([array, shifted.get(name, other.arrays[name])])
+            for name, array in self.arrays.items()
+        }
+        utterances = [*self.utterances, *other.utterances]
+        return Recording(arrays, utterances, self.num_skipped + other.num_skipped)
 
     @property
     def duration_sec(self) -> float:

@@ -10,8 +10,9 @@ from training.files import write_json
 from training.folder import TrainingFolder
 from training.progress import HELD_OUT_DONE
 from training.shard_header import read_header
-from training.shards import shard_path, write_shard
-from training.speech.recording import Cast, TextEntry, even_pace, record, varied_pace
+from training.shards import shard_path
+from training.speech.begun import BegunShard
+from training.speech.recording import Cast, TextEntry, even_pace, varied_pace
 from training.speech.text_files import read_held_out, read_text_shard
 
 UTTERANCES_PER_FILE = 10
@@ -75,13 +76,19 @@ def held_out_path(folder: TrainingFolder, number: int) -> Path:
     return shard_path(folder.held_out, number)
 
 
-def run_tasks(tasks: Iterable[Task], cast: Cast, *, made_from: str) -> None:
+def run_tasks(
+    tasks: Iterable[Task],
+    cast: Cast,
+    *,
+    made_from: str,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Makes shards, one after the other. Prints a line for each."""
     for task in tasks:
-        start = time.monotonic()
-        recording = record(task.entries(), cast, pace=task.pace)
-        write_shard(task.path, recording.arrays, recording.info(made_from))
-        taken_sec = time.monotonic() - start
+        start = clock()
+        begun = BegunShard(task.path, made_from)
+        recording = begun.finish(task.entries(), cast, task.pace, clock)
+        taken_sec = clock() - start
         print(
             f"{task.path.parent.name} {task.path.stem}: {recording.duration_sec:.1f} s of speech, "
             f"{recording.num_skipped} skipped, {recording.duration_sec / taken_sec:.2f} times "

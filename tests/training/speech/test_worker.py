@@ -9,10 +9,12 @@ from tests.training.speech.scripted_teacher import ScriptedTeacher, speakers, st
 from training.errors import TrainingError
 from training.files import hash_file, read_json, write_json
 from training.folder import TrainingFolder
-from training.shards import read_shard
-from training.speech.recording import Cast
+from training.shards import read_shard, write_shard
+from training.speech.begun import BegunShard
+from training.speech.recording import Cast, Recording, TextEntry, varied_pace
 from training.speech.worker import (
     Share,
+    Task,
     finish_held_out,
     held_out_path,
     held_out_tasks,
@@ -97,6 +99,55 @@ def test_texts_of_another_recipe_are_refused(folder: TrainingFolder) -> None:
     with pytest.raises(TrainingError, match=r"00001\.json was made from other"):
         make(folder, Share())
     assert list(hashes(folder.speech)) == ["00000.safetensors"]
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+class SlowClock:
+    """A clock that is a minute later whenever it is read, and ends the process at a time."""
+
+    def __init__(self, killed_after: int) -> None:
+        self._num_left = killed_after
+
+    def __call__(self) -> float:
+        self._num_left -= 1
+        if self._num_left < 0:
+            raise Killed
+        return -60.0 * self._num_left
+
+
+@pytest.mark.parametrize("killed_after", range(2, 20))
+def test_a_killed_worker_goes_on_within_its_shard(tmp_path: Path, killed_after: int) -> None:
+    # A shard took eight minutes on an overloaded machine, and a kill lost all of it.
+    entries: list[TextEntry] = [
+        {"number": number, "speaker": "tara", "symbols": SYMBOLS if number % 5 else ["ʘ", "."]}
+        for number in range(12)
+    ]
+    cast = Cast(ScriptedTeacher(), speakers(), styles())
+    whole, killed = (Task(tmp_path / name, lambda: [*entries], varied_pace) for name in "ab")
+    run_tasks([whole], cast, made_from="speech")
+    with pytest.raises(Killed):
+        run_tasks([killed], cast, made_from="speech", clock=SlowClock(killed_after))
+    begun = tmp_path / "begun-b"
+    num_saved = BegunShard(killed.path, "speech").read().num_entries
+    # The first and then every second utterance is followed by a save, which reads the clock too.
+    assert num_saved == max(0, (killed_after - 1) // 3 * 2 - 1)
+    teacher = ScriptedTeacher()
+    run_tasks([killed], Cast(teacher, speakers(), styles()), made_from="speech")
+    assert hash_file(killed.path) == hash_file(whole.path)
+    assert len(teacher.spoken) == sum(entry["number"] % 5 > 0 for entry in entries[num_saved:])
+    assert not begun.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_beginning_that_does_not_fit_is_made_again(tmp_path: Path, damage: str) -> None:
+    begun = BegunShard(tmp_path / "00000.safetensors", "other" if damage == "other" else "speech")
+    write_shard(begun.path, Recording.empty().arrays, Recording.empty().info(begun.made_from))
+    if damage == "cut":
+        begun.path.write_bytes(begun.path.read_bytes()[:-3])
+    assert BegunShard(begun.shard, "speech").read().num_entries == 0
 
 
 def make_held_out(folder: TrainingFolder, share: Share, num_judged: int = 25) -> list[Path]:
