@@ -48,7 +48,7 @@ IN_PARALLEL := -n auto --maxprocesses=8 --dist=worksteal
 .NOTPARALLEL:
 .PHONY: help serve setup test test-full check format clean FORCE
 .PHONY: train-pocket train-setup train-status train-stop test-training
-.PHONY: train-keep train-gpu-pack train-gpu-take
+.PHONY: train-keep train-restore train-gpu-pack train-gpu-take
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -111,6 +111,9 @@ train-stop: ## end training after it has saved
 
 train-keep: setup ## keep codec, tokens and the best weights in models/pocket-training
 	@$(BIN)/python -m training.keep
+
+train-restore: setup ## fill an empty training folder from models/pocket-training
+	@$(BIN)/python -m training.keep restore
 
 train-gpu-pack: setup ## write gpu-pack/, which trains on a rented GPU without a network
 	@$(BIN)/python -m training.gpu_pack pack $(addprefix --stage=,$(STAGE))

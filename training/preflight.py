@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.errors import TrainingError
-from training.settings import TrainingSettings, load_settings
+from training.settings import ROOT, TrainingSettings, load_settings
 from training.stage import run_stage
 
 DISK_GB_PER_HOUR = 0.2
@@ -13,6 +13,7 @@ DISK_GB_PER_HOUR = 0.2
 DISK_GB_OTHER = 1.5
 """The teacher (0.35 GB), the states of the models and the compiler's cache."""
 ENVIRONMENT_GB = 0.8
+KEPT_INDEX = ROOT / "models" / "pocket-training" / "index.json"
 
 
 def check_machine(settings: TrainingSettings) -> None:
@@ -62,6 +63,16 @@ def needs(settings: TrainingSettings) -> str:
     )
 
 
+def hint(settings: TrainingSettings, kept: Path = KEPT_INDEX) -> str | None:
+    """Returns a line for a new training folder if the repository has the products of another."""
+    if (settings.folder / "texts").exists() or not kept.is_file():
+        return None
+    return (
+        f"training: {settings.folder} is new; to go on from the codec and the tokens in "
+        f"{kept.parent}, stop this and run: make train-restore"
+    )
+
+
 def _has_styles(settings: TrainingSettings) -> bool:
     return any(settings.styles_dir.glob("*.bin"))
 
@@ -80,6 +91,8 @@ def main(arguments: Sequence[str]) -> None:
     del arguments
     settings = load_settings()
     print(needs(settings), flush=True)
+    if line := hint(settings):
+        print(line, flush=True)
     check_machine(settings)
 
 

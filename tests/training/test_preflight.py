@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.errors import TrainingError
-from training.preflight import check_installed, check_machine, needs
+from training.preflight import check_installed, check_machine, hint, needs
 from training.settings import ROOT, TrainingSettings, load_settings
 
 
@@ -78,3 +78,17 @@ def test_the_command_says_it_before_what_is_missing(tmp_path: Path) -> None:
         "training: /none has no WordNet: apt-get install wordnet-base, "
         "or set TRAINING_WORDNET_DIR to a folder with its data files\n"
     )
+
+
+def test_a_new_folder_is_told_of_what_is_kept(tmp_path: Path) -> None:
+    index = tmp_path / "kept" / "index.json"
+    new = settings(tmp_path)
+    assert hint(new, index) is None
+    index.parent.mkdir()
+    index.touch()
+    assert hint(new, index) == (
+        f"training: {new.folder} is new; to go on from the codec and the tokens in "
+        f"{index.parent}, stop this and run: make train-restore"
+    )
+    (new.folder / "texts").mkdir(parents=True)
+    assert hint(new, index) is None

@@ -2,22 +2,13 @@
 
 from training.errors import TrainingError
 from training.folder import TrainingFolder
-from training.keep.fixed_files import check_fixed_files, fixed_files, restore_fixed_files
+from training.keep.fixed_files import check_fixed_files, restore_fixed_files
 from training.keep.folder import KeptFolder
 from training.keep.index import KeptIndex, check_kept_files, load_index
 from training.keep.parts import read_part
 from training.keep.token_shards import TokenShard, read_token_shard, write_token_shard
 from training.keep.weights import restore_weights
 from training.shards import shard_numbers, shard_path
-
-
-def restore_if_empty(folder: TrainingFolder, kept: KeptFolder | None = None) -> bool:
-    """Restores into a training folder in which no stage has begun; returns whether it did so."""
-    kept = kept or KeptFolder()
-    if not kept.index.is_file() or any(path.exists() for path in fixed_files(folder).values()):
-        return False
-    restore(folder, kept)
-    return True
 
 
 def restore(

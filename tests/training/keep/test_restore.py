@@ -11,7 +11,7 @@ from training.errors import TrainingError
 from training.folder import TrainingFolder
 from training.keep.__main__ import keep
 from training.keep.folder import KeptFolder
-from training.keep.restore import restore, restore_if_empty
+from training.keep.restore import restore
 from training.keep.token_shards import STEPS_PER_FRAME
 from training.recipe import read_recipe_hash
 from training.shards import read_shard, shard_numbers, shard_path
@@ -122,16 +122,6 @@ def test_a_cut_part_is_one_line_and_nothing_is_written(
         keep(kept, folder)
     assert not fresh.root.exists()
     assert path.stat().st_size == 100
-
-
-def test_only_an_empty_folder_is_restored_by_itself(
-    folder: TrainingFolder, kept: KeptFolder, fresh: TrainingFolder
-) -> None:
-    assert not restore_if_empty(fresh, kept)
-    keep(kept, folder)
-    assert not restore_if_empty(folder, kept)
-    assert restore_if_empty(fresh, kept)
-    assert not restore_if_empty(fresh, kept)
 
 
 def test_nothing_kept_is_an_error(kept: KeptFolder, fresh: TrainingFolder) -> None:
