@@ -9,6 +9,8 @@ from orpheus_server.text.phonemes import build_phonemizer
 from training.evaluate.environment import stage_environment
 from training.evaluate.evaluation import (
     PHONEMES,
+    WHOLE,
+    Scope,
     Subject,
     Workplace,
     judge_spoken,
@@ -47,6 +49,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--limit", type=int, help="speak only so many held-out texts, other lists in proportion"
     )
+    parser.add_argument(
+        "--thirty", action="store_true", help="with a limit: speak all of the thirty sentences"
+    )
     options = parser.parse_args(arguments)
     stop = StopRequest()
     stop.listen()
@@ -54,25 +59,26 @@ def main(arguments: Sequence[str]) -> None:
     limit = options.limit
     if limit is None and settings.num_judged < NUM_HELD_OUT:
         limit = settings.num_judged
-    evaluate(options.checkpoint.resolve(), settings, limit=limit, is_stopped=stop)
+    scope = Scope(limit, has_all_sentences=options.thirty)
+    evaluate(options.checkpoint.resolve(), settings, scope, is_stopped=stop)
 
 
 def evaluate(
     checkpoint: Path,
     settings: TrainingSettings,
+    scope: Scope = WHOLE,
     *,
-    limit: int | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Path | None:
     """Returns the file of the result; None if it was stopped. Raises `TrainingError`."""
     place = Workplace(current_folder(settings), settings, is_stopped)
-    subject = read_subject(checkpoint, place, limit)
+    subject = read_subject(checkpoint, place, scope)
     # Not the chain's lock: other checkpoints are evaluated while it runs.
     with hold_lock(place.of(subject.identity)):
-        return _evaluate(subject, place, limit)
+        return _evaluate(subject, place, scope)
 
 
-def _evaluate(subject: Subject, place: Workplace, limit: int | None) -> Path | None:
+def _evaluate(subject: Subject, place: Workplace, scope: Scope) -> Path | None:
     work = place.of(subject.identity)
     is_stopped = place.is_stopped
     wanted = {item.key for item in subject.items}
@@ -99,7 +105,7 @@ def _evaluate(subject: Subject, place: Workplace, limit: int | None) -> Path | N
         checkpoint=subject.checkpoint.name,
         identity=subject.identity,
         voices=subject.voices,
-        limit=limit,
+        limit=scope.limit,
         num_utterances=len({each.text for each in subject.items if each.collection == HELD_OUT}),
         teacher=tabulate(teacher, centroids),
         raw=raw_tables,
@@ -108,7 +114,7 @@ def _evaluate(subject: Subject, place: Workplace, limit: int | None) -> Path | N
         long_text=steps_by_voice(chunks),
         teacher_steps=steps_by_voice(teacher),
     )
-    name = "evaluation" if limit is None else f"evaluation-{limit}"
+    name = f"evaluation{scope.suffix}"
     result = evaluation.to_json(place.settings)
     write_json(work / f"{name}.json", result)
     if subject.folder == place.training.voice.resolve():

@@ -58,6 +58,33 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """How much is spoken: so many held-out texts, and of the other lists a share as large."""
+
+    limit: int | None = None
+    has_all_sentences: bool = False
+    """The thirty sentences by which models are compared are all spoken."""
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of files, so that each scope has its own."""
+        if self.limit is None:
+            return ""
+        return f"-{self.limit}{'-thirty' if self.has_all_sentences else ''}"
+
+    def num_of(self, collection: str, size: int, num_held_out: int) -> int:
+        """Returns how many texts of a collection are spoken."""
+        if collection == HELD_OUT:
+            return num_held_out
+        if collection == JUDGE and self.has_all_sentences:
+            return size
+        return in_proportion(size, num_held_out)
+
+
+WHOLE = Scope()
+
+
+@dataclass(frozen=True, slots=True)
 class Workplace:
     """Where an evaluation keeps what it has, and how it is stopped."""
 
@@ -73,7 +100,7 @@ class Workplace:
         return self.root / identity.hash
 
 
-def read_subject(folder: Path, place: Workplace, limit: int | None) -> Subject:
+def read_subject(folder: Path, place: Workplace, scope: Scope) -> Subject:
     """Reads a checkpoint folder and the texts. Raises `TrainingError`."""
     identity = identify(folder)
     try:
@@ -91,14 +118,12 @@ def read_subject(folder: Path, place: Workplace, limit: int | None) -> Subject:
     collections: dict[str, list[Text]] = {}
     for text in texts:
         collections.setdefault(text.collection, []).append(text)
-    num_held_out = min(limit or NUM_HELD_OUT, place.settings.num_judged)
+    num_held_out = min(scope.limit or NUM_HELD_OUT, place.settings.num_judged)
     items = [
         item
         for name, each in collections.items()
         for item in to_items(
-            in_order(
-                each, num_held_out if name == HELD_OUT else in_proportion(len(each), num_held_out)
-            ),
+            in_order(each, scope.num_of(name, len(each), num_held_out)),
             voices,
         )
     ]

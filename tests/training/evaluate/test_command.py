@@ -14,6 +14,7 @@ from training.ear.recordings import Pcm, read_recordings
 from training.ear.rows import append_row, read_rows
 from training.errors import TrainingError
 from training.evaluate import command, evaluation
+from training.evaluate.evaluation import Scope
 from training.evaluate.items import item_from_json
 from training.evaluate.long_text import LONG_TEXT
 from training.evaluate.sampling import Sampling
@@ -125,7 +126,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingSetting
 
 
 def test_writes_tables_of_teacher_raw_and_served(settings: TrainingSettings) -> None:
-    path = command.evaluate(POCKET_FOLDER, settings, limit=2)
+    path = command.evaluate(POCKET_FOLDER, settings, Scope(2))
     assert path is not None
     assert path.name == "evaluation-2.json"
     result = json.loads(path.read_text())
@@ -147,16 +148,26 @@ def test_writes_tables_of_teacher_raw_and_served(settings: TrainingSettings) -> 
     assert len(list(path.parent.glob("spectrogram-*.png"))) == 2
 
 
+def test_all_of_the_thirty_sentences_are_spoken_if_wanted(settings: TrainingSettings) -> None:
+    # A tenth of the texts left three of the thirty sentences by which models are compared.
+    path = command.evaluate(POCKET_FOLDER, settings, Scope(1, has_all_sentences=True))
+    assert path is not None
+    assert path.name == "evaluation-1-thirty.json"
+    served = json.loads(path.read_text())["served"]
+    counts = {name: served[name]["num_utterances"] for name in ("all", "judge", "short")}
+    assert counts == {"all": 2, "judge": 60, "short": 1}
+
+
 def test_goes_on_and_does_nothing_twice(
     settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = command.evaluate(POCKET_FOLDER, settings, limit=1)
-    second = command.evaluate(POCKET_FOLDER, settings, limit=2)
+    first = command.evaluate(POCKET_FOLDER, settings, Scope(1))
+    second = command.evaluate(POCKET_FOLDER, settings, Scope(2))
     assert FakeServer.num_starts == 2
     monkeypatch.setattr(command, "run_processes", lambda *_, **__: pytest.fail("spoken again"))
-    assert command.evaluate(POCKET_FOLDER, settings, limit=2) == second
+    assert command.evaluate(POCKET_FOLDER, settings, Scope(2)) == second
     # The lower limit is judged on its own items only.
-    assert command.evaluate(POCKET_FOLDER, settings, limit=1) == first
+    assert command.evaluate(POCKET_FOLDER, settings, Scope(1)) == first
     assert first is not None
     result = json.loads(first.read_text())
     assert result["served"]["all"]["num_utterances"] == 2
@@ -169,13 +180,13 @@ def test_the_packaged_voice_is_evaluated_in_the_chain(
     voice = tmp_path / "1" / "voice"
     voice.parent.mkdir()
     voice.symlink_to(POCKET_FOLDER)
-    path = command.evaluate(voice.resolve(), settings, limit=1)
+    path = command.evaluate(voice.resolve(), settings, Scope(1))
     assert path is not None
     assert (tmp_path / "1" / "evaluation.json").read_bytes() == path.read_bytes()
 
 
 def test_a_stop_writes_no_result(settings: TrainingSettings) -> None:
-    assert command.evaluate(POCKET_FOLDER, settings, limit=1, is_stopped=lambda: True) is None
+    assert command.evaluate(POCKET_FOLDER, settings, Scope(1), is_stopped=lambda: True) is None
     assert not list(settings.folder.rglob("evaluation*.json"))
 
 
