@@ -41,7 +41,8 @@ class BookEmbeddings(nn.Module):
 class TokenEmbeddings(nn.Module):
     """The table of embeddings: free for the prompt's ids, made from vectors for codes.
 
-    The table is also the last layer. `code_vectors` [3, codes, dim] never change.
+    The table is also the last layer. `code_vectors` [3, codes, dim] are the codec's: they never
+    change.
     """
 
     code_vectors: Tensor
@@ -61,6 +62,8 @@ class TokenEmbeddings(nn.Module):
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
+        """Draws all weights; vectors too, for a model without a codec."""
+        self.code_vectors.copy_(torch.randn(self.code_vectors.shape, generator=generator))
         for parameter in (self.prompt, self.slots):
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * INITIAL_STD)
         for book in self.books:

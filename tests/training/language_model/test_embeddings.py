@@ -9,10 +9,8 @@ NUM_CODES, CODE_DIM, HIDDEN = 5, 8, 16
 
 
 def build_embeddings() -> TokenEmbeddings:
-    generator = torch.Generator().manual_seed(0)
     embeddings = TokenEmbeddings(NUM_CODES, CODE_DIM, HIDDEN)
-    embeddings.initialise(generator)
-    embeddings.code_vectors.copy_(torch.randn(3, NUM_CODES, CODE_DIM, generator=generator))
+    embeddings.initialise(torch.Generator().manual_seed(0))
     return embeddings
 
 

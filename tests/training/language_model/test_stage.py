@@ -12,6 +12,7 @@ from tests.training.language_model.shards import (
     write_encoder,
     write_tokens,
 )
+from training.codec.code_vectors import read_code_vectors
 from training.distributed import World
 from training.errors import TrainingError
 from training.folder import TrainingFolder
@@ -70,6 +71,13 @@ def test_a_run_in_turns_equals_one_run(tmp_path: Path) -> None:
     assert plan == read_plan(whole.folder.language_model)
     first, second = newest_weights(whole), newest_weights(stopped)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_codes_have_the_vectors_of_the_frozen_encoder(tmp_path: Path) -> None:
+    stage = build_stage(tmp_path)
+    stage.train(BUDGET, world=World(), limits=Limits(is_stopped=StopAfter(1)))
+    found = newest_weights(stage)["embeddings.code_vectors"]
+    assert torch.equal(found, torch.from_numpy(read_code_vectors(stage.folder.encoder)))
 
 
 def test_a_budget_that_is_used_up_needs_no_step(tmp_path: Path) -> None:
