@@ -1,17 +1,38 @@
 """Owned tasks, merged streams, a bounded thread pool, and time limits."""
 
 import asyncio
+import math
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from orpheus_server.errors import RequestTimedOut
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of CPU time (or `max`) per so many microseconds, in a container with a limit; see
+the kernel's documentation of cgroup v2."""
+
+
+def num_cores(cpu_limit: Path = CPU_LIMIT) -> int:
+    """Returns the number of cores that this process may use.
+
+    `taskset` and containers (`docker run --cpus`) allow fewer than the machine has.
+    """
+    num_allowed = len(os.sched_getaffinity(0))
+    try:
+        limit, period = cpu_limit.read_text(encoding="ascii").split()
+        return max(1, min(num_allowed, math.ceil(int(limit) / int(period))))
+    except (OSError, ValueError):
+        return num_allowed
 
 
 async def run_together(*work: Coroutine[Any, Any, T]) -> list[T]:

@@ -49,8 +49,12 @@ class Settings(BaseSettings):
     with a speech.json. Not set: the English Orpheus with a CUDA GPU, otherwise pocket."""
 
     tts_dtype: DtypeName | None = None
-    """Data type of the weights. Not set: bfloat16 on CUDA, the checkpoint's choice on CPU (float32
-    for the bundled voice)."""
+    """Data type of the weights. Not set: bfloat16 on CUDA and on CPUs that compute in it; the
+    checkpoint's choice on other CPUs (float32 for the bundled voice)."""
+
+    tts_enforce_eager: bool | None = None
+    """Run the model without compiling it: the first start is 20 s shorter, every step is slower.
+    Not set: compiled on CUDA, and on a CPU if there are a C++ compiler and Python's headers."""
 
     tts_max_model_len: Annotated[int, Field(ge=2048, le=131072)] | None = None
     """Most tokens of prompt and speech together, lowered if the cache holds fewer. Not set: the

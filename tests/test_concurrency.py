@@ -1,9 +1,11 @@
 """Merged streams, joined tasks, time limits and the worker pool."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from orpheus_server.concurrency import (
     WorkerPool,
     cancel_all,
     merged,
+    num_cores,
     pieces_within,
     run_together,
     within,
@@ -20,6 +23,29 @@ from tests.support.app import other_tasks, settle
 from tests.support.jobs import Jobs
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("cpu_limit", "num_expected"),
+    [
+        ("max 100000", 6),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("10000 100000", 1),
+        ("6400000 100000", 6),
+        ("", 6),
+        (None, 6),
+    ],
+)
+def test_the_cores_of_a_container(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cpu_limit: str | None, num_expected: int
+) -> None:
+    """`docker run --cpus 2` on a machine of 64 cores started 64 threads for two cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    file = tmp_path / "cpu.max"
+    if cpu_limit is not None:
+        file.write_text(cpu_limit + "\n")
+    assert num_cores(file) == num_expected
 
 
 class Source:

@@ -98,7 +98,7 @@ OWNERS = {
 }
 IMPORTS_IN_FUNCTIONS = {
     *("runtime.chat_stack", "runtime.preflight"),
-    *("runtime.serving_config", "runtime.snapshot", "runtime.speech_stack"),
+    *("runtime.hardware", "runtime.snapshot", "runtime.speech_stack"),
     *("text.phonemes", "bench.command"),
 }
 

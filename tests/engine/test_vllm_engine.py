@@ -15,6 +15,7 @@ from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.interfaces import TokenDelta, TokenRequest
+from orpheus_server.runtime.hardware import has_cpp_compiler
 from orpheus_server.runtime.serving_config import POCKET_FOLDER
 
 pytestmark = [
@@ -34,6 +35,7 @@ def options(folder: Path = POCKET_FOLDER, **changes: Any) -> Any:
         max_model_len=2048,
         max_num_seqs=8,
         gpu_memory_utilization=0.9,
+        is_eager=True,
     )
     return replace(base, **changes)
 
@@ -160,8 +162,27 @@ def test_a_stopped_engine_is_closed_too() -> None:
     engine = build_speech_engine(load_speech_json(POCKET_FOLDER), options())
     started = children() - before
     assert engine.process_ids == {child.pid for child in started}
+    # A second process would wait for the first one in a busy loop, on a core of its own.
+    assert len(started) == 1
     for child in started:
         child.suspend()
     asyncio.run(engine.close())
     assert children() == before
     engine.kill()
+
+
+def test_a_compiled_model_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """vLLM could not read what it had compiled for a CPU, and compiled at every start."""
+    from orpheus_server.engine.speech_engine import build_speech_engine
+
+    if not has_cpp_compiler():
+        pytest.skip("needs a C++ compiler and Python's headers")
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
+    checkpoint = load_speech_json(POCKET_FOLDER)
+    asyncio.run(build_speech_engine(checkpoint, options(is_eager=False)).close())
+    (compiled,) = tmp_path.glob("torch_compile_cache/torch_aot_compile/*/*/model")
+    written_at = compiled.stat().st_mtime_ns
+    # The start fails if it cannot be read.
+    monkeypatch.setenv("VLLM_FORCE_AOT_LOAD", "1")
+    asyncio.run(build_speech_engine(checkpoint, options(is_eager=False)).close())
+    assert compiled.stat().st_mtime_ns == written_at

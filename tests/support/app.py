@@ -384,6 +384,7 @@ class FakeServer:
             max_model_len=8192,
             max_num_seqs=32,
             max_workers=2,
+            is_eager=True,
             why="a test asked for it",
             chat=None if self.chat is None else ChatModelConfig("echo", self.chat.info.name),
         )

@@ -16,7 +16,8 @@ import numpy as np
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.engine.reaper import OrphanReaper
 from orpheus_server.interfaces import Frame, Samples, SamplingOptions, TokenRequest
-from orpheus_server.runtime.serving_config import has_cuda, resolve_config
+from orpheus_server.runtime.hardware import find_hardware
+from orpheus_server.runtime.serving_config import resolve_config
 from orpheus_server.runtime.speech_stack import SpeechStack, build_speech_stack
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.frames import FrameAssembler
@@ -134,7 +135,7 @@ async def run_plan(plan: dict[str, Any], is_stopped: Callable[[], bool]) -> None
     """Loads the checkpoint and speaks the plan."""
     # A user's .env is for the server, not for what is compared.
     settings = Settings(_env_file=None, tts_model_name=plan["checkpoint"])  # type: ignore[call-arg]
-    config = resolve_config(settings, has_cuda=has_cuda())
+    config = resolve_config(settings, find_hardware())
     stack = build_speech_stack(config, settings)
     try:
         items = [item_from_json(value) for value in plan["items"]]

