@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from orpheus_server.audio.snac import backends
 from orpheus_server.audio.snac.backends import EagerBackend, crop, to_arrays
 from orpheus_server.audio.snac.cropped import CroppedDecoder
 from orpheus_server.audio.snac.windows import HOPS, NO_END, Window
@@ -43,8 +44,13 @@ def model() -> CroppedDecoder:
     return CroppedDecoder(random_codec(SNAC_NARROW), FRAME_LEVELS)
 
 
-def test_eager_decodes_sixteen_frames_per_call() -> None:
-    assert EagerBackend.max_windows == {1: 16, 2: 8, 4: 4}
+def test_eager_decodes_fewer_frames_per_call_of_a_small_codec(
+    model: CroppedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first window of a stream waited for sixteen frames of a file."""
+    assert EagerBackend(model).max_windows == {1: 8, 2: 4, 4: 2}
+    monkeypatch.setattr(backends, "CACHED_BYTES", 1000)
+    assert EagerBackend(model).max_windows == {1: 16, 2: 8, 4: 4}
 
 
 @pytest.mark.parametrize("hop", HOPS)
