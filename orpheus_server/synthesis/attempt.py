@@ -3,7 +3,8 @@
 import asyncio
 import math
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.concurrency import WorkerPool
@@ -16,6 +17,7 @@ from orpheus_server.interfaces import (
     TokenRequest,
 )
 from orpheus_server.synthesis.attempt_audio import AttemptAudio, ResumePoint, SampleSink
+from orpheus_server.synthesis.chunk_scheduler import FreeTurn, Turn
 from orpheus_server.synthesis.frames import FrameAssembler, to_token_ids
 from orpheus_server.synthesis.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.synthesis.job import SpeechParams
@@ -31,13 +33,17 @@ MAX_BAD_TOKEN_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class AttemptJob:
-    """One attempt at a chunk: `params.seed` fixes the tokens, `noise_seed` the codec's noise."""
+    """One attempt at a chunk: `params.seed` fixes the tokens, `noise_seed` the codec's noise.
+
+    It generates inside of `turn`, and decodes the last frames after it.
+    """
 
     request_id: str
     chunk: PreparedText
     params: SpeechParams
     noise_seed: int
     deadline: Deadline
+    turn: Turn = field(default_factory=FreeTurn)
 
 
 @dataclass(slots=True)
@@ -115,8 +121,7 @@ class AttemptRunner:
             if job.chunk.expected_sec == 0.0:
                 # Half of a chunk may contain nothing that the voice can say: nothing is generated.
                 return Attempt(expected_frames=0.0, num_dropped_symbols=prompt.num_dropped_symbols)
-            async with self._exclusive:
-                await self._generate(attempt, attempt.audio, job, prompt)
+            await self._generate(attempt, attempt.audio, job, prompt)
         except GenerationFailed as error:
             attempt.verdict = Verdict(Fault.ENGINE_ERROR, 0, str(error))
         return attempt
@@ -168,21 +173,40 @@ class AttemptRunner:
         assembler, guard = FrameAssembler(self._layout), Guard(limits)
         for frame in frames:
             guard.feed(frame)
-        hit_limit = False
-        async with aclosing(self._engine.generate(request)) as deltas:
-            async for delta in deltas:
-                attempt.num_output_tokens += len(delta.token_ids)
-                new = assembler.feed(delta.token_ids)
-                for frame in new:
-                    frames.append(frame)
-                    attempt.verdict = guard.feed(frame)
-                    if attempt.verdict is not None:
-                        return
-                if new:
-                    attempt.verdict = await audio.feed(new)
-                    if attempt.verdict is not None:
-                        return
-                hit_limit = delta.finish_reason == "length"
+        hit_limit = is_paused = False
+        for number in count(1):
+            async with (
+                job.turn,
+                self._exclusive,
+                aclosing(self._engine.generate(request)) as deltas,
+            ):
+                async for delta in deltas:
+                    attempt.num_output_tokens += len(delta.token_ids)
+                    new = assembler.feed(delta.token_ids)
+                    for frame in new:
+                        frames.append(frame)
+                        attempt.verdict = guard.feed(frame)
+                        if attempt.verdict is not None:
+                            return
+                    if new:
+                        attempt.verdict = await audio.feed(new)
+                        if attempt.verdict is not None:
+                            return
+                    hit_limit = delta.finish_reason == "length"
+                    is_paused = job.turn.must_pause and delta.finish_reason is None
+                    if is_paused:
+                        break
+            if not is_paused:
+                break
+            # Continues after the last whole frame, as after a rollback.
+            assembler.drop_partial()
+            known_ids = to_token_ids(frames, self._layout)
+            request = replace(
+                request,
+                request_id=f"{job.request_id}-resumed-{number}",
+                prompt_token_ids=(*prompt.token_ids, *known_ids),
+                max_tokens=max_tokens - len(known_ids),
+            )
         # Ending at the caller's own limit is what the caller requested, and not a fault.
         if not (hit_limit and max_tokens == own_limit):
             attempt.verdict = guard.finish(hit_token_limit=hit_limit)

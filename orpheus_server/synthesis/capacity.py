@@ -18,6 +18,9 @@ MIN_MEASURED_SEC = 1.0
 MIN_UNFINISHED_SEC = 3.0
 """Cancelled chunks are measured only after this time."""
 
+LEAST_GAIN = 0.05
+"""One more chunk at once that raises the throughput by less only delays the others."""
+
 _FIRST_AUDIO_SEC = 0.1
 """Assumed for a cancelled chunk without any audio."""
 
@@ -30,10 +33,11 @@ _LEAST_SLOPE_SHARE = 0.01
 _FOLLOW_SHARE = 0.3
 _MIN_CHUNKS = 4
 _LEAST_LOAD = 0.25
-_MOST_AT_ONCE = 2.0
-"""All chunks at once move the line by this share of their deviation from it (few chunks by less),
-and each counts as at most twice slower or faster: a burst of load from another process on the
-machine slows all of them, but does not change the capacity."""
+_MOST_AT_ONCE = 1.3
+"""All chunks at once move the line by `_FOLLOW_SHARE` of their deviation from it (few chunks by
+less), and each counts as at most so many times slower or faster: one slow moment of the machine
+slows all of them, but moves the capacity by a tenth at most. A lasting change is followed within a
+minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,18 @@ class Capacity:
         num = (REAL_TIME_SHARE / self._scale - self._fixed) / self._slope
         # Rounding errors just below a whole number must not cost a stream.
         return max(1, min(self._ceiling, int(num + 1e-9)))
+
+    @property
+    def num_ahead(self) -> int:
+        """Chunks at once from which one more raises the throughput by less than `LEAST_GAIN`."""
+        num = 1
+        while num < self._ceiling and self._gain(num) >= LEAST_GAIN:
+            num += 1
+        return num
+
+    def _gain(self, num: int) -> float:
+        """By which share one more than `num` generations raise the throughput."""
+        return self._fixed / (num * (self._fixed + self._slope * (num + 1)))
 
     def begin_probe(self) -> None:
         """Collects the measurements from now on to fit the line."""

@@ -27,13 +27,16 @@ def _is_due() -> float:
     return 0.0
 
 
+def _ignore() -> None:
+    """For a chunk that no other one follows."""
+
+
 class ChunkBuffer:
     """Holds samples until they are taken; those that were taken cannot be withdrawn any more.
 
-    It holds at most one chunk, which the token limit of a generation bounds. `is_nearly_made` is
-    set at the end of the chunk, or once it has `num_expected` samples; `may_begin` is the same
-    event of the chunk before, or None. Before the end, samples are held for as long as `hold_sec`
-    returns, because a fault becomes certain only some time after it started.
+    It holds at most one chunk, which the token limit of a generation bounds. `on_nearly_made` is
+    called each time that it reaches `num_expected` samples. Before the end, samples are held for as
+    long as `hold_sec` returns, because a fault becomes certain only some time after it started.
     """
 
     num_expected = math.inf
@@ -42,13 +45,12 @@ class ChunkBuffer:
     def __init__(
         self,
         *,
-        may_begin: asyncio.Event | None = None,
+        on_nearly_made: Callable[[], None] = _ignore,
         hold_sec: Callable[[], float] = _is_due,
         call_later: CallLater | None = None,
     ) -> None:
-        self.may_begin = may_begin
-        self.is_nearly_made = asyncio.Event()
         self.num_taken = 0
+        self._on_nearly_made = on_nearly_made
         self._hold_sec = hold_sec
         self._call_later = call_later
         self._num_samples = 0
@@ -66,9 +68,9 @@ class ChunkBuffer:
     def put(self, samples: Samples) -> None:
         """Appends samples."""
         self._pieces.append(samples)
-        self._num_samples += samples.size
-        if self._num_samples >= self.num_expected:
-            self.is_nearly_made.set()
+        num_before, self._num_samples = self._num_samples, self._num_samples + samples.size
+        if num_before < self.num_expected <= self._num_samples:
+            self._on_nearly_made()
         self._changed.set()
 
     def rewind(self) -> Samples:
@@ -90,7 +92,6 @@ class ChunkBuffer:
 
     def _end(self) -> None:
         self._is_ended = True
-        self.is_nearly_made.set()
         self._changed.set()
 
     @property

@@ -11,6 +11,7 @@ from orpheus_server.interfaces import Deadline, Samples
 from orpheus_server.synthesis.attempt import Attempt, AttemptJob, AttemptRunner, join_halves
 from orpheus_server.synthesis.attempt_audio import ResumePoint
 from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
+from orpheus_server.synthesis.chunk_scheduler import FreeTurn, Turn
 from orpheus_server.synthesis.guard import Fault, Verdict
 from orpheus_server.synthesis.job import ChunkReport, SpeechParams
 from orpheus_server.synthesis.retry import AttemptPlan, RetryPolicy, derive_seed
@@ -23,13 +24,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ChunkJob:
-    """A chunk to speak, and how. `request_id` and `index` identify it in log and engine."""
+    """A chunk to speak, and how. `request_id` and `index` identify it in log and engine.
+
+    All its generations run inside of `turn`.
+    """
 
     request_id: str
     index: int
     chunk: PreparedText
     params: SpeechParams
     deadline: Deadline
+    turn: Turn = field(default_factory=FreeTurn)
 
 
 @dataclass(slots=True)
@@ -225,6 +230,7 @@ def _attempt_job(job: ChunkJob) -> AttemptJob:
         params=job.params,
         noise_seed=derive_seed(job.params.seed or 0, job.index),
         deadline=job.deadline,
+        turn=job.turn,
     )
 
 

@@ -45,6 +45,10 @@ class FrameAssembler:
                 self.num_other += 1
         return frames
 
+    def drop_partial(self) -> None:
+        """Drops the tokens of an incomplete frame: generation will resume before it."""
+        self._partial = []
+
     def _place(self, slot: int, code: int, frames: list[Frame]) -> None:
         expected = len(self._partial)
         if slot == 0 and expected == 1:

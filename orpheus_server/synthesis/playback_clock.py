@@ -8,6 +8,9 @@ HOLD_AHEAD_SEC = 1.0
 """How long before it is due audio is sent while it may still be withdrawn. With more, more of a
 loop is sent before it is detected; with less, a late timer or a short network gap is heard."""
 
+URGENT_SEC = 0.5
+"""A player with less left waits for the engine: files pause. More than they take to resume."""
+
 
 class PlaybackClock:
     """Models the player of one stream: it starts with the first sample and pauses when it runs dry.
@@ -42,6 +45,11 @@ class PlaybackClock:
         self._has_started = True
         self._dry_at = max(self._dry_at, now) + num_samples / self._samples_per_sec
         self._num_samples += num_samples
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the player of a stream has not started yet, or will soon run dry."""
+        return not self._has_started or self._dry_at - self._clock() < URGENT_SEC
 
     def deadline(self, chunk: int, start: int) -> float:
         """Returns when the player needs the chunk's samples from `start` on; see `Deadline`."""

@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 
 from orpheus_server.audio.rendering import Renderer
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.synthesis.capacity import Capacity, LoadMeter
 from orpheus_server.synthesis.chunk_buffer import CallLater, ChunkBuffer
+from orpheus_server.synthesis.chunk_scheduler import ChunkScheduler, ChunkTurn
 from orpheus_server.synthesis.chunk_synthesizer import ChunkJob, ChunkSynthesizer
 from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.job import (
@@ -26,21 +28,18 @@ from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, nothing_to_spea
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import FrontEnd, PreparedText
 
-LOOK_AHEAD = 8
-"""Chunks of a file that are generated at the same time: more fill the batch but need memory."""
+LOOK_AHEAD = 32
+"""Chunks of a file that are generated or held at the same time, of which `ChunkScheduler` lets some
+run: more than that, because those behind a chunk with many attempts have to be held. Each needs 5
+MB at most, and 0.5 MB with sentences of ordinary length."""
 
 LIVE_LOOK_AHEAD = 3
 """The same for a stream: enough for retries to end before their chunk is due. Not more, because
 chunks that a slow client does not read stay in memory (at most 5 MB each)."""
 
-MAX_LOAD_AHEAD, LIVE_MAX_LOAD_AHEAD = 1.0, 0.65
-"""From this share of the capacity on, a chunk waits for the end of the one before it. If it is
-higher, chunks that are not heard yet delay the first words of other requests (20 streams of 10 s on
-two cores: first audio after 1.2 s instead of 0.5); if lower, a single long text takes longer."""
-
 LEAD_SEC = 1.0
-"""At such a load the next chunk begins when this much audio of the current one is still missing. If
-it is less, the player runs dry between chunks; if more, there are more generations than streams."""
+"""The next chunk is due when this much audio of the current one is missing. If it is less, the
+player runs dry between chunks; if more, there are more generations than streams."""
 
 
 class Synthesizer:
@@ -57,11 +56,15 @@ class Synthesizer:
         capacity: Capacity,
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater | None = None,
+        may_pause: bool = True,
     ) -> None:
-        """`capacity` limits the load, and receives how quickly chunks were generated."""
+        """`capacity` limits the load, and receives how quickly chunks were generated. With
+        `may_pause` chunks of files pause for streams, which changes their tokens.
+        """
         self._chunk_synthesizer = chunk_synthesizer
         self._capacity = capacity
         self._load = LoadMeter(clock)
+        self._scheduler = ChunkScheduler(capacity, may_pause=may_pause)
         self._clock = clock
         self._call_later = call_later
         self._pool = pool
@@ -150,9 +153,7 @@ class Synthesizer:
             is_live=is_live,
             clock=self._clock,
         )
-        max_load = LIVE_MAX_LOAD_AHEAD if is_live else MAX_LOAD_AHEAD
-        may_begin: asyncio.Event | None = None
-        num_held = 0
+        turns = self._scheduler.open(needs_audio=(lambda: playback.is_urgent) if is_live else None)
 
         async def counted_chunks() -> AsyncGenerator[PreparedText, None]:
             async with aclosing(job.chunks) as chunks:
@@ -161,52 +162,66 @@ class Synthesizer:
                         slot.add_chunk()
                     yield chunk
 
-        def open_buffer() -> ChunkBuffer:
-            nonlocal may_begin
+        def open_buffer() -> _Chunk:
+            turn = turns.add()
             buffer = ChunkBuffer(
-                may_begin=may_begin, hold_sec=playback.hold_sec, call_later=self._call_later
+                on_nearly_made=turn.note_nearly_made,
+                hold_sec=playback.hold_sec,
+                call_later=self._call_later,
             )
-            may_begin = buffer.is_nearly_made
-            return buffer
+            return _Chunk(turn, buffer)
 
-        async def speak(index: int, chunk: PreparedText, buffer: ChunkBuffer) -> None:
-            nonlocal num_held
+        async def speak(index: int, text: PreparedText, chunk: _Chunk) -> None:
+            turn, buffer = chunk.turn, chunk.buffer
             try:
-                is_busy = self._load.num_now >= max_load * self._capacity.num_streams
-                # Between two chunks nothing is generated, so the load may be low while others wait.
-                if buffer.may_begin is not None and (is_busy or num_held):
-                    num_held += 1
-                    try:
-                        await buffer.may_begin.wait()
-                    finally:
-                        num_held -= 1
                 if slot is not None:
                     await slot.wait()
                 deadline = partial(playback.deadline, index)
-                chunk_job = ChunkJob(job.request_id, index, chunk, job.params, deadline)
-                buffer.close(await self._measured(chunk_job, buffer))
+                chunk_job = ChunkJob(job.request_id, index, text, job.params, deadline, turn)
+                buffer.close(await self._measured(chunk_job, chunk))
             except Exception as error:  # a task's edge: the reader of the buffer raises it
                 buffer.fail(error)
             finally:
+                turn.close()
                 if slot is not None:
                     slot.end_chunk()
 
         look_ahead = LIVE_LOOK_AHEAD if is_live else LOOK_AHEAD
         ahead = run_ahead(counted_chunks(), speak, open_buffer, look_ahead=look_ahead)
-        async with aclosing(ahead) as begun:
-            async for index, chunk, buffer in begun:
-                playback.begin_chunk(index)
-                async with aclosing(buffer.take(whole=not is_live)) as pieces:
-                    async for samples in pieces:
-                        playback.add(samples.size)
-                        yield SpokenPiece(index, chunk.text, samples)
-                stats.add(buffer.report, buffer.elapsed_sec)
+        try:
+            async with aclosing(ahead) as begun:
+                async for index, text, chunk in begun:
+                    playback.begin_chunk(index)
+                    async with aclosing(chunk.buffer.take(whole=not is_live)) as pieces:
+                        async for samples in pieces:
+                            was_urgent = playback.is_urgent
+                            playback.add(samples.size)
+                            if was_urgent:
+                                self._scheduler.update()
+                            yield SpokenPiece(index, text.text, samples)
+                    stats.add(chunk.buffer.report, chunk.buffer.elapsed_sec)
+        finally:
+            turns.close()
 
-    async def _measured(self, job: ChunkJob, buffer: ChunkBuffer) -> ChunkReport:
+    async def _measured(self, job: ChunkJob, chunk: "_Chunk") -> ChunkReport:
         """Synthesises a chunk, and reports to the capacity how quickly it was."""
+        buffer = chunk.buffer
         early_sec = estimate_duration_sec(job.chunk.text) - LEAD_SEC
         buffer.num_expected = max(0.0, early_sec) * self._sample_rate
-        begun = self._load.begin()
+        begun: tuple[float, float] | None = None
+        was_paused = False
+
+        def begin() -> None:
+            nonlocal begun
+            begun = self._load.begin()
+
+        def pause() -> None:
+            nonlocal begun, was_paused
+            if begun is not None:
+                self._load.end(begun)
+            begun, was_paused = None, True
+
+        chunk.turn.on_start, chunk.turn.on_pause = begin, pause
         observe = None
         try:
             report = await self._chunk_synthesizer.speak(job, buffer)
@@ -218,10 +233,19 @@ class Synthesizer:
             observe = self._capacity.observe_unfinished
             raise
         finally:
-            elapsed_sec, num_at_once = self._load.end(begun)
-            buffer.elapsed_sec = elapsed_sec
-            if observe is not None:
-                observe(elapsed_sec, buffer.num_samples / self._sample_rate, num_at_once)
+            if begun is not None:
+                elapsed_sec, num_at_once = self._load.end(begun)
+                buffer.elapsed_sec = elapsed_sec
+                if observe is not None and not was_paused:
+                    observe(elapsed_sec, buffer.num_samples / self._sample_rate, num_at_once)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """A chunk in progress."""
+
+    turn: ChunkTurn
+    buffer: ChunkBuffer
 
 
 def _check_sound(job: SpeechJob, num_samples: int) -> None:

@@ -171,30 +171,17 @@ async def test_a_cancelled_reader_takes_nothing() -> None:
     assert (await Listener(buffer).listen()).tolist() == [1]
 
 
-async def test_the_next_chunk_may_begin_when_this_one_has_its_expected_length() -> None:
-    buffer = ChunkBuffer()
-    following = ChunkBuffer(may_begin=buffer.is_nearly_made)
+async def test_it_reports_when_it_has_its_expected_length() -> None:
+    num_samples: list[int] = []
+    buffer = ChunkBuffer(on_nearly_made=lambda: num_samples.append(buffer.num_samples))
     buffer.num_expected = 3
     buffer.put(piece(1, 2))
-    assert not buffer.is_nearly_made.is_set()
     buffer.rewind()
     buffer.put(piece(1, 2))
-    assert not buffer.is_nearly_made.is_set()
-    buffer.put(piece(3))
-    assert following.may_begin is buffer.is_nearly_made
-    assert buffer.is_nearly_made.is_set()
-
-
-@pytest.mark.parametrize("fails", [False, True])
-async def test_a_shorter_chunk_does_not_delay_the_next(fails: bool) -> None:
-    buffer = ChunkBuffer()
-    buffer.put(piece(1, 2))
-    assert not buffer.is_nearly_made.is_set()
-    if fails:
-        buffer.fail(RuntimeError("lost"))
-    else:
-        buffer.close(REPORT)
-    assert buffer.is_nearly_made.is_set()
+    assert num_samples == []
+    buffer.put(piece(3, 4))
+    buffer.put(piece(5))
+    assert num_samples == [4]
 
 
 class TestHold:

@@ -18,10 +18,12 @@ from tests.support.app import (
     Bench,
     chunks_of,
     held_script,
+    kept_ids_of,
     loop_script,
     open_bench,
     other_tasks,
     short_script,
+    speech_ids,
     wait_for,
 )
 from tests.support.synthesis import (
@@ -35,6 +37,7 @@ from tests.support.synthesis import (
     audio_of,
     build,
     check_num_started,
+    collect,
     frames_by_chunk,
     job_of,
     pcm_of,
@@ -46,25 +49,28 @@ from tests.support.synthesis import (
 
 @pytest.mark.anyio
 class TestLookAhead:
-    @pytest.mark.parametrize(("is_live", "bound"), [(True, LIVE_LOOK_AHEAD), (False, LOOK_AHEAD)])
+    @pytest.mark.parametrize(("is_live", "bound"), [(True, LIVE_LOOK_AHEAD), (False, 18)])
     async def test_at_most_the_bound_is_generated_at_the_same_time(
         self, bench: Bench, is_live: bool, bound: int
     ) -> None:
-        """Another server starts all chunks of a book immediately, and all other requests wait."""
+        """Another server starts all chunks of a book immediately, and all other requests wait.
+
+        A nineteenth chunk would raise the throughput by less than 5 %.
+        """
         gate = asyncio.Event()
-        lengths = list(range(5, 25))
+        lengths = list(range(5, 45))
         set_lengths(bench, lengths, gate)
-        task = asyncio.create_task(answer(build(bench), job_of(20), is_live=is_live))
+        task = asyncio.create_task(answer(build(bench), job_of(40), is_live=is_live))
         await wait_for(lambda: bench.engine.num_active == bound)
         await bench.settle()
         assert len(bench.engine.requests) == bound
         gate.set()
         assert await task == pcm_of(await audio_of([short_script(num) for num in lengths]))
         assert bench.engine.max_active == bound
-        assert len(bench.engine.requests) == 20
+        assert len(bench.engine.requests) == 40
 
     def test_the_bounds(self) -> None:
-        assert (LIVE_LOOK_AHEAD, LOOK_AHEAD) == (3, 8)
+        assert (LIVE_LOOK_AHEAD, LOOK_AHEAD) == (3, 32)
 
     async def test_a_stalled_reader_stops_the_look_ahead(self, bench: Bench) -> None:
         """The look-ahead bounds the memory of a request, whatever the length of its text."""
@@ -84,7 +90,7 @@ class TestLookAhead:
 
     @pytest.mark.parametrize(
         ("is_live", "num_streams", "num_at_once"),
-        [(True, 12, 3), (True, 3, 2), (True, 1, 1), (False, 16, 8), (False, 3, 3), (False, 1, 1)],
+        [(True, 12, 3), (True, 3, 2), (True, 1, 1), (False, 16, 9), (False, 3, 3), (False, 1, 1)],
     )
     async def test_under_load_fewer_chunks_are_generated_ahead(
         self, bench: Bench, is_live: bool, num_streams: int, num_at_once: int
@@ -101,6 +107,58 @@ class TestLookAhead:
         await task
         assert bench.engine.max_active == num_at_once
         assert len(bench.engine.requests) == 9
+
+    async def test_a_chunk_that_takes_long_does_not_hold_up_the_others(self, bench: Bench) -> None:
+        """They are held until they are in turn; the bound is that of memory."""
+        gate = asyncio.Event()
+        bench.scripts["r-0-1"] = held_script(short_script(16), gate)
+        task = asyncio.create_task(collect(build(bench, num_streams=4), job_of(LOOK_AHEAD + 8)))
+        await check_num_started(bench, LOOK_AHEAD)
+        await wait_for(lambda: bench.engine.num_active == 1)
+        gate.set()
+        assert await task
+        assert (bench.engine.max_active, len(bench.engine.requests)) == (4, LOOK_AHEAD + 8)
+
+    async def test_as_many_run_as_there_is_room_for_while_any_waits(self, bench: Bench) -> None:
+        """Of a file of 24 sentences one or two ran at a time after the first four."""
+        gates = [asyncio.Event() for _ in range(12)]
+        for index, gate in enumerate(gates):
+            bench.scripts[f"r-{index}-1"] = held_script(short_script(16), gate)
+        task = asyncio.create_task(collect(build(bench, num_streams=4), job_of(12)))
+        for num_ended, index in enumerate([2, 0, 3, 1, 4, 7, 5, 6]):
+            await check_num_started(bench, 4 + num_ended)
+            assert bench.engine.num_active == 4
+            gates[index].set()
+        for gate in gates:
+            gate.set()
+        await task
+
+    async def test_a_file_pauses_for_a_stream_and_continues_after_its_last_frame(
+        self, bench: Bench
+    ) -> None:
+        """Its chunks delayed the first sound of every stream."""
+        gates = [asyncio.Event() for _ in range(3)]
+        for index, gate in enumerate(gates):
+            bench.scripts[f"file-{index}-1"] = held_script(
+                short_script(30), gate, num_free_frames=4
+            )
+        synthesizer = build(bench, num_streams=3)
+        file = asyncio.create_task(collect(synthesizer, job_of(3, request_id="file")))
+        await wait_for(lambda: bench.engine.num_active == 3)
+        bench.scripts["r-0-1"] = held_script(short_script(30), stream_gate := asyncio.Event())
+        stream = asyncio.create_task(pieces_of(synthesizer, job_of(1)))
+        await wait_for(lambda: bench.engine.num_active == 4)
+        for gate in gates:
+            gate.set()
+        await wait_for(lambda: bench.engine.num_active == 1)
+        resumed = [each for each in bench.engine.requests if "resumed" in each.request_id]
+        assert resumed == []
+        stream_gate.set()
+        await stream
+        await file
+        resumed = [each for each in bench.engine.requests if "resumed" in each.request_id]
+        assert [each.request_id for each in resumed] == ["file-1-1-resumed-1", "file-2-1-resumed-1"]
+        assert {kept_ids_of(each) for each in resumed} == {speech_ids(5)}
 
     async def test_a_chunk_starts_before_the_previous_one_has_ended(self, bench: Bench) -> None:
         """Otherwise the player runs dry between them if speech is generated just in time."""
