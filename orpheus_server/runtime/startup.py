@@ -10,13 +10,14 @@ from dataclasses import replace
 from functools import partial
 
 from orpheus_server.chat.selection import AUTO
+from orpheus_server.engine.fork_server import start_fork_server
 from orpheus_server.engine.reaper import OrphanReaper
 from orpheus_server.errors import OrpheusError, StartError
 from orpheus_server.runtime.chat_stack import open_chat_model
-from orpheus_server.runtime.hardware import find_hardware
+from orpheus_server.runtime.hardware import find_hardware, has_cpu_engine
 from orpheus_server.runtime.preflight import check_memory
 from orpheus_server.runtime.serving_config import resolve_config
-from orpheus_server.runtime.speech_stack import build_speech_stack, supervise_engine
+from orpheus_server.runtime.speech_stack import build_speech_stack, prepare_vllm, supervise_engine
 from orpheus_server.runtime.state import Runtime
 from orpheus_server.runtime.warm_up import measure_capacity, warm_up
 from orpheus_server.settings import Settings
@@ -41,6 +42,10 @@ async def open_runtime(
 
     A failure to load is logged and stored in `start_error`, and `on_start_failure` is called.
     """
+    if has_cpu_engine():
+        # First of all: it imports on one core what this process imports on another.
+        prepare_vllm(settings, is_cuda=False)
+        await asyncio.to_thread(start_fork_server)
     hardware = await asyncio.to_thread(find_hardware)
     runtime = Runtime(settings, resolve_config(settings, hardware))
     logger.info("serving %s", runtime.config.describe())

@@ -55,11 +55,17 @@ def long_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def is_of_multiprocessing(process: psutil.Process) -> bool:
+    """Whether it is a process of the library, which stays; an engine has a title of its own."""
+    command = str(process.cmdline())
+    return "resource_tracker" in command or "forkserver" in command
+
+
 def children() -> set[psutil.Process]:
     return {
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in str(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE and not is_of_multiprocessing(child)
     }
 
 

@@ -1,0 +1,63 @@
+"""Processes that are copies of one that has imported vLLM."""
+
+import json
+import signal
+from collections.abc import Iterator
+from multiprocessing import forkserver
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orpheus_server.engine import fork_server
+from orpheus_server.engine.fork_server import EngineContext, start_fork_server
+from tests.support.process_facts import write_facts
+
+VARIABLE = "ORPHEUS_TEST_VARIABLE"
+
+
+@pytest.fixture(autouse=True)
+def _stops_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # vLLM itself takes seconds to import.
+    monkeypatch.setattr(fork_server, "PRELOADED", ("tests.support.process_facts",))
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+def servers() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children() if "forkserver" in str(each.cmdline())]
+
+
+def test_a_copy_has_the_environment_of_its_start_and_a_title(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An engine's process is found by its title, which a changed environment had hidden."""
+    monkeypatch.setenv(VARIABLE, "old")
+    start_fork_server()
+    monkeypatch.setenv(VARIABLE, "new")
+    path = tmp_path / "facts"
+    process = EngineContext().Process(
+        target=write_facts, name="Test", kwargs={"path": path, "variable": VARIABLE}
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert json.loads(path.read_text()) == {
+        "variable": "new",
+        "title": "VLLM::Test",
+        "ignores_interrupts": True,
+    }
+
+
+def test_it_is_started_once() -> None:
+    start_fork_server()
+    first = servers()
+    assert len(first) == 1
+    start_fork_server()
+    assert servers() == first
+
+
+def test_this_process_can_still_be_interrupted() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    start_fork_server()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
