@@ -9,16 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from training.evaluate.speech_service import SpeechService
+from training.evaluate.spoken import SpokenFolder
 from training.files import read_json, write_json
 from training.folder import TrainingFolder
-from training.server import Server
+from training.progress import HELD_OUT_TEXTS
 from training.settings import ROOT, load_settings
 from training.shards import read_info, shard_numbers, shard_path
+from training.speech.worker import UTTERANCES_PER_FILE
 
 pytestmark = pytest.mark.training
 
-NUM_JUDGED = 10
+# The third of these texts is also spoken by the ninth speaker. A voice that has hardly trained is
+# generated again and again, so each further text takes half a minute.
+NUM_JUDGED = 3
 
 # The first shard has about two minutes, and at least these.
 ONE_SHARD_HOURS = str(1.5 / 60)
@@ -66,9 +69,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         "TRAINING_SPEECH_HOURS": ONE_SHARD_HOURS,
         "TRAINING_CODES_FROM_HOURS": ONE_SHARD_HOURS,
         "TRAINING_NUM_JUDGED": str(NUM_JUDGED),
-        "TRAINING_CODES_STEPS": "100",
+        "TRAINING_CODES_STEPS": "60",
         "TRAINING_DECODER_STEPS": "10",
-        "TRAINING_LANGUAGE_MODEL_TOKENS": "60000",
+        "TRAINING_LANGUAGE_MODEL_TOKENS": "30000",
         "TRAINING_COMPILE": "0",
         "PYTHONPATH": str(ROOT),
     }
@@ -116,10 +119,10 @@ def test_every_shard_came_once_with_every_speaker(chain: Chain) -> None:
 
 def test_the_ninth_speaker_was_heard(chain: Chain) -> None:
     heard = read_json(chain.folder.root / "speakers_heard.json")["speakers"]
-    assert set(heard) <= {
-        *("tara", "leah", "jess", "mia", "zoe", "leo", "dan", "zac", NINTH["name"])
-    }
-    assert sum(each["num_words"] for each in heard.values()) > 10 * NUM_JUDGED
+    # The teacher records whole files.
+    texts = read_json(chain.folder.texts / HELD_OUT_TEXTS)["utterances"][:UTTERANCES_PER_FILE]
+    assert set(heard) == {speaker for text in texts for speaker in text["speakers"]}
+    assert heard[NINTH["name"]]["num_words"] > NUM_JUDGED
 
 
 def test_transformers_loads_the_checkpoint(chain: Chain) -> None:
@@ -145,10 +148,8 @@ def test_the_evaluation_has_its_rows(chain: Chain) -> None:
     assert evaluation["num_utterances"] == NUM_JUDGED
 
 
-def test_the_server_speaks_with_the_ninth_voice(chain: Chain, tmp_path: Path) -> None:
-    with Server(chain.folder.voice, tmp_path / "server.log") as server:
-        body = {"model": "tts-1", "input": "Hello.", "voice": "ivy", "response_format": "wav"}
-        answer = SpeechService(server).speak(body)
-    assert answer.error == ""
+def test_the_server_spoke_with_the_ninth_voice(chain: Chain) -> None:
+    (served,) = (chain.folder.root / "evaluation").glob("*/served-*")
+    spoken = {entry.item.voice: samples for entry, samples in SpokenFolder(served).recordings()}
     # However badly it speaks after a minute of training, it is sound of some length.
-    assert len(answer.samples) > 2048
+    assert len(spoken[NINTH["name"]]) > 2048

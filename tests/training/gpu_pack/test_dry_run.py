@@ -109,7 +109,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_a_pack_trains_in_an_empty_environment(tmp_path: Path) -> None:
     folder = TrainingFolder(tmp_path / "run")
     write_run(folder)
