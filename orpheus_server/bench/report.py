@@ -8,6 +8,10 @@ import numpy as np
 
 from orpheus_server.bench.machine_card import MachineCard, ServerFacts
 
+PERCENTILES = (
+    "Percentiles are of complete responses, interpolated linearly between the two nearest values."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orpheus_server.bench.client.request_result import RequestResult
-from orpheus_server.bench.speech.level_stats import wall_sec_of
+from orpheus_server.bench.speech.level_stats import continuity, wall_sec_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,14 @@ class BurstStats:
 
     total_sec: MeanAndP95 | None
     first_audio_sec: MeanAndP95 | None
+    audible_sec: MeanAndP95 | None
     audio_sec_per_sec: float
     share_without_underrun: float
+    c50: float
+    """Share of all requests that are complete and never stall for longer than 50 ms."""
+
+    c100: float
+    c200: float
 
 
 def burst_stats(bursts: Sequence[Sequence[RequestResult]]) -> BurstStats:
@@ -48,8 +54,12 @@ def burst_stats(bursts: Sequence[Sequence[RequestResult]]) -> BurstStats:
         requests_per_sec=len(whole) / wall_sec,
         total_sec=_mean_and_p95([result.total_sec for result, _ in whole]),
         first_audio_sec=_mean_and_p95([heard.first_audio_sec for _, heard in whole]),
+        audible_sec=_mean_and_p95([heard.audible_sec for _, heard in whole]),
         audio_sec_per_sec=sum(heard.audio_sec for _, heard in whole) / wall_sec,
         share_without_underrun=num_clean / len(results),
+        c50=continuity(results, stall_ms=50),
+        c100=continuity(results, stall_ms=100),
+        c200=continuity(results, stall_ms=200),
     )
 
 

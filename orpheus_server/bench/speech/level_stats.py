@@ -9,9 +9,6 @@ from statistics import median
 from orpheus_server.bench.client.request_result import Heard, RequestResult
 from orpheus_server.bench.report import Percentiles, percentiles
 
-SHORT_STALL_SEC = 0.1
-"""Most listeners do not notice a stall this short."""
-
 
 @dataclass(frozen=True, slots=True)
 class LevelStats:
@@ -39,9 +36,11 @@ class LevelStats:
     share_without_underrun: float
     """Share of all requests; a failed request counts as having an underrun."""
 
-    share_with_short_stalls: float
-    """Share of all requests without a stall above `SHORT_STALL_SEC`."""
+    c50: float
+    """Share of all requests that are complete and never stall for longer than 50 ms."""
 
+    c100: float
+    c200: float
     largest_stall_sec: float
     largest_gap_sec: float
 
@@ -67,12 +66,17 @@ def level_stats(results: Sequence[RequestResult]) -> LevelStats:
         num_underruns=sum(each.num_underruns for each in heard),
         stalled_sec=math.fsum(each.stalled_sec for each in heard),
         share_without_underrun=_share(results, lambda each: each.num_underruns == 0),
-        share_with_short_stalls=_share(
-            results, lambda each: each.largest_stall_sec <= SHORT_STALL_SEC
-        ),
+        c50=continuity(results, stall_ms=50),
+        c100=continuity(results, stall_ms=100),
+        c200=continuity(results, stall_ms=200),
         largest_stall_sec=max((each.largest_stall_sec for each in heard), default=0.0),
         largest_gap_sec=max((each.largest_gap_sec for each in heard), default=0.0),
     )
+
+
+def continuity(results: Sequence[RequestResult], *, stall_ms: int) -> float:
+    """Returns the share of requests that are complete and never stall for longer than this."""
+    return _share(results, lambda each: each.largest_stall_sec <= stall_ms / 1000)
 
 
 def wall_sec_of(results: Sequence[RequestResult]) -> float:
@@ -101,7 +105,9 @@ def over_rounds(rounds: Sequence[LevelStats]) -> LevelStats:
         num_underruns=sum(each.num_underruns for each in rounds),
         stalled_sec=middle(lambda each: each.stalled_sec),
         share_without_underrun=middle(lambda each: each.share_without_underrun),
-        share_with_short_stalls=middle(lambda each: each.share_with_short_stalls),
+        c50=middle(lambda each: each.c50),
+        c100=middle(lambda each: each.c100),
+        c200=middle(lambda each: each.c200),
         largest_stall_sec=max(each.largest_stall_sec for each in rounds),
         largest_gap_sec=max(each.largest_gap_sec for each in rounds),
     )

@@ -3,25 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from orpheus_server.bench.report import milliseconds, text_table
+from orpheus_server.bench.report import PERCENTILES, milliseconds, text_table
 from orpheus_server.bench.speech.burst_stats import BurstStats
 from orpheus_server.bench.speech.level_stats import LevelStats, over_rounds
 
 _COLUMNS = (
     ("texts", 6),
     ("users", 5),
-    ("first audio ms", 17),
-    ("audible ms", 17),
+    ("first byte ms", 17),
+    ("first audible ms", 17),
     ("real-time factor", 16),
     ("audio s/s", 9),
     ("no underrun", 11),
+    ("C50/C100/C200 %", 17),
     ("stall ms", 8),
     ("gap ms", 8),
     ("failed", 8),
 )
 _EXPLAINED = (
-    "first audio and audible: p50/p95/p99; real-time factor: p50/p99. Medians of the rounds; "
-    "stall and gap: largest of all rounds; failed: all rounds."
+    f"first byte and first audible: p50/p95/p99; real-time factor: p50/p99. {PERCENTILES}\n"
+    "Medians of the rounds; stall and gap: largest of all rounds; failed: all rounds.\n"
+    "C50/C100/C200: requests that are complete and never stall for longer than 50/100/200 ms."
 )
 
 
@@ -66,6 +68,7 @@ def _cells(level: LevelReport) -> list[str]:
         "-" if rtf is None else f"{rtf.p50:.3f}/{rtf.p99:.3f}",
         f"{stats.audio_sec_per_sec:.1f}",
         f"{stats.share_without_underrun:.1%}",
+        "/".join(f"{share * 100:.1f}" for share in (stats.c50, stats.c100, stats.c200)),
         f"{stats.largest_stall_sec * 1000:.0f}",
         f"{stats.largest_gap_sec * 1000:.0f}",
         f"{stats.num_failed}/{stats.num_requests}",
@@ -101,12 +104,17 @@ def burst_text(stats: BurstStats, *, num_users: int, num_sentences: int, num_bur
         f"{num_bursts} bursts of {num_users} users, sentences each: {num_sentences}",
         f"  {stats.requests_per_sec:.2f} requests/s, {stats.audio_sec_per_sec:.1f} audio s/s",
     ]
-    for name, times in (("whole answer", stats.total_sec), ("first audio", stats.first_audio_sec)):
+    for name, times in (
+        ("whole answer", stats.total_sec),
+        ("first byte", stats.first_audio_sec),
+        ("first audible", stats.audible_sec),
+    ):
         if times is not None:
             lines.append(
                 f"  {name}: mean {times.mean * 1000:.0f} ms, p95 {times.p95 * 1000:.0f} ms"
             )
     lines.append(f"  no underrun: {stats.share_without_underrun:.1%}")
+    lines.append(f"  C50 {stats.c50:.1%}, C100 {stats.c100:.1%}, C200 {stats.c200:.1%}")
     lines.append(f"  failed: {stats.num_failed}/{stats.num_requests}")
     lines.extend(f"    {count} x {failure}" for failure, count in stats.failures.items())
     return "\n".join(lines)

@@ -39,7 +39,7 @@ class TestLevelStats:
         assert stats.total_sec == Percentiles(2.0, 2.0, 2.0)
         assert stats.real_time_factor == Percentiles(0.5, 0.5, 0.5)
         assert (stats.num_underruns, stats.stalled_sec) == (3, 0.4375)
-        assert (stats.share_without_underrun, stats.share_with_short_stalls) == (0.5, 0.75)
+        assert (stats.share_without_underrun, stats.c100) == (0.5, 0.75)
         assert (stats.largest_stall_sec, stats.largest_gap_sec) == (0.25, 0.5)
 
     def test_failures_lower_the_share_and_have_no_times(self) -> None:
@@ -49,10 +49,19 @@ class TestLevelStats:
         assert stats.first_audio_sec == Percentiles(0.25, 0.25, 0.25)
         assert (stats.share_without_underrun, stats.audio_sec) == (0.25, 4.0)
 
+    def test_continuity(self) -> None:
+        """The longest stall of a stream counts, not the sum; a failed request is not continuous."""
+        stalls = [[], [0.05, 0.05], [0.0625], [0.1, 0.1], [0.125], [0.2], [0.25]]
+        results = [spoken(stalls_sec=each) for each in stalls]
+        stats = level_stats([*results, failed("503")])
+        assert (stats.c50, stats.c100, stats.c200) == (0.25, 0.5, 0.75)
+        assert stats.share_without_underrun == 0.125
+
     def test_only_failures(self) -> None:
         stats = level_stats([failed("timeout")])
         assert stats.first_audio_sec is stats.real_time_factor is None
         assert (stats.audio_sec_per_sec, stats.share_without_underrun) == (0.0, 0.0)
+        assert stats.c200 == 0.0
         assert (stats.largest_stall_sec, stats.largest_gap_sec) == (0.0, 0.0)
 
     def test_wall_time_ends_with_the_last_answer(self) -> None:
@@ -71,7 +80,7 @@ class TestOverRounds:
         assert stats.first_audio_sec == Percentiles(0.5, 0.5, 0.5)
         assert (stats.num_requests, stats.num_failed) == (7, 4)
         assert stats.failures == {"503": 2, "timeout": 2}
-        assert stats.share_without_underrun == 0.25
+        assert (stats.share_without_underrun, stats.c50, stats.c200) == (0.25, 0.25, 0.25)
         assert (stats.num_underruns, stats.largest_stall_sec, stats.stalled_sec) == (1, 0.5, 0.0)
 
     def test_rounds_without_an_answer_have_no_times(self) -> None:

@@ -33,13 +33,18 @@ def test_table() -> None:
         ]
     ).splitlines()
     assert [" ".join(line.split()) for line in lines[1:4]] == [
-        "short 1 250/250/250 375/375/375 0.500/0.500 2.0 100.0% 0 500 0/1",
-        "medium 16 1500/1500/1500 1625/1625/1625 0.500/0.500 2.0 0.0% 125 500 1/2",
-        "long 2 - - - 0.0 0.0% 0 0 1/1",
+        "short 1 250/250/250 375/375/375 0.500/0.500 2.0 100.0% 100.0/100.0/100.0 0 500 0/1",
+        "medium 16 1500/1500/1500 1625/1625/1625 0.500/0.500 2.0 0.0% 0.0/0.0/50.0 125 500 1/2",
+        "long 2 - - - 0.0 0.0% 0.0/0.0/0.0 0 0 1/1",
     ]
-    assert lines[0].startswith(" texts  users     first audio ms")
+    assert lines[0].startswith(" texts  users      first byte ms   first audible ms")
     assert len({len(line) for line in lines[:4]}) == 1
-    assert "p50/p95/p99" in lines[4]
+    assert lines[4:] == [
+        "first byte and first audible: p50/p95/p99; real-time factor: p50/p99. Percentiles are of "
+        "complete responses, interpolated linearly between the two nearest values.",
+        "Medians of the rounds; stall and gap: largest of all rounds; failed: all rounds.",
+        "C50/C100/C200: requests that are complete and never stall for longer than 50/100/200 ms.",
+    ]
 
 
 class TestHighest:
@@ -73,8 +78,10 @@ def test_burst() -> None:
         "1 bursts of 3 users, sentences each: 2\n"
         "  1.00 requests/s, 4.0 audio s/s\n"
         "  whole answer: mean 2000 ms, p95 2000 ms\n"
-        "  first audio: mean 250 ms, p95 250 ms\n"
+        "  first byte: mean 250 ms, p95 250 ms\n"
+        "  first audible: mean 375 ms, p95 375 ms\n"
         "  no underrun: 66.7%\n"
+        "  C50 66.7%, C100 66.7%, C200 66.7%\n"
         "  failed: 1/3\n"
         "    1 x 503"
     )
