@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from orpheus_server.bench.client.request_result import Heard, RequestResult
+from orpheus_server.bench.client.texts import TextLength
+from orpheus_server.bench.speech.level import Level
 from orpheus_server.bench.speech.level_stats import LevelStats, level_stats
 from orpheus_server.bench.speech.report import LevelReport
 
@@ -40,6 +42,6 @@ def one_round(*results: RequestResult) -> LevelStats:
     return level_stats(results or [spoken()])
 
 
-def level(texts: str, concurrency: int, *rounds: LevelStats) -> LevelReport:
+def level(texts: TextLength, concurrency: int, *rounds: LevelStats) -> LevelReport:
     """Returns a level with these rounds, or with one of a single answer."""
-    return LevelReport(texts, concurrency, rounds or (one_round(),))
+    return LevelReport(Level(texts, concurrency), rounds or (one_round(),))

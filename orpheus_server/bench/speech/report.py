@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from orpheus_server.bench.report import PERCENTILES, milliseconds, text_table
 from orpheus_server.bench.speech.burst_stats import BurstStats
+from orpheus_server.bench.speech.level import Level
 from orpheus_server.bench.speech.level_stats import LevelStats, over_rounds
 
 _COLUMNS = (
@@ -31,8 +32,7 @@ _EXPLAINED = (
 class LevelReport:
     """All rounds of one level."""
 
-    texts: str
-    concurrency: int
+    level: Level
     rounds: tuple[LevelStats, ...]
 
     @property
@@ -54,11 +54,11 @@ def progress_line(stats: LevelStats) -> str:
 
 def table(levels: Sequence[LevelReport]) -> str:
     """The table with one line per level."""
-    return f"{text_table(_COLUMNS, [_cells(level) for level in levels])}\n{_EXPLAINED}"
+    return f"{text_table(_COLUMNS, [_cells(each) for each in levels])}\n{_EXPLAINED}"
 
 
-def _cells(level: LevelReport) -> list[str]:
-    stats = level.summary
+def _cells(measured: LevelReport) -> list[str]:
+    level, stats = measured.level, measured.summary
     rtf = stats.real_time_factor
     return [
         level.texts,
@@ -81,14 +81,13 @@ def highest_without_underrun(levels: Sequence[LevelReport]) -> dict[str, int | N
     A clean level above one with underruns does not count: it was luck.
     """
     highest: dict[str, int | None] = {}
-    for texts in dict.fromkeys(level.texts for level in levels):
+    for texts in dict.fromkeys(each.level.texts for each in levels):
         highest[texts] = None
-        for level in sorted(
-            (level for level in levels if level.texts == texts), key=lambda each: each.concurrency
-        ):
-            if any(each.share_without_underrun < 1 for each in level.rounds):
+        found = [each for each in levels if each.level.texts == texts]
+        for measured in sorted(found, key=lambda each: each.level.concurrency):
+            if any(each.share_without_underrun < 1 for each in measured.rounds):
                 break
-            highest[texts] = level.concurrency
+            highest[texts] = measured.level.concurrency
     return highest
 
 
@@ -120,11 +119,10 @@ def burst_text(stats: BurstStats, *, num_users: int, num_sentences: int, num_bur
     return "\n".join(lines)
 
 
-def level_document(level: LevelReport) -> dict[str, object]:
+def level_document(measured: LevelReport) -> dict[str, object]:
     """One level in the JSON document."""
     return {
-        "texts": level.texts,
-        "concurrency": level.concurrency,
-        "summary": asdict(level.summary),
-        "rounds": [asdict(each) for each in level.rounds],
+        **asdict(measured.level),
+        "summary": asdict(measured.summary),
+        "rounds": [asdict(each) for each in measured.rounds],
     }
