@@ -33,7 +33,7 @@ ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "audio": (("snac",),),
     "bench": (
         ("command",),
-        ("overload", "soak", "speech", "chat", "offline", "argument_types"),
+        ("overload", "soak", "speech", "chat", "offline", "argument_types", "option_conflicts"),
         ("client",),
         ("report",),
         ("machine_card",),

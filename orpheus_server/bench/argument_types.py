@@ -31,21 +31,25 @@ def _number(text: str, *, at_least: int) -> int:
 
 
 def seconds(text: str) -> float:
-    return _time(text, "seconds")
+    return _amount(text, "seconds")
 
 
 def minutes(text: str) -> float:
-    return _time(text, "minutes")
+    return _amount(text, "minutes")
 
 
-def _time(text: str, unit: str) -> float:
+def rate(text: str) -> float:
+    return _amount(text, "requests a second")
+
+
+def _amount(text: str, unit: str) -> float:
     try:
-        time = float(text)
+        amount = float(text)
     except ValueError:
-        time = -1.0
-    if not 0 < time < float("inf"):
+        amount = -1.0
+    if not 0 < amount < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0")
-    return time
+    return amount
 
 
 def text_length(text: str) -> TextLength:

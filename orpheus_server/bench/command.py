@@ -4,6 +4,7 @@ Benchmarks are imported when they run: `serve` needs neither them nor their libr
 """
 
 import argparse
+import sys
 
 from orpheus_server.bench.argument_types import (
     burst,
@@ -12,11 +13,13 @@ from orpheus_server.bench.argument_types import (
     list_of,
     minutes,
     output_file,
+    rate,
     seconds,
     text_length,
     url,
 )
 from orpheus_server.bench.client.texts import LENGTHS
+from orpheus_server.bench.option_conflicts import conflict_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Runs the selected benchmark; returns its exit status."""
+    """Runs the selected benchmark; returns its exit status, 2 for options that conflict."""
+    conflict = conflict_of(parsed)
+    if conflict is not None:
+        print(f"orpheus-server bench: error: {conflict}", file=sys.stderr)
+        return 2
     if parsed.codec:
         from orpheus_server.bench.offline import codec
 
@@ -74,12 +81,20 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _add_sweep(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
+    level = group.add_mutually_exclusive_group()
+    level.add_argument(
         "--concurrency",
         type=list_of(count),
         default=(1, 2, 4, 8, 16),
         metavar="N,N",
         help="concurrent users; each sends a request when its last response ends (1,2,4,8,16)",
+    )
+    level.add_argument(
+        "--rate",
+        type=list_of(rate),
+        metavar="R,R",
+        help="requests a second instead of users: they arrive at random (Poisson) times that "
+        "--seed determines, whether or not earlier ones have ended",
     )
     group.add_argument(
         "--texts",
@@ -90,7 +105,10 @@ def _add_sweep(group: argparse._ArgumentGroup) -> None:
     )
     end = group.add_mutually_exclusive_group()
     end.add_argument(
-        "--requests", type=count, metavar="N", help="requests per level (two per user, at least 8)"
+        "--requests",
+        type=count,
+        metavar="N",
+        help="requests per level (two per user, or those of 30 s at --rate; at least 8)",
     )
     end.add_argument(
         "--duration-sec",

@@ -22,6 +22,7 @@ def test_defaults() -> None:
         "rounds": 3,
         "json": None,
         "concurrency": (1, 2, 4, 8, 16),
+        "rate": None,
         "texts": ("short", "medium", "long"),
         "requests": None,
         "duration_sec": None,
@@ -53,6 +54,7 @@ def test_lists_and_numbers() -> None:
     assert parsed.concurrency == (3, 1)
     assert parsed.texts == ("long", "short")
     assert parsed.burst == (5, 1)
+    assert parse("http://host", "--rate=0.5, 2").rate == (0.5, 2.0)
     assert parse("http://host", "--duration", "2.5").duration_sec == 2.5
     assert parse("http://host", "--warmup=0").warmup == 0
     assert parse("http://host", "--soak", "0.5").soak == 0.5
@@ -68,6 +70,9 @@ def test_lists_and_numbers() -> None:
         (["http://host", "--concurrency", "1,0"], "'0' is not a whole number from 1 up"),
         (["http://host", "--concurrency", "1,,2"], "'' is not a whole number"),
         (["http://host", "--concurrency", "2,2"], "'2,2' names something twice"),
+        (["http://host", "--rate", "0"], "'0' is not a number of requests a second above 0"),
+        (["http://host", "--rate", "2,2.0"], "'2,2.0' names something twice"),
+        (["http://host", "--rate=1", "--concurrency=4"], "not allowed with argument --rate"),
         (["http://host", "--texts", "short,tiny"], "'tiny' is not one of short, medium, long"),
         (["http://host", "--requests", "x"], "'x' is not a whole number from 1 up"),
         (["http://host", "--requests", "4", "--duration-sec", "4"], "not allowed with"),

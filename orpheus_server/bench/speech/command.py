@@ -1,4 +1,4 @@
-"""The benchmark of a running server: users who send one request after the other, or bursts."""
+"""The benchmark of a running server: users, arrivals at a rate, or bursts."""
 
 import asyncio
 from argparse import Namespace
@@ -89,15 +89,18 @@ async def _measure(options: Options, api_key: str | None) -> Measured:
         if options.burst is None:
             levels = await run_sweep(options, client)
             highest = highest_without_underrun(levels)
+            is_open_loop = bool(options.rates_per_sec)
+            load = "rate" if is_open_loop else "concurrency"
+            unit = "requests/s" if is_open_loop else "users"
             return Measured(
                 started_at=started_at,
                 card=read_card(),
                 server=facts,
                 num_failed=sum(level.summary.num_failed for level in levels),
-                text=f"{table(levels)}\n{highest_text(highest)}",
+                text=f"{table(levels)}\n{highest_text(highest, unit=unit)}",
                 figures={
                     "levels": [level_document(level) for level in levels],
-                    "highest_concurrency_without_underrun": highest,
+                    f"highest_{load}_without_underrun": highest,
                 },
             )
         num_users, num_sentences = options.burst

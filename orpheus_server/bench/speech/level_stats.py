@@ -8,6 +8,7 @@ from statistics import median
 
 from orpheus_server.bench.client.request_result import Heard, RequestResult
 from orpheus_server.bench.report import Percentiles, percentiles
+from orpheus_server.bench.speech.open_loop import largest_send_delay_sec
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,17 @@ class LevelStats:
     c200: float
     largest_stall_sec: float
     largest_gap_sec: float
+    largest_send_delay_sec: float | None
+    """How late a request of an open loop was sent at most; None for a closed loop."""
 
 
-def level_stats(results: Sequence[RequestResult]) -> LevelStats:
-    """Returns the statistics of one round; `results` must not be empty."""
+def level_stats(
+    results: Sequence[RequestResult], *, arrivals_sec: Sequence[float] | None = None
+) -> LevelStats:
+    """Returns the statistics of one round; `results` must not be empty.
+
+    `arrivals_sec` is when each request of an open loop was due, in seconds since the first.
+    """
     whole = [(result, result.heard) for result in results if result.heard is not None]
     heard = [each for _, each in whole]
     failures = Counter(result.failure for result in results if result.failure is not None)
@@ -71,6 +79,9 @@ def level_stats(results: Sequence[RequestResult]) -> LevelStats:
         c200=continuity(results, stall_ms=200),
         largest_stall_sec=max((each.largest_stall_sec for each in heard), default=0.0),
         largest_gap_sec=max((each.largest_gap_sec for each in heard), default=0.0),
+        largest_send_delay_sec=(
+            None if arrivals_sec is None else largest_send_delay_sec(results, arrivals_sec)
+        ),
     )
 
 
@@ -86,11 +97,14 @@ def wall_sec_of(results: Sequence[RequestResult]) -> float:
 
 
 def over_rounds(rounds: Sequence[LevelStats]) -> LevelStats:
-    """Medians of the rounds, but sums of counts, and the largest stall and gap of all rounds."""
+    """Medians of the rounds, but sums of counts, and the largest stall, gap and delay."""
 
     def middle(value: Callable[[LevelStats], float]) -> float:
         return median(value(each) for each in rounds)
 
+    delays_sec = [
+        each.largest_send_delay_sec for each in rounds if each.largest_send_delay_sec is not None
+    ]
     return LevelStats(
         num_requests=sum(each.num_requests for each in rounds),
         num_failed=sum(each.num_failed for each in rounds),
@@ -110,6 +124,7 @@ def over_rounds(rounds: Sequence[LevelStats]) -> LevelStats:
         c200=middle(lambda each: each.c200),
         largest_stall_sec=max(each.largest_stall_sec for each in rounds),
         largest_gap_sec=max(each.largest_gap_sec for each in rounds),
+        largest_send_delay_sec=max(delays_sec, default=None),
     )
 
 

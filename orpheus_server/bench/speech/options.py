@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from orpheus_server.bench.client.speech import Target
 from orpheus_server.bench.client.texts import TextLength
+from orpheus_server.bench.speech.level import Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,20 +15,32 @@ class Options:
     target: Target
     texts: tuple[TextLength, ...]
     concurrency: tuple[int, ...]
+    """Empty for an open loop."""
+
+    rates_per_sec: tuple[float, ...]
+    """Empty for a closed loop."""
+
     rounds: int
     num_requests: int | None
-    """Per level; None without a duration means `default_num_requests`."""
+    """Per level; without a duration, None means a default that depends on the level."""
 
     duration_sec: float | None
     stagger_sec: float
     seed: int
-    """Seed of the first request; each further one adds 1. Every round uses the same seeds."""
+    """Seed of the first request; each further one adds 1. It is also the seed of the arrivals.
+    Every round uses the same seeds."""
 
     num_warmups: int
     burst: tuple[int, int] | None
     """Users, and sentences per user; None for a sweep over levels."""
 
     num_bursts: int
+
+    def levels(self, texts: TextLength) -> tuple[Level, ...]:
+        """The levels with texts of this length."""
+        if self.rates_per_sec:
+            return tuple(Level(texts, rate_per_sec=rate) for rate in self.rates_per_sec)
+        return tuple(Level(texts, concurrency=users) for users in self.concurrency)
 
 
 def options_of(parsed: Namespace) -> Options:
@@ -42,7 +55,8 @@ def options_of(parsed: Namespace) -> Options:
             timeout_sec=parsed.timeout_sec,
         ),
         texts=parsed.texts,
-        concurrency=parsed.concurrency,
+        concurrency=() if parsed.rate else parsed.concurrency,
+        rates_per_sec=parsed.rate or (),
         rounds=parsed.rounds,
         num_requests=parsed.requests,
         duration_sec=parsed.duration_sec,

@@ -8,9 +8,9 @@ from orpheus_server.bench.speech.burst_stats import BurstStats
 from orpheus_server.bench.speech.level import Level
 from orpheus_server.bench.speech.level_stats import LevelStats, over_rounds
 
+_USERS = ("users", 5)
+_RATE = ("requests/s", 10)
 _COLUMNS = (
-    ("texts", 6),
-    ("users", 5),
     ("first byte ms", 17),
     ("first audible ms", 17),
     ("real-time factor", 16),
@@ -53,8 +53,15 @@ def progress_line(stats: LevelStats) -> str:
 
 
 def table(levels: Sequence[LevelReport]) -> str:
-    """The table with one line per level."""
-    return f"{text_table(_COLUMNS, [_cells(each) for each in levels])}\n{_EXPLAINED}"
+    """The table with one line per level; all levels are users, or all are rates."""
+    is_open_loop = levels[0].level.rate_per_sec is not None
+    columns = (("texts", 6), _RATE if is_open_loop else _USERS, *_COLUMNS)
+    lines = [text_table(columns, [_cells(each) for each in levels]), _EXPLAINED]
+    delays_sec = [each.summary.largest_send_delay_sec for each in levels]
+    found = [delay_sec for delay_sec in delays_sec if delay_sec is not None]
+    if found:
+        lines.append(f"Requests were sent at most {max(found) * 1000:.0f} ms late.")
+    return "\n".join(lines)
 
 
 def _cells(measured: LevelReport) -> list[str]:
@@ -62,7 +69,7 @@ def _cells(measured: LevelReport) -> list[str]:
     rtf = stats.real_time_factor
     return [
         level.texts,
-        str(level.concurrency),
+        f"{level.load:g}",
         milliseconds(stats.first_audio_sec),
         milliseconds(stats.audible_sec),
         "-" if rtf is None else f"{rtf.p50:.3f}/{rtf.p99:.3f}",
@@ -75,26 +82,28 @@ def _cells(measured: LevelReport) -> list[str]:
     ]
 
 
-def highest_without_underrun(levels: Sequence[LevelReport]) -> dict[str, int | None]:
-    """The highest concurrency of each text length up to which no round had an underrun.
+def highest_without_underrun(levels: Sequence[LevelReport]) -> dict[str, float | None]:
+    """The highest load of each text length up to which no round had an underrun.
 
     A clean level above one with underruns does not count: it was luck.
     """
-    highest: dict[str, int | None] = {}
+    highest: dict[str, float | None] = {}
     for texts in dict.fromkeys(each.level.texts for each in levels):
         highest[texts] = None
         found = [each for each in levels if each.level.texts == texts]
-        for measured in sorted(found, key=lambda each: each.level.concurrency):
+        for measured in sorted(found, key=lambda each: each.level.load):
             if any(each.share_without_underrun < 1 for each in measured.rounds):
                 break
-            highest[texts] = measured.level.concurrency
+            highest[texts] = measured.level.load
     return highest
 
 
-def highest_text(highest: Mapping[str, int | None]) -> str:
+def highest_text(highest: Mapping[str, float | None], *, unit: str) -> str:
     """The line that reports `highest_without_underrun`."""
-    found = ", ".join(f"{texts} {users or 'none'}" for texts, users in highest.items())
-    return f"most users without an underrun or a failure in any round: {found}"
+    found = ", ".join(
+        f"{texts} {'none' if load is None else f'{load:g}'}" for texts, load in highest.items()
+    )
+    return f"most {unit} without an underrun or a failure in any round: {found}"
 
 
 def burst_text(stats: BurstStats, *, num_users: int, num_sentences: int, num_bursts: int) -> str:

@@ -1,27 +1,40 @@
 """Sends the load: all levels in each round, or bursts."""
 
+import asyncio
 import sys
+import time
 from collections.abc import Sequence
 
 from orpheus_server.bench.client.request_result import RequestResult, measure
-from orpheus_server.bench.client.speech import SpeechClient
+from orpheus_server.bench.client.speech import Clock, Sleep, SpeechClient
 from orpheus_server.bench.client.texts import sentences_for, text_for
 from orpheus_server.bench.speech.level import Level
 from orpheus_server.bench.speech.level_stats import LevelStats, level_stats
 from orpheus_server.bench.speech.load import Load, default_num_requests, rotated, run_load
+from orpheus_server.bench.speech.open_loop import (
+    arrival_times,
+    default_num_arrivals,
+    run_open_loop,
+)
 from orpheus_server.bench.speech.options import Options
 from orpheus_server.bench.speech.report import LevelReport, progress_line
 
 
-async def run_sweep(options: Options, client: SpeechClient) -> tuple[LevelReport, ...]:
+async def run_sweep(
+    options: Options,
+    client: SpeechClient,
+    *,
+    clock: Clock = time.perf_counter,
+    sleep: Sleep = asyncio.sleep,
+) -> tuple[LevelReport, ...]:
     """Runs every text length at every level in each round, in a rotated order."""
-    levels = [Level(texts, users) for texts in options.texts for users in options.concurrency]
-    rounds: dict[Level, list[LevelStats]] = {level: [] for level in levels}
+    rounds: dict[Level, list[LevelStats]] = {
+        level: [] for texts in options.texts for level in options.levels(texts)
+    }
     for number in range(options.rounds):
         for texts in rotated(options.texts, number):
-            for users in rotated(options.concurrency, number):
-                level = Level(texts, users)
-                stats = level_stats(await _run_level(options, client, level))
+            for level in rotated(options.levels(texts), number):
+                stats = await _run_level(options, client, level, clock=clock, sleep=sleep)
                 rounds[level].append(stats)
                 label = f"round {number + 1}/{options.rounds}, {level.name}"
                 print_status(f"{label}: {progress_line(stats)}")
@@ -29,21 +42,30 @@ async def run_sweep(options: Options, client: SpeechClient) -> tuple[LevelReport
 
 
 async def _run_level(
-    options: Options, client: SpeechClient, level: Level
-) -> Sequence[RequestResult]:
+    options: Options, client: SpeechClient, level: Level, *, clock: Clock, sleep: Sleep
+) -> LevelStats:
     async def speak(index: int) -> RequestResult:
         return measure(await client.speak(text_for(level.texts, index), seed=options.seed + index))
 
-    num_requests = options.num_requests
-    if num_requests is None and options.duration_sec is None:
-        num_requests = default_num_requests(level.concurrency)
+    num_requests, duration_sec = options.num_requests, options.duration_sec
+    has_default = num_requests is None and duration_sec is None
+    if level.rate_per_sec is not None:
+        arrivals_sec = arrival_times(
+            level.rate_per_sec,
+            seed=options.seed,
+            num_requests=default_num_arrivals(level.rate_per_sec) if has_default else num_requests,
+            duration_sec=duration_sec,
+        )
+        results = await run_open_loop(arrivals_sec, speak, clock=clock, sleep=sleep)
+        return level_stats(results, arrivals_sec=arrivals_sec)
+    assert level.concurrency is not None
     load = Load(
         level.concurrency,
-        num_requests=num_requests,
-        duration_sec=options.duration_sec,
+        num_requests=default_num_requests(level.concurrency) if has_default else num_requests,
+        duration_sec=duration_sec,
         stagger_sec=options.stagger_sec,
     )
-    return await run_load(load, speak)
+    return level_stats(await run_load(load, speak, clock=clock, sleep=sleep))
 
 
 async def run_bursts(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -20,25 +20,11 @@ from tests.bench.scripted_server import (
     ScriptedApp,
     serve_script,
 )
+from tests.bench.virtual_time import VirtualTime
 
 pytestmark = pytest.mark.anyio
 
 SECOND = SOUND * 100
-
-
-@dataclass
-class VirtualTime:
-    """A clock that only a body's pieces and `sleep` advance."""
-
-    now_sec: float = 100.0
-    sleeps: list[float] = field(default_factory=list)
-
-    def clock(self) -> float:
-        return self.now_sec
-
-    async def sleep(self, wait_sec: float) -> None:
-        self.sleeps.append(wait_sec)
-        self.now_sec += wait_sec
 
 
 @dataclass

@@ -98,6 +98,25 @@ class TestSweep:
             "round 2/2, short, 1 users",
         ]
 
+    def test_rates(self, capsys: pytest.CaptureFixture[str]) -> None:
+        app = ScriptedApp()
+        with serve_script(app) as url:
+            arguments = ("--rate=200,400", "--texts=short", "--rounds=1", "--requests=3")
+            assert bench(url, *arguments, "--warmup=0", "--seed=9") == 0
+        captured = capsys.readouterr()
+        assert [line.split(":")[1].strip() for line in captured.err.splitlines()] == [
+            "round 1/1, short, 200 requests/s",
+            "round 1/1, short, 400 requests/s",
+        ]
+        document = json.loads(captured.out.splitlines()[-1])
+        assert document["settings"]["rates_per_sec"] == [200.0, 400.0]
+        assert document["settings"]["concurrency"] == []
+        loads = [(each["concurrency"], each["rate_per_sec"]) for each in document["levels"]]
+        assert loads == [(None, 200.0), (None, 400.0)]
+        assert document["highest_rate_without_underrun"].keys() == {"short"}
+        assert "highest_concurrency_without_underrun" not in document
+        assert sorted(body["seed"] for body in app.bodies) == [9, 9, 10, 10, 11, 11]
+
     def test_the_default_number_of_requests(self) -> None:
         app = ScriptedApp()
         with serve_script(app) as url:

@@ -69,6 +69,15 @@ class TestLevelStats:
         assert wall_sec_of([spoken(started_sec=1.0), failed("503", started_sec=1.25)]) == 2.0
 
 
+def test_the_delay_of_an_open_loop() -> None:
+    results = [spoken(started_sec=1.0), spoken(started_sec=2.5)]
+    late = level_stats(results, arrivals_sec=(0.0, 1.25))
+    later = level_stats(results, arrivals_sec=(0.0, 1.0))
+    assert (late.largest_send_delay_sec, later.largest_send_delay_sec) == (0.25, 0.5)
+    assert over_rounds([late, later, late]).largest_send_delay_sec == 0.5
+    assert over_rounds([one_round()]).largest_send_delay_sec is None
+
+
 class TestOverRounds:
     def test_medians_sums_and_maxima(self) -> None:
         rounds = [

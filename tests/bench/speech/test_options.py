@@ -4,6 +4,7 @@ import argparse
 
 from orpheus_server.bench import command
 from orpheus_server.bench.client.speech import Target
+from orpheus_server.bench.speech.level import Level
 from orpheus_server.bench.speech.options import Options, options_of
 
 
@@ -18,6 +19,7 @@ def test_defaults() -> None:
         target=Target("http://host"),
         texts=("short", "medium", "long"),
         concurrency=(1, 2, 4, 8, 16),
+        rates_per_sec=(),
         rounds=3,
         num_requests=None,
         duration_sec=None,
@@ -27,6 +29,16 @@ def test_defaults() -> None:
         burst=None,
         num_bursts=10,
     )
+
+
+def test_levels() -> None:
+    closed, opened = options("--concurrency=1,4"), options("--rate=0.5,2")
+    assert closed.levels("short") == (Level("short", 1), Level("short", 4))
+    assert opened.levels("long") == (
+        Level("long", rate_per_sec=0.5),
+        Level("long", rate_per_sec=2.0),
+    )
+    assert opened.concurrency == ()
 
 
 def test_the_target() -> None:

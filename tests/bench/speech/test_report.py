@@ -4,7 +4,10 @@ import json
 
 from orpheus_server.bench.report import json_line
 from orpheus_server.bench.speech.burst_stats import burst_stats
+from orpheus_server.bench.speech.level import Level
+from orpheus_server.bench.speech.level_stats import level_stats
 from orpheus_server.bench.speech.report import (
+    LevelReport,
     burst_text,
     highest_text,
     highest_without_underrun,
@@ -47,6 +50,16 @@ def test_table() -> None:
     ]
 
 
+def test_the_table_of_an_open_loop() -> None:
+    results = [spoken(started_sec=1.0), spoken(started_sec=2.5)]
+    late = level_stats(results, arrivals_sec=(0.0, 1.25))
+    lines = table([LevelReport(Level("short", rate_per_sec=0.5), (late,))]).splitlines()
+    assert lines[0].startswith(" texts  requests/s      first byte ms")
+    assert lines[1].split()[:2] == ["short", "0.5"]
+    assert len(lines[0]) == len(lines[1])
+    assert lines[-1] == "Requests were sent at most 250 ms late."
+
+
 class TestHighest:
     def test_every_round_must_be_clean(self) -> None:
         clean, stalled = one_round(), one_round(spoken(stalls_sec=[0.001]))
@@ -58,8 +71,17 @@ class TestHighest:
         ]
         highest = highest_without_underrun(levels)
         assert highest == {"short": 1, "long": None, "medium": 8}
-        assert highest_text(highest) == (
+        assert highest_text(highest, unit="users") == (
             "most users without an underrun or a failure in any round: short 1, long none, medium 8"
+        )
+
+    def test_rates(self) -> None:
+        levels = [
+            LevelReport(Level("short", rate_per_sec=rate), (one_round(),)) for rate in (0.5, 2.0)
+        ]
+        highest = highest_without_underrun(levels)
+        assert highest_text(highest, unit="requests/s") == (
+            "most requests/s without an underrun or a failure in any round: short 2"
         )
 
     def test_levels_above_one_with_underruns_do_not_count(self) -> None:
