@@ -44,7 +44,7 @@ class LevelReport:
 def progress_line(stats: LevelStats) -> str:
     """The line printed when one round of one level ends."""
     first = stats.first_audio_sec
-    first_text = "none heard" if first is None else f"first audio p50 {first.p50 * 1000:.0f} ms"
+    first_text = "none heard" if first is None else f"first byte p50 {first.p50 * 1000:.0f} ms"
     line = (
         f"{stats.num_requests} requests in {stats.wall_sec:.1f} s, {first_text}, "
         f"{stats.audio_sec_per_sec:.1f} audio s/s"

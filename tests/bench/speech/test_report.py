@@ -20,7 +20,7 @@ from tests.bench.results import failed, level, one_round, spoken
 
 def test_progress() -> None:
     assert progress_line(one_round(spoken(), failed("503"), failed("503"))) == (
-        "3 requests in 2.0 s, first audio p50 250 ms, 2.0 audio s/s, 2 x 503"
+        "3 requests in 2.0 s, first byte p50 250 ms, 2.0 audio s/s, 2 x 503"
     )
     assert progress_line(one_round(failed("timeout"))) == (
         "1 requests in 0.5 s, none heard, 0.0 audio s/s, 1 x timeout"
