@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_sweep(parser.add_argument_group("load on a server"))
     _add_modes(parser.add_argument_group("modes instead of levels"))
     _add_requests(parser.add_argument_group("requests to a server"))
+    _add_peer(parser.add_argument_group("comparison with another server"))
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -206,4 +207,20 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--api-key", metavar="KEY", help="sent as a bearer token")
     group.add_argument(
         "--no-stream", action="store_true", help="request whole files instead of streams"
+    )
+
+
+def _add_peer(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--peer",
+        type=url,
+        metavar="URL",
+        help="a second server with OpenAI's speech API and 24 kHz pcm, which gets the same texts, "
+        "seeds and times in turn with the first; ratios peer/own are reported. With levels, "
+        "--rate and --burst",
+    )
+    group.add_argument("--peer-model", metavar="MODEL", help="model of the peer (--model)")
+    group.add_argument("--peer-voice", metavar="VOICE", help="voice of the peer (--voice)")
+    group.add_argument(
+        "--peer-api-key", metavar="KEY", help="API key of the peer (--api-key); empty for none"
     )

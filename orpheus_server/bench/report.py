@@ -42,6 +42,12 @@ def card_text(card: MachineCard, server: ServerFacts) -> str:
     )
 
 
+def peer_text(url: str, peer: ServerFacts) -> str:
+    """The line about the peer; a server of another project may report neither."""
+    version, model = peer.version or "unknown version", peer.model or "unknown model"
+    return f"peer:    {version}; {model}; {url}"
+
+
 def text_table(columns: Sequence[tuple[str, int]], rows: Sequence[Sequence[str]]) -> str:
     """A table with right-aligned cells; `columns` holds (name, width)."""
     lines = [[name for name, _ in columns], *rows]

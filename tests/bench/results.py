@@ -42,6 +42,8 @@ def one_round(*results: RequestResult) -> LevelStats:
     return level_stats(results or [spoken()])
 
 
-def level(texts: TextLength, concurrency: int, *rounds: LevelStats) -> LevelReport:
+def level(
+    texts: TextLength, concurrency: int, *rounds: LevelStats, peer_rounds: Sequence[LevelStats] = ()
+) -> LevelReport:
     """Returns a level with these rounds, or with one of a single answer."""
-    return LevelReport(Level(texts, concurrency), rounds or (one_round(),))
+    return LevelReport(Level(texts, concurrency), rounds or (one_round(),), tuple(peer_rounds))

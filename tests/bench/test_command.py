@@ -46,6 +46,10 @@ def test_defaults() -> None:
         "timeout_sec": 300.0,
         "api_key": None,
         "no_stream": False,
+        "peer": None,
+        "peer_model": None,
+        "peer_voice": None,
+        "peer_api_key": None,
     }
 
 
@@ -73,6 +77,7 @@ def test_lists_and_numbers() -> None:
         (["http://host", "--rate", "0"], "'0' is not a number of requests a second above 0"),
         (["http://host", "--rate", "2,2.0"], "'2,2.0' names something twice"),
         (["http://host", "--rate=1", "--concurrency=4"], "not allowed with argument --rate"),
+        (["http://host", "--peer", "peer:8880"], "'peer:8880' does not begin with http://"),
         (["http://host", "--texts", "short,tiny"], "'tiny' is not one of short, medium, long"),
         (["http://host", "--requests", "x"], "'x' is not a whole number from 1 up"),
         (["http://host", "--requests", "4", "--duration-sec", "4"], "not allowed with"),

@@ -23,6 +23,23 @@ def parse(*arguments: str) -> argparse.Namespace:
         (["--codec", "--rate=1"], "--rate cannot be combined with --codec"),
         (["--frontend", "--rate=1"], "--rate cannot be combined with --frontend"),
         (
+            ["http://host", "--peer=http://peer", "--soak=1"],
+            "--peer cannot be combined with --soak",
+        ),
+        (
+            ["http://host", "--peer=http://peer", "--overload"],
+            "--peer cannot be combined with --overload",
+        ),
+        (
+            ["http://host", "--peer=http://peer", "--chat"],
+            "--peer cannot be combined with --chat",
+        ),
+        (["--codec", "--peer=http://peer"], "--peer cannot be combined with --codec"),
+        (["--frontend", "--peer=http://peer"], "--peer cannot be combined with --frontend"),
+        (["http://host", "--peer-voice=leo"], "--peer-voice needs --peer"),
+        (["http://host", "--peer-model=tts"], "--peer-model needs --peer"),
+        (["http://host", "--peer-api-key="], "--peer-api-key needs --peer"),
+        (
             ["http://host", "--rate=1", "--stagger-sec=1"],
             "--rate cannot be combined with --stagger-sec: requests arrive at random times",
         ),

@@ -26,6 +26,14 @@ def test_card() -> None:
     assert unknown.endswith("\nserver:  unknown version; unknown model")
 
 
+def test_the_peer() -> None:
+    known = ServerFacts(model="a model", version="1.2")
+    assert report.peer_text("http://peer", known) == "peer:    1.2; a model; http://peer"
+    assert report.peer_text("http://peer", ServerFacts(model=None, version=None)) == (
+        "peer:    unknown version; unknown model; http://peer"
+    )
+
+
 class TestJson:
     def test_one_line_of_rounded_numbers(self) -> None:
         document = {"texts": "a\nb", "values": (1, 0.1234567, None, True)}

@@ -1,7 +1,7 @@
 """The options of the benchmark of speech."""
 
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orpheus_server.bench.client.speech import Target
 from orpheus_server.bench.client.texts import TextLength
@@ -10,9 +10,12 @@ from orpheus_server.bench.speech.level import Level
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is measured. All of it is written to the JSON document, so the API key is left out."""
+    """What is measured. All of it is written to the JSON document, so API keys are left out."""
 
     target: Target
+    peer: Target | None
+    """A second server that gets the same load; None to measure only one."""
+
     texts: tuple[TextLength, ...]
     concurrency: tuple[int, ...]
     """Empty for an open loop."""
@@ -45,15 +48,25 @@ class Options:
 
 def options_of(parsed: Namespace) -> Options:
     """The options of a command line."""
+    target = Target(
+        url=parsed.url,
+        model=parsed.model,
+        voice=parsed.voice,
+        is_streaming=not parsed.no_stream,
+        reads_in_real_time=parsed.realtime_readers,
+        timeout_sec=parsed.timeout_sec,
+    )
+    peer = None
+    if parsed.peer is not None:
+        peer = replace(
+            target,
+            url=parsed.peer,
+            model=parsed.peer_model or target.model,
+            voice=parsed.peer_voice or target.voice,
+        )
     return Options(
-        target=Target(
-            url=parsed.url,
-            model=parsed.model,
-            voice=parsed.voice,
-            is_streaming=not parsed.no_stream,
-            reads_in_real_time=parsed.realtime_readers,
-            timeout_sec=parsed.timeout_sec,
-        ),
+        target=target,
+        peer=peer,
         texts=parsed.texts,
         concurrency=() if parsed.rate else parsed.concurrency,
         rates_per_sec=parsed.rate or (),

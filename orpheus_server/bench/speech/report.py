@@ -7,6 +7,8 @@ from orpheus_server.bench.report import PERCENTILES, milliseconds, text_table
 from orpheus_server.bench.speech.burst_stats import BurstStats
 from orpheus_server.bench.speech.level import Level
 from orpheus_server.bench.speech.level_stats import LevelStats, over_rounds
+from orpheus_server.bench.speech.ratio_report import RATIO_COLUMNS, RATIO_TITLE, ratio_cells
+from orpheus_server.bench.speech.ratios import LevelRatios, level_ratios
 
 _USERS = ("users", 5)
 _RATE = ("requests/s", 10)
@@ -34,11 +36,24 @@ class LevelReport:
 
     level: Level
     rounds: tuple[LevelStats, ...]
+    peer_rounds: tuple[LevelStats, ...] = ()
+    """The same rounds of the peer; empty without a peer."""
 
     @property
     def summary(self) -> LevelStats:
         """The statistics over the rounds."""
         return over_rounds(self.rounds)
+
+    @property
+    def peer_summary(self) -> LevelStats | None:
+        """The peer's statistics over the rounds; None without a peer."""
+        return over_rounds(self.peer_rounds) if self.peer_rounds else None
+
+    @property
+    def ratios(self) -> LevelRatios | None:
+        """The peer's summary divided by the own one; None without a peer."""
+        peer = self.peer_summary
+        return None if peer is None else level_ratios(peer, own=self.summary)
 
 
 def progress_line(stats: LevelStats) -> str:
@@ -53,23 +68,48 @@ def progress_line(stats: LevelStats) -> str:
 
 
 def table(levels: Sequence[LevelReport]) -> str:
-    """The table with one line per level; all levels are users, or all are rates."""
-    is_open_loop = levels[0].level.rate_per_sec is not None
-    columns = (("texts", 6), _RATE if is_open_loop else _USERS, *_COLUMNS)
-    lines = [text_table(columns, [_cells(each) for each in levels]), _EXPLAINED]
-    delays_sec = [each.summary.largest_send_delay_sec for each in levels]
-    found = [delay_sec for delay_sec in delays_sec if delay_sec is not None]
-    if found:
-        lines.append(f"Requests were sent at most {max(found) * 1000:.0f} ms late.")
+    """The table with one line per level and server; all levels are users, or all are rates.
+
+    With a peer, a table of the ratios follows.
+    """
+    load = _USERS if levels[0].level.rate_per_sec is None else _RATE
+    level_columns = (("texts", 6), load)
+    server_column = (("server", 6),) if levels[0].peer_rounds else ()
+    rows = [row for each in levels for row in _rows(each)]
+    lines = [text_table((*level_columns, *server_column, *_COLUMNS), rows), _EXPLAINED]
+    delays_sec = [
+        stats.largest_send_delay_sec
+        for each in levels
+        for stats in (*each.rounds, *each.peer_rounds)
+        if stats.largest_send_delay_sec is not None
+    ]
+    if delays_sec:
+        lines.append(f"Requests were sent at most {max(delays_sec) * 1000:.0f} ms late.")
+    ratio_rows = [
+        [*_level_cells(each.level), *ratio_cells(each.ratios)]
+        for each in levels
+        if each.ratios is not None
+    ]
+    if ratio_rows:
+        lines += [RATIO_TITLE, text_table((*level_columns, *RATIO_COLUMNS), ratio_rows)]
     return "\n".join(lines)
 
 
-def _cells(measured: LevelReport) -> list[str]:
-    level, stats = measured.level, measured.summary
+def _rows(measured: LevelReport) -> list[list[str]]:
+    head = _level_cells(measured.level)
+    peer = measured.peer_summary
+    if peer is None:
+        return [[*head, *_cells(measured.summary)]]
+    return [[*head, "own", *_cells(measured.summary)], [*head, "peer", *_cells(peer)]]
+
+
+def _level_cells(level: Level) -> list[str]:
+    return [level.texts, f"{level.load:g}"]
+
+
+def _cells(stats: LevelStats) -> list[str]:
     rtf = stats.real_time_factor
     return [
-        level.texts,
-        f"{level.load:g}",
         milliseconds(stats.first_audio_sec),
         milliseconds(stats.audible_sec),
         "-" if rtf is None else f"{rtf.p50:.3f}/{rtf.p99:.3f}",
@@ -82,7 +122,9 @@ def _cells(measured: LevelReport) -> list[str]:
     ]
 
 
-def highest_without_underrun(levels: Sequence[LevelReport]) -> dict[str, float | None]:
+def highest_without_underrun(
+    levels: Sequence[LevelReport], *, of_peer: bool = False
+) -> dict[str, float | None]:
     """The highest load of each text length up to which no round had an underrun.
 
     A clean level above one with underruns does not count: it was luck.
@@ -92,7 +134,8 @@ def highest_without_underrun(levels: Sequence[LevelReport]) -> dict[str, float |
         highest[texts] = None
         found = [each for each in levels if each.level.texts == texts]
         for measured in sorted(found, key=lambda each: each.level.load):
-            if any(each.share_without_underrun < 1 for each in measured.rounds):
+            rounds = measured.peer_rounds if of_peer else measured.rounds
+            if any(each.share_without_underrun < 1 for each in rounds):
                 break
             highest[texts] = measured.level.load
     return highest
@@ -130,8 +173,13 @@ def burst_text(stats: BurstStats, *, num_users: int, num_sentences: int, num_bur
 
 def level_document(measured: LevelReport) -> dict[str, object]:
     """One level in the JSON document."""
-    return {
+    document: dict[str, object] = {
         **asdict(measured.level),
         "summary": asdict(measured.summary),
         "rounds": [asdict(each) for each in measured.rounds],
     }
+    if measured.peer_summary is not None and measured.ratios is not None:
+        document["peer_summary"] = asdict(measured.peer_summary)
+        document["peer_rounds"] = [asdict(each) for each in measured.peer_rounds]
+        document["peer_over_own"] = asdict(measured.ratios)
+    return document

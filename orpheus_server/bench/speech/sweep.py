@@ -1,9 +1,12 @@
-"""Sends the load: all levels in each round, or bursts."""
+"""Sends the load to one server, or to two in turn: all levels in each round, or bursts."""
 
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Literal
 
 from orpheus_server.bench.client.request_result import RequestResult, measure
 from orpheus_server.bench.client.speech import Clock, Sleep, SpeechClient
@@ -19,26 +22,38 @@ from orpheus_server.bench.speech.open_loop import (
 from orpheus_server.bench.speech.options import Options
 from orpheus_server.bench.speech.report import LevelReport, progress_line
 
+ServerName = Literal["own", "peer"]
+Clients = Mapping[ServerName, SpeechClient]
+"""The client of the server under test, and that of the peer if there is one."""
+
 
 async def run_sweep(
     options: Options,
-    client: SpeechClient,
+    clients: Clients,
     *,
     clock: Clock = time.perf_counter,
     sleep: Sleep = asyncio.sleep,
 ) -> tuple[LevelReport, ...]:
-    """Runs every text length at every level in each round, in a rotated order."""
-    rounds: dict[Level, list[LevelStats]] = {
-        level: [] for texts in options.texts for level in options.levels(texts)
-    }
+    """Runs every text length at every level in each round, in a rotated order.
+
+    A level runs on one server right after the other; another one is first in the next round.
+    """
+    levels = [level for texts in options.texts for level in options.levels(texts)]
+    rounds: dict[tuple[Level, ServerName], list[LevelStats]] = defaultdict(list)
     for number in range(options.rounds):
         for texts in rotated(options.texts, number):
             for level in rotated(options.levels(texts), number):
-                stats = await _run_level(options, client, level, clock=clock, sleep=sleep)
-                rounds[level].append(stats)
-                label = f"round {number + 1}/{options.rounds}, {level.name}"
-                print_status(f"{label}: {progress_line(stats)}")
-    return tuple(LevelReport(level, tuple(stats)) for level, stats in rounds.items())
+                for server in rotated(tuple(clients), number):
+                    stats = await _run_level(
+                        options, clients[server], level, clock=clock, sleep=sleep
+                    )
+                    rounds[level, server].append(stats)
+                    label = f"round {number + 1}/{options.rounds}, {level.name}"
+                    _print_progress(label, stats, server=server if len(clients) > 1 else None)
+    return tuple(
+        LevelReport(level, tuple(rounds[level, "own"]), tuple(rounds[level, "peer"]))
+        for level in levels
+    )
 
 
 async def _run_level(
@@ -69,22 +84,35 @@ async def _run_level(
 
 
 async def run_bursts(
-    options: Options, client: SpeechClient, *, num_users: int, num_sentences: int
-) -> list[Sequence[RequestResult]]:
-    """Runs one burst after the other."""
-
-    async def speak(index: int) -> RequestResult:
-        text = sentences_for(index, num_sentences=num_sentences)
-        return measure(await client.speak(text, seed=options.seed + index))
-
-    bursts: list[Sequence[RequestResult]] = []
+    options: Options, clients: Clients, *, num_users: int, num_sentences: int
+) -> Mapping[ServerName, Sequence[Sequence[RequestResult]]]:
+    """Runs one burst after the other, each on one server right after the other."""
+    bursts: dict[ServerName, list[Sequence[RequestResult]]] = {server: [] for server in clients}
     for number in range(options.num_bursts):
         load = Load(num_users, num_requests=num_users, first_index=number * num_users)
-        results = await run_load(load, speak)
-        bursts.append(results)
-        label = f"burst {number + 1}/{options.num_bursts}"
-        print_status(f"{label}: {progress_line(level_stats(results))}")
+        for server in rotated(tuple(clients), number):
+            speak = partial(
+                _speak_sentences, clients[server], num_sentences=num_sentences, seed=options.seed
+            )
+            results = await run_load(load, speak)
+            bursts[server].append(results)
+            label = f"burst {number + 1}/{options.num_bursts}"
+            stats = level_stats(results)
+            _print_progress(label, stats, server=server if len(clients) > 1 else None)
     return bursts
+
+
+async def _speak_sentences(
+    client: SpeechClient, index: int, *, num_sentences: int, seed: int
+) -> RequestResult:
+    text = sentences_for(index, num_sentences=num_sentences)
+    return measure(await client.speak(text, seed=seed + index))
+
+
+def _print_progress(label: str, stats: LevelStats, *, server: ServerName | None) -> None:
+    """Prints how a round or burst went; `server` is None if there is only one."""
+    name = "" if server is None else f", {server}"
+    print_status(f"{label}{name}: {progress_line(stats)}")
 
 
 def print_status(line: str) -> None:

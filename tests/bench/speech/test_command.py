@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from orpheus_server.bench import command
 from orpheus_server.bench.client.speech import SpeechClient
 from orpheus_server.bench.client.texts import SHORT, text_for
+from orpheus_server.bench.speech.ratio_report import RATIO_TITLE
 from tests.bench.scripted_server import (
     OVERLOADED,
     SILENCE,
@@ -154,6 +156,107 @@ class TestBurst:
     def test_failures_exit_with_1(self) -> None:
         with serve_script(ScriptedApp(refusal)) as url:
             assert bench(url, "--burst=2,1", "--repeats=1", "--warmup=0") == 1
+
+
+class ForeignApp(ScriptedApp):
+    """Has the speech route only, and breaks off all other requests."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/v1/audio/speech":
+            raise RuntimeError("no such route")
+        await super().__call__(scope, receive, send)
+
+
+class TestPeer:
+    @pytest.mark.parametrize("peer_app", [ScriptedApp, ForeignApp])
+    @pytest.mark.parametrize("load", ["--concurrency=2", "--rate=400"])
+    def test_levels(
+        self, capsys: pytest.CaptureFixture[str], load: str, peer_app: type[ScriptedApp]
+    ) -> None:
+        """Neither server has /metrics or /ready, and the foreign one has no /health either."""
+        own, peer = ScriptedApp(), peer_app()
+        with serve_script(own) as url, serve_script(peer) as peer_url:
+            arguments = (load, "--texts=short,long", "--rounds=2", "--requests=2", "--seed=7")
+            keys = ("--api-key=secret", f"--peer={peer_url}", "--peer-voice=af", "--peer-model=m")
+            assert bench(url, *arguments, *keys) == 0
+        captured = capsys.readouterr()
+        lines = captured.out.splitlines()
+        is_foreign = peer_app is ForeignApp
+        known = "unknown version; unknown model" if is_foreign else "7.8.9; a scripted model"
+        assert lines[3] == f"peer:    {known}; {peer_url}"
+        assert lines[-2].startswith("peer: most ")
+        document = json.loads(lines[-1])
+        assert document["settings"]["peer"]["url"] == peer_url
+        assert document["peer_server"]["version"] == (None if is_foreign else "7.8.9")
+        assert (document["num_failed"], document["peer_num_failed"]) == (0, 0)
+        for level in document["levels"]:
+            own_p50, peer_p50 = (
+                level[summary]["first_audio_sec"]["p50"] for summary in ("summary", "peer_summary")
+            )
+            ratio = level["peer_over_own"]["first_audio_sec"]["p50"]
+            assert ratio == pytest.approx(peer_p50 / own_p50, rel=0.01)
+
+        def requested(app: ScriptedApp) -> Counter[tuple[str, int]]:
+            return Counter((body["input"], body["seed"]) for body in app.bodies)
+
+        assert requested(own) == requested(peer)
+        assert {(body["model"], body["voice"]) for body in peer.bodies} == {("m", "af")}
+        assert {(body["model"], body["voice"]) for body in own.bodies} == {("tts-1", "alloy")}
+        assert {headers[b"authorization"] for headers in peer.headers} == {b"Bearer secret"}
+
+    @pytest.mark.parametrize(
+        ("argument", "expected"),
+        [("--peer-api-key=other", b"Bearer other"), ("--peer-api-key=", None)],
+    )
+    def test_the_key_of_the_peer(self, argument: str, expected: bytes | None) -> None:
+        own, peer = ScriptedApp(), ScriptedApp()
+        with serve_script(own) as url, serve_script(peer) as peer_url:
+            arguments = ("--concurrency=1", "--texts=short", "--rounds=1", "--requests=1")
+            keys = ("--api-key=secret", f"--peer={peer_url}", argument)
+            assert bench(url, *arguments, *keys) == 0
+        assert {headers.get(b"authorization") for headers in peer.headers} == {expected}
+        assert {headers[b"authorization"] for headers in own.headers} == {b"Bearer secret"}
+
+    def test_bursts(self, capsys: pytest.CaptureFixture[str]) -> None:
+        own, peer = ScriptedApp(), ScriptedApp()
+        with serve_script(own) as url, serve_script(peer) as peer_url:
+            arguments = ("--burst=3,2", "--repeats=2", "--warmup=0", f"--peer={peer_url}")
+            assert bench(url, *arguments) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[4] == "own: 2 bursts of 3 users, sentences each: 2"
+        assert "peer: 2 bursts of 3 users, sentences each: 2" in lines
+        assert RATIO_TITLE in lines
+        document = json.loads(lines[-1])
+        assert document["bursts"]["num_requests"] == document["peer_bursts"]["num_requests"] == 6
+        assert document["peer_over_own"]["c200"] == 1.0
+        assert sorted(body["input"] for body in own.bodies) == sorted(
+            body["input"] for body in peer.bodies
+        )
+
+    def test_failures_of_the_peer_exit_with_1(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with serve_script(ScriptedApp()) as url, serve_script(ScriptedApp(refusal)) as peer_url:
+            arguments = ("--concurrency=1", "--texts=short", "--rounds=1", "--requests=3")
+            assert bench(url, *arguments, "--warmup=0", f"--peer={peer_url}") == 1
+        document = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert (document["num_failed"], document["peer_num_failed"]) == (0, 3)
+        assert document["levels"][0]["peer_over_own"]["first_audio_sec"] is None
+        assert document["peer_highest_concurrency_without_underrun"] == {"short": None}
+
+    def test_a_peer_that_fails_the_warm_up(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with serve_script(ScriptedApp()) as url, serve_script(ScriptedApp(refusal)) as peer_url:
+            assert bench(url, f"--peer={peer_url}") == 1
+        assert capsys.readouterr().err == (
+            "orpheus-server bench: The peer's warm-up request failed: 503 overloaded\n"
+        )
+
+    def test_an_unreachable_peer(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with serve_script(ScriptedApp()) as peer_url:
+            pass
+        with serve_script(ScriptedApp()) as url:
+            assert bench(url, f"--peer={peer_url}") == 1
+        assert capsys.readouterr().err == (
+            "orpheus-server bench: The peer's warm-up request failed: no answer: ConnectError\n"
+        )
 
 
 class TestErrorMessages:

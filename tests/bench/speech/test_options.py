@@ -17,6 +17,7 @@ def options(*arguments: str) -> Options:
 def test_defaults() -> None:
     assert options() == Options(
         target=Target("http://host"),
+        peer=None,
         texts=("short", "medium", "long"),
         concurrency=(1, 2, 4, 8, 16),
         rates_per_sec=(),
@@ -29,6 +30,14 @@ def test_defaults() -> None:
         burst=None,
         num_bursts=10,
     )
+
+
+def test_the_peer() -> None:
+    """Like the target, but for what `--peer` and its options say."""
+    peer = options("--peer=http://peer", "--model=a", "--voice=leo", "--no-stream").peer
+    assert peer == Target("http://peer", model="a", voice="leo", is_streaming=False)
+    other = options("--peer=http://peer", "--voice=leo", "--peer-voice=af", "--peer-model=b").peer
+    assert other == Target("http://peer", model="b", voice="af")
 
 
 def test_levels() -> None:

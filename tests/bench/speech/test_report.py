@@ -6,6 +6,7 @@ from orpheus_server.bench.report import json_line
 from orpheus_server.bench.speech.burst_stats import burst_stats
 from orpheus_server.bench.speech.level import Level
 from orpheus_server.bench.speech.level_stats import level_stats
+from orpheus_server.bench.speech.ratio_report import RATIO_TITLE
 from orpheus_server.bench.speech.report import (
     LevelReport,
     burst_text,
@@ -60,6 +61,32 @@ def test_the_table_of_an_open_loop() -> None:
     assert lines[-1] == "Requests were sent at most 250 ms late."
 
 
+def test_the_table_of_two_servers() -> None:
+    """The medians of each server, then the ratio of the medians."""
+    own = [one_round(spoken(first_sec)) for first_sec in (0.25, 1.0, 0.25)]
+    peer = [one_round(spoken(first_sec)) for first_sec in (0.5, 0.125, 2.0)]
+    levels = [
+        level("short", 1, *own, peer_rounds=peer),
+        level("short", 4, *own, peer_rounds=own),
+    ]
+    lines = table(levels).splitlines()
+    assert lines[0].startswith(" texts  users  server      first byte ms   first audible ms")
+    assert [line.split()[:4] for line in lines[1:5]] == [
+        ["short", "1", "own", "250/250/250"],
+        ["short", "1", "peer", "500/500/500"],
+        ["short", "4", "own", "250/250/250"],
+        ["short", "4", "peer", "250/250/250"],
+    ]
+    assert len({len(line) for line in lines[:5]}) == 1
+    assert lines[8] == RATIO_TITLE
+    assert lines[9].startswith(" texts  users         first byte      first audible")
+    assert [" ".join(line.split()) for line in lines[10:]] == [
+        "short 1 2.00/2.00/2.00 1.67/1.67/1.67 1.00/1.00 1.00 1.00 1.00/1.00/1.00 - 1.00 -",
+        "short 4 1.00/1.00/1.00 1.00/1.00/1.00 1.00/1.00 1.00 1.00 1.00/1.00/1.00 - 1.00 -",
+    ]
+    assert len({len(line) for line in lines[9:]}) == 1
+
+
 class TestHighest:
     def test_every_round_must_be_clean(self) -> None:
         clean, stalled = one_round(), one_round(spoken(stalls_sec=[0.001]))
@@ -83,6 +110,15 @@ class TestHighest:
         assert highest_text(highest, unit="requests/s") == (
             "most requests/s without an underrun or a failure in any round: short 2"
         )
+
+    def test_the_peer(self) -> None:
+        stalled = one_round(spoken(stalls_sec=[0.001]))
+        levels = [
+            level("short", 1, peer_rounds=[one_round()]),
+            level("short", 4, peer_rounds=[stalled]),
+        ]
+        assert highest_without_underrun(levels) == {"short": 4}
+        assert highest_without_underrun(levels, of_peer=True) == {"short": 1}
 
     def test_levels_above_one_with_underruns_do_not_count(self) -> None:
         stalled = one_round(spoken(stalls_sec=[0.001]))
@@ -111,10 +147,21 @@ def test_burst() -> None:
     assert "mean" not in burst_text(nothing, num_users=1, num_sentences=1, num_bursts=1)
 
 
+def test_the_json_of_a_level_with_a_peer() -> None:
+    peer_rounds = [one_round(spoken(0.5)), one_round(spoken(0.75)), one_round(failed("503"))]
+    read = json.loads(json_line(level_document(level("short", 2, peer_rounds=peer_rounds))))
+    assert read["summary"]["first_audio_sec"]["p50"] == 0.25
+    assert read["peer_summary"]["first_audio_sec"]["p50"] == 0.625
+    assert len(read["peer_rounds"]) == 3
+    assert read["peer_over_own"]["first_audio_sec"] == {"p50": 2.5, "p95": 2.5, "p99": 2.5}
+    assert read["peer_over_own"]["share_failed"] is None
+
+
 def test_the_json_of_a_level() -> None:
     document = level_document(level("short", 2, one_round(), one_round(failed("503"))))
     read = json.loads(json_line(document))
-    assert (read["texts"], read["concurrency"]) == ("short", 2)
+    assert (read["texts"], read["concurrency"], read["rate_per_sec"]) == ("short", 2, None)
+    assert not [key for key in read if key.startswith("peer")]
     assert read["summary"]["num_requests"] == 2
     assert [each["first_audio_sec"] for each in read["rounds"]] == [
         {"p50": 0.25, "p95": 0.25, "p99": 0.25},
