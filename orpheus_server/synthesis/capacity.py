@@ -15,8 +15,8 @@ which are synthesised at once at times, runs out of audio; lower, and requests w
 MIN_MEASURED_SEC = 1.0
 """Shorter chunks spend most of their time starting."""
 
-MIN_UNFINISHED_SEC = 3.0
-"""Cancelled chunks are measured only after this time."""
+MIN_UNFINISHED_SEC, MIN_PROBED_SEC = 3.0, 0.5
+"""Cancelled chunks are measured only after this time, the second one during the probe."""
 
 LEAST_GAIN = 0.05
 """One more chunk at once that raises the throughput by less only delays the others."""
@@ -108,13 +108,17 @@ class Capacity:
             self._observe(Measurement(num_at_once, elapsed_sec / audio_sec))
 
     def observe_unfinished(self, elapsed_sec: float, audio_sec: float, num_at_once: float) -> None:
-        """Measures a cancelled chunk if it was slower than real time.
+        """Measures a cancelled chunk if it was slower than real time, in the probe in any case.
 
         Otherwise a machine too slow to finish any chunk in time would never be recognised.
         """
+        least = Measurement(num_at_once, elapsed_sec / max(audio_sec, _FIRST_AUDIO_SEC))
+        if self._probe is not None:
+            if elapsed_sec >= MIN_PROBED_SEC:
+                self._observe(least)
+            return
         if elapsed_sec < MIN_UNFINISHED_SEC:
             return
-        least = Measurement(num_at_once, elapsed_sec / max(audio_sec, _FIRST_AUDIO_SEC))
         if least.real_time_factor > max(1.0, self._expected(num_at_once)):
             self._observe(least)
 

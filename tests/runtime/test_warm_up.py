@@ -67,16 +67,17 @@ async def test_capacity_is_measured_alone_and_with_concurrent_requests(
     assert bench.engine.num_active == 0
 
 
-async def test_the_measurement_has_a_time_limit(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("part", ["ALONE", "BESIDE"])
+async def test_each_part_of_the_measurement_has_a_time_limit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     """A slow machine, or a model that never stops, must not keep the server from starting."""
-    monkeypatch.setattr(warm_up_module, "PROBE_LIMIT_SEC", 0.05)
+    monkeypatch.setattr(warm_up_module, f"{part}_LIMIT_SEC", 0.05)
     never = asyncio.Event()
-    bench.scripts["alone-1-0-1"] = Script(short_script(9).token_ids, gate=never)
+    bench.scripts[f"{part.lower()}-1-0-1"] = Script(short_script(9).token_ids, gate=never)
     capacity = Capacity(ceiling=CEILING)
     await measure(bench, capacity)
-    assert bench.engine.num_active == 0
+    assert (bench.engine.num_active, len(bench.engine.requests)) == (0, 6)
     assert 1 <= capacity.num_streams <= CEILING
 
 

@@ -144,6 +144,16 @@ class TestUnfinished:
             capacity.observe_unfinished(20.0, 0.0, 1.0)
         assert capacity.num_streams == 1
 
+    def test_the_probe_measures_them_as_far_as_they_are(self) -> None:
+        """On a slow machine nothing is finished within the time of the probe."""
+        capacity = Capacity(ceiling=256)
+        capacity.begin_probe()
+        capacity.observe_unfinished(1.0, 1 / 0.24, 1.0)
+        capacity.observe_unfinished(2.0, 2 / 0.84, 16.0)
+        capacity.observe_unfinished(0.4, 0.1, 1.0)
+        capacity.end_probe()
+        assert capacity.num_streams == 10
+
     @pytest.mark.parametrize(
         ("elapsed_sec", "audio_sec"), [(2.9, 0.0), (5.0, 5.0), (5.0, 60.0), (10.0, 9.9)]
     )
