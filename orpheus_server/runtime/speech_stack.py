@@ -96,6 +96,9 @@ def prepare_vllm(settings: Settings, *, is_cuda: bool) -> None:
     if not is_cuda:
         # The processes of all engines inherit it; vLLM leaves it to OpenMP, which takes all cores.
         os.environ.setdefault("OMP_NUM_THREADS", str(num_engine_threads(num_cores())))
+        # vLLM sets both, but later than the fork server imports torch, which reads them then.
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+        os.environ.setdefault("TORCHINDUCTOR_CPP_DYNAMIC_THREADS", "1")
     if is_cuda and settings.tts_deterministic:
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
 
