@@ -32,10 +32,16 @@ class Server:
     """`with Server(checkpoint, log) as server`: ready when the block starts, ended with it."""
 
     def __init__(
-        self, checkpoint: Path, log: Path, *, is_stopped: Callable[[], bool] = lambda: False
+        self,
+        checkpoint: Path,
+        log: Path,
+        *,
+        max_attempts: int | None = None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._checkpoint = checkpoint
         self.log = log
+        self._max_attempts = max_attempts
         self._is_stopped = is_stopped
         self.port = free_port()
 
@@ -54,7 +60,7 @@ class Server:
                 [sys.executable, "-m", "orpheus_server.cli", "serve"],
                 # A user's .env is not read there.
                 cwd=self.log.parent,
-                env=environment_of(self._checkpoint, self.port),
+                env=environment_of(self._checkpoint, self.port, self._max_attempts),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -104,9 +110,11 @@ class Server:
         return False
 
 
-def environment_of(checkpoint: Path, port: int) -> dict[str, str]:
+def environment_of(checkpoint: Path, port: int, max_attempts: int | None = None) -> dict[str, str]:
     """Returns the environment of a server that has no settings but these."""
+    attempts = {} if max_attempts is None else {"TTS_MAX_ATTEMPTS": str(max_attempts)}
     return {
+        **attempts,
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         "PYTHONPATH": str(ROOT),
         "HOST": "127.0.0.1",

@@ -36,6 +36,8 @@ class TrainingSettings:
     """TRAINING_SPEECH_HOURS: speech to make, of all speakers together."""
     num_judged: int
     """TRAINING_NUM_JUDGED: held-out utterances that are recorded and judged, of 300."""
+    max_attempts: int
+    """TRAINING_MAX_ATTEMPTS: attempts at a chunk by the server that is judged."""
     codes_from_hours: float
     """TRAINING_CODES_FROM_HOURS: speech that must exist before the codec's training begins."""
     codes_steps: int
@@ -76,6 +78,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> TrainingSettings:
         ),
         speech_hours=_number(environ, "TRAINING_SPEECH_HOURS", 12.0, float, above=0),
         num_judged=_number(environ, "TRAINING_NUM_JUDGED", 300, int, above=0),
+        max_attempts=_number(environ, "TRAINING_MAX_ATTEMPTS", 5, int, above=0),
         codes_from_hours=_number(environ, "TRAINING_CODES_FROM_HOURS", 3.0, float, above=0),
         codes_steps=_number(environ, "TRAINING_CODES_STEPS", 20_000, int, above=0),
         decoder_steps=_number(environ, "TRAINING_DECODER_STEPS", 100_000, int, above=0),

@@ -11,4 +11,5 @@ def test_a_server_has_no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -
     environment = environment_of(Path("/voice"), 4321)
     assert environment["TTS_MODEL_NAME"] == "/voice"
     assert (environment["HOST"], environment["PORT"]) == ("127.0.0.1", "4321")
-    assert not {"API_KEYS", "TTS_TEMPERATURE"} & environment.keys()
+    assert not {"API_KEYS", "TTS_TEMPERATURE", "TTS_MAX_ATTEMPTS"} & environment.keys()
+    assert environment_of(Path("/voice"), 4321, 2) == {**environment, "TTS_MAX_ATTEMPTS": "2"}

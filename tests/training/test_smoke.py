@@ -18,8 +18,7 @@ from training.speech.worker import UTTERANCES_PER_FILE
 
 pytestmark = pytest.mark.training
 
-# The third of these texts is also spoken by the ninth speaker. A voice that has hardly trained is
-# generated again and again, so each further text takes half a minute.
+# The third of these texts is also spoken by the ninth speaker.
 NUM_JUDGED = 3
 
 # The first shard has about two minutes, and at least these.
@@ -68,6 +67,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         "TRAINING_SPEECH_HOURS": ONE_SHARD_HOURS,
         "TRAINING_CODES_FROM_HOURS": ONE_SHARD_HOURS,
         "TRAINING_NUM_JUDGED": str(NUM_JUDGED),
+        "TRAINING_MAX_ATTEMPTS": "1",
         "TRAINING_CODES_STEPS": "60",
         "TRAINING_DECODER_STEPS": "10",
         "TRAINING_LANGUAGE_MODEL_TOKENS": "30000",

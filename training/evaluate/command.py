@@ -158,7 +158,12 @@ def speak_through_server(
     if place.is_stopped() or not (folder.missing(subject.items) or missing_voices):
         return
     phonemizer = build_phonemizer(PHONEMES)
-    with Server(subject.folder, work / "server.log", is_stopped=place.is_stopped) as server:
+    with Server(
+        subject.folder,
+        work / "server.log",
+        max_attempts=place.settings.max_attempts,
+        is_stopped=place.is_stopped,
+    ) as server:
         speak_served(SpeechService(server), subject.items, folder, sampling, place.is_stopped)
         for voice in missing_voices:
             if not place.is_stopped():

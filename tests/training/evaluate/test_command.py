@@ -33,7 +33,11 @@ class FakeServer:
 
     num_starts = 0
 
-    def __init__(self, checkpoint: Path, log: Path, *, is_stopped: object) -> None:
+    def __init__(
+        self, checkpoint: Path, log: Path, *, max_attempts: int, is_stopped: object
+    ) -> None:
+        assert max_attempts == 5
+
         self.port = 1
 
     def __enter__(self) -> Self:
