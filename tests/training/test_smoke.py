@@ -151,4 +151,4 @@ def test_the_server_spoke_with_the_ninth_voice(chain: Chain) -> None:
     (served,) = (chain.folder.root / "evaluation").glob("*/served-*")
     spoken = {entry.item.voice: samples for entry, samples in SpokenFolder(served).recordings()}
     # However badly it speaks after a minute of training, it is sound of some length.
-    assert len(spoken[NINTH["name"]]) > 2048
+    assert len(spoken[str(NINTH["name"])]) > 2048
