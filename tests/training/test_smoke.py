@@ -68,9 +68,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         "TRAINING_CODES_FROM_HOURS": ONE_SHARD_HOURS,
         "TRAINING_NUM_JUDGED": str(NUM_JUDGED),
         "TRAINING_MAX_ATTEMPTS": "1",
-        "TRAINING_CODES_STEPS": "60",
-        "TRAINING_DECODER_STEPS": "10",
-        "TRAINING_LANGUAGE_MODEL_TOKENS": "30000",
+        "TRAINING_CODES_STEPS": "40",
+        "TRAINING_DECODER_STEPS": "5",
+        "TRAINING_LANGUAGE_MODEL_TOKENS": "20000",
         "TRAINING_COMPILE": "0",
         "PYTHONPATH": str(ROOT),
     }
