@@ -7,6 +7,7 @@ and those of files pause while the player of a stream waits.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from math import ceil
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,38 +19,18 @@ LIVE_MAX_LOAD_AHEAD = 0.65
 the first words of other requests; if lower, more of their own are late."""
 
 
-class Turn(Protocol):
+class Turn(AbstractAsyncContextManager[object], Protocol):
     """`async with turn:` around a generation."""
 
     @property
     def must_pause(self) -> bool:
         """Whether the generation shall leave at its next frame, and enter again to continue."""
 
-    async def __aenter__(self) -> object: ...
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-class FreeTurn:
+class FreeTurn(nullcontext[None]):
     """A turn that never waits."""
 
     must_pause = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Does nothing."""
 
 
 class ChunkScheduler:

@@ -218,7 +218,7 @@ class Synthesizer:
         def pause() -> None:
             nonlocal begun, was_paused
             if begun is not None:
-                self._load.end(begun)
+                buffer.elapsed_sec += self._load.end(begun)[0]
             begun, was_paused = None, True
 
         chunk.turn.on_start, chunk.turn.on_pause = begin, pause
@@ -235,7 +235,7 @@ class Synthesizer:
         finally:
             if begun is not None:
                 elapsed_sec, num_at_once = self._load.end(begun)
-                buffer.elapsed_sec = elapsed_sec
+                buffer.elapsed_sec += elapsed_sec
                 if observe is not None and not was_paused:
                     observe(elapsed_sec, buffer.num_samples / self._sample_rate, num_at_once)
 

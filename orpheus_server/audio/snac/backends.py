@@ -32,7 +32,7 @@ class EagerBackend:
     At the published width a call decodes 16 frames: more overflow the cache and take longer each,
     and fewer read the weights more often. The weights of a small codec stay in the cache, so eight
     take hardly more time each, and the first window of a stream waits for 15 ms at most instead of
-    30 (measured with the bundled voice; with four, 24 requests at once are a tenth slower).
+    30 (measured with the bundled voice; with four, 16 requests at once are a tenth slower).
     """
 
     def __init__(self, model: CroppedDecoder) -> None:
