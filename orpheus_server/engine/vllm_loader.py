@@ -20,6 +20,9 @@ from orpheus_server.interfaces import DtypeName
 
 logger = logging.getLogger(__name__)
 
+# vLLM's own number. Without parts of prompts, a step must hold the longest prompt as well.
+_CPU_TOKENS_PER_STEP = 2048
+
 CPU_WORKER = "orpheus_server.engine.cpu_worker.CompiledCpuWorker"
 
 
@@ -61,6 +64,10 @@ def engine_args(options: VllmOptions) -> AsyncEngineArgs:
         args.gpu_memory_utilization = options.gpu_memory_utilization
     else:
         args.kv_cache_memory_bytes = CPU_KV_CACHE_BYTES
+        # vLLM 0.32 dies on a CPU when it computes a part of a seeded request's prompt: it rewinds
+        # the request's random generator by an offset, which only those of GPUs have.
+        args.enable_chunked_prefill = False
+        args.max_num_batched_tokens = max(_CPU_TOKENS_PER_STEP, options.max_model_len)
     return args
 
 

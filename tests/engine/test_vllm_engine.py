@@ -160,6 +160,37 @@ def test_the_death_of_an_engine_and_the_limit_of_a_model(
     asyncio.run(work())
 
 
+def test_more_prompts_than_a_step_holds() -> None:
+    """The last one was computed in two parts, and vLLM died of its seed: nine chunks of a file that
+    continued after a pause ended every request on the server.
+    """
+    from orpheus_server.engine.speech_engine import build_speech_engine
+
+    checkpoint = load_speech_json(POCKET_FOLDER)
+    engine = build_speech_engine(checkpoint, options())
+    first_slot = checkpoint.layout.audio_token_base
+    prompt = (1, 5, 19, 63, 23, 55, 9, 2, 3)
+    requests = [
+        TokenRequest(
+            request_id=f"r{index}",
+            # Whole frames follow the prompt: the chunk continues after them.
+            prompt_token_ids=(*prompt, *[first_slot + slot * 128 for slot in range(7)] * 60),
+            sampling=checkpoint.sampling,
+            max_tokens=14,
+            seed=index,
+        )
+        for index in range(8)
+    ]
+    assert sum(len(request.prompt_token_ids) for request in requests) > 2048
+
+    async def work() -> None:
+        await asyncio.gather(*(exhaust(engine.generate(request)) for request in requests))
+        assert engine.is_alive
+        await engine.close()
+
+    asyncio.run(work())
+
+
 def test_a_stopped_engine_is_closed_too() -> None:
     """A stopped engine lets every request hang and ignores the signal to end."""
     from orpheus_server.engine.speech_engine import build_speech_engine
