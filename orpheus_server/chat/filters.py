@@ -1,5 +1,7 @@
 """Filters for streamed answers: reasoning is removed, and text ends at a stop string."""
 
+import re
+
 
 class StopStringFilter:
     """Passes text through up to the stop string that is complete first.
@@ -42,10 +44,11 @@ def _num_open(text: str, stop: str) -> int:
 
 
 _OPEN, _CLOSE = "<think>", "</think>"
+_CLOSING = re.compile(_CLOSE, re.IGNORECASE)
 
 
 class ThinkingFilter:
-    """Removes `<think>...</think>` blocks at the start of an answer.
+    """Removes `<think>...</think>` blocks of any case at the start of an answer.
 
     Qwen, DeepSeek and similar models write them, and some servers already send them separately. If
     the opening tag is part of the prompt, reasoning cannot be told apart from the answer.
@@ -65,18 +68,19 @@ class ThinkingFilter:
         self._held = ""
         while True:
             if self._is_thinking:
-                at = text.find(_CLOSE)
-                if at < 0:
+                closing = _CLOSING.search(text)
+                if closing is None:
                     # The longest possible start of the closing tag.
                     self._held = text[-len(_CLOSE) + 1 :]
                     return ""
-                text = text[at + len(_CLOSE) :]
+                text = text[closing.end() :]
                 self._is_thinking = False
             start = text.lstrip()
-            if start.startswith(_OPEN):
+            opening = start[: len(_OPEN)].lower()
+            if opening == _OPEN:
                 text = start[len(_OPEN) :]
                 self._is_thinking = self._has_thought = True
-            elif _OPEN.startswith(start):
+            elif len(start) < len(_OPEN) and _OPEN.startswith(opening):
                 self._held = text
                 return ""
             else:

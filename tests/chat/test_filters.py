@@ -33,6 +33,9 @@ def without_thoughts(*pieces: str) -> str:
         ("Hi <think>there</think>", "Hi <think>there</think>"),
         ("<think>Hm</think>Hi <think>there</think>", "Hi <think>there</think>"),
         ("<think>a < b </ think></think>Hi", "Hi"),
+        ("<Think>Hm</THINK>Hi", "Hi"),
+        ("<THINK>Hm", ""),
+        ("<Thin", "<Thin"),
     ],
 )
 def test_the_answer_alone(text: str, answer: str) -> None:
@@ -40,7 +43,9 @@ def test_the_answer_alone(text: str, answer: str) -> None:
     assert without_thoughts(*text) == answer
 
 
-PARTS = st.sampled_from(["<think>", "</think>", "<", "think", ">", " ", "\n", "a", "<laugh>"])
+PARTS = st.sampled_from(
+    ["<think>", "</think>", "<Think>", "</THINK>", "<", "think", ">", " ", "\n", "a", "<laugh>"]
+)
 
 
 @given(st.lists(PARTS, max_size=12).map("".join), st.lists(st.integers(0, 60), max_size=6))
