@@ -39,6 +39,10 @@ COUNT_HEADERS: dict[str, Any] = {
     "x-orpheus-dropped-tags": _header(
         "Number of tags and control tokens that were left out", {"type": "integer", "minimum": 1}
     ),
+    "x-orpheus-left-out": _header(
+        "Number of parts that were left out as markup, such as code, addresses and emoji",
+        {"type": "integer", "minimum": 1},
+    ),
 }
 """Headers of a speech response. One whose value would be zero or empty is not sent."""
 

@@ -12,12 +12,11 @@ from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut
 from orpheus_server.interfaces import ChatModel, FinishReason, ReplyDelta, ReplyRequest
 from orpheus_server.text.boundaries import count_sentences
-from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.front_end import PreparedText
-from orpheus_server.text.markdown.stream import MarkdownToSpeech
+from orpheus_server.text.markdown.spoken_text import SpokenTextStream
 
 RunText = Callable[[Callable[[], list[PreparedText]]], Awaitable[list[PreparedText]]]
-"""Runs a method of a `ChunkStream` off the event loop."""
+"""Runs a method of a `SpokenTextStream` off the event loop."""
 
 MAX_REPLY_CHARS = 100_000
 """Limit for memory, in case a server ignores `max_tokens`; replies are rarely longer."""
@@ -44,22 +43,12 @@ class ReplyStats:
         return (self.num_tokens - 1) / took_sec if took_sec > 0 else 0.0
 
 
-class SpokenTextChunker:
-    """Turns the text of a reply into chunks to speak: removes markup, then cuts."""
+@dataclass(frozen=True, slots=True)
+class ReplyChunker:
+    """Cuts the text of a reply into chunks to speak; `run` calls the methods of `stream`."""
 
-    def __init__(self, stream: ChunkStream, run: RunText, *, tags: frozenset[str]) -> None:
-        self.stream = stream
-        self.run = run
-        self.to_speech = MarkdownToSpeech(tags=tags)
-
-    def feed(self, text: str) -> list[PreparedText]:
-        """Returns the chunks that are complete so far."""
-        spoken_text = self.to_speech.feed(text)
-        return self.stream.feed(spoken_text) if spoken_text else []
-
-    def flush(self) -> list[PreparedText]:
-        """Returns the remaining chunks."""
-        return [*self.stream.feed(self.to_speech.flush()), *self.stream.flush()]
+    stream: SpokenTextStream
+    run: RunText
 
 
 class Reply:
@@ -70,7 +59,7 @@ class Reply:
     """
 
     def __init__(
-        self, chunker: SpokenTextChunker | None, *, clock: Callable[[], float] = time.monotonic
+        self, chunker: ReplyChunker | None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stats = ReplyStats()
         self.started_at = clock()
@@ -94,6 +83,11 @@ class Reply:
         while (chunk := await self._chunks.get()) is not None:
             yield chunk
         self._raise()
+
+    @property
+    def num_left_out(self) -> int:
+        """Number of parts that were left out as markup so far; 0 if the reply is not spoken."""
+        return self._chunker.stream.num_left_out if self._chunker else 0
 
     def forget_error(self) -> None:
         """Drops the error after the last read, because a session keeps its latest reply and the
@@ -127,7 +121,7 @@ class Reply:
             if not is_cut:
                 await self._take(stop.flush())
             if self._chunker is not None:
-                self._put_chunks(await self._chunker.run(self._chunker.flush))
+                self._put_chunks(await self._chunker.run(self._chunker.stream.flush))
         except Exception as error:  # the edge of a task: the readers raise it
             self._error = error
         finally:
@@ -152,7 +146,7 @@ class Reply:
         self.text += text
         self._deltas.put_nowait(text)
         if self._chunker is not None:
-            self._put_chunks(await self._chunker.run(partial(self._chunker.feed, text)))
+            self._put_chunks(await self._chunker.run(partial(self._chunker.stream.feed, text)))
 
     def _put_chunks(self, chunks: list[PreparedText]) -> None:
         if chunks and self.stats.first_chunk_sec is None:
@@ -167,7 +161,7 @@ async def open_reply(
     model: ChatModel,
     request: ReplyRequest,
     *,
-    chunker: SpokenTextChunker | None,
+    chunker: ReplyChunker | None,
     timeout_sec: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Reply]:

@@ -129,7 +129,10 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
         codec_source = str(folder / codec_source)
     codec_folder = find_files(codec_source, patterns=CODEC_FILES, token=token)
     name = checkpoint.text_frontend
-    front_end = LETTERS if name == "none" else PhonemeFrontEnd(build_phonemizer(name))
+    front_end: FrontEnd = LETTERS
+    if name != "none":
+        phonemizer = build_phonemizer(name)
+        front_end = PhonemeFrontEnd(phonemizer, phonemizer.is_word)
     prompts = PromptBuilder(checkpoint, load_tokenizer(folder))
     pool = WorkerPool(config.max_workers, initializer=use_one_thread)
     device = torch.device(config.codec_device)

@@ -7,6 +7,7 @@ from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.interfaces import Samples, SamplingOptions
 from orpheus_server.synthesis.guard import Verdict
 from orpheus_server.text.front_end import PreparedText
+from orpheus_server.text.markdown.spoken_text import Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,14 @@ class ChunkReport:
 
 @dataclass(frozen=True, slots=True)
 class SpeechParams:
-    """The voice and sampling of a request, and the format and speed of its audio."""
+    """The voice and sampling of a request, its text's markup, and its audio's format and speed."""
 
     voice: Voice
     sampling: SamplingOptions
     response_format: str
     speed: float = 1.0
     seed: int | None = None
+    markup: Markup = Markup.AUTO
 
 
 @dataclass(frozen=True, slots=True)

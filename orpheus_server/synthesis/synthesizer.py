@@ -23,10 +23,10 @@ from orpheus_server.synthesis.job import (
 )
 from orpheus_server.synthesis.look_ahead import run_ahead
 from orpheus_server.synthesis.playback_clock import PlaybackClock
-from orpheus_server.text.chunk_stream import ChunkStream
-from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, nothing_to_speak, plan_chunks
+from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, nothing_to_speak
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import FrontEnd, PreparedText
+from orpheus_server.text.markdown.spoken_text import Markup, SpokenTextStream, plan_spoken_text
 
 LOOK_AHEAD = 32
 """Chunks of a file that are generated or held at the same time, of which `ChunkScheduler` lets some
@@ -77,10 +77,17 @@ class Synthesizer:
         """Samples per second of every response."""
         return self._sample_rate
 
-    async def plan(self, text: str, *, tags: frozenset[str]) -> ChunkPlan:
-        """Runs `plan_chunks` off the event loop."""
+    async def plan(
+        self, text: str, *, tags: frozenset[str], markup: Markup = Markup.AUTO
+    ) -> ChunkPlan:
+        """Runs `plan_spoken_text` off the event loop."""
         return await self._pool.run(
-            plan_chunks, text, tags=tags, limits=self._limits, front_end=self._front_end
+            plan_spoken_text,
+            text,
+            tags=tags,
+            limits=self._limits,
+            front_end=self._front_end,
+            markup=markup,
         )
 
     async def chunks_of(self, plan: ChunkPlan) -> AsyncGenerator[PreparedText, None]:
@@ -88,12 +95,16 @@ class Synthesizer:
         while (chunk := await self._pool.run(plan.next_chunk)) is not None:
             yield chunk
 
-    def open_chunk_stream(self, *, tags: frozenset[str]) -> ChunkStream:
+    def open_chunk_stream(
+        self, *, tags: frozenset[str], markup: Markup = Markup.AUTO
+    ) -> SpokenTextStream:
         """For text that arrives in pieces. Call its methods through `run_text`."""
-        return ChunkStream(tags=tags, limits=self._limits, front_end=self._front_end)
+        return SpokenTextStream(
+            tags=tags, limits=self._limits, front_end=self._front_end, markup=markup
+        )
 
     async def run_text(self, function: Callable[[], list[PreparedText]]) -> list[PreparedText]:
-        """Runs a method of a `ChunkStream` off the event loop."""
+        """Runs a method of a `SpokenTextStream` off the event loop."""
         return await self._pool.run(function)
 
     async def stream(

@@ -42,13 +42,20 @@ class ChunkPlan:
     """The chunks of a text, prepared one at a time, and counts of what has been left out so far.
 
     `num_dropped_tags` includes control tokens. `num_dropped_symbols` counts the letters and digits
-    of parts that the voice cannot say. Preparing a part is slow, so it waits until it is needed.
+    of parts that the voice cannot say, and `num_left_out` parts that were left out as markup.
+    Preparing a part is slow, so it waits until it is needed.
     """
 
     def __init__(
-        self, parts: Iterable[PreparedText], front_end: FrontEnd, *, num_dropped_tags: int = 0
+        self,
+        parts: Iterable[PreparedText],
+        front_end: FrontEnd,
+        *,
+        num_dropped_tags: int = 0,
+        num_left_out: int = 0,
     ) -> None:
         self.num_dropped_tags = num_dropped_tags
+        self.num_left_out = num_left_out
         self.num_dropped_symbols = 0
         self._parts = iter(parts)
         self._front_end = front_end
@@ -89,11 +96,12 @@ def limits_for(
     return ChunkLimits(max(1, min(chunk_max_chars, int(max_sec * _CHARS_PER_SEC))), max_sec)
 
 
-def nothing_to_speak() -> RequestError:
+def nothing_to_speak(num_left_out: int = 0) -> RequestError:
     """Returns the error for a text of which nothing can be spoken."""
+    hint = ' All of it is markup; with "markup": "plain" it is spoken.' if num_left_out else ""
     return RequestError(
         "The input has nothing to speak: it needs words or numbers that this voice can say, "
-        "or an emotion tag that it has.",
+        f"or an emotion tag that it has.{hint}",
         param="input",
         code="nothing_to_speak",
     )
@@ -105,19 +113,21 @@ def plan_chunks(
     tags: frozenset[str],
     limits: ChunkLimits,
     front_end: FrontEnd = LETTERS,
+    num_left_out: int = 0,
 ) -> ChunkPlan:
     """Cleans a text for a voice with these tags and prepares its first chunk.
 
-    Raises `RequestError` if nothing can be spoken.
+    `num_left_out` parts of it were left out before. Raises `RequestError` if nothing can be spoken.
     """
     clean = clean_text(text, tags=tags, all_tags=ALL_EMOTION_TAGS)
     plan = ChunkPlan(
         _prepare_parts(clean.text, tags=tags, limits=limits, front_end=front_end),
         front_end,
         num_dropped_tags=clean.num_dropped_tags + clean.num_dropped_control_tokens,
+        num_left_out=num_left_out,
     )
     if plan.is_empty:
-        raise nothing_to_speak()
+        raise nothing_to_speak(num_left_out)
     return plan
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
 from orpheus_server.text.cleaning import CleanText, clean_text
 
-# Text after "<" that can still become a tag, a control token or markup.
-_OPEN_TAG = re.compile(r"\|.*|/?\w*/?|[^\d.,;:!?\"]*|/?[^\W\d].*", re.DOTALL)
-# Markup with attributes may be long; tags and tokens are far shorter.
+# Text after "<" that can still become a tag or a control token.
+_OPEN_TAG = re.compile(r"\|.*|/?\w*/?|[^\d.,;:!?\"]*", re.DOTALL)
+# Tags and tokens are far shorter.
 _MAX_OPEN_CHARS = 256
 # A longer word is passed on in pieces.
 _MAX_WORD_CHARS = 64

@@ -1,6 +1,7 @@
 """Cleans a caller's text before it is spoken: normalisation and emotion tags.
 
-Independent of tokenizer and voice: the caller passes the tags. Splitting is in splitting.py.
+Independent of tokenizer and voice: the caller passes the tags. Markup is resolved before, in
+markdown/. Splitting is in splitting.py.
 """
 
 import re
@@ -23,12 +24,6 @@ _DROPPED = "\x1f"
 
 _AUDIO_TOKEN = re.compile(r"custom_token_\d+", re.IGNORECASE)
 _MIN_TAG_LETTERS, _MAX_TAG_LETTERS = 3, 20
-# HTML and SSML in pasted text: with attributes, opening, closing or empty.
-_MARKUP = re.compile(
-    r"/?(?:a|b|i|u|p|s|br|em|hr|li|ol|ul|h[1-6]|code|div|span|strong|sub|sup|speak|voice|break|"
-    r"prosody|emphasis|say-as|phoneme)(?:\s[^<>]*=[^<>]*)?/?|/\w{1,20}|\w{1,20}/",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +115,7 @@ def _resolve_tags(
         name = _fold(body)
         bare = _fold(body.removeprefix("/").removesuffix("/"))
         is_control_token = _is_control_token(body)
-        is_markup = _MARKUP.fullmatch(body) is not None
-        if is_control_token or (name not in kept and (bare in known or is_markup)):
+        if is_control_token or (name not in kept and bare in known):
             num_control_tokens += is_control_token
             num_tags += not is_control_token
             out[start:] = [_DROPPED]

@@ -38,6 +38,10 @@ class PreparedText:
 class FrontEnd(Protocol):
     """Prepares text for a voice. Callable from any thread."""
 
+    @property
+    def is_word(self) -> Callable[[str], bool] | None:
+        """Looks a word up, in lower case; None without a dictionary."""
+
     def prepare(self, piece: str, stop: str = "") -> PreparedText:
         """Prepares a piece, and adds `stop` ("." or ",") to it if it ends in a word."""
 
@@ -47,6 +51,7 @@ class LetterFrontEnd:
     """Front end of voices that read letters: the text itself."""
 
     estimate_sec: Callable[[str], float] = estimate_duration_sec
+    is_word: None = None
 
     def prepare(self, piece: str, stop: str = "") -> PreparedText:
         text = add_stop(piece, stop) if stop else piece
@@ -84,6 +89,7 @@ class PhonemeFrontEnd:
     """Front end of voices that read phonemes. Calls the phonemizer once per piece."""
 
     phonemizer: Phonemizer
+    is_word: Callable[[str], bool] | None = None
 
     def prepare(self, piece: str, stop: str = "") -> PreparedText:
         text = add_stop(piece, stop) if stop else piece

@@ -106,12 +106,16 @@ class GruutPhonemizer:
         self._lexicon = lexicon
         self._lock = threading.Lock()
 
+    def is_word(self, word: str) -> bool:
+        """Returns whether the lexicon has the word, which is in lower case."""
+        return word in self._lexicon
+
     def phonemize(self, text: str) -> Phonemes:
         """Returns the phonemes of a text, and how many of its words were lost."""
         # gruut encodes words as UTF-8, which has no lone surrogates.
         text = text.encode("utf-8", "ignore").decode("utf-8")
         text = LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text)
-        text = normalise(text, is_word=self._lexicon.__contains__)
+        text = normalise(text, is_word=self.is_word)
         words: list[Word] = []
         num_lost_words = 0
         with self._lock:

@@ -12,16 +12,16 @@ from orpheus_server.chat.filters import StopStringFilter
 from orpheus_server.chat.reply import (
     MAX_REPLY_CHARS,
     Reply,
+    ReplyChunker,
     ReplyStats,
-    SpokenTextChunker,
     open_reply,
 )
 from orpheus_server.errors import ChatModelFailed, ChatModelTimedOut, EngineDead
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage, ReplyDelta, ReplyOptions, ReplyRequest
-from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.front_end import FrontEnd, LetterFrontEnd, PhonemeFrontEnd, PreparedText
+from orpheus_server.text.markdown.spoken_text import Markup, SpokenTextStream
 from tests.support.app import WAIT_LIMIT_SEC, CountingPhonemizer, other_tasks, settle
 
 pytestmark = pytest.mark.anyio
@@ -34,9 +34,10 @@ async def run_text(function: Callable[[], list[PreparedText]]) -> list[PreparedT
     return function()
 
 
-def chunker(front_end: FrontEnd = FRONT_END) -> SpokenTextChunker:
-    stream = ChunkStream(tags=frozenset({"laugh"}), limits=LIMITS, front_end=front_end)
-    return SpokenTextChunker(stream, run_text, tags=frozenset({"laugh"}))
+def chunker(front_end: FrontEnd = FRONT_END) -> ReplyChunker:
+    tags = frozenset({"laugh"})
+    stream = SpokenTextStream(tags=tags, limits=LIMITS, front_end=front_end, markup=Markup.CHAT)
+    return ReplyChunker(stream, run_text)
 
 
 def request_of(*stop: str) -> ReplyRequest:

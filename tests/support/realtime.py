@@ -42,6 +42,7 @@ def done_event(utterance: int, num_input: int, num_output: int, num_samples: int
         "usage": usage(num_input, num_output),
         "num_samples": num_samples,
         "degraded_chunks": [],
+        "num_left_out": 0,
         "is_cancelled": False,
     }
 

@@ -29,6 +29,7 @@ def next_text(plan: ChunkPlan) -> str | None:
 class Recorder:
     front_end: FrontEnd = LETTERS
     pieces: list[str] = field(default_factory=list)
+    is_word: None = None
 
     def prepare(self, piece: str, stop: str = "") -> PreparedText:
         self.pieces.append(piece)

@@ -63,15 +63,12 @@ def test_a_tag_of_the_voice_is_kept_in_canonical_form(text: str, expected: str) 
         ("I am <HAPPY>, now", "I am, now", 1),
         ("Well <happy> <sad>.", "Well.", 2),
         ("one<happy>two", "one two", 1),
-        ("<strong>Yes</strong>", "Yes", 2),
         ("<laugh/> </laugh> Hi", "Hi", 2),
         ("<счастье> да", "да", 1),
         ("<खुशी> हाँ", "हाँ", 1),
         ("ah <gemito> ah", "ah ah", 1),
         ("好<轻笑>好", "好 好", 1),
         ("<ha<happy>>", "<ha >", 1),
-        ("<b>Yes</b><br/>", "Yes", 3),
-        ('Yes <break time="1s"/> no', "Yes no", 1),
     ],
 )
 def test_a_tag_that_the_voice_lacks_is_dropped(text: str, expected: str, num_dropped: int) -> None:

@@ -102,6 +102,7 @@ class CompletionAnswer:
                 "x-orpheus-queue-ms": str(round(self._slot.waited_sec * 1000)),
                 "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
                 "x-orpheus-dropped-symbols": stats.num_dropped_symbols,
+                "x-orpheus-left-out": self._spoken.reply.num_left_out,
                 "x-orpheus-nothing-to-speak": "true" if self._spoken.is_silent else "",
             }
         return {name: str(value) for name, value in headers.items() if value}

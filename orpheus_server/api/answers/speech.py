@@ -100,6 +100,7 @@ class SpeechAnswer:
             "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
             "x-orpheus-dropped-symbols": stats.num_dropped_symbols + plan.num_dropped_symbols,
             "x-orpheus-dropped-tags": plan.num_dropped_tags,
+            "x-orpheus-left-out": plan.num_left_out,
         }
         headers = ignored_fields_header(self.body)
         headers["x-orpheus-queue-ms"] = str(round(self._queue_sec * 1000))

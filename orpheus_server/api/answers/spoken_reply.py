@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from orpheus_server.chat.conversation import arrange
-from orpheus_server.chat.reply import Reply, SpokenTextChunker, open_reply
+from orpheus_server.chat.reply import Reply, ReplyChunker, open_reply
 from orpheus_server.chat.reply_timings import ReplyTimings
 from orpheus_server.chat.system_prompt import voice_prompt
 from orpheus_server.checkpoints.checkpoint import Voice
@@ -16,6 +16,7 @@ from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechParams, SpeechStats
+from orpheus_server.text.markdown.spoken_text import Markup
 
 logger = logging.getLogger(__name__)
 
@@ -153,9 +154,11 @@ async def open_spoken_reply(
     tags = services.checkpoint.tags_of(voice)
     if params is not None:
         synthesizer = services.synthesizer()
-        chunker = SpokenTextChunker(
-            synthesizer.open_chunk_stream(tags=tags), synthesizer.run_text, tags=tags
+        is_plain = params.markup is Markup.PLAIN
+        stream = synthesizer.open_chunk_stream(
+            tags=tags, markup=Markup.PLAIN if is_plain else Markup.CHAT
         )
+        chunker = ReplyChunker(stream, synthesizer.run_text)
     own = services.settings.llm_system_prompt or voice_prompt(language=voice.language, tags=tags)
     arranged = arrange(messages, default_system=own if has_voice_prompt else None)
     request = ReplyRequest(request_id, arranged, options)

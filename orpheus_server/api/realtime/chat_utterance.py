@@ -39,6 +39,10 @@ class ChatUtterance(Utterance):
         self._exchange = Exchange(question, self.audio)
         self._spoken_reply: SpokenReply | None = None
 
+    @property
+    def num_left_out(self) -> int:
+        return self._exchange.reply.num_left_out if self._exchange.reply else 0
+
     async def speak(self) -> None:
         session, dialogue = self._session, self._session.dialogue
         messages = dialogue.messages_for(self._exchange)

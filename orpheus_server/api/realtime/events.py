@@ -130,13 +130,17 @@ class ChunkStart(BaseModel):
 
 
 class AudioDone(BaseModel):
-    """An utterance has ended; `is_cancelled` is true if it was cancelled before its end."""
+    """An utterance has ended; `is_cancelled` is true if it was cancelled before its end.
+
+    `num_left_out` parts of its text were left out as markup.
+    """
 
     type: Literal["audio.done"] = "audio.done"
     utterance: int
     usage: Usage
     num_samples: int
     degraded_chunks: list[int]
+    num_left_out: int
     is_cancelled: bool
 
 

@@ -37,6 +37,7 @@ from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import error_body
 from orpheus_server.synthesis.job import SpeechParams
+from orpheus_server.text.markdown.spoken_text import Markup
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +167,7 @@ class RealtimeSession:
             response_format=options.response_format or "pcm",
             speed=1.0 if options.speed is None else options.speed,
             seed=options.seed,
+            markup=Markup(options.markup or "auto"),
         )
         self._text.speak_as(self._params)
         self._dialogue.history.system_prompt = options.system_prompt

@@ -34,13 +34,17 @@ class TextUtterance(Utterance):
         self.has_failed_early = False
         self._synthesizer = synthesizer
         tags = session.services.checkpoint.tags_of(params.voice)
-        self._stream = synthesizer.open_chunk_stream(tags=tags)
+        self._stream = synthesizer.open_chunk_stream(tags=tags, markup=params.markup)
         self._chunks: asyncio.Queue[PreparedText | None] = asyncio.Queue()
 
     @property
     def num_chars(self) -> int:
         """Characters of text that have arrived so far."""
         return self._stream.num_chars
+
+    @property
+    def num_left_out(self) -> int:
+        return self._stream.num_left_out
 
     async def feed(self, text: str) -> None:
         """Appends text, and queues the chunks that are certain now."""

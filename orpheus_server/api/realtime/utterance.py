@@ -43,6 +43,11 @@ class Utterance(ABC):
         )
         self._session = session
 
+    @property
+    @abstractmethod
+    def num_left_out(self) -> int:
+        """Number of parts of the text that were left out as markup so far."""
+
     @abstractmethod
     async def speak(self) -> None:
         """Sends the audio. Raises `OrpheusError` once everything before the error was sent."""

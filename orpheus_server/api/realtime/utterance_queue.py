@@ -148,5 +148,6 @@ def _done(utterance: Utterance, *, is_cancelled: bool) -> AudioDone:
         usage=usage_of(stats),
         num_samples=stats.num_samples,
         degraded_chunks=stats.degraded_chunks,
+        num_left_out=utterance.num_left_out,
         is_cancelled=is_cancelled,
     )

@@ -14,6 +14,7 @@ from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SpeechJob, SpeechParams
 from orpheus_server.text.chunking import ChunkPlan
+from orpheus_server.text.markdown.spoken_text import Markup
 
 _MAX_NAMED_FIELDS = 10
 
@@ -109,13 +110,16 @@ async def plan_job(
 ) -> tuple[ChunkPlan, SpeechJob]:
     """Returns the chunks and the job. Raises `RequestError` for a text that cannot be spoken."""
     synthesizer = services.synthesizer()
-    plan = await synthesizer.plan(body.input, tags=services.checkpoint.tags_of(voice))
+    markup = Markup(body.markup or "auto")
+    tags = services.checkpoint.tags_of(voice)
+    plan = await synthesizer.plan(body.input, tags=tags, markup=markup)
     params = SpeechParams(
         voice=voice,
         sampling=resolve_sampling(body, services.default_sampling),
         response_format=_response_format(body, services),
         speed=1.0 if body.speed is None else body.speed,
         seed=body.seed,
+        markup=markup,
     )
     return plan, SpeechJob(request_id, synthesizer.chunks_of(plan), params)
 

@@ -78,6 +78,7 @@ async def _speak(
         top_p=body.top_p,
         max_tokens=body.max_tokens,
         repetition_penalty=body.repetition_penalty,
+        markup=body.markup,
         response_format="wav",
         stream=True,
     )

@@ -8,6 +8,9 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Integer = Annotated[int, Field(strict=True)]
 
 
+MarkupName = Literal["auto", "plain"]
+
+
 class VoiceReference(BaseModel):
     """A voice by id, OpenAI's alternative to a voice name."""
 
@@ -54,6 +57,10 @@ class SpeechOptions(BaseModel):
 
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     """Extension. A request that runs alone gives the same samples for the same seed."""
+
+    markup: MarkupName | None = None
+    """Extension. `auto`, the default, resolves Markdown and HTML, and leaves out what cannot be
+    spoken, such as code and emoji; a header counts it. `plain` takes nothing for markup."""
 
 
 class SpeechRequest(SpeechOptions):
@@ -112,3 +119,6 @@ class PromptRequest(BaseModel):
 
     repetition_penalty: Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)] = 1.1
     """Sampling parameter of the voice."""
+
+    markup: MarkupName = "auto"
+    """`auto` resolves Markdown and HTML in the text; `plain` takes nothing for markup."""

@@ -21,6 +21,7 @@ EXPOSED_HEADERS = [
             "dropped-symbols",
             "dropped-tags",
             "ignored-fields",
+            "left-out",
             "nothing-to-speak",
             "queue-ms",
         )

@@ -1,15 +1,15 @@
-"""Reads the markup of a text that arrives in pieces, and applies the rules to it.
-
-Only the text around a place decides what it means, so it does not matter where the text was cut.
-"""
+"""Reads the markup of a text that arrives in pieces, and applies the rules to it."""
 
 import re
+from functools import partial
 
 from orpheus_server.text.markdown import rules
+from orpheus_server.text.markdown.construct_reader import ConstructReader, Dialect
+from orpheus_server.text.markdown.elements import Element, read_element
+from orpheus_server.text.markdown.hyphens import MAX_WORD_CHARS, join_lines
 from orpheus_server.text.markdown.rules import LATIN, PICTURES, Effect, Rule
 from orpheus_server.text.markdown.spans import (
     BracketKind,
-    Skip,
     find_brackets,
     find_cut_brackets,
     skip_address,
@@ -17,21 +17,10 @@ from orpheus_server.text.markdown.spans import (
     skip_target,
     skip_to,
 )
-from orpheus_server.text.markdown.writer import LineKind, SpokenWriter
-
-# A construct that is still open after this many characters is not markup.
-MAX_OPEN_CHARS = 400
-# How far the rules look back.
-_NUM_CONTEXT_CHARS = 3
+from orpheus_server.text.markdown.writer import LineKind
 
 # A URL may follow a word of another script without a space.
 _WORD = re.compile(rf"[{LATIN}]+|[^\W_{LATIN}{PICTURES}]+")
-# "a<b and b>c" has no element: a one-letter name may only be followed by an attribute.
-_ELEMENT = re.compile(
-    r"/?([A-Za-z](?=\s*/?\Z|\s+[\w-]+\s*=)|[A-Za-z][A-Za-z0-9]+)(?:[\s/].*)?", re.DOTALL
-)
-_UNKNOWN_ELEMENT = re.compile(r"[\w/-]+")
-
 # "\\," and similar commands; two backslashes end a line.
 _FORMULA_SPACE = frozenset("\\,;:!")
 
@@ -43,53 +32,25 @@ _LINE_EFFECTS = {
 _LINE_EFFECTS |= {Effect.HEADING: LineKind.HEADING}
 
 
-class MarkdownReader:
-    """Writes the words of a text to `writer`, except a last word or mark that may be incomplete.
-
-    It waits only for a construct that is really open, and for at most `MAX_OPEN_CHARS` characters.
-    """
+class MarkdownReader(ConstructReader):
+    """Writes the words of a text to `writer`."""
 
     def __init__(
-        self, *, tags: frozenset[str], is_inside: bool = False, is_formula: bool = False
+        self,
+        dialect: Dialect,
+        *,
+        is_inside: bool = False,
+        is_formula: bool = False,
+        has_begun: bool = False,
     ) -> None:
-        self.writer = SpokenWriter()
-        self._tags = tags
-        self._buffer = " " if is_inside else "\n"
-        self._at = len(self._buffer)
-        self._is_line_start = not is_inside
+        super().__init__(dialect, is_inside=is_inside, has_begun=has_begun or is_inside)
         self._is_formula = is_formula
-        # Skips a construct that is left out, however long it is.
-        self._skip: Skip | None = None
 
-    def read(self, text: str, *, is_end: bool) -> None:
-        """Reads more text. At the end, an open construct is read as plain text."""
-        self._buffer += text
-        self._is_end = is_end
-        while self._at < len(self._buffer) and self._go_on():
-            pass
-        start = max(0, self._at - _NUM_CONTEXT_CHARS)
-        self._buffer = self._buffer[start:]
-        self._at -= start
-
-    def _go_on(self) -> bool:
-        return self._skip_on(self._skip) if self._skip else self._step()
-
-    def _step(self) -> bool:
-        """Reads the next word, mark or construct. Returns False if it may be incomplete."""
-        char = self._buffer[self._at]
-        if char.isspace():
-            self._take_space(char)
-            return True
-        self._stop = min(len(self._buffer), self._at + MAX_OPEN_CHARS)
-        self._may_wait = not self._is_end and self._stop - self._at < MAX_OPEN_CHARS
-        for at_line_start in (True, False)[not self._is_line_start :]:
-            for rule in rules.rules_for(char, at_line_start=at_line_start):
-                if self._may_wait and rule.open.match(self._buffer, self._at, self._stop):
-                    return False
-                match = rule.full.match(self._buffer, self._at, self._stop)
-                if match and self._do(rule, match):
-                    return True
-        return self._take_mark(char)
+    def continued(self) -> "MarkdownReader":
+        """Returns a reader of the text that follows, which may be in the same thought."""
+        reader = MarkdownReader(self._dialect, has_begun=self.has_begun)
+        reader._skip = self._skip
+        return reader
 
     def _take_mark(self, char: str) -> bool:
         """Reads what no rule covers: brackets, and marks whose meaning depends on the line."""
@@ -107,32 +68,24 @@ class MarkdownReader:
         word = _WORD.match(self._buffer, self._at)
         return self._write(word.end() if word else self._at + 1)
 
-    def _take_space(self, char: str) -> None:
+    def _take_space(self, char: str) -> bool:
         self._at += 1
         if char != "\n":
             self.writer.space(char)
-            return
+            return True
         # A formula ends at a blank line.
         self._is_formula &= not self._is_line_start
         self._end_line()
+        return True
 
     def _end_line(self) -> None:
         self.writer.end_line()
         self._is_line_start = True
 
-    def _move(self, end: int) -> bool:
-        self._is_line_start = False
-        self._at = end
-        return True
-
-    def _write(self, end: int) -> bool:
-        self.writer.put(self._buffer[self._at : end])
-        return self._move(end)
-
     def _speak(self, text: str, *, is_formula: bool = False) -> None:
         """Speaks text that may contain markup itself."""
         is_formula = is_formula or self._is_formula
-        inner = MarkdownReader(tags=self._tags, is_inside=True, is_formula=is_formula)
+        inner = MarkdownReader(self._dialect, is_inside=True, is_formula=is_formula)
         inner.read(text, is_end=True)
         spoken = " ".join(inner.writer.take().split())
         self.writer.num_left_out += inner.writer.num_left_out
@@ -147,7 +100,14 @@ class MarkdownReader:
         match rule.effect:
             case Effect.ESCAPE if self._is_formula and text in _FORMULA_SPACE:
                 self.writer.pause() if text == "\\" else self.writer.begin_word()
-            case Effect.TEXT | Effect.ESCAPE:
+            case Effect.TEXT if rules.PICTURE.match(text):
+                # A character that was written as an entity.
+                self.writer.pause() if text in rules.ARROWS else self.writer.leave_out()
+            case Effect.SIGN if not self._dialect.is_chat:
+                self.writer.put(match[0].lstrip("\\"))
+            case Effect.SIGN if text == ",":
+                self.writer.pause()
+            case Effect.TEXT | Effect.SIGN | Effect.ESCAPE:
                 self.writer.put(text)
             case Effect.SPEAK | Effect.FORMULA:
                 self._speak(text, is_formula=rule.effect is Effect.FORMULA)
@@ -160,6 +120,8 @@ class MarkdownReader:
             case Effect.ITEM | Effect.NUMBER | Effect.ROW | Effect.HEADING | Effect.QUOTE:
                 return self._take_prefix(rule.effect, text, end)
             case Effect.LINE | Effect.UNDERLINE:
+                # The definition of a link.
+                self.writer.num_left_out += any(map(str.isalnum, match[0]))
                 if rule.effect is Effect.UNDERLINE:
                     self.writer.underline()
                 self.writer.line_kind = LineKind.PLAIN
@@ -171,6 +133,11 @@ class MarkdownReader:
                 return self._take_address(text)
             case Effect.ELEMENT:
                 return self._take_element(text, end)
+            case Effect.LONG_ELEMENT:
+                self.writer.leave_out()
+                self._skip = skip_to(">")
+            case Effect.HYPHEN:
+                return self._take_hyphen(text, end)
             case Effect.MATH:
                 self._is_formula = not self._is_formula if text == "$$" else text in ("\\(", "\\[")
                 self.writer.drop()
@@ -210,35 +177,53 @@ class MarkdownReader:
         self._skip = skip_code(fence)
         return True
 
+    def _take_hyphen(self, text: str, end: int) -> bool:
+        before = self._buffer[max(0, self._at - MAX_WORD_CHARS) : self._at]
+        after = text[1:].lstrip()
+        joint = join_lines(before, text[0], after, is_word=self._dialect.is_word)
+        if joint is None:
+            return False
+        self.writer.put(joint)
+        return self._move(end - len(after))
+
     def _take_address(self, text: str) -> bool:
         host = text.rpartition("/")[2].rstrip("._-")
         self._move(self._at + len(text.rstrip("._-")))
         self.writer.put(host[4:] if host[:4].lower() == "www." else host)
         if self._buffer[self._at : self._at + 1] in {*"/?#:@"}:
             self._skip = skip_address
+            self.writer.num_left_out += 1
         return True
 
-    def _take_element(self, text: str, end: int) -> bool:
-        name = _ELEMENT.fullmatch(text)
-        effect = rules.ELEMENTS.get(name[1].lower()) if name else None
-        if " ".join(text.split()).casefold() in self._tags:
+    def _take_element(self, tag: str, end: int) -> bool:
+        if " ".join(tag.split()).casefold() in self._dialect.tags:
             return self._write(end)
-        if name and self._buffer[self._at - 1] == "`":
-            self.writer.put(name[1])
-        elif effect is None:
+        element = read_element(tag)
+        if element is None:
             # Tags of other voices and words in angle brackets are handled by `clean_text`.
-            return _UNKNOWN_ELEMENT.fullmatch(text) is not None and self._write(end)
-        elif effect is Effect.PAUSE or (
-            effect is Effect.BREAK and self.writer.line_kind is LineKind.ROW
-        ):
-            self.writer.pause()
-        elif effect is Effect.DROP or (effect is Effect.ITEM and text[0] == "/"):
-            self.writer.drop()
-        else:
-            self._end_line()
-            self.writer.line_kind = _LINE_EFFECTS.get(effect, LineKind.PLAIN)
-            self._at = end
-            return True
+            return "=" not in tag and self._write(end)
+        if self._buffer[self._at - 1] == "`":
+            self.writer.put(element.name)
+            return self._move(end)
+        return self._apply(element, end)
+
+    def _apply(self, element: Element, end: int) -> bool:
+        self.writer.num_left_out += element.has_address
+        is_cell = self.writer.line_kind is LineKind.ROW
+        match element.effect:
+            case Effect.DROP:
+                self._speak(element.alt) if element.alt else self.writer.drop()
+            case Effect.LEAVE_OUT:
+                self.writer.leave_out()
+            case Effect.PAUSE:
+                self.writer.pause()
+            case Effect.BREAK if is_cell:
+                self.writer.pause()
+            case _:
+                self._end_line()
+                self.writer.line_kind = _LINE_EFFECTS.get(element.effect, LineKind.PLAIN)
+                self._at = end
+                return True
         return self._move(end)
 
     def _take_command(self, name: str, end: int) -> bool:
@@ -266,23 +251,19 @@ class MarkdownReader:
             return False
         if self._buffer[start : start + 1] != "[":
             return self._write(start)
-        found = find_brackets(self._buffer, start, self._stop, is_image=is_image)
+        find = partial(find_brackets, is_image=is_image, has_sources=self._dialect.is_chat)
+        found = find(self._buffer, start, self._stop)
         if isinstance(found, int):
             if self._may_wait:
                 return False
-            found = find_cut_brackets(self._buffer, start, self._stop, is_image=is_image)
+            found = find_cut_brackets(find, self._buffer, start, self._stop)
         if found is None:
             return self._write(self._at + 1)
         if found.kind is BracketKind.NOTE:
             self.writer.leave_out()
         else:
             self._speak(found.text)
+            self.writer.num_left_out += found.has_address
         if found.kind is BracketKind.CUT_LINK:
             self._skip = skip_target
         return self._move(found.end)
-
-    def _skip_on(self, skip: Skip) -> bool:
-        self._at, is_done = skip(self._buffer, self._at, self._is_end)
-        if is_done:
-            self._skip = None
-        return is_done

@@ -1,8 +1,10 @@
-"""Markup and symbols in the text of chat models, as data: what each becomes when it is spoken.
+"""Markup and symbols as data: what each becomes when it is spoken.
 
 A pattern consists of atoms separated by spaces, each one character or a bounded repetition, so that
 after every character it is known whether the text may still become a match. The first atom is one
 character, by which rules are looked up. Rules are tried in order.
+
+Tags are in elements.py.
 """
 
 import html
@@ -18,6 +20,7 @@ class Effect(Enum):
 
     SPEAK = "its text is spoken after its own markup is resolved"
     TEXT = "its text is written unchanged"
+    SIGN = "in chat its text is written, as a pause if it is a comma; elsewhere it is unchanged"
     ESCAPE = "its text is written unchanged; in a formula it is white space"
     DROP = "it is removed"
     LEAVE_OUT = "it cannot be spoken, and is counted as left out"
@@ -26,9 +29,13 @@ class Effect(Enum):
     LINE = "the whole line is removed"
     UNDERLINE = "the whole line is removed and the line above is a heading"
     BLOCK = "everything up to its closing text is left out"
+    CLOSED_BLOCK = "the same, unless the closing text is missing"
+    THOUGHT = "a closed block; at the start of the text a block"
     FENCE = "all lines up to the closing fence are left out"
     ADDRESS = "its host is spoken and the rest of the URL is removed"
     ELEMENT = "it is an HTML tag or a tag of the voice"
+    LONG_ELEMENT = "an HTML tag whose end is too far away to wait for"
+    HYPHEN = "a hyphen at the end of a line, within a word"
     QUOTE = "it is a prefix after which another may follow"
     ITEM = "the line is a list item"
     NUMBER = "the line is an item of a numbered list, and the number is spoken"
@@ -71,6 +78,15 @@ def _entity(match: re.Match[str]) -> str:
     return text if text.isprintable() else " " * text.isspace()
 
 
+def _escaped_entity(match: re.Match[str]) -> str:
+    text = html.unescape(html.unescape(match[0]))
+    return text if text.isprintable() else " " * text.isspace()
+
+
+def _superscript(match: re.Match[str]) -> str:
+    return match[0][len("<sup>") : -len("</sup>")].translate(_SUPERSCRIPTS)
+
+
 def _power(match: re.Match[str]) -> str:
     return "²" if "2" in match[0] else "³"
 
@@ -79,12 +95,16 @@ def _number(match: re.Match[str]) -> str:
     return match[0].rstrip(".) \t\ufe0f\u20e3") + "." + " " * match[0][-1].isspace()
 
 
+_SUPERSCRIPTS = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
+
 # Emoji of every block, dingbats, shapes, box drawing and arrows. Enclosed letters, the sharps and
 # flats of music, and U+25CB, which is a zero in Chinese, are kept.
 PICTURES = (
     "\u2190-\u21ff\u2300-\u23ff\u2500-\u25ca\u25cc-\u266c\u2670-\u27bf\u2934\u2935\u2b00-\u2bff\u3030\u303d"
     "\u3297\u3299\u2139\U0001f000-\U0001faff"
 )
+ARROWS = "→⇒⟶⟹➔➜➝➞➡←⇐↔⇔⟷"
+PICTURE = re.compile(f"[{PICTURES}]")
 # Selectors, joiners, skin tones and the tag characters of flags.
 JOINTS = "\u200d\u20e3\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
 _EMOJI = re.compile(
@@ -100,6 +120,12 @@ LATIN = "A-Za-z0-9À-ɏ"
 _URL = rf"/ / [{LATIN}] [{LATIN}._-]{{0,200}}+"
 _EYES, _MOUTHS = "(?<![^\\s.!?…(]){0} ['’^-]? {1} (?![\\w/*])", r"[)(\]DPpOo3/*]"
 
+# "x <y and z" has no attribute, so it need not be held back for long.
+_ATTRIBUTE = (
+    r"< [A-Za-z] [\w:-]{0,20}+ \s \s{0,9}+ [A-Za-z_:@] [\w:.@-]{0,30}+ \s{0,3}+ ="
+    r" \s{0,3}+"
+)
+
 _Text = str | Callable[[re.Match[str]], str]
 _Row = tuple[Effect, str, _Text]
 
@@ -110,11 +136,8 @@ LINE_ROWS: tuple[_Row, ...] = (
     # Code is not spoken.
     (Effect.FENCE, r"` ` `{1,30}+ [^`\n]{0,200}+ (?:\n|\Z)", _whole),
     (Effect.FENCE, r"~ ~ ~{1,30}+ [^\n]{0,200}+ (?:\n|\Z)", _whole),
-    # The reasoning of a model; within a line the tag is only mentioned.
-    (Effect.BLOCK, r"< t h i n k >", "</think>"),
-    (Effect.BLOCK, r"< t h i n k i n g >", "</thinking>"),
     (Effect.HEADING, r"[#] [#]{0,5}+ [\x20\t]", ""),
-    (Effect.QUOTE, r"> (?!=)", ""),
+    (Effect.QUOTE, r"> (?![=\d])", ""),
     # A list marker would be read as a dash or a star.
     (Effect.ITEM, r"[-*+·] [\x20\t]", ""),
     (Effect.ITEM, r"[•◦‣⁃▪▫●■□◆◇►▶➤]", ""),
@@ -132,30 +155,44 @@ LINE_ROWS: tuple[_Row, ...] = (
     ),
 )
 
+# Habits of chat: "XD" may be a name elsewhere, "<3" a comparison, and ":name:" anything.
+CHAT_ROWS: tuple[_Row, ...] = (
+    # "Adobe XD is a tool" contains no emoticon.
+    (Effect.LEAVE_OUT, r"(?<![^\s.!?…(])[xX] D D{0,9}+ \x20{0,1}+ (?!\w)", ""),
+    (Effect.LEAVE_OUT, r"(?<![^\s])< 3 (?![\w.,])", ""),
+    (Effect.LEAVE_OUT, r"(?<![\w:]): [a-z+-] [a-z0-9_+-]{1,40}+ : (?!\w)", ""),
+)
+
 INLINE_ROWS: tuple[_Row, ...] = (
+    # Words that the layout has broken.
+    (
+        Effect.HYPHEN,
+        r"(?<=[^\W_])[-\u2010\xad] [\x20\t\r]{0,9}+ \n [\x20\t]{0,20}+ [^\W_] [^\W\d_]{0,40}+",
+        _whole,
+    ),
     # A backslash escapes the next mark, or starts a formula or a command.
     (Effect.MATH, r"\\ [()\[\]]", _whole),
-    (Effect.TEXT, r"(?<=[^\W_])\\ _ (?=[^\W_])", " "),
-    (Effect.TEXT, r"(?<=[\w)][\x20\t])\\ \* [\x20\t] (?=[\w(])", "× "),
+    (Effect.SIGN, r"(?<=[^\W_])\\ _ (?=[^\W_])", " "),
+    (Effect.SIGN, r"(?<=[\w)][\x20\t])\\ \* [\x20\t] (?=[\w(])", "× "),
     (Effect.ESCAPE, r"\\ [!-/:-@\[-`{-~]", _after_mark),
     (Effect.DROP, r"\\ (?=\n)", ""),
     (Effect.DROP, r"\\ b e g i n \{ [a-z*]{1,20}+ \}", ""),
     (Effect.DROP, r"\\ e n d \{ [a-z*]{1,20}+ \}", ""),
-    (Effect.COMMAND, r"(?<![:\\])\\ [A-Za-z]{1,24}+", _after_mark),
+    (Effect.COMMAND, r"(?<![:\\])(?<![A-Za-z]{2})\\ [A-Za-z]{1,24}+", _after_mark),
     (Effect.HEADING_END, r"(?<=[\x20\t])[#] [#]{0,6}+ [\x20\t\r]{0,9}+ (?=\n|\Z)", ""),
     # The star in "5 * 3" means "times" in every language; between words it is a bullet.
-    (Effect.TEXT, r"(?<=[\d)][\x20\t])\* [\x20\t] (?=[\w($€£])", "× "),
-    (Effect.TEXT, r"(?<=\W\w[\x20\t])\* [\x20\t] (?=[\w(])", "× "),
-    (Effect.TEXT, r"(?<=\w[\x20\t])\* [\x20\t] (?=[\d(])", "× "),
-    (Effect.PAUSE, r"(?<=\w[\x20\t])\* (?=[\x20\t])", ""),
-    (Effect.TEXT, r"(?<=\d)\* (?=\d)", "×"),
+    (Effect.SIGN, r"(?<=[\d)][\x20\t])\* [\x20\t] (?=[\w($€£])", "× "),
+    (Effect.SIGN, r"(?<=\W\w[\x20\t])\* [\x20\t] (?=[\w(])", "× "),
+    (Effect.SIGN, r"(?<=\w[\x20\t])\* [\x20\t] (?=[\d(])", "× "),
+    (Effect.SIGN, r"(?<=\w[\x20\t])\* (?=[\x20\t])", ","),
+    (Effect.SIGN, r"(?<=\d)\* (?=\d)", "×"),
     # "2*x" and "a*b*c": emphasis neither starts nor ends after a single letter.
-    (Effect.TEXT, r"(?<=[\s(=+/-][A-Za-z\d])\* (?=[A-Za-z\d(])", "×"),
-    (Effect.TEXT, r"(?<=[A-Za-z\d]\*[A-Za-z\d])\* (?=[A-Za-z\d(])", "×"),
-    (Effect.TEXT, r"(?<=\d)\* \*{1,30}+ (?=\d)", " "),
+    (Effect.SIGN, r"(?<=[\s(=+/-][A-Za-z\d])\* (?=[A-Za-z\d(])", "×"),
+    (Effect.SIGN, r"(?<=[A-Za-z\d]\*[A-Za-z\d])\* (?=[A-Za-z\d(])", "×"),
+    (Effect.SIGN, r"(?<=\d)\* \*{1,30}+ (?=\d)", " "),
     (Effect.DROP, r"\* \*{0,30}+", ""),
     # snake_case is two words; at the edge of a word an underscore is emphasis.
-    (Effect.TEXT, r"(?<=[^\W_])_ _{0,30}+ (?=[^\W_])", " "),
+    (Effect.SIGN, r"(?<=[^\W_])_ _{0,30}+ (?=[^\W_])", " "),
     (Effect.DROP, r"_ _{0,30}+", ""),
     (Effect.DROP, r"~ ~{1,30}+", ""),
     (Effect.TEXT, r"(?<=[^\W_])` (?=[^\W_])", "'"),
@@ -165,11 +202,23 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Effect.TEXT, r"- - -{1,60}+", "—"),
     # Text that is not meant to be read.
     (Effect.BLOCK, r"(?<!`)< ! - -", "-->"),
+    (Effect.ELEMENT, r"< [!?] [A-Za-z] [^<>]{0,300}+ >", _inside),
+    # Thoughts of a model. Quoted as code, the tag is only mentioned.
+    (Effect.THOUGHT, r"(?<!`)< [tT] [hH] [iI] [nN] [kK] >", "</think>"),
+    (Effect.THOUGHT, r"(?<!`)< [tT] [hH] [iI] [nN] [kK] [iI] [nN] [gG] >", "</thinking>"),
+    (Effect.CLOSED_BLOCK, r"(?<!`)< [sS] [cC] [rR] [iI] [pP] [tT] [^<>]{0,300}+ >", "</script>"),
+    (Effect.CLOSED_BLOCK, r"(?<!`)< [sS] [tT] [yY] [lL] [eE] [^<>]{0,300}+ >", "</style>"),
     # A control token is kept whole, so that clean_text recognises it.
     (Effect.TEXT, r"< \| [^<>|\n]{0,60}+ \| >", _whole),
     (Effect.SPEAK, r"< h t t p s? : [^<>\s]{1,250}+ >", _inside),
     (Effect.SPEAK, r"< [A-Za-z0-9] [\w.+%:-]{0,60}+ @ [\w.-]{1,100}+ >", _inside),
-    (Effect.ELEMENT, r"< /? [A-Za-z] [^<>\n]{0,200}+ >", _inside),
+    # Exponents. Other superscripts join the word: "20<sup>th</sup>".
+    (Effect.TEXT, r"(?<=[\w)])< s u p > [23] < / s u p >", _superscript),
+    (Effect.TEXT, r"(?<=[\w)])< s u p > [-+−] \d{1,3}+ < / s u p >", _superscript),
+    (Effect.TEXT, r"(?<=[\d)])< s u p > \d{1,3}+ < / s u p >", _superscript),
+    (Effect.ELEMENT, r"< /? [A-Za-z] [\w:-]{0,40}+ \s{0,9}+ /? >", _inside),
+    (Effect.ELEMENT, rf"{_ATTRIBUTE} [^<>]{{0,300}}+ >", _inside),
+    (Effect.LONG_ELEMENT, rf"{_ATTRIBUTE} [\"'] [^<>]{{0,299}}+ [^<>]", ""),
     # Only the host of a URL is spoken; its dots are left to the language.
     (Effect.ADDRESS, rf"(?<![{LATIN}_@])[hH] t t p s? : {_URL}", _whole),
     (Effect.ADDRESS, rf"(?<![{LATIN}_@])f t p : {_URL}", _whole),
@@ -179,17 +228,14 @@ INLINE_ROWS: tuple[_Row, ...] = (
         _whole,
     ),
     (Effect.DROP, r"(?<!\w)m a i l t o :", ""),
+    (Effect.TEXT, r"& [aA] [mM] [pP] ; [A-Za-z\#] [A-Za-z0-9]{1,30}+ ;", _escaped_entity),
     (Effect.TEXT, r"& [A-Za-z\#] [A-Za-z0-9]{1,30}+ ;", _entity),
-    # Emoticons, and emoji by name.
+    # Emoticons.
     (Effect.LEAVE_OUT, _EYES.format("[:;]", _MOUTHS), ""),
     (Effect.LEAVE_OUT, _EYES.format("=", r"[)(D]"), ""),
-    # "Adobe XD is a tool" contains no emoticon.
-    (Effect.LEAVE_OUT, r"(?<![^\s.!?…(])[xX] D D{0,9}+ \x20{0,1}+ (?!\w)", ""),
     (Effect.LEAVE_OUT, r"(?<![^\s.!?…(])\^ [_.-]{0,3}+ \^ (?!\w)", ""),
-    (Effect.LEAVE_OUT, r"(?<![^\s])< 3 (?![\w.,])", ""),
-    (Effect.LEAVE_OUT, r"(?<![\w:]): [a-z+-] [a-z0-9_+-]{1,40}+ : (?!\w)", ""),
     # An arrow means "to", "becomes" or "then", depending on the sentence: a pause fits all of them.
-    (Effect.PAUSE, r"[→⇒⟶⟹➔➜➝➞➡←⇐↔⇔⟷] \ufe0f?", ""),
+    (Effect.PAUSE, rf"[{ARROWS}] \ufe0f?", ""),
     (Effect.PAUSE, r"(?<=\s)[-=] > (?=\s)", ""),
     (Effect.PAUSE, r"(?<=\s)[|•·] (?=\s)", ""),
     # Emoji of every kind, keycaps and stray selectors.
@@ -213,18 +259,6 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Effect.TEXT, r"(?<=[\w)])\^ \{ [23] \}", _power),
 )
 
-# HTML elements. Other tags pass, because clean_text handles the tags of the voices.
-ELEMENTS: dict[str, Effect] = {
-    **dict.fromkeys(("br", "p", "div", "ul", "ol", "hr", "tr", "table", "pre"), Effect.BREAK),
-    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), Effect.BREAK),
-    **dict.fromkeys(("blockquote", "section", "details", "summary"), Effect.BREAK),
-    **dict.fromkeys(("td", "th"), Effect.PAUSE),
-    **dict.fromkeys(("a", "b", "i", "u", "s", "q", "em", "strong", "span", "sub"), Effect.DROP),
-    **dict.fromkeys(("sup", "code", "kbd", "mark", "small", "del", "ins", "img"), Effect.DROP),
-    **dict.fromkeys(("font", "center", "thead", "tbody", "cite"), Effect.DROP),
-    "li": Effect.ITEM,
-}
-
 # Signs that mean the same in every language; other commands in a formula are spoken by name.
 SIGNS = {"times": "×", "cdot": "×", "div": "÷", "pm": "±", "approx": "≈", "neq": "≠", "ne": "≠"}
 SIGNS |= {"leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "to": "→", "infty": "∞", "degree": "°"}
@@ -240,9 +274,9 @@ def count_pictures(run: str) -> int:
 
 
 @cache
-def rules_for(char: str, *, at_line_start: bool) -> tuple[Rule, ...]:
+def rules_for(char: str, *, at_line_start: bool, is_chat: bool) -> tuple[Rule, ...]:
     """Returns the rules that may start with the character, for the start of a line or anywhere."""
-    rows = LINE_ROWS if at_line_start else INLINE_ROWS
+    rows = LINE_ROWS if at_line_start else (*CHAT_ROWS, *INLINE_ROWS) if is_chat else INLINE_ROWS
     return tuple(_RULES[row] for row in rows if _begins_with(row[1], char))
 
 
@@ -261,4 +295,4 @@ def _rule(row: _Row) -> Rule:
 
 
 _LOOK_BEHIND = re.compile(r"^\(\?<[=!](?:\[(?:\\.|[^\]\\])*\]|[^()\[\]])*\)")
-_RULES = {row: _rule(row) for row in (*LINE_ROWS, *INLINE_ROWS)}
+_RULES = {row: _rule(row) for row in (*LINE_ROWS, *CHAT_ROWS, *INLINE_ROWS)}

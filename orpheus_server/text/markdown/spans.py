@@ -49,31 +49,42 @@ class Brackets:
     kind: BracketKind
     text: str
     end: int
+    has_address: bool = False
 
 
-def find_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Brackets | int | None:
-    """Returns the brackets that open at `start`, None if not markup, `stop` if text is missing."""
+FindBrackets = Callable[[str, int, int], Brackets | int | None]
+
+
+def find_brackets(
+    text: str, start: int, stop: int, *, is_image: bool, has_sources: bool
+) -> Brackets | int | None:
+    """Returns the brackets that open at `start`, None if not markup, `stop` if text is missing.
+
+    With `has_sources`, a number in brackets is a note.
+    """
     close = _find_close(text, start, stop)
     if close is None or close == stop:
         return close
     body, end = text[start + 1 : close], close + 1
     if end == stop:
         return stop
-    is_note = _is_note(text, start, end)
+    is_number = _is_note(text, start, end)
+    is_note = is_number and (has_sources or body[0] == "^")
     # "f[x](y)" and "a[i][j]" are code.
     is_glued = not is_image and _GLUED.match(text, start - 1) is not None
-    is_link = False
-    if text[end] == "(" or (text[end] == "[" and not is_note):
+    is_link = has_address = False
+    if text[end] == "(" or (text[end] == "[" and not is_number):
         second = _find_close(text, end, stop)
         if second == stop:
             return stop
         if second is not None and _is_target(text, end, second, is_glued=is_glued):
+            has_address = text[end] == "(" and second > end + 1
             is_link, end = True, second + 1
     if is_note:
         # In "So it is![1]" the exclamation mark belongs to the sentence.
         return None if is_image else Brackets(BracketKind.NOTE, "", end)
     if is_link:
-        return Brackets(BracketKind.LINK, body, end)
+        return Brackets(BracketKind.LINK, body, end, has_address)
     label = _LABEL.fullmatch(body)
     return Brackets(BracketKind.LINK, label[1], end) if label else None
 
@@ -97,15 +108,15 @@ def _is_target(text: str, start: int, end: int, *, is_glued: bool) -> bool:
     return is_address and (not is_glued or any(mark in text[start:end] for mark in "./#"))
 
 
-def find_cut_brackets(text: str, start: int, stop: int, *, is_image: bool) -> Brackets | None:
+def find_cut_brackets(find: FindBrackets, text: str, start: int, stop: int) -> Brackets | None:
     """Returns the brackets if no more text can be waited for."""
-    whole = find_brackets(text[:stop] + "\n", start, stop + 1, is_image=is_image)
+    whole = find(text[:stop] + "\n", start, stop + 1)
     if isinstance(whole, Brackets):
         return whole
     close = _find_close(text, start, stop)
     if close is None or not text.startswith("](http", close, stop):
         return None
-    return Brackets(BracketKind.CUT_LINK, text[start + 1 : close], close + 2)
+    return Brackets(BracketKind.CUT_LINK, text[start + 1 : close], close + 2, has_address=True)
 
 
 def skip_address(text: str, at: int, is_all: bool) -> tuple[int, bool]:
@@ -124,16 +135,47 @@ def skip_target(text: str, at: int, is_all: bool) -> tuple[int, bool]:
     return at + (is_done and text.startswith(")", at)), is_done
 
 
-def skip_to(closing: str) -> Skip:
-    """Skips everything up to and including a text, or to the end if it does not occur."""
+def skip_to(closing: str, *, may_outlast: bool = False) -> Skip:
+    """Skips everything up to and including a text of any case, or to the end without it.
+
+    With `may_outlast`, the skip is not done at the end of the text.
+    """
+    pattern = _closing_pattern(closing)
 
     def skip(text: str, at: int, is_all: bool) -> tuple[int, bool]:
-        found = text.find(closing, at)
-        if found >= 0:
-            return found + len(closing), True
-        return (len(text), True) if is_all else (max(at, len(text) - len(closing) + 1), False)
+        found = pattern.search(text, at)
+        if found is not None:
+            return found.end(), True
+        if is_all:
+            return len(text), not may_outlast
+        return max(at, len(text) - len(closing) + 1), False
 
     return skip
+
+
+def _closing_pattern(closing: str) -> re.Pattern[str]:
+    return re.compile(re.escape(closing), re.IGNORECASE)
+
+
+class ClosingSearch:
+    """Finds the next closing text in a text that grows, and searches no part of it twice.
+
+    `start` is the position from which it has not been searched yet.
+    """
+
+    def __init__(self, closing: str) -> None:
+        self.start = 0
+        self._num_chars = len(closing)
+        self._pattern = _closing_pattern(closing)
+
+    def find(self, text: str, start: int, stop: int) -> int | None:
+        """Returns the end of the first closing text from `start` to `stop`, None without one."""
+        start = max(start, self.start)
+        found = self._pattern.search(text, start, stop)
+        if found is not None:
+            return found.end()
+        self.start = max(start, min(stop, len(text)) - self._num_chars + 1)
+        return None
 
 
 def skip_code(fence: str) -> Skip:

@@ -1,25 +1,22 @@
-"""Turns the text of a chat model into text to speak: resolves markup and removes emoji.
+"""Turns text with markup into text to speak: resolves Markdown and HTML, and removes emoji.
 
 Numbers and signs, whose reading depends on the language, are left to the voice.
 """
 
+from orpheus_server.text.markdown.construct_reader import Dialect
 from orpheus_server.text.markdown.reader import MarkdownReader
 
 
 class MarkdownToSpeech:
-    """Accepts deltas cut anywhere; the result depends on the text alone.
+    """Accepts deltas cut anywhere; the result depends on the text alone."""
 
-    `tags` are the emotion tags of the voice, which pass unchanged.
-    """
-
-    def __init__(self, *, tags: frozenset[str]) -> None:
-        self._tags = frozenset(tag.casefold() for tag in tags)
+    def __init__(self, dialect: Dialect) -> None:
         self._num_left_out = 0
-        self._reader = MarkdownReader(tags=self._tags)
+        self._reader = MarkdownReader(dialect)
 
     @property
     def num_left_out(self) -> int:
-        """Number of emoji, code blocks, notes and so on that were left out so far."""
+        """Number of emoji, code blocks, addresses, notes and so on that were left out so far."""
         return self._num_left_out + self._reader.writer.num_left_out
 
     def feed(self, delta: str) -> str:
@@ -33,11 +30,11 @@ class MarkdownToSpeech:
         self._reader.writer.end()
         text = self._reader.writer.take()
         self._num_left_out = self.num_left_out
-        self._reader = MarkdownReader(tags=self._tags)
+        self._reader = self._reader.continued()
         return text
 
 
-def make_speakable(text: str, *, tags: frozenset[str] = frozenset()) -> str:
+def make_speakable(text: str, dialect: Dialect) -> str:
     """Converts a complete text."""
-    stream = MarkdownToSpeech(tags=tags)
+    stream = MarkdownToSpeech(dialect)
     return stream.feed(text) + stream.flush()

@@ -33,7 +33,10 @@ class LineKind(Enum):
 class SpokenWriter:
     """Accepts words and white space; `take` returns the text that is certain so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reduces_marks: bool) -> None:
+        """With `reduces_marks`, "!!!!" is written as one mark and a run of dots as three."""
+        self.has_begun = False
+        self._reduces_marks = reduces_marks
         self.line_kind = LineKind.PLAIN
         self.num_left_out = 0
         self._above = LineKind.PLAIN
@@ -66,6 +69,7 @@ class SpokenWriter:
             return
         self.space(text[: len(text) - len(text.lstrip())])
         if not self._is_repeated(word):
+            self.has_begun = True
             self._out += [self._gap_before(word[0]), word]
             self._tail = (self._tail + word)[-8:]
             self._num_line_chars += len(word)
@@ -133,7 +137,7 @@ class SpokenWriter:
 
     def _is_repeated(self, word: str) -> bool:
         """Returns whether the word repeats a mark, as in "!!!!", or is a surplus dot."""
-        if self._gap or word not in {*"!?！？."}:
+        if not self._reduces_marks or self._gap or word not in {*"!?！？."}:
             return False
         if word == ".":
             return self._tail.endswith("." * _NUM_DOTS)

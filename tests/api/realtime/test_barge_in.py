@@ -40,6 +40,7 @@ def cancelled(
         },
         "num_samples": num_samples,
         "degraded_chunks": [],
+        "num_left_out": 0,
         "is_cancelled": True,
     }
 

@@ -35,6 +35,7 @@ class TestCancel:
             "usage": usage(0, 0),
             "num_samples": num_bytes // 2,
             "degraded_chunks": [],
+            "num_left_out": 0,
             "is_cancelled": True,
         }
         session.check_alive()

@@ -31,7 +31,9 @@ SECOND = "Efg hi jkl mno pq rs tuv wx yz ab cd ef ghi."
 SAMPLES = 30 * 2048
 
 
-def audio_done(utterance: int, num_samples: int, num_input: int, num_output: int) -> Received:
+def audio_done(
+    utterance: int, num_samples: int, num_input: int, num_output: int, num_left_out: int = 0
+) -> Received:
     usage = {
         "input_tokens": num_input,
         "output_tokens": num_output,
@@ -43,6 +45,7 @@ def audio_done(utterance: int, num_samples: int, num_input: int, num_output: int
         "usage": usage,
         "num_samples": num_samples,
         "degraded_chunks": [],
+        "num_left_out": num_left_out,
         "is_cancelled": False,
     }
 
@@ -133,7 +136,7 @@ class TestSequence:
             assert await harness.caller.until("audio.done", "error") == [
                 *(delta(0, text) for text in texts),
                 transcript_done(0, "".join(texts), len(texts)),
-                audio_done(0, 0, 0, 0),
+                audio_done(0, 0, 0, 0, num_left_out=len("".join(texts).strip())),
             ]
             harness.caller.ask("Well?")
             received = await harness.caller.until("audio.done", "error")

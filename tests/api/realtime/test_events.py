@@ -141,11 +141,16 @@ def test_rejected_events(message: str) -> None:
         ),
         (
             AudioDone(
-                utterance=3, usage=USAGE, num_samples=9, degraded_chunks=[], is_cancelled=True
+                utterance=3,
+                usage=USAGE,
+                num_samples=9,
+                degraded_chunks=[],
+                num_left_out=2,
+                is_cancelled=True,
             ),
             '{"type":"audio.done","utterance":3,"usage":'
             '{"input_tokens":14,"output_tokens":101,"total_tokens":115},'
-            '"num_samples":9,"degraded_chunks":[],"is_cancelled":true}',
+            '"num_samples":9,"degraded_chunks":[],"num_left_out":2,"is_cancelled":true}',
         ),
         (
             TranscriptDelta(utterance=3, text=" ça"),

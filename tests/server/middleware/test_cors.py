@@ -65,6 +65,7 @@ class TestCors:
             "x-orpheus-dropped-symbols",
             "x-orpheus-dropped-tags",
             "x-orpheus-ignored-fields",
+            "x-orpheus-left-out",
             "x-orpheus-nothing-to-speak",
             "x-orpheus-queue-ms",
         ]

@@ -1,4 +1,4 @@
-"""Markdown of a chat model as speech: each construct, and that deltas make no difference."""
+"""Markup as speech: each construct, and that deltas make no difference."""
 
 import re
 import sys
@@ -14,11 +14,13 @@ from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits
 from orpheus_server.text.english import normalise
 from orpheus_server.text.front_end import LetterFrontEnd, PreparedText
-from orpheus_server.text.markdown.reader import MAX_OPEN_CHARS
-from orpheus_server.text.markdown.rules import INLINE_ROWS, LINE_ROWS
+from orpheus_server.text.markdown.construct_reader import MAX_OPEN_CHARS, Dialect
+from orpheus_server.text.markdown.rules import CHAT_ROWS, INLINE_ROWS, LINE_ROWS
 from orpheus_server.text.markdown.stream import MarkdownToSpeech, make_speakable
 
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "long_sigh"})
+CHAT = Dialect(TAGS, is_chat=True)
+TEXT = Dialect(TAGS)
 LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 
 PROSE = [
@@ -34,6 +36,8 @@ PROSE = [
     "The list [1, 2, 3] has a[0] and a[1], which lie in [0, 10] or [1-3].",
     "So arr[i][j] calls handlers[name](event) and rows[i](x).",
     "Adobe XD is a tool, and 5$-6$ is a price.",
+    "Then he said <think> and walked away, x <em and y> z, and <code and so> on.",
+    "Press <enter>, use List<String> or Map<K, V>, and pay >5 $ at C:\\Users\\me\\to\\it.",
     "One line\nand the next of it.\n\nA new paragraph.",
     "Il a dit « Bravo ! » et c'est tout : 3,5 % d'entre eux. Ça va ?",
     "Er sagte: „Am 24. Dezember, z. B. um 8 Uhr!“ – und ging.",
@@ -43,6 +47,15 @@ PROSE = [
     "今天天气好。「我们去公园」，你好吗？【重要】二○二四年……好的！",
     "كيف حالك؟ أنا بخير، شكرا. می\u200cخواهم",
     "Привет! Как дела? Это «пример»: №5 и §3.",
+]
+
+# Chat models mean something else by these.
+UNCHANGED_TEXT = [
+    "It says so [1], and again [2, 3], and [4][5].",
+    "The file is :memory: and the tag :name: too; XD is a company, x <3 a test.",
+    "So 5*3*2, 5 * 3, a*b*c, 2*x, n*(n+1), width * height and 2**10 are products.",
+    "Call snake_case and get_user_id() or file_name_2.txt.",
+    "Really?!! No!!! Well..... yes.",
 ]
 
 MARKUP = [
@@ -79,6 +92,7 @@ MARKUP = [
     ("> quoted *text*\n> and more\n\nNo", "quoted text\nand more\n\nNo"),
     ("> > - deep\n> > - down", "deep,\ndown."),
     ("> [!NOTE]\n> Mind this.", "NOTE\nMind this."),
+    (">90 % pass.\n>= 5 too", ">90 % pass.\n>= 5 too"),
     # Emphasis, and marks that are not emphasis.
     ("**bold**, *it*, ***both*** and ~~no~~", "bold, it, both and no"),
     ("__bold__, _it_, __init__, snake_case_name", "bold, it, init, snake case name"),
@@ -150,9 +164,37 @@ MARKUP = [
     ("| a<br>b | c |", "a, b, c."),
     ("no <!-- secret\n\nnote --> more", "no more"),
     ("<think>\nLet me see.\n</think>\n\n# Hello", "Hello."),
+    ("<THINK>\nLet me see.\n</Think>\n\nHello", "Hello"),
+    ("So <Think>hm</think> it is. <thinking>x</THINKING> Yes.", "So it is. Yes."),
+    ("One.\n<think>\nx\n</think>\nTwo.", "One.\n\nTwo."),
+    ("One.\n<think>\nTwo.", "One.\n<think>\nTwo."),
+    ("<think>a</think> <think>b", ""),
+    ("# <think>a", ""),
+    ("Yes.</think> No.", "Yes. No."),
+    ("<script src='x'>let a = 1 < 2;</SCRIPT>A <style>p {}</style>b", "A b"),
+    ("A <style> of its own and a <script>", "A <style> of its own and a <script>"),
+    ("<!DOCTYPE html><?xml version='1.0'?><html><body>Hi</body></html>", "Hi"),
+    ("20<sup>th</sup> of x<sup>n</sup> un<b>believ</b>able", "20th of xn unbelievable"),
+    ("m<sup>2</sup>, 10<sup>-3</sup>, s<sup>−1</sup>, 2<sup>10</sup>", "m², 10⁻³, s⁻¹, 2¹⁰"),
+    ("<img src='a.png' alt='a &lt; b'> <img src=x>", "a < b"),
+    ('Wait <break time="1s"/> now <prosody rate="slow">slow</prosody>', "Wait, now slow"),
+    ('<x:y z="1">one</x:y> <foo/> two</foo>', "one two"),
+    ('<a href="https://a.com/' + "x" * 400 + '">here</a>', "here"),
+    ("<a\n  href='https://a.com'>here</a>", "here"),
+    ("<table><tr><td>A</td><td>B</td></tr><tr><td>1</td></tr></table>", "A, B.\n\n1.\n\n"),
     ("<thinking>x</thinking>Yes, a <think> or `<!--`", "Yes, a <think> or <!--"),
     ("<happy> <enter> <|eot_id|> <custom_token_5>", "<happy> <enter> <|eot_id|> <custom_token_5>"),
     ("a &amp; b&nbsp;&lt; c &#39;d&#x27; &none; &zwj;", "a & b < c 'd' &none;"),
+    ("it&amp;#39;s &AMP;amp; so&amp;nbsp;on; R&D; AT&T;", "it's & so on; R&D; AT&T;"),
+    ("A &rarr; B &#128512;!", "A, B!"),
+    # Words broken by the layout.
+    ("the nega-\ntive and phos- \r\n  phorus", "the negative and phosphorus"),
+    (
+        "a well-\nknown, state-of-\nthe-art Anglo-\nAmerican",
+        "a well-known, state-of-the-art Anglo-American",
+    ),
+    ("nega\xad\ntive and COVID-\n19", "negative and COVID-19"),
+    ("short-\nand long-term -\nso", "short-\nand long-term -\nso"),
     # Escapes.
     ("\\*not bold\\* snake\\_case 5 \\* 3 \\[x\\]", "*not bold* snake case 5 × 3 x"),
     ("a\\\nb", "a\nb"),
@@ -177,9 +219,9 @@ MARKUP = [
 ]
 
 
-def feed_all(deltas: list[str]) -> list[str]:
+def feed_all(deltas: list[str], dialect: Dialect = CHAT) -> list[str]:
     """Returns the text after each delta, and after the flush."""
-    stream = MarkdownToSpeech(tags=TAGS)
+    stream = MarkdownToSpeech(dialect)
     return [*(stream.feed(delta) for delta in deltas), stream.flush()]
 
 
@@ -194,7 +236,7 @@ def letters(text: str) -> str:
 
 def chunks_of_answer(text: str, size: int) -> list[str]:
     """Returns the chunks of a chat model's answer that arrives in deltas of `size` characters."""
-    to_speech = MarkdownToSpeech(tags=TAGS)
+    to_speech = MarkdownToSpeech(CHAT)
     stream = ChunkStream(
         tags=TAGS, limits=LIMITS, front_end=LetterFrontEnd(lambda text: len(text) / 15)
     )
@@ -207,20 +249,74 @@ def chunks_of_answer(text: str, size: int) -> list[str]:
 
 @pytest.mark.parametrize(("text", "spoken"), MARKUP)
 def test_markup_is_resolved(text: str, spoken: str) -> None:
-    assert make_speakable(text, tags=TAGS).strip(" ") == spoken
+    assert make_speakable(text, CHAT).strip(" ") == spoken
     assert "".join(feed_all(list(text))).strip(" ") == spoken
 
 
+@pytest.mark.parametrize("dialect", [CHAT, TEXT], ids=["chat", "text"])
 @pytest.mark.parametrize("text", PROSE)
-def test_prose_is_unchanged(text: str) -> None:
-    assert make_speakable(text) == text
-    assert "".join(feed_all(list(text))) == text
+def test_prose_is_unchanged(text: str, dialect: Dialect) -> None:
+    assert make_speakable(text, dialect) == text
+    assert "".join(feed_all(list(text), dialect)) == text
+
+
+@pytest.mark.parametrize("text", UNCHANGED_TEXT)
+def test_text_that_has_a_meaning_in_chat_only(text: str) -> None:
+    assert make_speakable(text, TEXT) == text
+    assert "".join(feed_all(list(text), TEXT)) == text
+    assert make_speakable(text, CHAT) != text
+
+
+@pytest.mark.parametrize(
+    ("text", "num_left_out"),
+    [
+        ("**Bold**, <b>bold</b>, # and `code`.\n- A [link] &amp; 1", 0),
+        ("[text](https://a.com/b) and [text]()", 1),
+        ("![a](b.png) <img src='b.png' alt='a'>", 2),
+        ("<a href='https://a.com'>text</a> <a name=x>y</a>", 1),
+        ("https://www.a.com www.b.com https://c.com/d?e=f <https://d.com/e>", 2),
+        ("[1]: https://a.com", 1),
+        ("One.\n```\nx\n```\nTwo. <!-- no --> [^1] 😀😀 :-)", 6),
+        ("<think>hm</think> Well <think>hm</think> <script>x</script> yes", 3),
+        ("<think>hm", 1),
+        ("He said <think> and left.", 0),
+        ("<speak>A <prosody rate='x'>b</prosody> <break/> <foo a='b'>c</foo></speak>", 3),
+        ("&#128512; and &rarr;", 1),
+        ("nega-\ntive", 0),
+    ],
+)
+def test_what_is_left_out_is_counted(text: str, num_left_out: int) -> None:
+    for deltas in ([text], list(text)):
+        stream = MarkdownToSpeech(TEXT)
+        for delta in deltas:
+            stream.feed(delta)
+        stream.flush()
+        assert stream.num_left_out == num_left_out
+
+
+def test_a_thought_may_be_longer_than_a_text_is_held_back() -> None:
+    thought = "<think>" + "so it is, " * 2_000 + "</think>"
+    assert make_speakable(f"{thought}Yes.", TEXT) == "Yes."
+    assert make_speakable(f"Well. {thought[:5_000]}</think> Yes.", TEXT) == "Well. Yes."
+    # Not a thought: the text would be held back for too long.
+    text = make_speakable(f"Well. {thought} Yes.", TEXT)
+    assert text.startswith("Well. <think>so it is, so")
+    assert text.endswith("it is, Yes.")
+
+
+def test_a_flush_does_not_end_a_thought() -> None:
+    stream = MarkdownToSpeech(TEXT)
+    assert stream.feed("<think>One.") + stream.flush() == ""
+    assert stream.feed(" Two.</think> Three.") + stream.flush() == " Three."
+    # It no longer opens the text.
+    assert stream.feed("<think>Four.") + stream.flush() == "<think>Four."
+    assert stream.num_left_out == 1
 
 
 def test_every_rule_is_used() -> None:
     """A rule that matches no text of the tables has been superseded by another rule."""
     text = "\n".join([*(text for text, _ in MARKUP), *PROSE])
-    for _, pattern, _ in (*LINE_ROWS, *INLINE_ROWS):
+    for _, pattern, _ in (*LINE_ROWS, *CHAT_ROWS, *INLINE_ROWS):
         assert re.search("".join(pattern.split(" ")), text), pattern
 
 
@@ -253,14 +349,14 @@ def test_text_is_returned_when_it_is_certain(deltas: str, parts: list[str]) -> N
 
 @pytest.mark.parametrize("opening", ["[", "<b ", "$x", "https://", "&", "`<div", "![a](", ":a"])
 def test_markup_that_stays_open_is_returned_as_text(opening: str) -> None:
-    stream = MarkdownToSpeech(tags=TAGS)
+    stream = MarkdownToSpeech(CHAT)
     assert stream.feed("Well, ") == "Well,"
     words = "and so on " * (MAX_OPEN_CHARS // 10 + 1)
     assert stream.feed(opening + words + "it goes").endswith("so on it goes")
 
 
 def test_a_flush_starts_anew_and_dropped_parts_are_counted() -> None:
-    stream = MarkdownToSpeech(tags=TAGS)
+    stream = MarkdownToSpeech(CHAT)
     assert (stream.feed("# Hi 🎉 [a"), stream.num_left_out) == ("Hi", 1)
     assert (stream.flush(), stream.num_left_out) == (" [a.", 1)
     assert stream.feed("](b)\n```\nx") == "](b)\n\n"
@@ -276,7 +372,23 @@ FRAGMENTS = st.lists(
         ["*", "**", "_", "~~", "`", "```", "~~~", "\n", "\n\n", " ", "\t", "\r\n", "# ", "- ", "+ "]
         + ["1. ", "2) ", "> ", "[", "]", "(", ")", "![", "](", "[^1]", "[1]", "[x] ", "|", "|---|"]
         + ["---", "===", "<", "</", ">", "<br>", "<laugh>", "<li>", "<!--", "-->", "<think>", "&"]
-        + ["</think>", "&amp;", "#39;", "https://", "www.", "a.com", "/a?b=1", "@", "mailto:", "$"]
+        + [
+            "</think>",
+            "</THINK>",
+            "<a href='",
+            "<sup>2</sup>",
+            "-\n",
+            "\xad",
+            "&amp;",
+            "#39;",
+            "https://",
+            "www.",
+            "a.com",
+            "/a?b=1",
+            "@",
+            "mailto:",
+            "$",
+        ]
         + ["$$", "$5", "x^2", "\\", "\\(", "\\)", "\\frac", "\\times", "{", "}", "😀", "\u200d"]
         + ["\ufe0f", "🇩", "🏽", "\u20e3", "→", "->", ":", "-)", ":D", "smile:", ".", "!", "?", "…"]
         + [
@@ -307,9 +419,10 @@ CUTS = st.lists(st.integers(0, 400))
 @given(st.text() | FRAGMENTS, CUTS)
 @example("- `<laugh>`: [a](https://b.c/d_(e).f) 1️⃣ → **x**\n```\nx\n", [])
 def test_deltas_make_no_difference(text: str, places: list[int]) -> None:
-    whole = make_speakable(text, tags=TAGS)
-    assert "".join(feed_all(cut(text, places))) == whole
-    assert "".join(feed_all(list(text))) == whole
+    for dialect in (CHAT, TEXT):
+        whole = make_speakable(text, dialect)
+        assert "".join(feed_all(cut(text, places), dialect)) == whole
+        assert "".join(feed_all(list(text), dialect)) == whole
 
 
 WORDS = st.sampled_from(
@@ -329,7 +442,8 @@ SENTENCES = st.builds(
 )
 def test_sentences_are_unchanged(sentences: list[str], gap: str, places: list[int]) -> None:
     text = gap.join(sentences)
-    assert "".join(feed_all(cut(text, places))) == text
+    for dialect in (CHAT, TEXT):
+        assert "".join(feed_all(cut(text, places), dialect)) == text
 
 
 # Markup around words, and the words that are spoken.
@@ -360,12 +474,13 @@ def test_no_word_of_prose_is_lost(
     parts: list[tuple[Callable[[str], tuple[str, str]], str]],
 ) -> None:
     wrapped = [wrap(words) for wrap, words in parts]
-    text = make_speakable(" ".join(markup for markup, _ in wrapped))
+    text = make_speakable(" ".join(markup for markup, _ in wrapped), CHAT)
     assert letters(text) == letters("".join(words for _, words in wrapped))
     assert not re.search(r"[*~`#<>|\[\]\\🎉→]", text)
 
 
 HOSTILE = ["[", "*", "`", "<", "_", "$a", "(", "![", "[x](http://", "https://a", "&a", "|", "> "]
+HOSTILE += ["<think>", "a-\n", "<a b='", "&amp;", "<script>", "<sup>2"]
 HOSTILE += ["# ", "😀", "a", ".", ":", "\n", "<!--", "```\n", "【", "\\(", "=", "1️⃣", "\u200d", "h "]
 
 
@@ -396,7 +511,7 @@ def test_work_is_linear_in_the_text(unit: str) -> None:
 
 @pytest.mark.parametrize("unit", ["[", "*", "`", "<", "![a](", "https://a.b/", "😀", "$a", "\\("])
 def test_hostile_text_is_converted(unit: str) -> None:
-    make_speakable(unit * (32_768 // len(unit)))
+    make_speakable(unit * (32_768 // len(unit)), CHAT)
 
 
 ANSWER = """Sure! Here's how to make **pancakes** 🥞:
@@ -482,7 +597,7 @@ def test_chunks_of_markup(text: str, chunks: list[str]) -> None:
 
 
 def test_the_first_chunk_does_not_wait_for_its_line() -> None:
-    to_speech = MarkdownToSpeech(tags=TAGS)
+    to_speech = MarkdownToSpeech(CHAT)
     stream = ChunkStream(
         tags=TAGS, limits=LIMITS, front_end=LetterFrontEnd(lambda text: len(text) / 15)
     )
@@ -491,7 +606,9 @@ def test_the_first_chunk_does_not_wait_for_its_line() -> None:
 
 
 def test_signs_are_left_to_the_rules_of_the_language() -> None:
-    text = make_speakable("At <https://www.example.com/a> or anna@example.com, 5 * 3 = $x^2$.")
+    text = make_speakable(
+        "At <https://www.example.com/a> or anna@example.com, 5 * 3 = $x^2$.", CHAT
+    )
     assert normalise(text, is_word=lambda word: True) == (
         "At example dot com or anna at example dot com, 5 times 3 equals x squared ."
     )
