@@ -37,7 +37,8 @@ COUNT_HEADERS: dict[str, Any] = {
         "Number of letters and digits that the voice cannot say", {"type": "integer", "minimum": 1}
     ),
     "x-orpheus-dropped-tags": _header(
-        "Number of tags and control tokens that were left out", {"type": "integer", "minimum": 1}
+        "Number of emotion tags and control tokens that were left out",
+        {"type": "integer", "minimum": 1},
     ),
     "x-orpheus-left-out": _header(
         "Number of parts that were left out as markup, such as code, addresses and emoji",
