@@ -56,7 +56,8 @@ def read_element(tag: str) -> Element | None:
     effect = ELEMENTS.get(name)
     if effect is None:
         is_tag = tag[0] == "/" or rest.strip() == "/" or _QUOTED.search(rest) is not None
-        return Element(name, Effect.LEAVE_OUT) if is_tag and name not in _EMOTION_TAGS else None
+        is_emotion = name in _EMOTION_TAGS and "=" not in rest
+        return Element(name, Effect.LEAVE_OUT) if is_tag and not is_emotion else None
     if tag[0] == "/":
         is_silent = effect in (Effect.ITEM, Effect.LEAVE_OUT)
         return Element(name, Effect.DROP if is_silent else effect)

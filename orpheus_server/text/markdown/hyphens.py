@@ -32,6 +32,6 @@ def join_lines(
         return "-"
     first = found[0].lower()
     if is_word is None:
-        return "-" if first in _FIRST_WORDS else ""
+        return "-" if len(first) == 1 or first in _FIRST_WORDS else ""
     is_compound = not is_word(first + after) and is_word(first) and is_word(after)
     return "-" if is_compound else ""

@@ -82,8 +82,8 @@ class MarkdownReader(ConstructReader):
         self.writer.end_line()
         self._is_line_start = True
 
-    def _speak(self, text: str, *, is_formula: bool = False) -> None:
-        """Speaks text that may contain markup itself."""
+    def _speak(self, text: str, *, is_formula: bool = False, has_address: bool = False) -> None:
+        """Speaks text that may contain markup itself, in place of an address if there is one."""
         is_formula = is_formula or self._is_formula
         inner = MarkdownReader(self._dialect, is_inside=True, is_formula=is_formula)
         inner.read(text, is_end=True)
@@ -91,6 +91,7 @@ class MarkdownReader(ConstructReader):
         self.writer.num_left_out += inner.writer.num_left_out
         if spoken:
             self.writer.put(spoken)
+            self.writer.num_left_out += has_address
         else:
             self.writer.leave_out()
 
@@ -179,7 +180,7 @@ class MarkdownReader(ConstructReader):
 
     def _take_hyphen(self, text: str, end: int) -> bool:
         before = self._buffer[max(0, self._at - MAX_WORD_CHARS) : self._at]
-        after = text[1:].lstrip()
+        after = text[1:].lstrip("> \t\r\n")
         joint = join_lines(before, text[0], after, is_word=self._dialect.is_word)
         if joint is None:
             return False
@@ -208,11 +209,13 @@ class MarkdownReader(ConstructReader):
         return self._apply(element, end)
 
     def _apply(self, element: Element, end: int) -> bool:
-        self.writer.num_left_out += element.has_address
         is_cell = self.writer.line_kind is LineKind.ROW
         match element.effect:
+            case Effect.DROP if element.alt:
+                self._speak(element.alt, has_address=element.has_address)
             case Effect.DROP:
-                self._speak(element.alt) if element.alt else self.writer.drop()
+                self.writer.num_left_out += element.has_address
+                self.writer.drop()
             case Effect.LEAVE_OUT:
                 self.writer.leave_out()
             case Effect.PAUSE:
@@ -262,8 +265,7 @@ class MarkdownReader(ConstructReader):
         if found.kind is BracketKind.NOTE:
             self.writer.leave_out()
         else:
-            self._speak(found.text)
-            self.writer.num_left_out += found.has_address
+            self._speak(found.text, has_address=found.has_address)
         if found.kind is BracketKind.CUT_LINK:
             self._skip = skip_target
         return self._move(found.end)

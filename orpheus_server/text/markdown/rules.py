@@ -133,6 +133,8 @@ LINE_ROWS: tuple[_Row, ...] = (
     # Horizontal rules, underlines of headings, and the delimiter row of a table.
     (Effect.LINE, r"[|:+] [-*_=|:+~\x20\t\r]{0,200}+ (?:\n|\Z)", ""),
     (Effect.UNDERLINE, r"[-*_=] [-*_=|:+~\x20\t\r]{0,200}+ (?:\n|\Z)", ""),
+    # Between two scenes of a story; a blank line does not follow the fence of a code block.
+    (Effect.LINE, r"~ ~ ~{1,30}+ [\x20\t\r]{0,9}+ \n [\x20\t\r]{0,9}+ (?=\n|\Z)", ""),
     # Code is not spoken.
     (Effect.FENCE, r"` ` `{1,30}+ [^`\n]{0,200}+ (?:\n|\Z)", _whole),
     (Effect.FENCE, r"~ ~ ~{1,30}+ [^\n]{0,200}+ (?:\n|\Z)", _whole),
@@ -167,7 +169,7 @@ INLINE_ROWS: tuple[_Row, ...] = (
     # Words that the layout has broken.
     (
         Effect.HYPHEN,
-        r"(?<=[^\W_])[-\u2010\xad] [\x20\t\r]{0,9}+ \n [\x20\t]{0,20}+ [^\W_] [^\W\d_]{0,40}+",
+        r"(?<=[^\W_])[-\u2010\xad] [\x20\t\r]{0,9}+ \n [\x20\t>]{0,20}+ [^\W_] [^\W\d_]{0,40}+",
         _whole,
     ),
     # A backslash escapes the next mark, or starts a formula or a command.

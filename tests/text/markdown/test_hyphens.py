@@ -17,6 +17,7 @@ WORDS = {"negative", "well", "known", "long", "term", "longterm", "twenty", "one
         ("well", "known", "-", "-"),
         ("(Well", "known", "-", "-"),
         ("twenty", "one", "-", "-"),
+        ("an x", "ray", "", "-"),
         # Both readings sound the same.
         ("long", "term", "", "-"),
         ("one", "check", "-", "-"),

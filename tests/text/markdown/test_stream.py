@@ -148,6 +148,7 @@ MARKUP = [
     # Rules.
     ("One.\n\n---\n\nTwo.", "One.\n\nTwo."),
     ("* * *\n___\nTwo --- three", "Two — three"),
+    ("One.\n\n~~~\n\nTwo.\n~~~~\n\nThree.", "One.\n\nTwo.\n\nThree."),
     # Formulas.
     ("So $x^2 + y_1 = \\alpha$ costs $5.", "So x² + y 1 = alpha costs $5."),
     ("\\(a \\times b\\) and $$c \\leq d$$", "a × b and c ≤ d"),
@@ -179,6 +180,7 @@ MARKUP = [
     ("<img src='a.png' alt='a &lt; b'> <img src=x>", "a < b"),
     ('Wait <break time="1s"/> now <prosody rate="slow">slow</prosody>', "Wait, now slow"),
     ('<x:y z="1">one</x:y> <foo/> two</foo>', "one two"),
+    ('<laugh> <laugh a="b"> </laugh> <Happy/>', "<laugh> </laugh> <Happy/>"),
     ('<a href="https://a.com/' + "x" * 400 + '">here</a>', "here"),
     ("<a\n  href='https://a.com'>here</a>", "here"),
     ("<table><tr><td>A</td><td>B</td></tr><tr><td>1</td></tr></table>", "A, B.\n\n1.\n\n"),
@@ -194,6 +196,7 @@ MARKUP = [
         "a well-known, state-of-the-art Anglo-American",
     ),
     ("nega\xad\ntive and COVID-\n19", "negative and COVID-19"),
+    ("> nega-\n> tive\n> one", "negative\none"),
     ("short-\nand long-term -\nso", "short-\nand long-term -\nso"),
     # Escapes.
     ("\\*not bold\\* snake\\_case 5 \\* 3 \\[x\\]", "*not bold* snake case 5 × 3 x"),
@@ -271,7 +274,7 @@ def test_text_that_has_a_meaning_in_chat_only(text: str) -> None:
     ("text", "num_left_out"),
     [
         ("**Bold**, <b>bold</b>, # and `code`.\n- A [link] &amp; 1", 0),
-        ("[text](https://a.com/b) and [text]()", 1),
+        ("[text](https://a.com/b) and [text](), but [](https://a.com/b)", 2),
         ("![a](b.png) <img src='b.png' alt='a'>", 2),
         ("<a href='https://a.com'>text</a> <a name=x>y</a>", 1),
         ("https://www.a.com www.b.com https://c.com/d?e=f <https://d.com/e>", 2),
