@@ -52,6 +52,8 @@ class ConstructReader(ABC):
         self._is_line_start = not is_inside
         # Skips a construct that is left out, however long it is.
         self._skip: Skip | None = None
+        # The skip of a thought that opens the text.
+        self._thought: Skip | None = None
         self._closings: dict[str, ClosingSearch] = {}
 
     @property
@@ -123,7 +125,7 @@ class ConstructReader(ABC):
         if rule.effect is Effect.THOUGHT and not self.has_begun:
             self.writer.leave_out()
             self._at = match.end()
-            self._skip = skip_to(closing, may_outlast=True)
+            self._skip = self._thought = skip_to(closing, may_outlast=True)
             return True
         search = self._closings.setdefault(closing, ClosingSearch(closing))
         stop = self._at + MAX_BLOCK_CHARS

@@ -24,14 +24,15 @@ def join_lines(
     lower-case word up. Without it, only the first words of common compounds keep their hyphen.
     """
     found = _LAST_WORD.search(before[-MAX_WORD_CHARS:])
-    if mark == "\xad":
+    first = found[0].lower() if found else ""
+    if mark == "\xad" or (first and is_word is not None and is_word(first + after)):
         return ""
     if after in _CONJUNCTIONS:
         return None
-    if found is None or not after[0].islower() or "-" in found[0]:
+    if not first or not after[0].islower() or "-" in first:
         return "-"
-    first = found[0].lower()
     if is_word is None:
-        return "-" if len(first) == 1 or first in _FIRST_WORDS else ""
-    is_compound = not is_word(first + after) and is_word(first) and is_word(after)
+        is_compound = len(first) == 1 or first in _FIRST_WORDS
+    else:
+        is_compound = is_word(first) and is_word(after)
     return "-" if is_compound else ""

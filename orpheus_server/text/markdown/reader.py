@@ -49,7 +49,8 @@ class MarkdownReader(ConstructReader):
     def continued(self) -> "MarkdownReader":
         """Returns a reader of the text that follows, which may be in the same thought."""
         reader = MarkdownReader(self._dialect, has_begun=self.has_begun)
-        reader._skip = self._skip
+        if self._skip is self._thought:
+            reader._skip = reader._thought = self._thought
         return reader
 
     def _take_mark(self, char: str) -> bool:

@@ -122,7 +122,7 @@ _EYES, _MOUTHS = "(?<![^\\s.!?…(]){0} ['’^-]? {1} (?![\\w/*])", r"[)(\]DPpOo
 
 # "x <y and z" has no attribute, so it need not be held back for long.
 _ATTRIBUTE = (
-    r"< [A-Za-z] [\w:-]{0,20}+ \s \s{0,9}+ [A-Za-z_:@] [\w:.@-]{0,30}+ \s{0,3}+ ="
+    r"< [A-Za-z] [\w:-]{0,40}+ \s \s{0,9}+ [A-Za-z_:@] [\w:.@-]{0,30}+ \s{0,3}+ ="
     r" \s{0,3}+"
 )
 

@@ -4,7 +4,7 @@ import pytest
 
 from orpheus_server.text.markdown.hyphens import join_lines
 
-WORDS = {"negative", "well", "known", "long", "term", "longterm", "twenty", "one", "check"}
+WORDS = {"negative", "well", "known", "long", "term", "longterm", "twenty", "one", "check", "photo"}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ WORDS = {"negative", "well", "known", "long", "term", "longterm", "twenty", "one
         # The second word of "short- and long-term" is missing.
         ("short", "and", None, None),
         ("Nord", "und", None, None),
+        ("pho", "to", "", None),
+        ("1990", "known", "-", "-"),
+        ("1990", "and", None, None),
     ],
 )
 def test_a_hyphen_at_the_end_of_a_line(

@@ -307,6 +307,17 @@ def test_a_thought_may_be_longer_than_a_text_is_held_back() -> None:
     assert text.endswith("it is, Yes.")
 
 
+@pytest.mark.parametrize(
+    "opening", ["https://a.com/b", "```py\n", "<!--", "[a](http://" + "x" * 500]
+)
+def test_a_flush_ends_everything_else_that_is_left_out(opening: str) -> None:
+    for dialect in (CHAT, TEXT):
+        stream = MarkdownToSpeech(dialect)
+        stream.feed(f"See {opening}" if opening[0] != "`" else opening)
+        stream.flush()
+        assert stream.feed("hello there") + stream.flush() == "hello there"
+
+
 def test_a_flush_does_not_end_a_thought() -> None:
     stream = MarkdownToSpeech(TEXT)
     assert stream.feed("<think>One.") + stream.flush() == ""
