@@ -45,6 +45,8 @@ class MarkdownReader(ConstructReader):
     ) -> None:
         super().__init__(dialect, is_inside=is_inside, has_begun=has_begun or is_inside)
         self._is_formula = is_formula
+        # Whether a star has started emphasis in this line, or a product in this word.
+        self._is_emphasis = self._is_product = False
 
     def continued(self) -> "MarkdownReader":
         """Returns a reader of the text that follows, which may be in the same thought."""
@@ -71,9 +73,11 @@ class MarkdownReader(ConstructReader):
 
     def _take_space(self, char: str) -> bool:
         self._at += 1
+        self._is_product = False
         if char != "\n":
             self.writer.space(char)
             return True
+        self._is_emphasis = False
         # A formula ends at a blank line.
         self._is_formula &= not self._is_line_start
         self._end_line()
@@ -105,11 +109,22 @@ class MarkdownReader(ConstructReader):
             case Effect.TEXT if rules.PICTURE.match(text):
                 # A character that was written as an entity.
                 self.writer.pause() if text in rules.ARROWS else self.writer.leave_out()
-            case Effect.SIGN if not self._dialect.is_chat:
+            case Effect.STAR if self._is_emphasis or (
+                self._dialect.is_chat and not self._is_product
+            ):
+                return False
+            case Effect.SIGN | Effect.STAR if not self._dialect.is_chat:
                 self.writer.put(match[0].lstrip("\\"))
             case Effect.SIGN if text == ",":
                 self.writer.pause()
-            case Effect.TEXT | Effect.SIGN | Effect.ESCAPE:
+            case Effect.SIGN | Effect.STAR:
+                self._is_product |= text == "×"
+                self.writer.put(text)
+            case Effect.EMPHASIS:
+                before, after = self._buffer[self._at - 1], self._buffer[end : end + 1]
+                self._is_emphasis = not (before.isalnum() or after.isspace())
+                self.writer.drop()
+            case Effect.TEXT | Effect.ESCAPE:
                 self.writer.put(text)
             case Effect.SPEAK | Effect.FORMULA:
                 self._speak(text, is_formula=rule.effect is Effect.FORMULA)

@@ -21,6 +21,8 @@ class Effect(Enum):
     SPEAK = "its text is spoken after its own markup is resolved"
     TEXT = "its text is written unchanged"
     SIGN = "in chat its text is written, as a pause if it is a comma; elsewhere it is unchanged"
+    STAR = "it is emphasis or a sign, depending on the stars before it"
+    EMPHASIS = "it is removed; it starts or ends emphasis"
     ESCAPE = "its text is written unchanged; in a formula it is white space"
     DROP = "it is removed"
     LEAVE_OUT = "it cannot be spoken, and is counted as left out"
@@ -183,16 +185,17 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Effect.COMMAND, r"(?<![:\\])(?<![A-Za-z]{2})\\ [A-Za-z]{1,24}+", _after_mark),
     (Effect.HEADING_END, r"(?<=[\x20\t])[#] [#]{0,6}+ [\x20\t\r]{0,9}+ (?=\n|\Z)", ""),
     # The star in "5 * 3" means "times" in every language; between words it is a bullet.
-    (Effect.SIGN, r"(?<=[\d)][\x20\t])\* [\x20\t] (?=[\w($€£])", "× "),
+    (Effect.SIGN, r"(?<=[\d)%][\x20\t])\* [\x20\t] (?=[\w($€£])", "× "),
     (Effect.SIGN, r"(?<=\W\w[\x20\t])\* [\x20\t] (?=[\w(])", "× "),
     (Effect.SIGN, r"(?<=\w[\x20\t])\* [\x20\t] (?=[\d(])", "× "),
-    (Effect.SIGN, r"(?<=\w[\x20\t])\* (?=[\x20\t])", ","),
+    (Effect.SIGN, r"(?<=\S[\x20\t])\* (?=[\x20\t])", ","),
     (Effect.SIGN, r"(?<=\d)\* (?=\d)", "×"),
     # "2*x" and "a*b*c": emphasis neither starts nor ends after a single letter.
     (Effect.SIGN, r"(?<=[\s(=+/-][A-Za-z\d])\* (?=[A-Za-z\d(])", "×"),
     (Effect.SIGN, r"(?<=[A-Za-z\d]\*[A-Za-z\d])\* (?=[A-Za-z\d(])", "×"),
+    (Effect.STAR, r"(?<=[\w)])\* (?=[^\W_]|\()", "×"),
     (Effect.SIGN, r"(?<=\d)\* \*{1,30}+ (?=\d)", " "),
-    (Effect.DROP, r"\* \*{0,30}+", ""),
+    (Effect.EMPHASIS, r"\* \*{0,30}+", ""),
     # snake_case is two words; at the edge of a word an underscore is emphasis.
     (Effect.SIGN, r"(?<=[^\W_])_ _{0,30}+ (?=[^\W_])", " "),
     (Effect.DROP, r"_ _{0,30}+", ""),
@@ -210,6 +213,11 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Effect.THOUGHT, r"(?<!`)< [tT] [hH] [iI] [nN] [kK] [iI] [nN] [gG] >", "</thinking>"),
     (Effect.CLOSED_BLOCK, r"(?<!`)< [sS] [cC] [rR] [iI] [pP] [tT] [^<>]{0,300}+ >", "</script>"),
     (Effect.CLOSED_BLOCK, r"(?<!`)< [sS] [tT] [yY] [lL] [eE] [^<>]{0,300}+ >", "</style>"),
+    (
+        Effect.CLOSED_BLOCK,
+        r"< [pP] [rR] [eE] [^<>]{0,200}+ > \s{0,9}+ < [cC] [oO] [dD] [eE] [^<>]{0,100}+ >",
+        "</pre>",
+    ),
     # A control token is kept whole, so that clean_text recognises it.
     (Effect.TEXT, r"< \| [^<>|\n]{0,60}+ \| >", _whole),
     (Effect.SPEAK, r"< h t t p s? : [^<>\s]{1,250}+ >", _inside),

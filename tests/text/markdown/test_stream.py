@@ -54,6 +54,7 @@ UNCHANGED_TEXT = [
     "It says so [1], and again [2, 3], and [4][5].",
     "The file is :memory: and the tag :name: too; XD is a company, x <3 a test.",
     "So 5*3*2, 5 * 3, a*b*c, 2*x, n*(n+1), width * height and 2**10 are products.",
+    "As are 2*pi*r, width*height*depth, (a)*(b), 10 % * 2 and 5 € * 3.",
     "Call snake_case and get_user_id() or file_name_2.txt.",
     "Really?!! No!!! Well..... yes.",
 ]
@@ -103,6 +104,7 @@ MARKUP = [
     ("2**3 and ~5 and ~/bin", "2 3 and ~5 and ~/bin"),
     # The factors of a product once became one word.
     ("2*x is a*b*c or n*(n+1)", "2×x is a×b×c or n×(n+1)"),
+    ("2*pi*r and 10 % * 2, *a*b and **c**d", "2×pi×r and 10 % × 2, ab and cd"),
     ("$5 * $3 and *I*, *a* b", "$5 × $3 and I, a b"),
     ("**<laugh>** _<sigh>_ <long_sigh> `<laugh>`", "<laugh> <sigh> <long_sigh> <laugh>"),
     # Code: inline code is spoken, a block is not.
@@ -172,6 +174,8 @@ MARKUP = [
     ("<think>a</think> <think>b", ""),
     ("# <think>a", ""),
     ("Yes.</think> No.", "Yes. No."),
+    ("So:<PRE class='a'>\n<code>x = 1 < 2</code></pre>Yes", "So: Yes"),
+    ("<pre><code>never closed", "never closed"),
     ("<script src='x'>let a = 1 < 2;</SCRIPT>A <style>p {}</style>b", "A b"),
     ("A <style> of its own and a <script>", "A <style> of its own and a <script>"),
     ("<!DOCTYPE html><?xml version='1.0'?><html><body>Hi</body></html>", "Hi"),
