@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orpheus_server.text.markdown import rules
+from orpheus_server.text.markdown.effects import Effect
 from orpheus_server.text.markdown.hyphens import MAX_WORD_CHARS
-from orpheus_server.text.markdown.rules import Effect, Rule
+from orpheus_server.text.markdown.rules import Rule
 from orpheus_server.text.markdown.spans import ClosingSearch, Skip, skip_to
 from orpheus_server.text.markdown.writer import SpokenWriter
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
-from orpheus_server.text.markdown.rules import Effect
+from orpheus_server.text.markdown.effects import Effect
 
 ELEMENTS: dict[str, Effect] = {
     **dict.fromkeys(("br", "p", "div", "ul", "ol", "hr", "tr", "table", "pre"), Effect.BREAK),

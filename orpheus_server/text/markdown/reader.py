@@ -5,9 +5,10 @@ from functools import partial
 
 from orpheus_server.text.markdown import rules
 from orpheus_server.text.markdown.construct_reader import ConstructReader, Dialect
+from orpheus_server.text.markdown.effects import Effect
 from orpheus_server.text.markdown.elements import Element, read_element
 from orpheus_server.text.markdown.hyphens import MAX_WORD_CHARS, join_lines
-from orpheus_server.text.markdown.rules import LATIN, PICTURES, Effect, Rule
+from orpheus_server.text.markdown.rules import LATIN, PICTURES, Rule
 from orpheus_server.text.markdown.spans import (
     BracketKind,
     find_brackets,

@@ -11,42 +11,9 @@ import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 
-
-class Effect(Enum):
-    """What happens to the text that a rule matches."""
-
-    SPEAK = "its text is spoken after its own markup is resolved"
-    TEXT = "its text is written unchanged"
-    SIGN = "in chat its text is written, as a pause if it is a comma; elsewhere it is unchanged"
-    STAR = "it is emphasis or a sign, depending on the stars before it"
-    EMPHASIS = "it is removed; it starts or ends emphasis"
-    ESCAPE = "its text is written unchanged; in a formula it is white space"
-    DROP = "it is removed"
-    LEAVE_OUT = "it cannot be spoken, and is counted as left out"
-    PAUSE = "it becomes a comma if words follow in the line"
-    BREAK = "it ends the line"
-    LINE = "the whole line is removed"
-    UNDERLINE = "the whole line is removed and the line above is a heading"
-    BLOCK = "everything up to its closing text is left out"
-    CLOSED_BLOCK = "the same, unless the closing text is missing"
-    THOUGHT = "a closed block; at the start of the text a block"
-    FENCE = "all lines up to the closing fence are left out"
-    ADDRESS = "its host is spoken and the rest of the URL is removed"
-    ELEMENT = "it is an HTML tag or a tag of the voice"
-    LONG_ELEMENT = "an HTML tag whose end is too far away to wait for"
-    HYPHEN = "a hyphen at the end of a line, within a word"
-    QUOTE = "it is a prefix after which another may follow"
-    ITEM = "the line is a list item"
-    NUMBER = "the line is an item of a numbered list, and the number is spoken"
-    ROW = "the line is a table row"
-    HEADING = "the line is a heading"
-    HEADING_END = "it is removed at the end of a heading"
-    FORMULA = "its text is spoken as a formula"
-    MATH = "it starts or ends a formula"
-    COMMAND = "it is a LaTeX command"
+from orpheus_server.text.markdown.effects import Effect
 
 
 @dataclass(frozen=True, slots=True)
