@@ -98,7 +98,7 @@ def limits_for(
 
 def nothing_to_speak(num_left_out: int = 0) -> RequestError:
     """Returns the error for a text of which nothing can be spoken."""
-    hint = ' All of it is markup; with "markup": "plain" it is spoken.' if num_left_out else ""
+    hint = ' Markup was left out; "markup": "plain" keeps it.' if num_left_out else ""
     return RequestError(
         "The input has nothing to speak: it needs words or numbers that this voice can say, "
         f"or an emotion tag that it has.{hint}",

@@ -85,7 +85,7 @@ class TestSpeech:
         assert answer.status_code == 400
         error = answer.json()["error"]
         assert error["code"] == "nothing_to_speak"
-        assert error["message"].endswith('with "markup": "plain" it is spoken.')
+        assert error["message"].endswith('Markup was left out; "markup": "plain" keeps it.')
 
     def test_events_end_as_usual(self, speech: SpeechClient) -> None:
         events = read_events(speech.post(TEXT, stream_format="sse").content)

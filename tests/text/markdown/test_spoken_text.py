@@ -106,7 +106,7 @@ def test_counts() -> None:
 
 @pytest.mark.parametrize("text", ["```\nprint(1)\n```", "<think>Hm.", "😀", "<!-- so -->"])
 def test_a_text_of_nothing_but_markup(text: str) -> None:
-    with pytest.raises(RequestError, match='with "markup": "plain" it is spoken'):
+    with pytest.raises(RequestError, match='Markup was left out; "markup": "plain" keeps it'):
         plan(text)
     assert streamed([text]) == ""
 
