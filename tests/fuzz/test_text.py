@@ -1,6 +1,7 @@
 """Any text, planned or streamed, is spoken or rejected, and dropped symbols are counted."""
 
 import unicodedata
+from itertools import pairwise
 
 import pytest
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from orpheus_server.text.chunking import ChunkLimits, plan_chunks
 from orpheus_server.text.cleaning import clean_text
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import LetterFrontEnd, PreparedText
+from orpheus_server.text.markdown.spoken_text import Markup, SpokenTextStream, plan_spoken_text
 from tests.fuzz.examples import Effort, efforts
 from tests.support.app import POCKET, build_prompts, front_end_of
 
@@ -174,6 +176,76 @@ def test_flushes_lose_nothing(effort: Effort) -> None:
             )
 
     effort.run(check, deltas=st.lists(PIECES, max_size=5))
+
+
+# Markup that stays open, closes or nests, between pieces of text.
+MARKUP = st.lists(
+    st.sampled_from(
+        ["<think>", "</THINK>", "<b>", "</b>", "<a href='", "'>", "<script>", "</script>", "<!--"]
+        + [
+            "&amp;",
+            "&lt;",
+            "&#3",
+            "9;",
+            "[",
+            "](",
+            ")",
+            "https://a.com/",
+            "```",
+            "~~~",
+            "\n",
+            "\n\n",
+        ]
+        + [
+            "*",
+            "**",
+            "_",
+            "a*b",
+            "nega-\n",
+            "tive",
+            "# ",
+            "- ",
+            "> ",
+            "| ",
+            "$",
+            "\\(",
+            "[1]",
+            ":a:",
+        ]
+    )
+    | PIECES,
+    max_size=30,
+).map("".join)
+
+
+@efforts(quick=100, slow=2000)
+def test_markup_in_any_deltas(effort: Effort) -> None:
+    def open_stream(limits: ChunkLimits, markup: Markup) -> SpokenTextStream:
+        return SpokenTextStream(tags=TAGS, limits=limits, front_end=ASCII_FRONT_END, markup=markup)
+
+    def check(text: str, limits: ChunkLimits, places: list[int], markup: Markup) -> None:
+        whole, pieces = open_stream(limits, markup), open_stream(limits, markup)
+        edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
+        out: list[PreparedText] = []
+        for start, end in pairwise(edges):
+            out += pieces.feed(text[start:end])
+        assert [*out, *pieces.flush()] == [*whole.feed(text), *whole.flush()]
+        assert pieces.num_left_out == whole.num_left_out
+        try:
+            plan = plan_spoken_text(
+                text, tags=TAGS, limits=limits, front_end=ASCII_FRONT_END, markup=markup
+            )
+        except RequestError:
+            return
+        assert plan.num_left_out == whole.num_left_out
+
+    effort.run(
+        check,
+        text=MARKUP,
+        limits=LIMITS,
+        places=st.lists(st.integers(0, 5000), max_size=8),
+        markup=st.sampled_from(Markup),
+    )
 
 
 def check_prompt(builder: PromptBuilder, checkpoint: Checkpoint, chunk: PreparedText) -> None:
