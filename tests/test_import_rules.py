@@ -40,7 +40,13 @@ ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "chat": (("local", "remote"),),
     "server": (("uvicorn_config", "uvicorn_server"), ("protocols",), ("middleware",)),
-    "text": (("markdown",),),
+    "text": (
+        ("markdown",),
+        ("chunk_stream",),
+        ("chunking",),
+        ("front_end", "phonemes"),
+        ("english",),
+    ),
 }
 # Exceptions to the order inside a package: importer, imported.
 ALLOWED_EXCEPTIONS = {("bench.overload", "bench.soak")}

@@ -2,20 +2,21 @@
 
 The rules are those of the voice's training: gruut's phonemes with their stress, `_` between two
 words, one of `. , ! ?` for a stop, and always a final stop. Text that gruut would lose or mangle is
-rewritten before (english.py) or read in pieces afterwards. The voice's vocabulary is not used.
+rewritten before (`english/`) or read in pieces afterwards. The voice's vocabulary is not used.
 """
 
 import logging
 import re
 import sqlite3
 import threading
+import unicodedata
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orpheus_server.text.english import normalise
+from orpheus_server.text.english.normalising import normalise
 
 if TYPE_CHECKING:
     from gruut import TextProcessor
@@ -37,6 +38,9 @@ LONG_NUMBER = re.compile(r"\d(?:[,_]?\d){15,}")
 # Without a limit, dateparser takes a second for the 4,000 characters of "1/1/1/1…".
 MAX_DATE_CHARS = 40
 
+# Mathematical signs and currencies; letters of Latin script are all ASCII by then.
+SIGN_CATEGORIES = ("Sm", "Sc")
+
 NON_WORD = re.compile(r"\W")
 LETTERS_OR_DIGITS = re.compile(r"\d+|[^\W\d_]+")
 
@@ -48,7 +52,8 @@ WARM_UP = "Dr. Zxqvor paid $5.50 for 12 on 1/2/2020 at 4:30 pm, the 3rd."
 class Phonemes:
     """Phonemes, word marks and stops of a text; empty if nothing in it can be spoken.
 
-    `num_lost_words` counts the words that cannot be read as English in full.
+    `num_lost_words` counts the words that cannot be read as English in full, also those of which
+    only a letter or a sign has no sound.
     """
 
     symbols: tuple[str, ...]
@@ -117,7 +122,7 @@ class GruutPhonemizer:
         text = LONG_NUMBER.sub(lambda number: " ".join(filter(str.isdigit, number[0])), text)
         text = normalise(text, is_word=self.is_word)
         words: list[Word] = []
-        num_lost_words = 0
+        num_lost_words = sum(map(has_silent_character, text.split()))
         with self._lock:
             for word in self._read(text):
                 if not is_misread(word):
@@ -125,7 +130,7 @@ class GruutPhonemizer:
                     continue
                 pieces, is_whole = self._read_in_pieces(word.text)
                 words += pieces
-                num_lost_words += not is_whole
+                num_lost_words += not is_whole and not has_silent_character(word.text)
         if not any(is_spoken(word) for word in words):
             return Phonemes((), num_lost_words)
         return Phonemes(tuple(join_words(words)), num_lost_words)
@@ -165,6 +170,14 @@ def is_misread(word: "Word") -> bool:
     """Whether gruut lost the word, or guessed: digits that it can read have become words."""
     lacks_sound = not is_spoken(word) or any(map(str.isdigit, word.text))
     return lacks_sound and any(map(str.isalnum, word.text))
+
+
+def has_silent_character(text: str) -> bool:
+    """Whether the text has a letter, digit or sign that gruut leaves out without a trace."""
+    return any(
+        not char.isascii() and (char.isalnum() or unicodedata.category(char) in SIGN_CATEGORIES)
+        for char in text
+    )
 
 
 def join_words(words: Iterable["Word"]) -> list[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orpheus_server.text.chunk_stream import ChunkStream
 from orpheus_server.text.chunking import ChunkLimits
-from orpheus_server.text.english import normalise
+from orpheus_server.text.english.normalising import normalise
 from orpheus_server.text.front_end import LetterFrontEnd, PreparedText
 from orpheus_server.text.markdown.construct_reader import MAX_OPEN_CHARS, Dialect
 from orpheus_server.text.markdown.rules import CHAT_ROWS, INLINE_ROWS, LINE_ROWS

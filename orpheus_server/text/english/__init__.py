@@ -1,0 +1,1 @@
+"""English text, rewritten so that every number, sign, unit and abbreviation is read as words."""

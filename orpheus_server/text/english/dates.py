@@ -1,0 +1,141 @@
+"""Dates with the name of a month, ranges of years, and time stamps.
+
+"May 4" and "May 4, 1987" stay as they are, because the bundled voice was trained on "May four".
+"""
+
+import re
+
+from orpheus_server.text.english.numerals import ordinal
+from orpheus_server.text.english.rules import any_of, compile_rules
+
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July", "August"),
+    *("September", "October", "November", "December"),
+)
+ABBREVIATED = {name[:3]: name for name in MONTHS} | {"Sept": "September"}
+_BY_NAME = {name.lower(): name for name in MONTHS} | {
+    short.lower(): name for short, name in ABBREVIATED.items()
+}
+_SHORT = any_of({*ABBREVIATED} - {"May"})
+_ANY = rf"(?:{any_of((*MONTHS, *ABBREVIATED))})"
+_DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])"
+_YEAR = r"(?P<year>,? ?(?:1\d|20)\d\d)"
+_END = r"(?![\w/-]|[.,:]\d)"
+TENS = (
+    *("hundreds", "tens", "twenties", "thirties", "forties", "fifties", "sixties", "seventies"),
+    *("eighties", "nineties"),
+)
+DAYS = {"Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday"}
+DAYS |= {"Thu": "Thursday", "Thur": "Thursday", "Thurs": "Thursday", "Fri": "Friday"}
+DAYS |= {"Sat": "Saturday", "Sun": "Sunday"}
+
+
+_DAY_NAME = rf"(?:{any_of((*DAYS, *DAYS.values()))})"
+
+
+def _weekday(name: str) -> str:
+    return DAYS.get(name, name)
+
+
+def _month(name: str) -> str:
+    return _BY_NAME[name.rstrip(".").lower()]
+
+
+def _year(match: re.Match[str]) -> str:
+    year = match.groupdict().get("year")
+    return f" {year.strip(', ')}" if year else ""
+
+
+def _day_first(match: re.Match[str]) -> str:
+    article = "" if match["article"] else "the "
+    day, month = ordinal(int(match["day"])), _month(match["month"])
+    return f"{match['article'] or ''}{article}{day} of {month}{_year(match)}"
+
+
+def _month_first(match: re.Match[str]) -> str:
+    return f"{_month(match['month'])} {ordinal(int(match['day']))}{_year(match)}"
+
+
+def _years(match: re.Match[str]) -> str:
+    first, last = match["first"], match["last"]
+    is_later = int(last) > int(first[-len(last) :])
+    return f"{first} to {last}" if is_later else match[0]
+
+
+def _decade(match: re.Match[str]) -> str:
+    """Rewrites 1990s, 80s and 80's, of which gruut reads only the "s"."""
+    century, ten = match["century"] or "", int(match["ten"])
+    if ten == 0 and century.endswith("0"):
+        return f"{century[0]} thousands"
+    return f"{century} {TENS[ten]}".lstrip()
+
+
+RULES = compile_rules(
+    (
+        rf"(?i)\b({_ANY})\.? ?[-–] ?({_ANY})\b",
+        lambda match: f"{_month(match[1])} to {_month(match[2])}",
+    ),
+    (r"(?<![\w.])((?:19|20)\d\d)\.([01]?\d)\.([0-3]?\d)(?![\w]|\.\d)", r"\1-\2-\3"),
+    (rf"\b({any_of(DAYS)})\b\.?(?=,? (?:[0-3]?\d )?(?:{_ANY})\b)", lambda match: DAYS[match[1]]),
+    # ISO 8601: the day is read by a later rule, and the second is left out.
+    (
+        r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d{1,9})?)?(?:Z\b|[+-]\d\d:?\d\d\b)?",
+        r"\1, \2",
+    ),
+    (
+        rf"(?i)(?<![\w./:$£€-])(?P<article>the )?{_DAY}(?:st|nd|rd|th)?[ -]"
+        rf"(?P<month>(?!(?:may|march|mar|sun)\b(?!,? ?(?:1\d|20)\d\d)){_ANY})\b\.?{_YEAR}?{_END}",
+        _day_first,
+    ),
+    (
+        rf"(?<![\w./:$£€-])(?P<article>the )?{_DAY}(?:st|nd|rd|th)? (?P<month>May|March|MAY|MARCH)"
+        rf"\b{_YEAR}?{_END}",
+        _day_first,
+    ),
+    (
+        rf"\b(?P<month>(?i:{_SHORT}))(?:\. ?| |-){_DAY}(?:st|nd|rd|th)?{_YEAR}?{_END}",
+        _month_first,
+    ),
+    (
+        rf"\b(?P<month>(?i:{any_of(MONTHS)})) {_DAY}(?:st|nd|rd|th)?"
+        rf"(?P<year> (?:1\d|20)\d\d){_END}",
+        _month_first,
+    ),
+    (
+        rf"\b(?P<month>{any_of(month.lower() for month in MONTHS if month not in ('March', 'May'))}"
+        rf"|{any_of(map(str.upper, MONTHS))}) {_DAY}(?P<year>,? (?:1\d|20)\d\d)?{_END}",
+        _month_first,
+    ),
+    (
+        rf"(?i)(?<![\w./:$£€-])(?P<article>the )?{_DAY}[-/](?P<month>{_ANY})[-/]"
+        r"(?P<year>(?:19|20)?\d\d)"
+        r"(?![\w/-]|[.,:]\d)",
+        _day_first,
+    ),
+    (
+        r"(?<![\w./:-])(0[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/-]|[.,:]\d)",
+        lambda match: f"{MONTHS[int(match[1]) - 1]} {match[2]}",
+    ),
+    (
+        rf"\b({any_of({*ABBREVIATED} - {'May', 'Jun', 'Jul', 'Mar'})})\.",
+        lambda match: _month(match[1]),
+    ),
+    (rf"(?i)(?<=\bof )({_SHORT})\b", lambda match: _month(match[1])),
+    (
+        r"(?<![\w.,])(\d{1,15})(?:st|nd|rd|th)(['’]?)s\b",
+        lambda match: f"{ordinal(int(match[1]))}{match[2]}s",
+    ),
+    (rf"(?i)\b({_SHORT})\b\.? (?=(?:19|20)\d\d\b)", lambda match: f"{_month(match[1])} "),
+    (rf"\b({_SHORT})\b\.? (?=\d)", lambda match: f"{_month(match[1])} "),
+    (
+        rf"\b({_DAY_NAME})\.? ?[-–] ?({_DAY_NAME})\b",
+        lambda match: f"{_weekday(match[1])} to {_weekday(match[2])}",
+    ),
+    (
+        r"(?<![\w./,-])(?P<first>(?:1\d|20)\d\d) ?[-~] ?(?P<last>(?:1\d|20)?\d\d)"
+        r"(?![\w/-]|[.,:]\d)",
+        _years,
+    ),
+    (r"(?<=\d0s) ?[-–~] ?(?=['’]?(?:\d\d)?\d0s\b)", " to "),
+    (r"(?<![\w.,:])(?:(?P<century>[1-9]\d)|(?=[2-9]))(?P<ten>\d)0['’]?s(?!\w)", _decade),
+)  # fmt: skip

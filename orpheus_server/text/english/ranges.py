@@ -1,0 +1,33 @@
+"""Ranges of numbers, as in "5-10 minutes"."""
+
+import re
+
+from orpheus_server.text.english.rules import compile_rules
+
+_NUMBER = r"\d{1,3}(?:,\d{3}){1,4}|\d{1,12}(?:\.\d{1,6})?"
+
+
+def _range(match: re.Match[str]) -> str:
+    """A second number that is not higher is the second half of a score or a name."""
+    first, last = (float(match[name].replace(",", "")) for name in ("first", "last"))
+    return f"{match['first']} to {match['last']}" if first < last else match[0]
+
+
+RULES = compile_rules(
+    (r"(?<=\d) ?[~～〜] ?(?=\d)", " to "),
+    (
+        rf"(?<![\w.,:/$£€¥-])(?P<first>{_NUMBER})"
+        # With spaces, a dash between two numbers alone may be anything.
+        r"(?:-|–|(?: - | – )(?=[\d.,]{1,20}(?:%| [a-z])))"
+        rf"(?P<last>(?!0\d)(?:{_NUMBER}))"
+        r"(?!\d|[.,:/]\d|-[\dA-Za-z]| ?[=+*/^×÷]| - ?\d)",
+        _range,
+    ),
+    (r"\bA-Z\b", "A. to Z"),
+    (r"\ba-z\b", "A. to Z"),
+    # Units on both sides: "5kg-10kg", "20%-30%".
+    (
+        r"(?<=\d[%°])[-–](?=\d)|(?<=\d(?:kg|km|cm|mm|ms|GB|MB))[-–](?=\d)|(?<=\d[kKmM])[-–](?=\d)",
+        " to ",
+    ),
+)

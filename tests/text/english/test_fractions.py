@@ -1,0 +1,27 @@
+"""Fractions, and what looks like one."""
+
+import pytest
+
+from orpheus_server.text.phonemes import GruutPhonemizer
+
+READINGS = {
+    "1/4th": "one fourth",
+    "2/3rds of it": "two thirds of it",
+    "two thirds, three quarters": "two thirds, three quarters",
+    "31/32": "thirty one thirty seconds",
+    "13/16 inch": "thirteen sixteenths inch",
+    "7/10 and 5/6": "seven tenths and five sixths",
+    "1/1000": "one one thousandth",
+    "22/3": "twenty two thirds",
+    "on 5/6 we met": "on five six we met",
+    "24/7, 9/11, 50/50, 12/25": "twenty four seven, nine eleven, fifty fifty, twelve twenty five",
+}
+
+
+@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
+def test_it_is_read_like_the_spelled_out_text(
+    phonemizer: GruutPhonemizer, text: str, spelled_out: str
+) -> None:
+    spoken = phonemizer.phonemize(text)
+    assert spoken == phonemizer.phonemize(spelled_out)
+    assert spoken.num_lost_words == 0

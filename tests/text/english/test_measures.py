@@ -1,0 +1,45 @@
+"""Numbers with a unit, a rate or a percentage."""
+
+import pytest
+
+from orpheus_server.text.phonemes import GruutPhonemizer
+
+READINGS = {
+    "2,5 kg": "two point five kilograms",
+    "10'000 people": "ten thousand people",
+    "1'234'567": "one million, two hundred and thirty four thousand, five hundred and sixty seven",
+    "10 000 km and 12,34,567": (
+        "ten thousand kilometers and one million, two hundred and thirty four thousand, "
+        "five hundred and sixty seven"
+    ),
+    "3,5 %": "three point five percent",
+    "10 kΩ, 4.7 MΩ": "ten kiloohms, four point seven megaohms",
+    "5.5kW and 100kWh": "five point five kilowatts and one hundred kilowatt hours",
+    "120fps": "one hundred and twenty frames per second",
+    "100 MB/s": "one hundred megabytes per second",
+    "10 m/s, 9.8 m/s²": "ten meters per second, nine point eight meters per second squared",
+    "12kg/kg": "twelve kilograms per kilogram",
+    "3 mbps": "three megabits per second",
+    "5 m², 2 m3, 8 km²": "five square meters, two cubic meters, eight square kilometers",
+    "1200 kg/m³": "twelve hundred kilograms per cubic meter",
+    "10⁻³ m": "ten to the minus three meters",
+    "5 µm and 3 μs": "five micrometers and three microseconds",
+    "12KG and 1 MB": "twelve kilograms and one megabyte",
+    "100 million kg": "one hundred million kilograms",
+    "½ kg and 2½ lbs": "one half kilogram and two and one half pounds",
+    "6 ft 2 in tall": "six feet two inches tall",
+    "1°C, 1°, 20 °C": "one degree Celsius, one degree, twenty degrees Celsius",
+    "3 requests/s, 2/day": "three requests per second, two per day",
+    "3.2bn people, 1.5M views": "three point two billion people, one point five million views",
+    "1234 kg": "one thousand, two hundred and thirty four kilograms",
+    "Turn left in 5 min. and stop": "Turn left in five minutes and stop",
+}
+
+
+@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
+def test_it_is_read_like_the_spelled_out_text(
+    phonemizer: GruutPhonemizer, text: str, spelled_out: str
+) -> None:
+    spoken = phonemizer.phonemize(text)
+    assert spoken == phonemizer.phonemize(spelled_out)
+    assert spoken.num_lost_words == 0

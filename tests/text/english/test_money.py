@@ -1,0 +1,37 @@
+"""Amounts of money, with their signs on either side and with a rate."""
+
+import pytest
+
+from orpheus_server.text.phonemes import GruutPhonemizer
+
+READINGS = {
+    "€3,20": "three euros twenty",
+    "It costs €12.50.": "It costs twelve euros fifty.",
+    "€1 and €1.05": "one euro and one euro and five cents",
+    "27,50 € or 1.250,00 €": (
+        "twenty seven euros fifty or one thousand, two hundred and fifty euros"
+    ),
+    "£20 and £0.99": "twenty pounds and ninety nine pence",
+    "$0.02 or $.50": "two cents or fifty cents",
+    "$1,234.567": "one thousand, two hundred and thirty four point five six seven dollars",
+    "$10-15": "ten to fifteen dollars",
+    "$5–$10 million": "five to ten million dollars",
+    "€10-€20": "ten euros to twenty euros",
+    "$5/month": "five dollars per month",
+    "£10/wk or €3.50/kg": "ten pounds per week or three euros fifty per kilogram",
+    "$0.5/hr": "fifty cents per hour",
+    "¥30 b and ₹500": "thirty billion yen and five hundred rupees",
+    "₽100, ₺20, ₿2": "one hundred rubles, twenty liras, two bitcoins",
+    "100 USD, EUR 50, 3 CHF": "one hundred US dollars, fifty euros, three Swiss francs",
+    "$5-$10, $HOME": "five dollars to ten dollars, dollar home",
+    "$HOME and test$": "dollar home and test dollar",
+}
+
+
+@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
+def test_it_is_read_like_the_spelled_out_text(
+    phonemizer: GruutPhonemizer, text: str, spelled_out: str
+) -> None:
+    spoken = phonemizer.phonemize(text)
+    assert spoken == phonemizer.phonemize(spelled_out)
+    assert spoken.num_lost_words == 0

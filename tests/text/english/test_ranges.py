@@ -1,0 +1,27 @@
+"""Ranges of numbers."""
+
+import pytest
+
+from orpheus_server.text.phonemes import GruutPhonemizer
+
+READINGS = {
+    "5-10 minutes": "five to ten minutes",
+    "20~30 s": "twenty to thirty seconds",
+    "2-5lb": "two to five pounds",
+    "10-20%, 10%-20%": "ten to twenty percent, ten percent to twenty percent",
+    "5 - 10 people": "five to ten people",
+    "from A-Z": "from A. to Z",
+    "1,000-2,000 words": "one thousand to two thousand words",
+    "a 3-2 win": "a three two win",
+    "COVID-19": "COVID nineteen",
+    "a 20-year-old": "a twenty year old",
+}
+
+
+@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
+def test_it_is_read_like_the_spelled_out_text(
+    phonemizer: GruutPhonemizer, text: str, spelled_out: str
+) -> None:
+    spoken = phonemizer.phonemize(text)
+    assert spoken == phonemizer.phonemize(spelled_out)
+    assert spoken.num_lost_words == 0

@@ -1,0 +1,39 @@
+"""Web and email addresses, paths and file names are read like their spelled-out form."""
+
+import pytest
+
+from orpheus_server.text.phonemes import GruutPhonemizer
+
+READINGS = {
+    "Write to jane_doe-2@mail.example.co.uk.": (
+        "Write to jane underscore doe dash two at mail dot example dot co dot U K."
+    ),
+    "ABC99@AOL.COM": "ABC nine nine at AOL dot com",
+    "a@hotmail.fr": "a at hotmail dot F R",
+    "Visit shop.example.de/page-12 today": (
+        "Visit shop dot example dot D E slash page dash one two today"
+    ),
+    "www.example.com.br": "W W W dot example dot com dot B R",
+    "See https://example.org/a_b.": "See example dot org slash a underscore b.",
+    "/usr/bin is a folder": "slash usr slash bin is a folder",
+    "~/notes.txt": "tilde slash notes dot T X T",
+    "Open report_2024-05-17_final.pdf now": (
+        "Open report two zero two four zero five one seven final dot P D F now"
+    ),
+    "IMG_20231105_081500.jpg": (
+        "I M G two zero two three one one zero five zero eight one five zero zero dot J P G"
+    ),
+    "backup-2024-05-17": "backup two zero two four zero five one seven",
+    "chapter 12.docx": "chapter twelve dot doc X",
+    "data.csv and main.py": "data dot C S V and main dot P Y",
+    "The end.Is it": "The end. Is it",
+}
+
+
+@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
+def test_it_is_read_like_the_spelled_out_text(
+    phonemizer: GruutPhonemizer, text: str, spelled_out: str
+) -> None:
+    spoken = phonemizer.phonemize(text)
+    assert spoken == phonemizer.phonemize(spelled_out)
+    assert spoken.num_lost_words == 0
