@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     tts_default_response_format: Literal["wav", "pcm", "mp3", "opus", "aac", "flac"] = "wav"
     """Format of the audio if the request names none."""
 
+    tts_normalize: bool = False
+    """Read numbers, signs, units and abbreviations as words, for voices that read English letters,
+    unless the request has `normalize`. Voices that read phonemes always do."""
+
     tts_chunk_max_chars: Annotated[int, Field(ge=40, le=2000)] = 500
     """Most characters of text in one generation; fewer if the checkpoint was trained on shorter
     texts."""

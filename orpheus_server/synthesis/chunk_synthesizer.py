@@ -16,7 +16,7 @@ from orpheus_server.synthesis.guard import Fault, Verdict
 from orpheus_server.synthesis.job import ChunkReport, SpeechParams
 from orpheus_server.synthesis.retry import AttemptPlan, RetryPolicy, derive_seed
 from orpheus_server.synthesis.rollback import cut_off, is_flaw_heard, roll_back
-from orpheus_server.text.front_end import FrontEnd, PreparedText
+from orpheus_server.text.front_end import SPELLED_OUT, FrontEnd, PreparedText
 from orpheus_server.text.splitting import split_in_two
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class ChunkSynthesizer:
         )
         # If part of the text was heard, it is unknown where in the audio its halves meet.
         is_split = plan.is_split and resume_point is None
-        halves = await self._pool.run(self._prepare_halves, job.chunk.text) if is_split else ()
+        halves = await self._pool.run(self._prepare_halves, job) if is_split else ()
         if not halves:
             return await self._runner.run(whole, buffer.put, resume_point)
         pieces: tuple[list[Samples], list[Samples]] = ([], [])
@@ -192,9 +192,10 @@ class ChunkSynthesizer:
                 buffer.put(samples)
         return attempt
 
-    def _prepare_halves(self, text: str) -> tuple[PreparedText, ...]:
+    def _prepare_halves(self, job: ChunkJob) -> tuple[PreparedText, ...]:
         """Returns both halves, or an empty tuple if the text cannot be split."""
-        return tuple(map(self._front_end.prepare, split_in_two(text) or ()))
+        front_end = SPELLED_OUT if job.params.is_spelled_out else self._front_end
+        return tuple(map(front_end.prepare, split_in_two(job.chunk.text) or ()))
 
     def _record(
         self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt, resume_point: ResumePoint | None

@@ -34,6 +34,8 @@ class SpeechParams:
     speed: float = 1.0
     seed: int | None = None
     markup: Markup = Markup.AUTO
+    is_spelled_out: bool = False
+    """Whether a voice that reads letters gets numbers, signs and units as words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from orpheus_server.synthesis.look_ahead import run_ahead
 from orpheus_server.synthesis.playback_clock import PlaybackClock
 from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, nothing_to_speak
 from orpheus_server.text.duration import estimate_duration_sec
-from orpheus_server.text.front_end import FrontEnd, PreparedText
+from orpheus_server.text.front_end import SPELLED_OUT, FrontEnd, PreparedText
 from orpheus_server.text.markdown.spoken_text import Markup, SpokenTextStream, plan_spoken_text
 
 LOOK_AHEAD = 32
@@ -78,15 +78,20 @@ class Synthesizer:
         return self._sample_rate
 
     async def plan(
-        self, text: str, *, tags: frozenset[str], markup: Markup = Markup.AUTO
+        self,
+        text: str,
+        *,
+        tags: frozenset[str],
+        markup: Markup = Markup.AUTO,
+        is_spelled_out: bool = False,
     ) -> ChunkPlan:
-        """Runs `plan_spoken_text` off the event loop."""
+        """Runs `plan_spoken_text` off the event loop. `is_spelled_out` as in `SpeechParams`."""
         return await self._pool.run(
             plan_spoken_text,
             text,
             tags=tags,
             limits=self._limits,
-            front_end=self._front_end,
+            front_end=SPELLED_OUT if is_spelled_out else self._front_end,
             markup=markup,
         )
 
@@ -96,12 +101,15 @@ class Synthesizer:
             yield chunk
 
     def open_chunk_stream(
-        self, *, tags: frozenset[str], markup: Markup = Markup.AUTO
+        self,
+        *,
+        tags: frozenset[str],
+        markup: Markup = Markup.AUTO,
+        is_spelled_out: bool = False,
     ) -> SpokenTextStream:
         """For text that arrives in pieces. Call its methods through `run_text`."""
-        return SpokenTextStream(
-            tags=tags, limits=self._limits, front_end=self._front_end, markup=markup
-        )
+        front_end = SPELLED_OUT if is_spelled_out else self._front_end
+        return SpokenTextStream(tags=tags, limits=self._limits, front_end=front_end, markup=markup)
 
     async def run_text(self, function: Callable[[], list[PreparedText]]) -> list[PreparedText]:
         """Runs a method of a `SpokenTextStream` off the event loop."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orpheus_server.text.duration import estimate_duration_sec
+from orpheus_server.text.english.normalising import spell_out
 from orpheus_server.text.punctuation import add_stop
 
 SEC_PER_PHONEME = 0.08
@@ -65,6 +66,28 @@ class LetterFrontEnd:
 
 
 LETTERS = LetterFrontEnd()
+
+
+@dataclass(frozen=True, slots=True)
+class SpelledOutFrontEnd:
+    """Front end of voices that read English letters: numbers, signs and units as words."""
+
+    estimate_sec: Callable[[str], float] = estimate_duration_sec
+    is_word: None = None
+
+    def prepare(self, piece: str, stop: str = "") -> PreparedText:
+        text = add_stop(piece, stop) if stop else piece
+        spoken = spell_out(text)
+        return PreparedText(
+            piece=piece,
+            text=text,
+            spoken=spoken,
+            piece_sec=self.estimate_sec(spell_out(piece)),
+            expected_sec=self.estimate_sec(spoken),
+        )
+
+
+SPELLED_OUT = SpelledOutFrontEnd()
 
 
 class Phonemized(Protocol):

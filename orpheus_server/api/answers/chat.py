@@ -5,6 +5,7 @@ from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from orpheus_server.api.answers.spoken_reply import SpokenReply, open_spoken_reply
+from orpheus_server.api.requests.normalization import ignored_normalize
 from orpheus_server.api.requests.speech import ignored_fields
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.concurrency import pieces_within
@@ -104,6 +105,10 @@ class ChatAnswer:
         names = [
             name for name, value in requested.items() if body.stream_text and value is not None
         ]
+        if body.stream_text:
+            names += ["normalize"] if body.normalize is not None else []
+        else:
+            names += ignored_normalize(body.normalize, self.params.voice, self.services)
         headers = {
             "x-orpheus-ignored-fields": ", ".join([*names, *ignored_fields(body)]),
             "x-orpheus-nothing-to-speak": "true" if self._is_silent else "",

@@ -102,7 +102,7 @@ class SpeechAnswer:
             "x-orpheus-dropped-tags": plan.num_dropped_tags,
             "x-orpheus-left-out": plan.num_left_out,
         }
-        headers = ignored_fields_header(self.body)
+        headers = ignored_fields_header(self.body, self.job.params.voice, self.services)
         headers["x-orpheus-queue-ms"] = str(round(self._queue_sec * 1000))
         return headers | {name: str(count) for name, count in counts.items() if count}
 

@@ -156,7 +156,9 @@ async def open_spoken_reply(
         synthesizer = services.synthesizer()
         is_plain = params.markup is Markup.PLAIN
         stream = synthesizer.open_chunk_stream(
-            tags=tags, markup=Markup.PLAIN if is_plain else Markup.CHAT
+            tags=tags,
+            markup=Markup.PLAIN if is_plain else Markup.CHAT,
+            is_spelled_out=params.is_spelled_out,
         )
         chunker = ReplyChunker(stream, synthesizer.run_text)
     own = services.settings.llm_system_prompt or voice_prompt(language=voice.language, tags=tags)

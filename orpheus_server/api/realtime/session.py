@@ -25,6 +25,7 @@ from orpheus_server.api.realtime.sender import EventSender
 from orpheus_server.api.realtime.text_intake import TextIntake
 from orpheus_server.api.realtime.utterance import SessionContext
 from orpheus_server.api.realtime.utterance_queue import SessionEnd, UtteranceQueue
+from orpheus_server.api.requests.normalization import ignored_normalize, is_spelled_out
 from orpheus_server.api.requests.speech import (
     check_options,
     ignored_fields,
@@ -168,6 +169,7 @@ class RealtimeSession:
             speed=1.0 if options.speed is None else options.speed,
             seed=options.seed,
             markup=Markup(options.markup or "auto"),
+            is_spelled_out=is_spelled_out(options.normalize, voice, self._services),
         )
         self._text.speak_as(self._params)
         self._dialogue.history.system_prompt = options.system_prompt
@@ -179,7 +181,11 @@ class RealtimeSession:
                 voice=voice.name,
                 response_format=self._params.response_format,
                 sample_rate=self._services.checkpoint.sample_rate,
-                ignored_fields=[*ignored_fields(options), *self._ignored_chat_fields(options)],
+                ignored_fields=[
+                    *ignored_normalize(options.normalize, voice, self._services),
+                    *ignored_fields(options),
+                    *self._ignored_chat_fields(options),
+                ],
             )
         )
 

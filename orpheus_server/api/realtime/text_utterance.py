@@ -34,7 +34,9 @@ class TextUtterance(Utterance):
         self.has_failed_early = False
         self._synthesizer = synthesizer
         tags = session.services.checkpoint.tags_of(params.voice)
-        self._stream = synthesizer.open_chunk_stream(tags=tags, markup=params.markup)
+        self._stream = synthesizer.open_chunk_stream(
+            tags=tags, markup=params.markup, is_spelled_out=params.is_spelled_out
+        )
         self._chunks: asyncio.Queue[PreparedText | None] = asyncio.Queue()
 
     @property

@@ -1,6 +1,7 @@
 """Validates requests for `POST /v1/chat`."""
 
 from orpheus_server.api.requests.model_names import check_chat_model
+from orpheus_server.api.requests.normalization import is_spelled_out
 from orpheus_server.api.requests.speech import check_format, resolve_voice, too_long
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.errors import RequestError
@@ -26,4 +27,5 @@ def check_request(body: ChatRequest, services: SpeechServices) -> SpeechParams:
         response_format=body.response_format or "wav",
         speed=1.0 if body.speed is None else body.speed,
         seed=body.seed,
+        is_spelled_out=is_spelled_out(body.normalize, voice, services),
     )

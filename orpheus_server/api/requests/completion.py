@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orpheus_server.api.requests.model_names import check_chat_model
+from orpheus_server.api.requests.normalization import ignored_normalize, is_spelled_out
 from orpheus_server.api.requests.speech import ignored_fields, resolve_voice
 from orpheus_server.api.schemas.completion_request import CompletionRequest, RequestMessage
 from orpheus_server.checkpoints.checkpoint import Voice
@@ -56,8 +57,11 @@ def parse_completion_request(
         "audio": body.audio is not None and speech is None,
         "stream_options": options is not None and not is_streamed,
         "max_tokens": has_both_limits,
+        "normalize": body.normalize is not None and speech is None,
     }
     names = [name for name, is_so in without_effect.items() if is_so]
+    if speech is not None:
+        names += ignored_normalize(body.normalize, speech.voice, services)
     return CompletionParams(
         messages=_Reader(services, caller).read(body.messages),
         options=_reply_options(body),
@@ -115,6 +119,7 @@ def _speech_params(body: CompletionRequest, services: SpeechServices) -> SpeechP
         sampling=services.default_sampling,
         response_format=_FORMATS[audio.format],
         seed=body.seed,
+        is_spelled_out=is_spelled_out(body.normalize, voice, services),
     )
 
 

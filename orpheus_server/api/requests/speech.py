@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pydantic import BaseModel
 
 from orpheus_server.api.requests.model_names import check_model
+from orpheus_server.api.requests.normalization import ignored_normalize, is_spelled_out
 from orpheus_server.api.schemas.speech import SpeechOptions, SpeechRequest, VoiceReference
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
@@ -111,8 +112,9 @@ async def plan_job(
     """Returns the chunks and the job. Raises `RequestError` for a text that cannot be spoken."""
     synthesizer = services.synthesizer()
     markup = Markup(body.markup or "auto")
+    spelled_out = is_spelled_out(body.normalize, voice, services)
     tags = services.checkpoint.tags_of(voice)
-    plan = await synthesizer.plan(body.input, tags=tags, markup=markup)
+    plan = await synthesizer.plan(body.input, tags=tags, markup=markup, is_spelled_out=spelled_out)
     params = SpeechParams(
         voice=voice,
         sampling=resolve_sampling(body, services.default_sampling),
@@ -120,6 +122,7 @@ async def plan_job(
         speed=1.0 if body.speed is None else body.speed,
         seed=body.seed,
         markup=markup,
+        is_spelled_out=spelled_out,
     )
     return plan, SpeechJob(request_id, synthesizer.chunks_of(plan), params)
 
@@ -143,8 +146,11 @@ def wants_stream(body: SpeechRequest, services: SpeechServices) -> bool:
     return default if body.stream is None else body.stream
 
 
-def ignored_fields_header(body: SpeechRequest) -> dict[str, str]:
+def ignored_fields_header(
+    body: SpeechRequest, voice: Voice, services: SpeechServices
+) -> dict[str, str]:
     """Returns the header that lists fields without effect; empty if there are none."""
     names = ["instructions"] if body.instructions else []
+    names += ignored_normalize(body.normalize, voice, services)
     names += ignored_fields(body)
     return {"x-orpheus-ignored-fields": ", ".join(names)} if names else {}

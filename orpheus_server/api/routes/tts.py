@@ -79,12 +79,14 @@ async def _speak(
         max_tokens=body.max_tokens,
         repetition_penalty=body.repetition_penalty,
         markup=body.markup,
+        normalize=body.normalize,
         response_format="wav",
         stream=True,
     )
     with param_named("prompt", instead_of="input"):
         response = await create_speech(speech, request, services, request_id, caller)
-    ignored = ignored_fields(body)
-    if ignored:
-        response.headers["x-orpheus-ignored-fields"] = ", ".join(ignored)
+    header = "x-orpheus-ignored-fields"
+    ignored = [response.headers.get(header, ""), *ignored_fields(body)]
+    if any(ignored):
+        response.headers[header] = ", ".join(filter(None, ignored))
     return response

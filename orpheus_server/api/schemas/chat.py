@@ -60,6 +60,10 @@ class ChatRequest(BaseModel):
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     """For the language model and for the voice."""
 
+    normalize: Annotated[bool, Field(strict=True)] | None = None
+    """Read numbers, signs, units and abbreviations as words, for voices that read English
+    letters (default: `TTS_NORMALIZE`). Voices that read phonemes always do."""
+
     response_format: str | None = None
     """`wav`, `pcm` (raw 16-bit), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`; 24 kHz, mono,
     streamed. `wav` if left out."""

@@ -141,6 +141,10 @@ class CompletionRequest(BaseModel):
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     """For the language model and for the voice."""
 
+    normalize: Switch | None = None
+    """Extension. Read numbers, signs, units and abbreviations as words, for voices that read
+    English letters (default: `TTS_NORMALIZE`). Voices that read phonemes always do."""
+
     n: Integer | None = None
     """Only 1 is supported."""
 

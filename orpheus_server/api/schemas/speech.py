@@ -62,6 +62,10 @@ class SpeechOptions(BaseModel):
     """Extension. `auto`, the default, resolves Markdown and HTML, and leaves out what cannot be
     spoken, such as code and emoji; a header counts it. `plain` takes nothing for markup."""
 
+    normalize: Annotated[bool, Field(strict=True)] | None = None
+    """Extension. Read numbers, signs, units and abbreviations as words, for voices that read
+    English letters (default: `TTS_NORMALIZE`). Voices that read phonemes always do."""
+
 
 class SpeechRequest(SpeechOptions):
     """Body of `POST /v1/audio/speech`. Unknown fields are tolerated and named in a header."""
@@ -122,3 +126,7 @@ class PromptRequest(BaseModel):
 
     markup: MarkupName = "auto"
     """`auto` resolves Markdown and HTML in the text; `plain` takes nothing for markup."""
+
+    normalize: bool | None = None
+    """Read numbers, signs, units and abbreviations as words, for voices that read English letters
+    (default: `TTS_NORMALIZE`). Voices that read phonemes always do."""
