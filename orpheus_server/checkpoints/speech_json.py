@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from orpheus_server.checkpoints.checkpoint import Checkpoint, PromptTemplate, TokenLayout, Voice
+from orpheus_server.checkpoints.checkpoint import (
+    Checkpoint,
+    PromptTemplate,
+    ShortestSpeech,
+    TokenLayout,
+    Voice,
+)
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName, SamplingOptions
 
@@ -33,11 +39,17 @@ class _PromptJson(_Wire):
         return value
 
 
+class _ShortestJson(_Wire):
+    share: Annotated[float, Field(ge=0, le=2)]
+    sec: Annotated[float, Field(ge=-2, le=2)]
+
+
 class _VoiceJson(_Wire):
     name: str
     language: str
     description: str = ""
     listed: bool = True
+    shortest: _ShortestJson | None = None
 
 
 class _SamplingJson(_Wire):
@@ -64,6 +76,7 @@ class _SpeechJson(_Wire):
     aliases: dict[str, str] = {}
     text_frontend: Literal["none", "gruut/en-us"] = "none"
     max_audio_seconds: Annotated[float, Field(gt=0)] | None = None
+    max_sentences: Annotated[int, Field(ge=1)] | None = None
     max_model_len: Annotated[int, Field(ge=1)] = 8192
     cpu_dtype: DtypeName = "bfloat16"
     parameters: str = ""
@@ -109,7 +122,13 @@ def _to_checkpoint(data: _SpeechJson, folder: Path) -> Checkpoint:
         ),
         prompt=PromptTemplate(data.prompt.before, data.prompt.template, data.prompt.after),
         voices=tuple(
-            Voice(voice.name, voice.language, voice.description, voice.listed)
+            Voice(
+                voice.name,
+                voice.language,
+                voice.description,
+                voice.listed,
+                ShortestSpeech(**(voice.shortest.model_dump() if voice.shortest else {})),
+            )
             for voice in data.voices
         ),
         sampling=SamplingOptions(**data.sampling.model_dump()),
@@ -121,6 +140,7 @@ def _to_checkpoint(data: _SpeechJson, folder: Path) -> Checkpoint:
         voice_aliases={alias.casefold(): name for alias, name in data.aliases.items()},
         max_model_len=data.max_model_len,
         max_audio_sec=data.max_audio_seconds,
+        max_sentences=data.max_sentences,
         cpu_dtype=data.cpu_dtype,
         parameters=data.parameters,
         license_url=data.license_url,

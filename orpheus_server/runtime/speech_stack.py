@@ -132,7 +132,9 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
     front_end: FrontEnd = LETTERS
     if name != "none":
         phonemizer = build_phonemizer(name)
-        front_end = PhonemeFrontEnd(phonemizer, is_word=phonemizer.is_word)
+        front_end = PhonemeFrontEnd(
+            phonemizer, checkpoint.max_sentences, is_word=phonemizer.is_word
+        )
     prompts = PromptBuilder(checkpoint, load_tokenizer(folder))
     pool = WorkerPool(config.max_workers, initializer=use_one_thread)
     device = torch.device(config.codec_device)

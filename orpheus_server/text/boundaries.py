@@ -1,58 +1,23 @@
 """Rates the points at which a text could be cut, by the pause that a reader makes there.
 
-Covers punctuation, abbreviations, quotes and tags of many scripts. splitting.py decides where to
-cut.
+Finds the words of many scripts and what opens a line; word_breaks.py rates the point between two
+words. splitting.py decides where to cut.
 """
 
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from enum import IntEnum
 from itertools import chain, islice, tee
 
 from orpheus_server.text.cleaning import TAG, has_letter_or_digit
+from orpheus_server.text.glued_stops import find_glued_ends, find_unfinished
+from orpheus_server.text.marks import BEFORE_WORD, CJK_CLOSERS, CLOSERS, DASHES, OPENERS, STOPS
+from orpheus_server.text.word_breaks import BreakStrength, needs_whole_word, rate_break
 
-
-class BreakStrength(IntEnum):
-    """How well a text can be cut at a break point; GLUED is the last resort."""
-
-    GLUED = 0
-    SPACE = 1
-    CLAUSE = 2
-    LINE = 3
-    SENTENCE = 4
-    PARAGRAPH = 5
-
-
-_QUOTES = "\"'“”„‘’«»‹›「」『』"
-_OPENERS = "“‘«‹„([{「『【〈《（［¿¡"
-# German closes with “ and «, so any quotation mark at the end of a word may be a closing one.
-_CLOSERS = _QUOTES + ")]}】〉》）］"
-_CJK_CLOSERS = "\"'”’」』)]}】〉》）］"
-_BEFORE_WORD = _QUOTES + _OPENERS
-STOPS = ".!?…。！？｡।॥؟۔"
-_CLAUSE_MARKS = ",;:—–،؛，、；："
-_DASHES = "-–—"
 # Stops of scripts that put no space after them.
-_INNER_BREAK = re.compile(rf"[。！？｡।॥]+[{re.escape(_CJK_CLOSERS)}]*|[，、；：](?!\d)")
+_INNER_BREAK = re.compile(rf"[。！？｡।॥]+[{re.escape(CJK_CLOSERS)}]*|[，、；：](?!\d)")
 _WORD = re.compile(rf"(?:{TAG.pattern}|\S)+")
 _OPENING_WORD = re.compile(rf"(?:{TAG.pattern})+|\(?(?:\d{{1,3}}|[IVX]{{1,5}})[.)]")
-_LAST_TAG = re.compile(rf"{TAG.pattern}$")
-_ACRONYM = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
-
-# Abbreviations whose full stop does not end a sentence.
-_ABBREVIATION = re.compile(
-    "mr|mrs|ms|mx|dr|prof|st|jr|sr|vs|e.g|i.e|inc|ltd|co|corp|approx|dept|est|fig|cf|"
-    "gen|col|sen|rep|gov|sgt|lt|capt|rev|hon|mt|blvd|lbs|hrs|"
-    "z.b|d.h|u.a|bzw|bspw|ggf|evtl|ca|nr|hr|fr|mme|mlle|sra|srta|dra|ud|uds".replace(".", r"\.")
-)
-# Only before a number: "No. 7" but not the answer "No. I will not."; "Dec. 3" but not "the dec."
-_NUMBER_ABBREVIATION = re.compile(
-    "no|nos|vol|p|pp|ch|sec|art|abb|bd|jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec"
-)
-_SHORT_NUMBER = re.compile(r"\d{1,2}")
-# These end a sentence if a capital follows.
-_CLOSING_ABBREVIATION = re.compile(r"etc|a\.m|p\.m|usw")
 _BREAKS = {"\n": BreakStrength.LINE, "\n\n": BreakStrength.PARAGRAPH}
 
 
@@ -108,7 +73,23 @@ def count_sentences(text: str) -> int:
     while cut < end:
         num += 1
         cut = breaks.first_from(BreakStrength.SENTENCE, cut + 1)
-    return num + (breaks.text.rstrip(_CLOSERS)[-1:] in tuple(STOPS))
+    return num + (breaks.text.rstrip(CLOSERS)[-1:] in tuple(STOPS))
+
+
+def find_uncertain(text: str) -> int:
+    """Returns where the point is whose rating may change if more of the last word arrives.
+
+    Expects single spaces. Returns the length of the text if all ratings are certain.
+    """
+    start = text.rfind(" ") + 1
+    unfinished = find_unfinished(text[start:])
+    if unfinished is not None:
+        return start + unfinished
+    word = text[start:].lstrip(BEFORE_WORD)
+    previous = text[text.rfind(" ", 0, max(0, start - 1)) + 1 : max(0, start - 1)]
+    if word.isalpha() and word[0].isupper() and needs_whole_word(previous):
+        return start - 2
+    return len(text)
 
 
 def _rate_points(text: str) -> Iterator[tuple[int, BreakStrength]]:
@@ -129,11 +110,17 @@ def _find_pieces(text: str) -> Iterator[tuple[str, str]]:
         end = word.end()
         content = " ".join(word[0].split())
         start = 0
-        for inner in _INNER_BREAK.finditer(content):
-            if inner.end() < len(content):
-                yield (gap if start == 0 else ""), content[start : inner.end()]
-                start = inner.end()
+        for cut in _find_inner_cuts(content, opens_line=gap != " "):
+            yield (gap if start == 0 else ""), content[start:cut]
+            start = cut
         yield (gap if start == 0 else ""), content[start:]
+
+
+def _find_inner_cuts(word: str, *, opens_line: bool) -> Iterable[int]:
+    """Returns where sentences and clauses end inside a word."""
+    cuts = [inner.end() for inner in _INNER_BREAK.finditer(word) if inner.end() < len(word)]
+    glued_ends = find_glued_ends(word, opens_line=opens_line)
+    return sorted({*cuts, *glued_ends}) if cuts else glued_ends
 
 
 def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[BreakStrength]:
@@ -152,63 +139,14 @@ def _rate(pieces: Iterable[tuple[str, str]]) -> Iterator[BreakStrength]:
         if is_opening and (is_mute or (gap == " " and _OPENING_WORD.fullmatch(left))):
             yield BreakStrength.GLUED
             continue
-        strength = _rate_words(left, right, at_least=inherited if is_mute else BreakStrength.GLUED)
+        strength = rate_break(left, right, at_least=inherited if is_mute else BreakStrength.GLUED)
         inherited = strength = max(strength, _BREAKS.get(gap, BreakStrength.GLUED))
         is_opening = strength >= BreakStrength.LINE
         if not has_letter_or_digit(right):
             # A bullet or the dash of a dialogue line belongs to the text after it; "***" does not.
-            is_bullet = next_gap == " " and (gap in _BREAKS or not right.strip(_DASHES))
-            opens = right[0] in _OPENERS or (is_opening and is_bullet)
+            is_bullet = next_gap == " " and (gap in _BREAKS or not right.strip(DASHES))
+            opens = right[0] in OPENERS or (is_opening and is_bullet)
             is_opening = opens and has_letter_or_digit(following)
             if not is_opening:
                 strength = BreakStrength.GLUED
         yield strength
-
-
-def _rate_words(left: str, right: str, *, at_least: BreakStrength) -> BreakStrength:
-    """Returns how well a text can be cut between the end of one word and the start of another."""
-    left = _LAST_TAG.sub("", left)
-    core = left.rstrip(_CLOSERS)
-    strength = max(_rate_ending(core, right), at_least)
-    if strength > BreakStrength.SPACE and any(char in _QUOTES for char in left[len(core) :]):
-        if right[0].islower():
-            return BreakStrength.GLUED
-        # In scripts without case, either "he said" or a new sentence may follow.
-        if right[0].isalpha() and not right[0].isupper():
-            return BreakStrength.CLAUSE
-    return strength
-
-
-def _rate_ending(word: str, right: str) -> BreakStrength:
-    if word[-1:] in tuple(_CLAUSE_MARKS) or (word and not word.strip(_DASHES)):
-        return BreakStrength.CLAUSE
-    stem = word.rstrip(STOPS)
-    stops = word[len(stem) :]
-    first = right.lstrip(_BEFORE_WORD)[:1]
-    if not stops:
-        return BreakStrength.SPACE
-    if stops == ".":
-        return _rate_full_stop(stem.lstrip(_BEFORE_WORD), first)
-    if not stops.strip(".…") and first.islower():
-        return BreakStrength.CLAUSE
-    return BreakStrength.SENTENCE
-
-
-def _rate_full_stop(word: str, first: str) -> BreakStrength:
-    """Rates a single full stop between `word` and a word that starts with `first`."""
-    name = word.lower()
-    # "I." ends a sentence ("So am I.") far more often than it is an initial.
-    is_initial = len(word) == 1 and word.isalpha() and word != "I"
-    if is_initial or _ABBREVIATION.fullmatch(name):
-        return BreakStrength.GLUED
-    if first.isdigit() and _NUMBER_ABBREVIATION.fullmatch(name):
-        return BreakStrength.GLUED
-    if _SHORT_NUMBER.fullmatch(word) and first.isalpha():
-        # German ordinals are written like this: "am 24. Dezember".
-        return BreakStrength.CLAUSE if first.isupper() else BreakStrength.GLUED
-    if _CLOSING_ABBREVIATION.fullmatch(name):
-        return BreakStrength.SENTENCE if first.isupper() else BreakStrength.SPACE
-    if _ACRONYM.fullmatch(word):
-        # "the U.S. The" and "the U.S. Army" look alike.
-        return BreakStrength.CLAUSE if first.isupper() else BreakStrength.SPACE
-    return BreakStrength.SENTENCE

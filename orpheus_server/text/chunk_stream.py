@@ -4,13 +4,19 @@ Text is cut at a break point once the next word has begun, because later text ca
 rating of that point.
 """
 
-from orpheus_server.text.boundaries import STOPS, BreakPoints, BreakStrength
+from orpheus_server.text.boundaries import BreakPoints, find_uncertain
 from orpheus_server.text.chunking import ChunkLimits, end_text, prepare_piece
 from orpheus_server.text.clean_stream import CleanStream
 from orpheus_server.text.cleaning import has_letter_or_digit, is_speakable
 from orpheus_server.text.front_end import LETTERS, FrontEnd, PreparedText
+from orpheus_server.text.marks import STOPS
 from orpheus_server.text.punctuation import count_as_letters, punctuate_lines
-from orpheus_server.text.splitting import find_end_in_word, skip_space
+from orpheus_server.text.splitting import (
+    find_end_in_word,
+    find_last_sentence_end,
+    skip_space,
+)
+from orpheus_server.text.word_breaks import BreakStrength
 
 # The first chunk ends with the first sentence that is long enough for the model to speak well. If
 # that takes more than 80 characters, it ends with a clause, so that the listener waits less.
@@ -44,6 +50,8 @@ class ChunkStream:
         self._text = ""
         self._num_line_chars = 0
         self._is_first = True
+        # Whether the rest of the last word decides if a sentence ends before it.
+        self._is_uncertain = False
 
     @property
     def num_dropped_tags(self) -> int:
@@ -72,7 +80,7 @@ class ChunkStream:
             chunks += self._cut("", is_end=True)
         self._append(text, following)
         # Without a stop the new words only make the sentence longer.
-        has_stop = any(char in STOPS for char in text)
+        has_stop = self._is_uncertain or any(char in STOPS for char in text)
         if following and (has_stop or len(self._text) > self._reach_of(self._text)[1]):
             chunks += self._cut(following, is_end=False)
         return chunks
@@ -88,6 +96,9 @@ class ChunkStream:
         """Cuts complete chunks off the waiting text; at the end of a paragraph, all of it."""
         breaks = BreakPoints(self._text + following)
         stop = len(breaks.text) - len(following)
+        uncertain = stop if is_end else find_uncertain(breaks.text)
+        self._is_uncertain = uncertain < stop
+        stop = min(stop, uncertain)
         parts: list[PreparedText] = []
         start = 0
         while start < stop and (end := self._find_end(breaks, start, stop)) is not None:
@@ -125,7 +136,10 @@ class ChunkStream:
         waiting = breaks.text[start : min(stop, limit)]
         min_chars, patience_chars = self._reach_of(waiting)
         late = start + patience_chars
-        end = breaks.first_from(BreakStrength.SENTENCE, start + min_chars, late)
+        end = min(
+            breaks.first_from(BreakStrength.SENTENCE, start + min_chars, late),
+            find_last_sentence_end(breaks, start, limit, self._limits.max_sentences),
+        )
         if end <= min(late, stop):
             return end
         if stop <= late:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
 from orpheus_server.errors import RequestError
-from orpheus_server.text.boundaries import BreakPoints, BreakStrength
+from orpheus_server.text.boundaries import BreakPoints
 from orpheus_server.text.cleaning import clean_text, has_letter_or_digit, is_speakable
 from orpheus_server.text.front_end import LETTERS, FrontEnd, PreparedText
 from orpheus_server.text.punctuation import count_as_letters, punctuate_lines
-from orpheus_server.text.splitting import find_end, skip_space, split_text
+from orpheus_server.text.splitting import find_end, find_last_sentence_end, skip_space, split_long
+from orpheus_server.text.word_breaks import BreakStrength
 
 _CHARS_PER_SEC = 15
 
@@ -32,10 +33,14 @@ _WORD_SLACK = 1.15
 
 @dataclass(frozen=True, slots=True)
 class ChunkLimits:
-    """Limits of one generation: characters of text, and expected seconds of speech."""
+    """Limits of one generation: characters of text, expected seconds of speech, and sentences.
+
+    `max_sentences` is None for voices that were trained on texts of any number.
+    """
 
     chunk_max_chars: int
     chunk_max_sec: float
+    max_sentences: int | None = None
 
 
 class ChunkPlan:
@@ -93,7 +98,8 @@ def limits_for(
     max_sec = num_tokens / tokens_per_sec
     if checkpoint.max_audio_sec is not None:
         max_sec = min(max_sec, _SHARE_OF_TRAINING * checkpoint.max_audio_sec)
-    return ChunkLimits(max(1, min(chunk_max_chars, int(max_sec * _CHARS_PER_SEC))), max_sec)
+    max_chars = max(1, min(chunk_max_chars, int(max_sec * _CHARS_PER_SEC)))
+    return ChunkLimits(max_chars, max_sec, checkpoint.max_sentences)
 
 
 def nothing_to_speak(num_left_out: int = 0) -> RequestError:
@@ -136,8 +142,8 @@ def prepare_piece(
 ) -> Iterator[PreparedText]:
     """Prepares a piece; if its speech would be too long, cuts it into parts and prepares those.
 
-    Digits take longer than letters, so a limit in characters is not enough. `stop` is added to the
-    last part, a comma to the others.
+    It is cut after its sentences first, then after clauses. Digits take longer than letters, so a
+    limit in characters is not enough. `stop` is added to the last part, a comma to the others.
     """
     prepared = front_end.prepare(piece, stop)
     num_parts = math.ceil(prepared.piece_sec / limits.chunk_max_sec)
@@ -146,7 +152,7 @@ def prepare_piece(
         return
     # The slack lets words stay whole. A long number can only be cut inside.
     max_chars = min(len(piece) - 1, math.ceil(_WORD_SLACK * len(piece) / num_parts))
-    *parts, last = split_text(piece, max_chars=max_chars)
+    *parts, last = split_long(piece, num_parts=num_parts, max_chars=max_chars)
     for part in parts:
         yield from prepare_piece(part, ",", limits=limits, front_end=front_end)
     yield from prepare_piece(last, stop, limits=limits, front_end=front_end)
@@ -173,6 +179,7 @@ def _prepare_parts(
     start = 0
     while start < len(breaks.text):
         end = find_end(breaks, start, limits.chunk_max_chars)
+        end = min(end, find_last_sentence_end(breaks, start, end, limits.max_sentences))
         if not is_spoken:
             end = _find_first_end(breaks, start, end)
         piece = breaks.text[start:end].rstrip()

@@ -1,6 +1,6 @@
 """Front ends: prepare text as a voice reads it, letters or phonemes, and estimate its length."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ SEC_PER_PHONEME = 0.08
 """Measured on the bundled voice, for English; word marks and stops count as phonemes."""
 
 _CLAUSE_ENDS = " ,;:-–—"
+_FINAL_STOPS = frozenset(".!?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,13 @@ class Phonemizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PhonemeFrontEnd:
-    """Front end of voices that read phonemes. Calls the phonemizer once per piece."""
+    """Front end of voices that read phonemes. Calls the phonemizer once per piece.
+
+    `max_sentences` is the checkpoint's.
+    """
 
     phonemizer: Phonemizer
+    max_sentences: int | None = None
     is_word: Callable[[str], bool] | None = None
 
     def prepare(self, piece: str, stop: str = "") -> PreparedText:
@@ -120,13 +125,26 @@ class PhonemeFrontEnd:
         # stops in a row. A full stop is kept because it changes words: "Dr" is read as "drive",
         # "Dr." as "doctor".
         phonemes = self.phonemizer.phonemize(text.rstrip(_CLAUSE_ENDS))
+        symbols = phonemes.symbols
+        if self.max_sentences is not None:
+            symbols = _join_sentences(symbols, self.max_sentences)
         # The phonemes end in a stop with or without an added one.
-        expected_sec = len(phonemes.symbols) * SEC_PER_PHONEME
+        expected_sec = len(symbols) * SEC_PER_PHONEME
         return PreparedText(
             piece=piece,
             text=text,
-            spoken=" ".join(phonemes.symbols),
+            spoken=" ".join(symbols),
             piece_sec=expected_sec,
             expected_sec=expected_sec,
             num_lost_words=phonemes.num_lost_words,
         )
+
+
+def _join_sentences(symbols: Sequence[str], max_sentences: int) -> tuple[str, ...]:
+    """Makes commas of stops after which a voice would end, although its text goes on.
+
+    Such stops are inside a quotation ("Stop!" he said) or an abbreviation.
+    """
+    ends = [at for at, symbol in enumerate(symbols[:-1]) if symbol in _FINAL_STOPS]
+    surplus = set(ends[max_sentences - 1 :])
+    return tuple("," if at in surplus else symbol for at, symbol in enumerate(symbols))

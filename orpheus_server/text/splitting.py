@@ -7,9 +7,10 @@ sentence. Independent of the voice. Expects the output of `clean_text`, but acce
 import unicodedata
 from itertools import chain
 
-from orpheus_server.text.boundaries import BreakPoints, BreakStrength
+from orpheus_server.text.boundaries import BreakPoints
 from orpheus_server.text.cleaning import MAX_TAG_CHARS, TAG, has_letter_or_digit
 from orpheus_server.text.duration import is_cjk
+from orpheus_server.text.word_breaks import BreakStrength
 
 # Canonical combining class of the sign that ties two consonants of an Indic script together.
 _VIRAMA = 9
@@ -57,6 +58,41 @@ def split_in_two(text: str) -> tuple[str, str] | None:
             if has_letter_or_digit(left) and has_letter_or_digit(right):
                 return left, right
     return None
+
+
+def split_long(text: str, *, num_parts: int, max_chars: int) -> list[str]:
+    """Cuts a text that one generation is too short for: in two after a sentence, else a clause.
+
+    The first half has `num_parts // 2` of the parts. Without such a place, returns all parts: as
+    many chunks of at most `max_chars` as are needed.
+    """
+    breaks = BreakPoints(text)
+    length = len(breaks.text)
+    target = length * (num_parts // 2) / num_parts
+    # A clause of a few words is not worth a generation, a sentence is.
+    margin = length // (2 * num_parts)
+    for level, low in ((BreakStrength.SENTENCE, 1), (BreakStrength.CLAUSE, max(1, margin))):
+        cut = breaks.nearest(level, target, low, length - low)
+        if cut is not None:
+            halves = breaks.text[:cut], breaks.text[cut:].lstrip()
+            if all(map(has_letter_or_digit, halves)):
+                return list(halves)
+    return split_text(text, max_chars=max_chars)
+
+
+def find_last_sentence_end(
+    breaks: BreakPoints, start: int, high: int, max_sentences: int | None
+) -> int:
+    """Returns where the last of `max_sentences` from `start` ends; the text's end if after `high`.
+
+    None is no limit.
+    """
+    end = start
+    for _ in range(max_sentences or 0):
+        end = breaks.first_from(BreakStrength.SENTENCE, end + 1, high)
+        if end > high:
+            break
+    return end if max_sentences else len(breaks.text)
 
 
 def find_end(breaks: BreakPoints, start: int, max_chars: int) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orpheus_server.checkpoints.checkpoint import OPENAI_VOICES, Checkpoint
+from orpheus_server.checkpoints.checkpoint import OPENAI_VOICES, Checkpoint, ShortestSpeech
 from orpheus_server.checkpoints.published import (
     ALL_EMOTION_TAGS,
     ENGLISH,
@@ -115,6 +115,13 @@ def test_research_languages(language: str) -> None:
 def test_find_published(name: str, source: str | None) -> None:
     found = find_published(name)
     assert (found and found.source) == source
+
+
+def test_no_limit_is_closer_than_what_was_measured() -> None:
+    """The pace of these voices has not been measured, and a tag takes any time."""
+    assert {entry.max_sentences for entry in PUBLISHED} == {None}
+    voices = {voice for entry in PUBLISHED for voice in entry.voices}
+    assert {voice.shortest for voice in voices} == {ShortestSpeech(share=0.3, sec=-0.5)}
 
 
 def test_default_sampling() -> None:

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from orpheus_server.checkpoints.checkpoint import OPENAI_VOICES, PromptTemplate, TokenLayout, Voice
+from orpheus_server.checkpoints.checkpoint import (
+    OPENAI_VOICES,
+    PromptTemplate,
+    ShortestSpeech,
+    TokenLayout,
+    Voice,
+)
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import SamplingOptions
@@ -46,7 +52,22 @@ def test_defaults(tmp_path: Path) -> None:
     assert checkpoint.text_frontend == "none"
     assert checkpoint.max_model_len == 8192
     assert checkpoint.max_audio_sec is None
+    assert checkpoint.max_sentences is None
+    assert {voice.shortest for voice in checkpoint.voices} == {ShortestSpeech(0.3, -0.5)}
     assert checkpoint.cpu_dtype == "bfloat16"
+
+
+def test_sentences_of_an_utterance_and_the_shortest_speech_of_a_voice(tmp_path: Path) -> None:
+    voices = [
+        {"name": "Ann", "language": "en", "shortest": {"share": 0.8, "sec": 0}},
+        {"name": "Bo", "language": "it"},
+    ]
+    checkpoint = load_speech_json(write(tmp_path, max_sentences=4, voices=voices))
+    assert checkpoint.max_sentences == 4
+    assert [voice.shortest for voice in checkpoint.voices] == [
+        ShortestSpeech(share=0.8, sec=0.0),
+        ShortestSpeech(share=0.3, sec=-0.5),
+    ]
 
 
 def test_tags_for_all_languages_or_by_language(tmp_path: Path) -> None:
@@ -81,6 +102,11 @@ def test_an_alias_of_a_voice_with_a_capital(tmp_path: Path) -> None:
         ({"aliases": {"alloy": "eve"}}, "aliases.alloy: 'eve' is not a name in 'voices'"),
         ({"cpu_dtype": "int8"}, "cpu_dtype: Input should be 'bfloat16', 'float16' or 'float32'"),
         ({"text_frontend": "espeak"}, "text_frontend: Input should be 'none' or 'gruut/en-us'"),
+        ({"max_sentences": 0}, "max_sentences: Input should be greater than or equal to 1"),
+        (
+            {"voices": [{"name": "a", "language": "en", "shortest": {"share": 0.8}}]},
+            "voices.0.shortest.sec: Field required",
+        ),
         ({"max_audio_second": 6.5}, "max_audio_second: Extra inputs are not permitted"),
     ],
 )

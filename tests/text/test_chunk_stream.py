@@ -18,6 +18,10 @@ from orpheus_server.text.front_end import LetterFrontEnd, PreparedText
 TAGS = frozenset({"laugh", "sigh", "작은 웃음", "咳"})
 LIMITS = ChunkLimits(chunk_max_chars=500, chunk_max_sec=50.0)
 SHORT = ChunkLimits(chunk_max_chars=60, chunk_max_sec=50.0)
+ALL_LIMITS = (
+    *(LIMITS, SHORT, replace(LIMITS, max_sentences=1), replace(SHORT, max_sentences=2)),
+    ChunkLimits(7, 0.3),
+)
 
 # Fragments that interact across deltas: tags, tokens, marks, line ends, stops in sentences.
 FRAGMENTS = st.lists(
@@ -39,6 +43,7 @@ FRAGMENTS = st.lists(
         + ["\u094d", "\u1100", "\u1161", "\u11a8", "\ud800", "\r", "\r\n", "\n", "\n\n", "\t", " "]
         + ["Hello ", "there, ", "friend. ", "Dr. ", "U.S. ", "No. ", "3.", "14 ", '"Stop!" ', "he "]
         + ["...", "…", "你好。", "「好！」", "，", "वह आया। ", "😀 ", "— ", "***", "x" * 70, "7 "]
+        + ["late.", "2024.", "12. ", "Inc. ", "The", "Then ", "Com", "A", "/", "late?", '."', "a.B"]
     ),
     max_size=40,
 ).map("".join)
@@ -127,6 +132,31 @@ def letters(text: str) -> str:
         ("- milk\n|- bread\n- eggs", [[], [], ["- milk, - bread, - eggs."]]),
         ("Yes.\n\n***\n\n😀\n\nNo", [["Yes."], ["No."]]),
         ("...| 😀 | <happy>", [[], [], [], []]),
+        # Without a space the rest of the word decides: "2024.The" but "node.Js".
+        (
+            "It was published in 2024.|The| n|ext one of them is late, and so on.|And it was.",
+            [
+                [],
+                [],
+                ["It was published in 2024."],
+                [],
+                ["The next one of them is late, and so on."],
+                ["And it was."],
+            ],
+        ),
+        (
+            "All of it is now written in node.|Js| a|nd it went on.",
+            [[], [], [], [], ["All of it is now written in node.Js and it went on."]],
+        ),
+        # Abbreviations and ordinals end a sentence before some words.
+        (
+            "It is somewhere over in the U.S. T|he| r|est is here",
+            [[], [], ["It is somewhere over in the U.S."], [], ["The rest is here."]],
+        ),
+        (
+            "It was so cold on that day, the 24. D|ec| a|nd so on",
+            [[], [], [], [], ["It was so cold on that day, the 24. Dec and so on."]],
+        ),
     ],
 )
 def test_chunks_are_returned_when_they_are_certain(deltas: str, chunks: list[list[str]]) -> None:
@@ -197,6 +227,34 @@ def test_no_chunk_is_longer_than_the_limits() -> None:
     assert max(map(len, join(feed_all([text], limits)))) <= 31
 
 
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["It was published in 2024.", "The next one is late.", "So it is still waited for."],
+        ["and sat down.", " Outside, the rain began again,"],
+        ["Yes.", " No.", " Is it?", " I know, I know.", " So it is."],
+        ["I paid 12.", " The next one costs 5.", " It is late."],
+        ["He is Dr. Smith of the U.S. Army.", " They know him, e.g. from Rome."],
+        ["A list.", "\n\nIt goes on,\n- as a list does.", " And ends."],
+    ],
+)
+def test_a_voice_of_single_sentences_gets_each_one_alone(sentences: list[str]) -> None:
+    limits = replace(LIMITS, max_sentences=1)
+    text = "".join(sentences)
+    chunks = [" ".join(sentence.split()) for sentence in sentences]
+    assert join(feed_all([text], limits)) == chunks
+    assert join(feed_all(list(text), limits)) == chunks
+
+
+def test_a_chunk_has_at_most_so_many_sentences() -> None:
+    limits = replace(LIMITS, max_sentences=3)
+    assert join(feed_all(["Yes. No. Oh. Hm. Ha. So it went on. He. Ja."], limits)) == [
+        "Yes. No. Oh.",
+        "Hm. Ha. So it went on.",
+        "He. Ja.",
+    ]
+
+
 def test_a_flush_ends_a_chunk_and_starts_anew() -> None:
     text = stream()
     assert text.feed("one <la") == []
@@ -223,7 +281,7 @@ def test_dropped_tags_and_symbols_are_counted() -> None:
 
 
 @settings(deadline=None)
-@given(st.text() | FRAGMENTS, CUTS, st.sampled_from([LIMITS, SHORT, ChunkLimits(7, 0.3)]))
+@given(st.text() | FRAGMENTS, CUTS, st.sampled_from(ALL_LIMITS))
 def test_deltas_make_no_difference(text: str, places: list[int], limits: ChunkLimits) -> None:
     whole = join(feed_all([text], limits))
     assert join(feed_all(cut(text, places), limits)) == whole
@@ -232,7 +290,7 @@ def test_deltas_make_no_difference(text: str, places: list[int], limits: ChunkLi
 
 
 @settings(deadline=None)
-@given(FRAGMENTS, st.sampled_from([LIMITS, SHORT]))
+@given(FRAGMENTS, st.sampled_from(ALL_LIMITS[:-1]))
 @example("a <b c> d. <작은\n\n 웃음>", LIMITS)
 def test_nothing_is_lost_or_reordered(text: str, limits: ChunkLimits) -> None:
     clean = clean_text(text[:250], tags=TAGS, all_tags=ALL_EMOTION_TAGS)
@@ -266,7 +324,8 @@ def test_the_text_that_is_passed_on_is_the_clean_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["a", "a ", "a, ", "<", "<a", "<a ", "<laugh> ", "!", "!\n", "e.g. ", "你", '"a', "\u0301"],
+    ["a", "a ", "a, ", "<", "<a", "<a ", "<laugh> ", "!", "!\n", "e.g. ", "你", '"a', "\u0301"]
+    + ["a.B", "ab.Cd", "ab.", "12. T", "U.S. T", "Inc. A"],
 )
 def test_hostile_text_passes(unit: str) -> None:
     """One character at a time: work that grew with the text so far would take minutes."""

@@ -1,6 +1,6 @@
 """Text as a voice reads it: letters or phonemes, the stop at its end, and its expected duration."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -92,6 +92,24 @@ def test_a_piece_is_phonemized_once_together_with_its_stop(
 
 
 @pytest.mark.parametrize(
+    ("max_sentences", "spoken"),
+    [
+        (None, "a . b ! c ? d , e ."),
+        (1, "a , b , c , d , e ."),
+        (2, "a . b , c , d , e ."),
+        (4, "a . b ! c ? d , e ."),
+    ],
+)
+def test_a_stop_that_a_voice_would_take_for_the_end_is_a_comma(
+    max_sentences: int | None, spoken: str
+) -> None:
+    """'"Stop!" he said.' is one sentence with two stops."""
+    prepared = PhonemeFrontEnd(Echo(), max_sentences).prepare("a . b ! c ? d , e .")
+    assert prepared.spoken == spoken
+    assert prepared.expected_sec == len(spoken.split()) * SEC_PER_PHONEME
+
+
+@pytest.mark.parametrize(
     ("piece", "stop", "can_end_text"),
     [("Yes", ".", True), ("Yes", ",", False), ("Yes,", ",", True), ("Yes", "", False)],
 )
@@ -129,6 +147,32 @@ def test_the_phonemes_of_a_chunk_are_those_of_its_text(
             assert chunk.spoken == " ".join(phonemes.symbols), chunk.text
             assert chunk.expected_sec == len(phonemes.symbols) * SEC_PER_PHONEME
             assert chunk.num_lost_words == phonemes.num_lost_words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('"Stop!" he said.', "“Is it late?” she asked.", "Wait... what is it?", "Yes.No.Fine."),
+        *("We met the U.S. Congress.", "It was on the 24. Dezember.", "He (really?) left."),
+        *("Hello.Hi.How are you", "It is e.g. this, i.e. That.", "One. Two. Three.", "so.And so"),
+    ],
+)
+def test_a_voice_of_single_sentences_never_reads_a_stop_in_the_middle(
+    gruut: GruutPhonemizer, text: str
+) -> None:
+    front_end = PhonemeFrontEnd(gruut, max_sentences=1)
+    limits = replace(POCKET_LIMITS, max_sentences=1)
+    plan = plan_chunks(text, tags=frozenset(), limits=limits, front_end=front_end)
+    stream = ChunkStream(tags=frozenset(), limits=limits, front_end=front_end)
+    spoken: list[str] = []
+    for chunk in [*iter(plan.next_chunk, None), *stream.feed(text), *stream.flush()]:
+        *symbols, last = chunk.spoken.split()
+        assert not {".", "!", "?"} & set(symbols)
+        assert last in (".", "!", "?")
+        spoken += symbols
+    # All of it is spoken, by each of the two.
+    whole = [each for each in gruut.phonemize(text).symbols if each not in set("_.,!?")]
+    assert [each for each in spoken if each not in set("_.,!?")] == 2 * whole
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ White space is held back until the next word, so that text that is left out leav
 
 from enum import Enum
 
-from orpheus_server.text.boundaries import STOPS
 from orpheus_server.text.duration import is_cjk
+from orpheus_server.text.marks import STOPS
 from orpheus_server.text.punctuation import add_stop
 
 # A shorter line is an item of an enumeration ("milk, bread") and ends in a comma; a longer one is a
