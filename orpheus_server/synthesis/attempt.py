@@ -154,7 +154,7 @@ class AttemptRunner:
     async def _generate(
         self, attempt: Attempt, audio: AttemptAudio, job: AttemptJob, prompt: Prompt
     ) -> None:
-        limits = limits_of(job.chunk.expected_sec, self._frame_sec)
+        limits = limits_of(job.chunk.expected_sec, self._frame_sec, job.params.voice.shortest)
         attempt.expected_frames = limits.expected
         attempt.num_prompt_tokens = prompt.num_text_tokens
         attempt.num_dropped_symbols = prompt.num_dropped_symbols

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orpheus_server.checkpoints.checkpoint import ShortestSpeech
 from orpheus_server.interfaces import Frame
 
 
@@ -44,9 +45,6 @@ class LengthLimits:
     longest: float
 
 
-SHORTEST_SHARE = 0.3
-"""Below this share of the expected time, words must be missing: fast speech is at 0.6."""
-
 LONGEST_SHARE = 2.5
 """Above this share, the end is hallucinated: slow, dramatic speech is at 1.8."""
 
@@ -54,13 +52,12 @@ LONGEST_EXTRA_SEC = 3.0
 """Added to the longest time, because pauses weigh most in short texts."""
 
 
-def limits_of(expected_sec: float, frame_sec: float) -> LengthLimits:
+def limits_of(expected_sec: float, frame_sec: float, shortest: ShortestSpeech) -> LengthLimits:
     """Returns the limits for a text that is expected to last `expected_sec`."""
     expected = expected_sec / frame_sec
     return LengthLimits(
         expected=expected,
-        # Half a second of slack: "No!" is spoken in less than its estimate.
-        shortest=max(1.0, SHORTEST_SHARE * expected - 0.5 / frame_sec),
+        shortest=max(1.0, shortest.share * expected + shortest.sec / frame_sec),
         longest=LONGEST_SHARE * expected + LONGEST_EXTRA_SEC / frame_sec,
     )
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orpheus_server.checkpoints.checkpoint import ShortestSpeech
 from orpheus_server.interfaces import Frame
 from orpheus_server.synthesis.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 
@@ -114,10 +115,19 @@ def test_finish(num_frames: int, hit_token_limit: bool, expected: Verdict | None
     [(10.0, 2.5, 28.0), (2.0, 0.1, 8.0), (0.1, FRAME_SEC, 3.25), (0.0, FRAME_SEC, 3.0)],
 )
 def test_limits_of(expected_sec: float, shortest_sec: float, longest_sec: float) -> None:
-    limits = limits_of(expected_sec, FRAME_SEC)
+    limits = limits_of(expected_sec, FRAME_SEC, ShortestSpeech())
     assert limits.expected * FRAME_SEC == pytest.approx(expected_sec)
     assert limits.shortest * FRAME_SEC == pytest.approx(shortest_sec)
     assert limits.longest * FRAME_SEC == pytest.approx(longest_sec)
+
+
+@pytest.mark.parametrize(
+    ("expected_sec", "shortest_sec"), [(3.0, 2.5), (1.0, 0.9), (0.1, 0.18), (0.0, 0.1)]
+)
+def test_the_shortest_speech_of_a_voice(expected_sec: float, shortest_sec: float) -> None:
+    """With the wide limit, half of "Wait a moment. I think I know the answer." was good enough."""
+    limits = limits_of(expected_sec, FRAME_SEC, ShortestSpeech(share=0.8, sec=0.1))
+    assert limits.shortest * FRAME_SEC == pytest.approx(shortest_sec)
 
 
 @settings(deadline=None)

@@ -73,7 +73,7 @@ class RawSpeaker:
         assert voice is not None, "items have voices of the checkpoint"
         engine = self._stack.engine
         prompt = self._stack.prompts.build(piece, voice)
-        limits = limits_of(piece.expected_sec, self._frame_sec)
+        limits = limits_of(piece.expected_sec, self._frame_sec, voice.shortest)
         # The server's own budget: beyond it, it has long stopped.
         budget = (math.ceil(limits.longest) + 1) * self._layout.num_slots
         request = TokenRequest(
