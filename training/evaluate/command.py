@@ -1,12 +1,11 @@
 """`python -m training.evaluate CHECKPOINT`."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orpheus_server.text.phonemes import build_phonemizer
-from training.evaluate.environment import stage_environment
+from training.evaluate.checks import check_sentences, measure_shortest
 from training.evaluate.evaluation import (
     PHONEMES,
     WHOLE,
@@ -21,10 +20,11 @@ from training.evaluate.items import HELD_OUT
 from training.evaluate.judging import Judged
 from training.evaluate.long_text import LONG_TEXT, long_text, speak_long_text
 from training.evaluate.pictures import draw_pictures
-from training.evaluate.raw import write_plan
+from training.evaluate.raw_process import speak_raw
 from training.evaluate.report import Evaluation, format_table, steps_by_voice
 from training.evaluate.sampling import SETTINGS, Sampling, choose
 from training.evaluate.served import speak_served
+from training.evaluate.shortest import fit_voices
 from training.evaluate.speech_service import SpeechService
 from training.evaluate.spoken import SpokenFolder
 from training.evaluate.summary import ALL, tabulate
@@ -32,7 +32,6 @@ from training.evaluate.teacher import speaker_centroids
 from training.files import write_json
 from training.folder import current_folder
 from training.lock import hold_lock
-from training.processes import run_processes
 from training.progress import NUM_HELD_OUT
 from training.server import Server
 from training.settings import TrainingSettings, load_settings
@@ -52,15 +51,35 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--thirty", action="store_true", help="with a limit: speak all of the thirty sentences"
     )
+    parser.add_argument(
+        "--sentences",
+        type=int,
+        metavar="N",
+        help="instead: speak so many texts of two and three sentences, and list what is lost",
+    )
+    parser.add_argument(
+        "--shortest",
+        type=int,
+        metavar="N",
+        help="instead: measure each voice's shortest speech on so many sentences",
+    )
     options = parser.parse_args(arguments)
     stop = StopRequest()
     stop.listen()
     settings = load_settings()
+    checkpoint = options.checkpoint.resolve()
+    place = Workplace(current_folder(settings), settings, stop)
+    if options.shortest:
+        measure_shortest(checkpoint, place, options.shortest)
+    if options.sentences:
+        check_sentences(checkpoint, place, options.sentences)
+    if options.shortest or options.sentences:
+        return
     limit = options.limit
     if limit is None and settings.num_judged < NUM_HELD_OUT:
         limit = settings.num_judged
     scope = Scope(limit, has_all_sentences=options.thirty)
-    evaluate(options.checkpoint.resolve(), settings, scope, is_stopped=stop)
+    evaluate(checkpoint, settings, scope, is_stopped=stop)
 
 
 def evaluate(
@@ -86,7 +105,7 @@ def _evaluate(subject: Subject, place: Workplace, scope: Scope) -> Path | None:
 
     teacher = judge_teacher(place, subject)
     folders = [(each, work / f"raw-{each.name}") for each in SETTINGS]
-    speak_raw(place, subject, folders)
+    speak_raw(place, work, subject.folder, subject.items, folders)
     raw = {each: _among(wanted, judge_spoken(place, path, subject.texts)) for each, path in folders}
     if is_stopped():
         return None
@@ -113,6 +132,7 @@ def _evaluate(subject: Subject, place: Workplace, scope: Scope) -> Path | None:
         served=tabulate(served, centroids),
         long_text=steps_by_voice(chunks),
         teacher_steps=steps_by_voice(teacher),
+        shortest=fit_voices(raw[sampling]),
     )
     name = f"evaluation{scope.suffix}"
     result = evaluation.to_json(place.settings)
@@ -128,22 +148,6 @@ def _evaluate(subject: Subject, place: Workplace, scope: Scope) -> Path | None:
 def _among(wanted: set[str], judged: Sequence[Judged]) -> list[Judged]:
     """Leaves out what an evaluation with a higher limit has spoken."""
     return [each for each in judged if each.item.key in wanted]
-
-
-def speak_raw(place: Workplace, subject: Subject, folders: Sequence[tuple[Sampling, Path]]) -> None:
-    """Speaks what is missing in another process, which ends with its engine."""
-    if not any(SpokenFolder(path).missing(subject.items) for _, path in folders):
-        return
-    work = place.of(subject.identity)
-    write_plan(work / "plan.json", subject.folder, subject.items, folders)
-    run_processes(
-        "evaluate",
-        [[sys.executable, "-m", "training.evaluate.raw", str(work / "plan.json")]],
-        log=work / "raw.log",
-        environment=stage_environment(),
-        max_memory_gib=place.settings.max_memory_gib,
-        is_stopped=place.is_stopped,
-    )
 
 
 def speak_through_server(

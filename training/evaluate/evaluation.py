@@ -100,13 +100,18 @@ class Workplace:
         return self.root / identity.hash
 
 
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Reads the description of a checkpoint. Raises `TrainingError`."""
+    try:
+        return load_speech_json(folder)
+    except StartError as error:
+        raise TrainingError(str(error)) from error
+
+
 def read_subject(folder: Path, place: Workplace, scope: Scope) -> Subject:
     """Reads a checkpoint folder and the texts. Raises `TrainingError`."""
     identity = identify(folder)
-    try:
-        checkpoint = load_speech_json(folder)
-    except StartError as error:
-        raise TrainingError(str(error)) from error
+    checkpoint = read_checkpoint(folder)
     voices = tuple(voice.name for voice in checkpoint.voices if voice.is_listed)
     phonemizer = build_phonemizer(PHONEMES)
     held_out = read_json(place.training.texts / HELD_OUT_TEXTS)["utterances"]

@@ -21,7 +21,8 @@ class Identity:
 def identify(checkpoint: Path) -> Identity:
     """Hashes a checkpoint folder. Raises `TrainingError` if it is not one.
 
-    The sampling in `speech.json` does not count: the evaluation sets its own, and chooses it.
+    The sampling in `speech.json` does not count: the evaluation sets its own, and chooses it. Nor
+    does the shortest speech, which it measures.
     """
     if not (checkpoint / DESCRIPTION).is_file():
         raise TrainingError(f"{checkpoint} has no {DESCRIPTION} and is not a checkpoint folder")
@@ -29,6 +30,8 @@ def identify(checkpoint: Path) -> Identity:
     files = {str(path.relative_to(checkpoint)): hash_file(path) for path in paths}
     description = read_json(checkpoint / DESCRIPTION)
     description.pop("sampling", None)
+    for voice in description.get("voices", ()):
+        voice.pop("shortest", None)
     # A notice or a description for readers changes no sound.
     weights = {name: each for name, each in files.items() if name.endswith((".json", "tensors"))}
     decisive = {**weights, DESCRIPTION: hash_json(description)}

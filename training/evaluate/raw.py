@@ -57,13 +57,19 @@ class RawSpeaker:
         pieces = prepare_piece(item.text, ".", limits=self._limits, front_end=self._stack.front_end)
         parts: list[Samples] = []
         faults: list[str] = []
-        num_frames = 0
+        num_frames, expected_sec = 0, 0.0
         for index, piece in enumerate(pieces):
             frames, fault = await self._generate(item, index, piece, options)
             parts.append(await self._decode(frames, item.seed))
             faults += [fault] if fault else []
             num_frames += len(frames)
-        result = {"faults": faults, "num_frames": num_frames, "num_pieces": len(parts)}
+            expected_sec += piece.expected_sec
+        result = {
+            "faults": faults,
+            "num_frames": num_frames,
+            "num_pieces": len(parts),
+            "expected_sec": expected_sec,
+        }
         return Spoken(item, to_pcm(np.concatenate(parts)), result)
 
     async def _generate(

@@ -46,6 +46,8 @@ class Evaluation:
     served: Table
     long_text: Mapping[str, Row] = field(default_factory=dict)
     teacher_steps: Mapping[str, Row] = field(default_factory=dict)
+    shortest: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The shortest good speech of each voice, for `speech.json`."""
 
     def to_json(self, settings: TrainingSettings) -> dict[str, Any]:
         return {
@@ -64,6 +66,7 @@ class Evaluation:
             "served": dict(self.served),
             "long_text": dict(self.long_text),
             "teacher_steps": dict(self.teacher_steps),
+            "shortest": dict(self.shortest),
             "seeds": SEED_RULE,
             "load_average": os.getloadavg()[0],
             **provenance(),

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from training.errors import TrainingError
 from training.files import read_json
@@ -30,30 +31,44 @@ def main(argv: Sequence[str]) -> None:
         destination,
         arguments.name,
         sources,
-        read_voices(settings.speakers_file, sources.vocabulary.speakers),
+        read_voices(
+            settings.speakers_file, sources.vocabulary.speakers, shortest=read_shortest(folder)
+        ),
         sampling=read_sampling(folder),
     )
     print(destination, flush=True)
 
 
-def read_voices(path: Path, names: Sequence[str]) -> list[VoiceDescription]:
+def read_voices(
+    path: Path, names: Sequence[str], *, shortest: Mapping[str, Mapping[str, float]]
+) -> list[VoiceDescription]:
     """Returns the descriptions of the speakers that the model was trained on."""
     speakers = {speaker.name: speaker for speaker in load_speakers(path)}
     missing = [name for name in names if name not in speakers]
     if missing:
         raise TrainingError(f"{path} does not have the speaker {missing[0]!r} of the model")
     return [
-        VoiceDescription(name, speakers[name].language, speakers[name].description)
+        VoiceDescription(
+            name, speakers[name].language, speakers[name].description, shortest.get(name)
+        )
         for name in names
     ]
 
 
 def read_sampling(folder: TrainingFolder) -> Mapping[str, float]:
     """Returns the sampling that the evaluation found best; nothing before the first one."""
-    if not folder.evaluation.is_file():
-        return {}
-    sampling: Mapping[str, float] = read_json(folder.evaluation).get("sampling", {})
+    sampling: Mapping[str, float] = _read_evaluation(folder).get("sampling", {})
     return sampling
+
+
+def read_shortest(folder: TrainingFolder) -> Mapping[str, Mapping[str, float]]:
+    """Returns the shortest speech of the voices that the evaluation measured."""
+    shortest: Mapping[str, Mapping[str, float]] = _read_evaluation(folder).get("shortest", {})
+    return shortest
+
+
+def _read_evaluation(folder: TrainingFolder) -> Mapping[str, Any]:
+    return read_json(folder.evaluation) if folder.evaluation.is_file() else {}
 
 
 if __name__ == "__main__":

@@ -9,11 +9,15 @@ from orpheus_server.checkpoints.checkpoint import openai_voice_aliases
 from training.language_model import vocabulary as ids
 from training.language_model.model import MAX_POSITIONS
 from training.language_model.vocabulary import SLOT_LEVELS, Vocabulary
+from training.texts.kinds import NUM_SENTENCES
 
 CODEC_FOLDER = "codec"
 TEXT_FRONTEND = "gruut/en-us"
 MAX_AUDIO_SEC = 12.0
 """The longest utterance of the texts stage."""
+
+MAX_SENTENCES = max(NUM_SENTENCES.values())
+"""The most sentences of an utterance of the texts stage."""
 
 DEFAULT_SAMPLING = {"temperature": 0.6, "top_p": 0.9}
 """Used until an evaluation has compared others."""
@@ -31,6 +35,8 @@ class VoiceDescription:
     name: str
     language: str
     description: str
+    shortest: Mapping[str, float] | None = None
+    """Its shortest good speech, which the evaluation measures."""
 
     @property
     def sex(self) -> str | None:
@@ -66,16 +72,24 @@ def describe(
         "codebook_size": vocabulary.codebook_size,
         "frame_slots": list(SLOT_LEVELS),
         "codec": CODEC_FOLDER,
-        "voices": [
-            {"name": voice.name, "language": voice.language, "description": voice.description}
-            for voice in voices
-        ],
+        "voices": [_voice(voice) for voice in voices],
         "aliases": _aliases(voices),
         "emotion_tags": {},
         "sampling": {**DEFAULT_SAMPLING, **sampling, "repetition_penalty": 1.0},
         "max_audio_seconds": MAX_AUDIO_SEC,
+        "max_sentences": MAX_SENTENCES,
         "max_model_len": MAX_POSITIONS,
         "cpu_dtype": "float32",
+    }
+
+
+def _voice(voice: VoiceDescription) -> dict[str, Any]:
+    shortest = {} if voice.shortest is None else {"shortest": dict(voice.shortest)}
+    return {
+        "name": voice.name,
+        "language": voice.language,
+        "description": voice.description,
+        **shortest,
     }
 
 

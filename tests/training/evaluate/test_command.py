@@ -13,14 +13,15 @@ from tests.training.evaluate.signals import symbols_of, tone
 from training.ear.recordings import Pcm, read_recordings
 from training.ear.rows import append_row, read_rows
 from training.errors import TrainingError
-from training.evaluate import command, evaluation
-from training.evaluate.evaluation import Scope
+from training.evaluate import checks, command, evaluation, raw_process
+from training.evaluate.evaluation import Scope, Workplace
 from training.evaluate.items import item_from_json
 from training.evaluate.long_text import LONG_TEXT
 from training.evaluate.sampling import Sampling
 from training.evaluate.speech_service import Answer, Counts
 from training.evaluate.spoken import Spoken, SpokenFolder, to_pcm
 from training.files import read_json, write_json
+from training.folder import current_folder
 from training.settings import TrainingSettings, load_settings
 from training.shards import shard_path, write_shard
 
@@ -74,7 +75,8 @@ def speak_plan(stage: str, commands: list[list[str]], **_: object) -> None:
     items = [item_from_json(value) for value in plan["items"]]
     for _temperature, _top_p, path in plan["folders"]:
         folder = SpokenFolder(Path(path))
-        folder.add([Spoken(each, SOUND, {"faults": []}) for each in folder.missing(items)])
+        result = {"faults": [], "num_frames": 8, "num_pieces": 1, "expected_sec": 0.8}
+        folder.add([Spoken(each, SOUND, result) for each in folder.missing(items)])
 
 
 def hear_yes(shards: Sequence[Path], output: Path) -> None:
@@ -103,9 +105,11 @@ def speak_long_text(
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingSettings:
-    monkeypatch.setattr(command, "run_processes", speak_plan)
-    monkeypatch.setattr(command, "Server", FakeServer)
-    monkeypatch.setattr(command, "SpeechService", FakeService)
+    monkeypatch.setattr(raw_process, "run_processes", speak_plan)
+    for module in (command, checks):
+        monkeypatch.setattr(module, "Server", FakeServer)
+        monkeypatch.setattr(module, "SpeechService", FakeService)
+    monkeypatch.setattr(checks, "start_ear", lambda *_: hear_yes)
     monkeypatch.setattr(command, "speak_long_text", speak_long_text)
     monkeypatch.setattr(evaluation, "start_ear", lambda *_: hear_yes)
     monkeypatch.setattr(evaluation, "GrammarEar", AnyPicker)
@@ -147,6 +151,8 @@ def test_writes_tables_of_teacher_raw_and_served(settings: TrainingSettings) -> 
     assert raw["all"]["word_error_rate"] == 1.0
     assert result["served"]["all"]["attempts_per_chunk"] == 1.0
     assert set(result["long_text"]) == {"rms", "slt"}
+    # The ear heard "yes" in all of them, so none is good.
+    assert result["shortest"] == {}
     assert result["long_text"]["rms"]["level_step_db"] == {"mean": 0.0, "largest": 0.0}
     assert (path.parent / "evaluation-2.svg").read_text().startswith("<svg")
     assert len(list(path.parent.glob("spectrogram-*.png"))) == 2
@@ -168,7 +174,7 @@ def test_goes_on_and_does_nothing_twice(
     first = command.evaluate(POCKET_FOLDER, settings, Scope(1))
     second = command.evaluate(POCKET_FOLDER, settings, Scope(2))
     assert FakeServer.num_starts == 2
-    monkeypatch.setattr(command, "run_processes", lambda *_, **__: pytest.fail("spoken again"))
+    monkeypatch.setattr(raw_process, "run_processes", lambda *_, **__: pytest.fail("spoken again"))
     assert command.evaluate(POCKET_FOLDER, settings, Scope(2)) == second
     # The lower limit is judged on its own items only.
     assert command.evaluate(POCKET_FOLDER, settings, Scope(1)) == first
@@ -199,3 +205,54 @@ def test_names_a_folder_that_is_not_a_checkpoint(
 ) -> None:
     with pytest.raises(TrainingError, match="not a checkpoint"):
         command.evaluate(tmp_path, settings)
+
+
+def test_lost_sentences_are_listed(
+    settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checks, "held_out_corpus", lambda _: None)
+    texts = [("Yes!", "Yes, yes."), ("Yes.", "No.")]
+    monkeypatch.setattr(checks, "several_sentences", lambda *_: texts)
+    path = checks.check_sentences(POCKET_FOLDER, place_of(settings), 2)
+    assert path is not None
+    result = json.loads(path.read_text())
+    # Two texts, two voices, three seeds.
+    assert (result["num_texts"], result["num_chunks"], result["num_failed"]) == (12, 12, 0)
+    assert [each["key"] for each in result["lost"]] == [
+        f"sentences/{number}/{voice}/{seed}"
+        for seed in range(3)
+        for number in range(2)
+        for voice in ("rms", "slt")
+    ]
+    printed = capsys.readouterr().out
+    assert "lost: sentences/1/slt/2: No.\n  heard: yes\n" in printed
+    assert checks.check_sentences(POCKET_FOLDER, place_of(settings), 2) == path
+    assert FakeServer.num_starts == 1
+
+
+def test_the_shortest_speech_is_measured(
+    settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["Yes.", "No."] * 60
+    monkeypatch.setattr(checks, "held_out_corpus", lambda _: None)
+    monkeypatch.setattr(checks, "single_sentences", lambda *_: texts)
+    path = checks.measure_shortest(POCKET_FOLDER, place_of(settings), 120)
+    assert path is not None
+    result = json.loads(path.read_text())
+    assert result["num_good"] == {"rms": 60, "slt": 60}
+    assert set(result["shortest"]) == {"rms", "slt"}
+    assert "of 60 good sentences" in capsys.readouterr().out
+
+
+def test_a_stop_ends_a_check(settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "held_out_corpus", lambda _: None)
+    monkeypatch.setattr(checks, "several_sentences", lambda *_: [("Yes.", "No.")])
+    monkeypatch.setattr(checks, "single_sentences", lambda *_: ["Yes."])
+    place = place_of(settings, is_stopped=True)
+    assert checks.check_sentences(POCKET_FOLDER, place, 1) is None
+    assert checks.measure_shortest(POCKET_FOLDER, place, 1) is None
+    assert not list(settings.folder.rglob("result.json"))
+
+
+def place_of(settings: TrainingSettings, *, is_stopped: bool = False) -> Workplace:
+    return Workplace(current_folder(settings), settings, lambda: is_stopped)

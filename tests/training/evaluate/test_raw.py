@@ -44,7 +44,10 @@ def test_speaks_in_one_generation_with_the_seed_of_the_item() -> None:
     async def run() -> None:
         async with open_stack() as (speaker, engine):
             spoken = await speaker.speak(ITEM, WARM)
-            assert spoken.result == {"faults": [], "num_frames": 30, "num_pieces": 1}
+            assert spoken.result == {
+                **{"faults": [], "num_frames": 30, "num_pieces": 1},
+                "expected_sec": pytest.approx(31 * 0.08),
+            }
             assert spoken.samples.size == 30 * FRAME
             (request,) = engine.requests
             assert request.seed == ITEM.seed

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orpheus_server.checkpoints.checkpoint import ShortestSpeech
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from tests.training.package.voices import write_stages
 from training.errors import TrainingError
@@ -37,9 +38,20 @@ def test_the_evaluation_chooses_the_sampling(run: Run, tmp_path: Path) -> None:
     assert (checkpoint.sampling.temperature, checkpoint.sampling.top_p) == (0.4, 0.8)
 
 
+def test_limits_come_from_the_texts_and_the_evaluation(run: Run, tmp_path: Path) -> None:
+    shortest = {"leo": {"share": 0.7, "sec": 0.1}, "another": {"share": 0.5, "sec": 0.0}}
+    write_json(tmp_path / "1" / "evaluation.json", {"shortest": shortest})
+    run()
+    checkpoint = load_speech_json(tmp_path / "1" / "voice")
+    assert checkpoint.max_sentences == 4
+    tara, leo = checkpoint.voices
+    assert tara.shortest == ShortestSpeech()
+    assert leo.shortest == ShortestSpeech(share=0.7, sec=0.1)
+
+
 def test_a_speaker_that_is_missing_is_named(tmp_path: Path) -> None:
     path = tmp_path / "speakers.json"
     write_json(path, {"speakers": [{"name": "ann", "style": "af_heart"}]})
-    assert [voice.name for voice in read_voices(path, ["ann"])] == ["ann"]
+    assert [voice.name for voice in read_voices(path, ["ann"], shortest={})] == ["ann"]
     with pytest.raises(TrainingError, match="does not have the speaker 'tara'"):
-        read_voices(path, ["ann", "tara"])
+        read_voices(path, ["ann", "tara"], shortest={})
