@@ -1,15 +1,28 @@
 """Trims long silence at the edges of a chunk to a short pause, and fades both ends."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from orpheus_server.audio.samples import EDGE_FADE_SEC, SPEECH_RMS, empty
 from orpheus_server.interfaces import Samples
 
 MAX_LEAD_SEC = 0.15
-MAX_TAIL_SEC = 0.3
-"""Silence kept at the edges of a chunk: both sides of a sentence pause add up to 0.3 to 0.5 s."""
+"""Silence kept before a chunk: with the tail of the one before, it is the pause between them."""
 
 _WINDOW_SEC = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Silence after the speech of a chunk: longer one is cut, shorter one is filled up."""
+
+    max_sec: float
+    min_sec: float = 0.0
+
+
+SENTENCE_TAIL = Tail(max_sec=0.3)
+"""With the lead of the next chunk, the pause is 0.3 to 0.5 s."""
 
 
 class EdgeTrimmer:
@@ -20,10 +33,11 @@ class EdgeTrimmer:
     number of samples trimmed at the beginning.
     """
 
-    def __init__(self, *, sample_rate: int) -> None:
+    def __init__(self, *, sample_rate: int, tail: Tail = SENTENCE_TAIL) -> None:
         self._window = max(1, int(_WINDOW_SEC * sample_rate))
         self._max_lead = int(MAX_LEAD_SEC * sample_rate)
-        self._max_tail = int(MAX_TAIL_SEC * sample_rate)
+        self._max_tail = int(tail.max_sec * sample_rate)
+        self._min_tail = int(tail.min_sec * sample_rate)
         self._fade = int(EDGE_FADE_SEC * sample_rate)
         self._held = empty()
         self._num_released = 0
@@ -50,13 +64,16 @@ class EdgeTrimmer:
     def flush(self) -> Samples:
         """Returns the rest of the chunk's audio."""
         self._measure(self._unmeasured.size)
+        num_missing = 0
         if self._speech_end is not None:
             self._held = self._held[: max(0, self._speech_end + self._max_tail)]
+            num_missing = max(0, self._min_tail - max(0, self._held.size - self._speech_end))
         fade = min(self._fade, (self._num_released + self._held.size) // 2)
         if fade:
             self._held = self._held.copy()
             self._held[-fade:] *= _ramp(fade)[::-1]
-        return self._release(self._held.size, fade)
+        rest = self._release(self._held.size, fade)
+        return np.pad(rest, (0, num_missing)) if num_missing else rest
 
     def _measure(self, num_samples: int) -> None:
         """Finds the last speech in the next `num_samples`; trims the silence before the first."""

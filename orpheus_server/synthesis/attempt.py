@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from orpheus_server.audio.trimming import SENTENCE_TAIL, Tail
 from orpheus_server.checkpoints.checkpoint import TokenLayout
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
@@ -22,10 +23,18 @@ from orpheus_server.synthesis.frames import FrameAssembler, to_token_ids
 from orpheus_server.synthesis.guard import Fault, Guard, LengthLimits, Verdict, limits_of
 from orpheus_server.synthesis.job import SpeechParams
 from orpheus_server.synthesis.prompts import Prompt, PromptBuilder
-from orpheus_server.text.front_end import PreparedText
+from orpheus_server.text.front_end import Ending, PreparedText
 
 MAX_TOKENS_CAP = 4096
 """Limit of a generation if the caller sets none: 49.9 s, after which Orpheus skips text."""
+
+TAILS = {
+    Ending.WORD: Tail(max_sec=0.05),
+    Ending.CLAUSE: Tail(max_sec=0.1),
+    Ending.SENTENCE: SENTENCE_TAIL,
+    Ending.PARAGRAPH: Tail(max_sec=0.55, min_sec=0.55),
+}
+"""The silence after a chunk, by the pause that its text has there. The next chunk adds its lead."""
 
 MAX_BAD_TOKEN_SHARE = 0.1
 """With a larger share of tokens in wrong slots, the realigned frames are not speech."""
@@ -148,6 +157,7 @@ class AttemptRunner:
             sink,
             sample_rate=decoder.sample_rate,
             samples_per_frame=decoder.samples_per_frame,
+            tail=TAILS[job.chunk.ending],
             resume_point=resume_point,
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from orpheus_server.audio.crossfade import CROSS_FADE_SEC, CrossFade
 from orpheus_server.audio.samples import SILENCE_PEAK, empty
-from orpheus_server.audio.trimming import EdgeTrimmer
+from orpheus_server.audio.trimming import SENTENCE_TAIL, EdgeTrimmer, Tail
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import Frame, Samples, UtteranceDecoder
@@ -52,6 +52,7 @@ class AttemptAudio:
         *,
         sample_rate: int,
         samples_per_frame: int,
+        tail: Tail = SENTENCE_TAIL,
         resume_point: ResumePoint | None = None,
     ) -> None:
         self._utterance = utterance
@@ -60,7 +61,7 @@ class AttemptAudio:
         self._sample_rate = sample_rate
         self._samples_per_frame = samples_per_frame
         self._resume_point = resume_point
-        self._trimmer = EdgeTrimmer(sample_rate=sample_rate)
+        self._trimmer = EdgeTrimmer(sample_rate=sample_rate, tail=tail)
         self._cross_fade = (
             CrossFade(resume_point.num_heard, resume_point.tail) if resume_point else None
         )

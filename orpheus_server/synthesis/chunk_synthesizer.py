@@ -194,8 +194,12 @@ class ChunkSynthesizer:
 
     def _prepare_halves(self, job: ChunkJob) -> tuple[PreparedText, ...]:
         """Returns both halves, or an empty tuple if the text cannot be split."""
+        halves = split_in_two(job.chunk.text)
+        if halves is None:
+            return ()
         front_end = SPELLED_OUT if job.params.is_spelled_out else self._front_end
-        return tuple(map(front_end.prepare, split_in_two(job.chunk.text) or ()))
+        first, second = map(front_end.prepare, halves)
+        return first, replace(second, ends_paragraph=job.chunk.ends_paragraph)
 
     def _record(
         self, job: ChunkJob, plan: AttemptPlan, attempt: Attempt, resume_point: ResumePoint | None

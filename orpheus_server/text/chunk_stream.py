@@ -4,6 +4,8 @@ Text is cut at a break point once the next word has begun, because later text ca
 rating of that point.
 """
 
+from dataclasses import replace
+
 from orpheus_server.text.boundaries import BreakPoints, find_uncertain
 from orpheus_server.text.chunking import ChunkLimits, end_text, prepare_piece
 from orpheus_server.text.clean_stream import CleanStream
@@ -77,7 +79,9 @@ class ChunkStream:
         *paragraphs, text = text.split("\n\n")
         for paragraph in paragraphs:
             self._append(paragraph, "")
-            chunks += self._cut("", is_end=True)
+            parts = self._cut("", is_end=True)
+            # Another one may not follow, but a pause at the end of a text is not heard.
+            chunks += [*parts[:-1], *(replace(part, ends_paragraph=True) for part in parts[-1:])]
         self._append(text, following)
         # Without a stop the new words only make the sentence longer.
         has_stop = self._is_uncertain or any(char in STOPS for char in text)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
@@ -138,7 +138,12 @@ def plan_chunks(
 
 
 def prepare_piece(
-    piece: str, stop: str, *, limits: ChunkLimits, front_end: FrontEnd
+    piece: str,
+    stop: str,
+    *,
+    limits: ChunkLimits,
+    front_end: FrontEnd,
+    ends_paragraph: bool = False,
 ) -> Iterator[PreparedText]:
     """Prepares a piece; if its speech would be too long, cuts it into parts and prepares those.
 
@@ -148,14 +153,16 @@ def prepare_piece(
     prepared = front_end.prepare(piece, stop)
     num_parts = math.ceil(prepared.piece_sec / limits.chunk_max_sec)
     if num_parts <= 1 or len(piece) == 1:
-        yield prepared
+        yield replace(prepared, ends_paragraph=True) if ends_paragraph else prepared
         return
     # The slack lets words stay whole. A long number can only be cut inside.
     max_chars = min(len(piece) - 1, math.ceil(_WORD_SLACK * len(piece) / num_parts))
     *parts, last = split_long(piece, num_parts=num_parts, max_chars=max_chars)
     for part in parts:
         yield from prepare_piece(part, ",", limits=limits, front_end=front_end)
-    yield from prepare_piece(last, stop, limits=limits, front_end=front_end)
+    yield from prepare_piece(
+        last, stop, limits=limits, front_end=front_end, ends_paragraph=ends_paragraph
+    )
 
 
 def end_text(chunk: PreparedText, front_end: FrontEnd) -> PreparedText:
@@ -186,7 +193,12 @@ def _prepare_parts(
         start = skip_space(breaks, end)
         if is_speakable(piece, tags=tags):
             stop = "," if has_letter_or_digit(breaks.text[start:]) else "."
-            for part in prepare_piece(piece, stop, limits=limits, front_end=front_end):
+            ends_paragraph = (
+                stop == "," and breaks.first_from(BreakStrength.PARAGRAPH, end, end) == end
+            )
+            for part in prepare_piece(
+                piece, stop, limits=limits, front_end=front_end, ends_paragraph=ends_paragraph
+            ):
                 is_spoken = is_spoken or part.piece_sec > 0.0
                 yield part
 

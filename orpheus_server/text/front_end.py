@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.english.normalising import spell_out
+from orpheus_server.text.marks import CLAUSE_MARKS, CLOSERS, DASHES, STOPS
 from orpheus_server.text.punctuation import add_stop
 
 SEC_PER_PHONEME = 0.08
@@ -15,13 +17,23 @@ _CLAUSE_ENDS = " ,;:-–—"
 _FINAL_STOPS = frozenset(".!?")
 
 
+class Ending(StrEnum):
+    """What a chunk ends with, and so the pause after it."""
+
+    WORD = "word"
+    CLAUSE = "clause"
+    SENTENCE = "sentence"
+    PARAGRAPH = "paragraph"
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedText:
     """A piece of text that is ready for a prompt. It is prepared once, for all attempts.
 
     `text` is the piece plus the stop that was added to it, and `spoken` is what the model reads.
     `expected_sec` is the expected duration of `text`, 0 if the voice cannot say any of it.
-    `piece_sec` excludes the pause of the added stop; limits are compared with it.
+    `piece_sec` excludes the pause of the added stop; limits are compared with it. `ends_paragraph`
+    if another paragraph follows.
     """
 
     piece: str
@@ -30,6 +42,17 @@ class PreparedText:
     piece_sec: float
     expected_sec: float
     num_lost_words: int = 0
+    ends_paragraph: bool = False
+
+    @property
+    def ending(self) -> Ending:
+        """How the text ends; a comma that was added to a word is not the end of a clause."""
+        if self.ends_paragraph:
+            return Ending.PARAGRAPH
+        mark = self.piece.rstrip(CLOSERS)[-1:] or "."
+        if mark in CLAUSE_MARKS or mark in DASHES:
+            return Ending.CLAUSE
+        return Ending.SENTENCE if mark in STOPS or self.can_end_text else Ending.WORD
 
     @property
     def can_end_text(self) -> bool:

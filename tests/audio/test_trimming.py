@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpheus_server.audio.samples import SPEECH_RMS, empty
-from orpheus_server.audio.trimming import EdgeTrimmer
+from orpheus_server.audio.trimming import EdgeTrimmer, Tail
 from orpheus_server.interfaces import Samples
 from tests.support.app import smooth_chunk
 
@@ -195,3 +195,30 @@ def test_a_chunk_without_samples() -> None:
     trimmer = EdgeTrimmer(sample_rate=RATE)
     assert (trimmer.feed(empty()).size, trimmer.flush().size) == (0, 0)
     assert smooth(empty()).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("tail", "num_silent", "kept"),
+    [
+        (Tail(max_sec=0.1), 0, 0),
+        (Tail(max_sec=0.1), 1200, 1200),
+        (Tail(max_sec=0.1), 24_000, 2400),
+        (Tail(max_sec=0.5, min_sec=0.5), 0, 12_000),
+        (Tail(max_sec=0.5, min_sec=0.5), 2400, 12_000),
+        (Tail(max_sec=0.5, min_sec=0.5), 24_000, 12_000),
+    ],
+)
+@pytest.mark.parametrize("size", [100, 2048, 50_000])
+def test_the_silence_after_speech(tail: Tail, num_silent: int, kept: int, size: int) -> None:
+    samples = chunk(0, 24_000, num_silent)
+    trimmer = EdgeTrimmer(sample_rate=RATE, tail=tail)
+    pieces = [trimmer.feed(samples[at : at + size]) for at in range(0, samples.size, size)]
+    trimmed = np.concatenate([*pieces, trimmer.flush()])
+    assert trimmed.size == 24_000 + kept
+    assert not trimmed[24_000:].any()
+
+
+def test_a_chunk_without_speech_is_not_filled_up() -> None:
+    trimmer = EdgeTrimmer(sample_rate=RATE, tail=Tail(max_sec=0.5, min_sec=0.5))
+    trimmer.feed(constant(2400, 0.0))
+    assert trimmer.flush().size == 2400

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from orpheus_server.audio.samples import empty
+from orpheus_server.checkpoints.checkpoint import ShortestSpeech
 from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script, ScriptedEngine
 from orpheus_server.interfaces import Samples, TokenRequest
@@ -383,3 +384,29 @@ def test_the_fake_is_a_token_engine() -> None:
     """Checks the protocol's attributes; mypy checks the rest where `AttemptRunner` is built."""
     engine = ScriptedEngine(lambda request: short_script(1))
     assert (engine.max_model_len, engine.num_active, engine.is_alive) == (8192, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "ends_paragraph", "num_silent"),
+    [("Bad.", False, 0), ("Bad,", False, 0), ("Bad", False, 0), ("Bad.", True, 13_200)],
+)
+async def test_the_pause_after_a_chunk(
+    bench: Bench, text: str, ends_paragraph: bool, num_silent: int
+) -> None:
+    """The tones have no silence at their end: only a paragraph needs more than there is."""
+    chunk = replace(POCKET_FRONT_END.prepare(text), ends_paragraph=ends_paragraph)
+    attempt, emitted = await run(bench, short_script(4), replace(JOB, chunk=chunk))
+    assert attempt.verdict is None
+    assert emitted.size == 4 * FRAME + num_silent
+    assert not emitted[4 * FRAME :].any()
+
+
+async def test_half_an_utterance_is_too_short_for_a_voice_whose_pace_is_known(bench: Bench) -> None:
+    """It was good enough: 16 of 29 expected frames are far above the wide limit of 3."""
+    voice = replace(PARAMS.voice, shortest=ShortestSpeech(share=0.7, sec=0.1))
+    job = replace(JOB, params=replace(PARAMS, voice=voice))
+    half, _ = await run(bench, short_script(16), job)
+    assert half.verdict is not None
+    assert (half.verdict.fault, half.verdict.num_good_frames) == (Fault.TOO_SHORT, 16)
+    whole, _ = await run(bench, short_script(23), job)
+    assert whole.verdict is None

@@ -246,6 +246,24 @@ def test_a_voice_of_single_sentences_gets_each_one_alone(sentences: list[str]) -
     assert join(feed_all(list(text), limits)) == chunks
 
 
+def test_how_chunks_end() -> None:
+    text = stream(replace(SHORT, max_sentences=1))
+    chunks = [
+        *text.feed("A heading\n\nOne is here. Two is here.\n\n***\n\n"),
+        *text.feed("it was the longest clause that they had heard so far, and then "),
+        *text.feed("it went on for as long as nobody had ever thought it would"),
+        *text.flush(),
+    ]
+    assert [(chunk.text, chunk.ending) for chunk in chunks] == [
+        ("A heading.", "paragraph"),
+        ("One is here.", "sentence"),
+        ("Two is here.", "paragraph"),
+        ("it was the longest clause that they had heard so far,", "clause"),
+        ("and then it went on for as long as nobody had ever thought,", "word"),
+        ("it would.", "sentence"),
+    ]
+
+
 def test_a_chunk_has_at_most_so_many_sentences() -> None:
     limits = replace(LIMITS, max_sentences=3)
     assert join(feed_all(["Yes. No. Oh. Hm. Ha. So it went on. He. Ja."], limits)) == [

@@ -195,6 +195,35 @@ class TestSentences:
         assert collect(plan) == ("Yes.", "One two three,", "four five six.")
 
 
+class TestPauses:
+    """The pause after a chunk is that of its text: of a word, clause, sentence or paragraph."""
+
+    @pytest.mark.parametrize(
+        ("text", "endings"),
+        [
+            ("One is here. Two is here.", "sentence sentence"),
+            ("One is here.\n\nTwo is here.\nThree is.", "paragraph sentence sentence"),
+            ("A heading\n\nTwo is here.", "paragraph sentence"),
+            # No paragraph follows that could be spoken.
+            ("One is here.\n\n***\n", "sentence"),
+            ("One, two, three, four, five, six.", "clause sentence"),
+            ("One two three four five six seven", "word sentence"),
+            ("One two three four five six seven\n\nEight.", "word paragraph sentence"),
+        ],
+    )
+    def test_how_chunks_end(self, text: str, endings: str) -> None:
+        limits = replace(LIMITS, chunk_max_chars=22, max_sentences=1)
+        plan = plan_chunks(text, tags=NONE, limits=limits)
+        assert [chunk.ending for chunk in iter(plan.next_chunk, None)] == endings.split()
+
+    def test_the_last_part_of_a_long_paragraph_ends_it(self) -> None:
+        limits = replace(LIMITS, chunk_max_sec=1.5, max_sentences=1)
+        plan = plan_chunks("One two three four five six seven.\n\nBye.", tags=NONE, limits=limits)
+        assert [chunk.ending for chunk in iter(plan.next_chunk, None)] == [
+            *("word", "paragraph", "sentence")
+        ]
+
+
 class TestTooLongForOneGeneration:
     """Cut after a sentence if there is one, then after a clause, and only then between words."""
 

@@ -11,6 +11,7 @@ from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import (
     LETTERS,
     SEC_PER_PHONEME,
+    Ending,
     PhonemeFrontEnd,
     PreparedText,
 )
@@ -115,6 +116,25 @@ def test_a_stop_that_a_voice_would_take_for_the_end_is_a_comma(
 )
 def test_which_pieces_can_end_a_text(piece: str, stop: str, can_end_text: bool) -> None:
     assert LETTERS.prepare(piece, stop).can_end_text is can_end_text
+
+
+@pytest.mark.parametrize(
+    ("piece", "stop", "ending"),
+    [
+        *(("Yes.", ".", Ending.SENTENCE), ("Yes!", ",", Ending.SENTENCE)),
+        *(("Yes", ".", Ending.SENTENCE), ('"Yes?"', "", Ending.SENTENCE)),
+        *(("你好。", "", Ending.SENTENCE), ("Well <laugh>", ".", Ending.SENTENCE)),
+        *(("Yes,", ".", Ending.CLAUSE), ("(yes),", ",", Ending.CLAUSE), ("so:", "", Ending.CLAUSE)),
+        *(("so —", ",", Ending.CLAUSE), ("你好，", "", Ending.CLAUSE), ("so -", "", Ending.CLAUSE)),
+        # The comma is only for the model; the text has none there.
+        *(("Yes", ",", Ending.WORD), ("你好", ",", Ending.WORD), ("Yes", "", Ending.WORD)),
+    ],
+)
+def test_how_a_text_ends(piece: str, stop: str, ending: Ending) -> None:
+    for front_end in (LETTERS, PhonemeFrontEnd(Echo())):
+        prepared = front_end.prepare(piece, stop)
+        assert prepared.ending is ending
+        assert replace(prepared, ends_paragraph=True).ending is Ending.PARAGRAPH
 
 
 @pytest.fixture(scope="module")
