@@ -226,7 +226,11 @@ class Synthesizer:
         """Synthesises a chunk, and reports to the capacity how quickly it was."""
         buffer = chunk.buffer
         early_sec = estimate_duration_sec(job.chunk.text) - LEAD_SEC
-        buffer.num_expected = max(0.0, early_sec) * self._sample_rate
+        if early_sec > 0.0:
+            buffer.num_expected = early_sec * self._sample_rate
+        else:
+            # A sentence of two words: the next chunk is due before this one is finished.
+            chunk.turn.note_nearly_made()
         begun: tuple[float, float] | None = None
         was_paused = False
 

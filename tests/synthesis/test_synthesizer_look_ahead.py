@@ -173,6 +173,19 @@ class TestLookAhead:
                 await anext(pieces)
                 await check_num_started(bench, 1 + (num_free == num_frames))
 
+    async def test_the_chunk_after_a_very_short_one_starts_with_it(self, bench: Bench) -> None:
+        """It waited for the end of "Yes.", and was late for the player."""
+        gate = asyncio.Event()
+        bench.scripts["r-0-1"] = held_script(short_script(5), gate, num_free_frames=0)
+        pieces = build(bench, num_streams=1).stream(
+            job_of(chunks_of("Yes.", CHUNK, CHUNK)), SpeechStats()
+        )
+        async with aclosing(pieces):
+            first = asyncio.create_task(anext(pieces))
+            await check_num_started(bench, 2)
+            gate.set()
+            await first
+
     async def test_an_unread_stream_starts_no_generation(self, bench: Bench) -> None:
         pieces = build(bench).stream(job_of(), SpeechStats())
         await bench.settle()
