@@ -25,12 +25,13 @@ _FIRST_WORD = re.compile(r"[^\W\d_]*")
 # Abbreviations whose full stop does not end a sentence.
 _ABBREVIATION = re.compile(
     "mr|mrs|ms|mx|dr|prof|vs|e.g|i.e|a.k.a|fig|figs|cf|viz|"
-    "gen|col|sen|rep|gov|sgt|lt|capt|cmdr|maj|rev|hon|pres|mt|ft|"
+    "gen|col|sen|rep|gov|sgt|lt|capt|cmdr|maj|rev|hon|pres|mt|"
     "z.b|d.h|u.a|bzw|bspw|ggf|evtl|ca|nr|hr|fr|mme|mlle|sra|srta|dra|ud|uds".replace(".", r"\.")
 )
 # The same, unless the next word begins a sentence: "at Apple Inc. She left", "on Main St. The".
 _FINAL_ABBREVIATION = re.compile(
-    "st|ave|blvd|rd|jr|sr|inc|ltd|co|corp|llc|dept|est|approx|lbs|hrs|al|ph.d".replace(".", r"\.")
+    "st|ave|blvd|rd|jr|sr|inc|ltd|co|corp|llc|dept|est|approx|incl|excl|tel|ext|ft|lbs|hrs|al|"
+    r"ph\.d"
 )
 # Only before a number: "No. 7" but not the answer "No. I will not."; "Dec. 3" but not "the dec."
 _NUMBER_ABBREVIATION = re.compile(
