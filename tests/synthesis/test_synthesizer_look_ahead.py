@@ -177,9 +177,7 @@ class TestLookAhead:
         """It waited for the end of "Yes.", and was late for the player."""
         gate = asyncio.Event()
         bench.scripts["r-0-1"] = held_script(short_script(5), gate, num_free_frames=0)
-        pieces = build(bench, num_streams=1).stream(
-            job_of(chunks_of("Yes.", CHUNK, CHUNK)), SpeechStats()
-        )
+        pieces = build(bench, num_streams=1).stream(job_of(chunks_of("Yes.", CHUNK)), SpeechStats())
         async with aclosing(pieces):
             first = asyncio.create_task(anext(pieces))
             await check_num_started(bench, 2)

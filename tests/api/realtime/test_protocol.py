@@ -56,13 +56,17 @@ class TestSequence:
             )
         assert received == [
             {"type": "audio.start", "utterance": 0},
-            chunk_event(0, 0, "Hello you, my friend. How are you today?", 0),
+            chunk_event(0, 0, "Hello you, my friend.", 0),
             received[2],
-            chunk_event(0, 1, "I am fine.", 30 * 2048),
+            chunk_event(0, 1, "How are you today?", 17 * 2048),
             received[4],
-            done_event(0, 41, 268, 38 * 2048),
+            chunk_event(0, 2, "I am fine.", 32 * 2048),
+            received[6],
+            done_event(0, 43, 283, 40 * 2048),
         ]
-        assert [len(received[2]), len(received[4])] == [30 * FRAME_BYTES, 8 * FRAME_BYTES]
+        assert [len(audio) for audio in received[2:8:2]] == [
+            *(17 * FRAME_BYTES, 15 * FRAME_BYTES, 8 * FRAME_BYTES)
+        ]
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_the_audio_equals_that_of_the_http_route(self, session: Session, name: str) -> None:
