@@ -77,8 +77,13 @@ def _is_name(left: str) -> bool:
 
 def _is_start(left: str, word: str, after: str) -> bool:
     """Whether the word after a full stop is written like the first one of a sentence."""
-    if len(word) > 1:
-        return word[1:].islower() and _NAME_END.fullmatch(word.lower()) is None
-    # "Ph.D", "v1.A"
-    is_after_word = left[-2:].isalpha() and left[-2:].islower()
-    return word in "AI" and not after and (is_after_word or bool(_PLAIN_NUMBER.fullmatch(left)))
+    if _NAME_END.fullmatch(word.lower()):
+        return False
+    if word[1:].islower():
+        return True
+    # "late.I" and "in 2024.NASA", but not "Ph.D", "v1.A" and "ASP.MVC".
+    ends_word = left[-2:].isalpha() and left[-2:].islower()
+    is_word = word in ("A", "I") if len(word) == 1 else word.isupper()
+    return (
+        is_word and after[:1] in ("", *",;:!?") and bool(ends_word or _PLAIN_NUMBER.fullmatch(left))
+    )

@@ -25,6 +25,9 @@ def sentences(text: str) -> list[str]:
         "It grew by 5%.|Then it fell.",
         "We are late.|Come on.",
         "We are late.|I think so.",
+        "We are late.|I, for one, am.",
+        "It was in 2024.|NASA said so.",
+        "They were late.|NASA, too.",
         "It ended in 1999.|A new one came.",
         "Is it late?|Yes, it is.",
         "Is that NASA?|NASA it is!|ESA too.",
@@ -53,7 +56,7 @@ def test_a_stop_glued_to_a_capital_ends_a_sentence(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("node.js", "Node.js", "Node.Js", "Vue.JS", "ASP.NET", "setup.py", "README.MD"),
+        *("node.js", "Node.js", "Node.Js", "Vue.JS", "ASP.NET", "ASP.MVC", "setup.py", "README.MD"),
         *("example.Com", "www.Example.Org", "https://Example.Com/Path.Html", "Bob.Smith@mail.com"),
         *("U.S.A", "U.S.A.", "J.R.R.Tolkien", "Ph.D", "B.Sc", "e.g.Rome", "i.e.Rome", "z.B.Rom"),
         *("Dr.Smith", "Mr.Brown", "St.Louis", "Mt.Everest", "vs.Rome", "No.5", "U.S.Army"),
