@@ -21,7 +21,7 @@ from orpheus_server.audio.samples import empty
 from orpheus_server.audio.tempo import TempoFilter
 from orpheus_server.audio.trimming import EdgeTrimmer
 from orpheus_server.chat.selection import ChatModelConfig
-from orpheus_server.checkpoints.checkpoint import Checkpoint, TokenLayout
+from orpheus_server.checkpoints.checkpoint import Checkpoint, ShortestSpeech, TokenLayout
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.fakes import Script, ScriptedEngine, ToneDecoder, frame_ids, speech_script
@@ -37,7 +37,12 @@ from orpheus_server.synthesis.job import SpeechParams
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
 from orpheus_server.text.front_end import LETTERS, FrontEnd, PhonemeFrontEnd, PreparedText
 
-POCKET = load_speech_json(POCKET_FOLDER)
+_BUNDLED = load_speech_json(POCKET_FOLDER)
+# The fakes speak chunks of any length.
+POCKET = replace(
+    _BUNDLED,
+    voices=tuple(replace(voice, shortest=ShortestSpeech()) for voice in _BUNDLED.voices),
+)
 PARAMS = SpeechParams(POCKET.default_voice, POCKET.sampling, response_format="pcm", seed=7)
 
 REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")

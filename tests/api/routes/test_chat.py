@@ -442,7 +442,7 @@ class TestObservability:
         assert line.startswith("request=req_")
         assert "caller=127.0.0.1 outcome=done llm=scripted voice=rms format=wav" in line
         assert "prompt_tokens=5 llm_tokens=5" in line
-        assert "sentences=3 chunks=2" in line
+        assert "sentences=3 chunks=3" in line
         assert "secret" not in line
         assert "question" not in line
 
@@ -453,7 +453,7 @@ class TestObservability:
         assert "orpheus_chat_tokens_total 5.0" in lines
         assert "orpheus_chat_sentences_total 3.0" in lines
         assert "orpheus_chat_first_audio_seconds_count 1.0" in lines
-        assert "orpheus_chat_sentence_seconds_count 2.0" in lines
+        assert "orpheus_chat_sentence_seconds_count 3.0" in lines
         assert "orpheus_chat_up 1.0" in lines
         assert "orpheus_chat_replies_active 0.0" in lines
 

@@ -46,7 +46,7 @@ def test_the_json_states_what_the_result_depends_on(
             "teacher",
             "raw",
         ),
-        *("served", "long_text", "teacher_steps", "seeds", "load_average", "versions"),
+        *("served", "long_text", "teacher_steps", "shortest", "seeds", "load_average", "versions"),
         *("commit", "processor", "judge_versions"),
     }
     assert result["sampling"] == {"temperature": 0.6, "top_p": 0.9}
