@@ -80,7 +80,7 @@ def test_speech_fills_what_is_left_of_28_megabytes(
     target = tmp_path / "gpu-pack"
     write_pack(target, trained, ["decoder"], SpeechOptions(), wheels=wheels)
     size = num_bytes(target)
-    # Space for two shards of three, and for the list, which is 100 kB at most (here 12 kB).
+    # Space for two shards of three, and for the list, which is 100 kB at most.
     monkeypatch.setattr(pack, "MAX_PACK_BYTES", size + 100_000 - 16_000)
     write_pack(target, trained, ["decoder"], SpeechOptions(), wheels=wheels)
     assert len(list((target / "speech").glob("*.opus"))) < 3
