@@ -9,7 +9,12 @@ import unicodedata
 from collections.abc import Iterator
 
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
-from orpheus_server.text.cleaning import CleanText, clean_text
+from orpheus_server.text.cleaning import (
+    MAX_SAME_LETTERS,
+    CleanText,
+    clean_text,
+    may_be_drawn_out,
+)
 
 # Text after "<" that can still become a tag or a control token.
 _OPEN_TAG = re.compile(r"\|.*|/?\w*/?|[^\d.,;:!?\"]*", re.DOTALL)
@@ -30,12 +35,19 @@ class CleanStream:
         self.num_dropped_tags = 0
         self._tags = tags
         self._raw: list[str] = []
+        self._last_char = ""
+        self._num_same = 0
         self._num_newlines = 0
         self._min_chars = 0
 
     def feed(self, delta: str) -> Iterator[tuple[str, str]]:
         """Yields clean text with the first character of the next word, or "" at a blank line."""
         for char in delta:
+            self._num_same = self._num_same + 1 if char == self._last_char else 1
+            self._last_char = char
+            if self._num_same > MAX_SAME_LETTERS and may_be_drawn_out(char):
+                # Counted here as well, because a long word is passed on in pieces.
+                continue
             if char.isalnum():
                 if self._can_split_before(char):
                     yield from self._pass_on(char)
@@ -52,6 +64,7 @@ class CleanStream:
         """Returns the remaining text, including an open tag, and resets the stream."""
         clean = self._clean("")
         self._drop_raw(clean)
+        self._last_char, self._num_same = "", 0
         return clean.text
 
     def _can_split_before(self, char: str) -> bool:

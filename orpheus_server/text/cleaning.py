@@ -15,6 +15,11 @@ TAG = re.compile(r"<([^\W\d_][^<>\d\n.,;:!?\"]{0,39})>")
 # Living orthographies stack up to four marks. More is "zalgo", which takes NFC O(n^2) time.
 MAX_MARKS_PER_BASE = 8
 
+# More of the same letter in a row says nothing more. Without a limit, "R" 900 times is cut into
+# chunks as a word that is too long, and each of them is spoken.
+MAX_SAME_LETTERS = 16
+_LONG_RUN = re.compile(rf"([^\W\d_])\1{{{MAX_SAME_LETTERS},}}")
+
 # Part of words in Devanagari and Persian, where removing them changes the spelling.
 _JOINERS = "\u200c\u200d"
 _LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -44,6 +49,7 @@ def clean_text(
     tags of `all_tags` that the voice lacks because they would be read aloud. Any other word in
     brackets stays as a word.
     """
+    text = _LONG_RUN.sub(_shorten, text)
     # Excess marks are cut before NFC to bound its time, and after it because it can add marks.
     text = _printable(unicodedata.normalize("NFC", _printable(text)))
     text, num_tags, num_control_tokens = _resolve_tags(
@@ -66,6 +72,15 @@ def is_speakable(text: str, *, tags: frozenset[str]) -> bool:
 def has_letter_or_digit(text: str) -> bool:
     """Whether the text has a letter or digit; the name of a tag counts."""
     return any(map(str.isalnum, text))
+
+
+def may_be_drawn_out(char: str) -> bool:
+    """Whether it is a letter of a script with upper and lower case; in others it may be a word."""
+    return char.lower() != char.upper()
+
+
+def _shorten(match: re.Match[str]) -> str:
+    return match[0][:MAX_SAME_LETTERS] if may_be_drawn_out(match[1]) else match[0]
 
 
 def _printable(text: str) -> str:

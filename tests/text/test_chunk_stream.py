@@ -331,6 +331,7 @@ def test_no_control_token_is_passed_on(text: str) -> None:
 @example("\u1100\u200b\u1161 ")
 @example("<\u0301好a>")
 @example("<b <br/>. K= <laugh> x>")
+@example("R" * 200 + "AW " + "h" * 20 + "a")
 def test_the_text_that_is_passed_on_is_the_clean_text(text: str) -> None:
     text = text[:250]  # An open tag holds back no more than this.
     cleaner = CleanStream(tags=TAGS)
@@ -342,7 +343,7 @@ def test_the_text_that_is_passed_on_is_the_clean_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["a", "a ", "a, ", "<", "<a", "<a ", "<laugh> ", "!", "!\n", "e.g. ", "你", '"a', "\u0301"]
+    ["ab", "a ", "a, ", "<", "<a", "<a ", "<laugh> ", "!", "!\n", "e.g. ", "你", '"a', "\u0301"]
     + ["a.B", "ab.Cd", "ab.", "12. T", "U.S. T", "Inc. A"],
 )
 def test_hostile_text_passes(unit: str) -> None:

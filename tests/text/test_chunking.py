@@ -184,6 +184,11 @@ class TestSentences:
         plan = plan_chunks(text, tags=NONE, limits=replace(LIMITS, max_sentences=1))
         assert collect(plan) == ("It was published in 2024.", "The next one is late.", "So it is.")
 
+    def test_a_drawn_out_word_is_one_word(self) -> None:
+        """ "R" 900 times was spoken in twelve chunks."""
+        plan = plan_chunks("It is " + "r" * 900 + "aw.", tags=NONE, limits=LIMITS)
+        assert collect(plan) == ("It is " + "r" * 16 + "aw.",)
+
     def test_a_chunk_has_at_most_so_many_sentences(self) -> None:
         limits = replace(LIMITS, max_sentences=2)
         plan = plan_chunks("One. Two. Three. Four. Five, six.", tags=NONE, limits=limits)

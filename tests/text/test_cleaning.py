@@ -22,7 +22,7 @@ FRAGMENTS = st.sampled_from(
 HOSTILE_TEXTS = [
     "e" + "\u0301" * 4096,
     "e" + "\u0301\u0323" * 2048,
-    "a" * 30_000,
+    "ab" * 15_000,
     "<" * 30_000,
     "<|" * 8_000 + "|>" * 8_000,
     "<a" * 16_000,
@@ -90,7 +90,7 @@ def test_a_tag_that_the_voice_lacks_is_dropped(text: str, expected: str, num_dro
         "-> x",
         "a <b and c> d",
     ]
-    + ["<two words>", "<" + "a" * 21 + ">", "<a1b2>", "<b <laugh>"],
+    + ["<two words>", "<" + "abc" * 7 + ">", "<a1b2>", "<b <laugh>"],
 )
 def test_other_angle_brackets_are_kept(text: str) -> None:
     assert clean_text(text, tags=TAGS, all_tags=ALL_TAGS) == CleanText(text, 0, 0)
@@ -142,6 +142,8 @@ def test_control_tokens_are_dropped_however_nested(
         ("a \u200d b\u200d", "a b"),
         ("x" + "\u0336" * 20 + "y", "x" + "\u0336" * 8 + "y"),
         ("Bravo !", "Bravo !"),
+        ("R" * 900 + "AW, no" + "o" * 20, "R" * 16 + "AW, n" + "o" * 16),
+        ("哈" * 40 + " " + "7" * 40 + " " + "-" * 40, "哈" * 40 + " " + "7" * 40 + " " + "-" * 40),
     ],
 )
 def test_normalisation(text: str, expected: str) -> None:
