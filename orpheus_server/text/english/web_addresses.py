@@ -6,7 +6,7 @@ from orpheus_server.text.english.numerals import digits
 from orpheus_server.text.english.rules import any_of, compile_rules
 
 SEPARATORS = {".": " dot ", "/": " slash ", "-": " dash ", "_": " underscore ", "&": " ampersand "}
-SEPARATORS |= {"+": " plus ", "~": " tilde ", "%": " percent ", "#": " hash "}
+SEPARATORS |= {"+": " plus ", "~": " tilde ", "%": " percent ", "#": " hash ", ":": " colon "}
 # Top-level domains that are read as words, and those of hosts without "www." or a path.
 SPOKEN_DOMAINS = frozenset(
     ("com", "org", "net", "edu", "gov", "mil", "int", "info", "biz", "app", "dev", "me", "co")
@@ -15,6 +15,9 @@ BARE_DOMAINS = (
     *("com", "org", "net", "edu", "gov", "mil", "info", "biz", "app", "dev", "xyz", "io", "ai"),
     *("uk", "us", "ca", "au", "nz", "ie", "de", "fr", "it", "es", "pt", "nl", "be", "ch", "at"),
     *("eu", "se", "dk", "fi", "pl", "cz", "gr", "ru", "cn", "jp", "kr", "in", "br", "mx", "za"),
+    *("tv", "ly", "gg", "fm", "cc", "tr", "il", "sg", "hk", "tw", "vn", "ar", "cl", "ua", "hu"),
+    *("ro", "bg", "sk", "lt", "lv", "ee", "lu", "online", "store", "shop", "tech", "blog", "site"),
+    *("cloud", "wiki", "pro", "mobi", "museum"),
 )
 # Without "js": "node.js" is a name.
 EXTENSIONS = (
@@ -101,7 +104,8 @@ RULES = compile_rules(
         r"(?![\w-])",
         _email,
     ),
-    (r"\b(?:https?://|(?=(?i:www)\.))(?P<address>[^\s<>\"“”]+)", _address),
+    (r"\b(?:(?i:https?)://|(?=(?i:www)\.))(?P<address>[^\s<>\"“”]+)", _address),
+    (r"\b(?i:ftp)://(?=\w)", "F T P colon slash slash "),
     # Paths: "/usr/bin", "~/notes.txt", "file:///tmp".
     (r"(?<![\w<:/.~])(?:file:/{0,2}|~|\.{1,2})?/[A-Za-z_.][\w./~-]{0,200}", _path),
     (
@@ -111,7 +115,8 @@ RULES = compile_rules(
     ),
     (
         r"(?<![\w./@-])(?P<address>(?:[a-zA-Z0-9][a-zA-Z0-9-]{0,62}\.){1,5}"
-        rf"(?:{any_of(BARE_DOMAINS)}|com?\.[a-z]{{2}})(?:/[\w/.-]{{0,200}})?)(?![\w-])",
+        rf"(?:{any_of(BARE_DOMAINS)}|com?\.[a-z]{{2}})"
+        r"(?::\d{2,5}(?!\d))?(?:/[\w/.-]{0,200})?)(?![\w-])",
         _address,
     ),
     # "backup_2024-05-17", "IMG-20240517".

@@ -27,6 +27,11 @@ READINGS = {
     "chapter 12.docx": "chapter twelve dot doc X",
     "data.csv and main.py": "data dot C S V and main dot P Y",
     "The end.Is it": "The end. Is it",
+    "HTTPS://WWW.SHOP.NET": "W W W dot shop dot net",
+    "ftp://files.example.org": "F T P colon slash slash files dot example dot org",
+    "Open example.org:8443/status": "Open example dot org colon eight four four three slash status",
+    "watch it on clips.tv": "watch it on clips dot T V",
+    "my-shop.store has it": "my dash shop dot store has it",
 }
 
 
