@@ -5,7 +5,7 @@
 
 import re
 
-from orpheus_server.text.english.numerals import ordinal
+from orpheus_server.text.english.numerals import ONES, ordinal
 from orpheus_server.text.english.rules import any_of, compile_rules
 
 MONTHS = (
@@ -71,6 +71,8 @@ def _decade(match: re.Match[str]) -> str:
 
 
 RULES = compile_rules(
+    # "May 1 - May 5".
+    (rf"(?<=\d) ?[-–] ?(?=(?:{_ANY})\.? [0-3]?\d\b)", " to "),
     (
         rf"(?i)\b({_ANY})\.? ?[-–] ?({_ANY})\b",
         lambda match: f"{_month(match[1])} to {_month(match[2])}",
@@ -93,7 +95,7 @@ RULES = compile_rules(
         _day_first,
     ),
     (
-        rf"\b(?P<month>(?i:{_SHORT}))(?:\. ?| |-){_DAY}(?:st|nd|rd|th)?{_YEAR}?{_END}",
+        rf"\b(?P<month>(?i:{_SHORT}))(?:\. ?| |-){_DAY}(?i:st|nd|rd|th)?{_YEAR}?{_END}",
         _month_first,
     ),
     (
@@ -112,8 +114,30 @@ RULES = compile_rules(
         r"(?![\w/-]|[.,:]\d)",
         _day_first,
     ),
+    # "nov/11/2012".
     (
-        r"(?<![\w./:-])(0[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/-]|[.,:]\d)",
+        rf"(?i)(?<![\w./:-])(?P<month>{_ANY})([-/]){_DAY}\2(?P<year>(?:1\d|20)\d\d)"
+        r"(?![\w/-]|[.,:]\d)",
+        _month_first,
+    ),
+    # "25dec".
+    (
+        rf"(?<![\w./:$£€-]){_DAY}(?P<article>)(?P<month>(?i:{_SHORT}))(?P<year> ?(?:19|20)\d\d)?"
+        r"(?![\w'’/-])",
+        _day_first,
+    ),
+    # In small letters "may" and "march" are verbs before another word.
+    (
+        rf"(?<![\w./:$£€-])(?P<article>the )?{_DAY}(?:st|nd|rd|th)? (?P<month>may|march|mar)"
+        r"(?![\w'’/-]|\.\w| [a-z\d])",
+        _day_first,
+    ),
+    (rf"(?<![\w-])(?P<month>may|march) {_DAY}{_END}(?! [a-z\d]|%)", _month_first),
+    # Fiscal years and quarters: "Q4'22".
+    (r"\b(Q[1-4]|FY|H[12])['’](?=\d\d\b)", r"\1 "),
+    (r"(?<![\w'’])(['’])0([1-9])(?![\w'’])", lambda match: f"{match[1]}oh {ONES[int(match[2])]}"),
+    (
+        r"(?<![\w./:-])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/-]|[.,:]\d)",
         lambda match: f"{MONTHS[int(match[1]) - 1]} {match[2]}",
     ),
     (
@@ -136,6 +160,14 @@ RULES = compile_rules(
         r"(?![\w/-]|[.,:]\d)",
         _years,
     ),
+    # gruut reads "one hundred and eleventh", which is not American.
+    (
+        r"(?<![\w.,/-])([1-9](?:\d\d|\d{3}|\d{0,2}(?:,\d{3}){1,3}))(?<!00)(?:st|nd|rd|th)\b",
+        lambda match: ordinal(int(match[1].replace(",", ""))).replace(" and ", " "),
+    ),
+    # "5-th", "21 st", and ranges of ordinals.
+    (r"(?<=\d)(?:-|(?<!1\d) (?!st\b))(?=(?:st|nd|rd|th)\b)|(?<=[02-9]1) (?=st\b)", ""),
+    (r"(?<=\d)(st|nd|rd|th) ?[-–] ?(?=\d{1,4}(?:st|nd|rd|th)\b)", r"\1 to "),
     (r"(?<=\d0s) ?[-–~] ?(?=['’]?(?:\d\d)?\d0s\b)", " to "),
     (r"(?<![\w.,:])(?:(?P<century>[1-9]\d)|(?=[2-9]))(?P<ten>\d)0['’]?s(?!\w)", _decade),
 )  # fmt: skip

@@ -24,6 +24,19 @@ READINGS = {
     "Fri, 02 Jan 2026": "Friday, the second of January twenty twenty six",
     "5 may help": "five may help",
     "May 4, 1987": "May four, nineteen eighty seven",
+    "FEB. 2ND and oct 3RD": "February second and October third",
+    "on nov/11/2012": "on November eleventh twenty twelve",
+    "due 25dec2019": "due the twenty fifth of December twenty nineteen",
+    "march 12": "March twelfth",
+    "born 12 may, died 3rd march": "born the twelfth of May, died the third of March",
+    "you may 2 times": "you may two times",
+    "1/2009": "January two thousand and nine",
+    "Q4'22 and FY'23": "Q four twenty two and FY twenty three",
+    "in '05": "in 'oh five",
+    "May 1 - May 5": "May one to May five",
+    "the 5-th and the 21 st": "the fifth and the twenty first",
+    "June 1st-3rd": "June first to third",
+    "the 111th, 203rd and 100th": "the one hundred eleventh, two hundred third and 100th",
 }
 
 
