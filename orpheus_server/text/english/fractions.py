@@ -10,10 +10,24 @@ PARTS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 8: "eighth"}
 MAX_MONTH, MAX_DAY = 12, 31
 COMMON = frozenset((6, 7, 9, 10, 16))
 MAX_PART = 1000
+FIRST_YEAR, LAST_YEAR = 1000, 2100
 
 
 def _plural(part: str, count: int) -> str:
     return part if count == 1 else "halves" if part == "half" else f"{part}s"
+
+
+def is_year(number: int) -> bool:
+    return FIRST_YEAR <= number <= LAST_YEAR
+
+
+def _count(number: int) -> str:
+    """Leaves the "and" of numbers out: in a fraction it stands between the whole and the part."""
+    return cardinal(number).replace(" and ", " ")
+
+
+def _part(number: int) -> str:
+    return ordinal(number).replace(" and ", " ")
 
 
 def is_fraction(top: int, bottom: int, *, after_preposition: bool) -> bool:
@@ -32,10 +46,17 @@ def is_fraction(top: int, bottom: int, *, after_preposition: bool) -> bool:
 def _fraction(match: re.Match[str]) -> str:
     whole, top, bottom = match["whole"] or "", int(match["top"]), int(match["bottom"])
     after_preposition = bool(match["preposition"])
+    if (
+        top > MAX_DAY
+        and (bottom == 1 or bottom > MAX_PART)
+        and not (is_year(top) and is_year(bottom))
+    ):
+        words = f"{_count(top)} over {_count(bottom)}"
+        return f"{match['preposition'] or ''}{whole}{'and ' if whole else ''}{words}"
     if not is_fraction(top, bottom, after_preposition=after_preposition):
         return f"{match['preposition'] or ''}{whole}{match['top']} {match['bottom']}"
-    part = PARTS.get(bottom) or ordinal(bottom)
-    words = f"{cardinal(top)} {_plural(part, top)}"
+    part = PARTS.get(bottom) or _part(bottom)
+    words = f"{_count(top)} {_plural(part, top)}"
     return f"{match['preposition'] or ''}{whole}{'and ' if whole else ''}{words}"
 
 
@@ -44,10 +65,19 @@ def _ordinal_fraction(match: re.Match[str]) -> str:
     whole, top, bottom = match["whole"] or "", int(match["top"]), int(match["bottom"])
     if not 1 < bottom <= MAX_CARDINAL:
         return match[0]
-    return f"{whole}{'and ' if whole else ''}{cardinal(top)} {_plural(ordinal(bottom), top)}"
+    return f"{whole}{'and ' if whole else ''}{_count(top)} {_plural(_part(bottom), top)}"
 
 
+_SIMPLE = r"(?:1/(?:2|3|4|8|16)|3/(?:4|8|16)|2/3|[57]/(?:8|16))(?![\d/])"
 RULES = compile_rules(
+    # "1-1/2 cups", "1/2 - 3/4", "1 / 2".
+    (rf"(?<![\w./,-])([1-9]\d?)-(?={_SIMPLE})", r"\1 "),
+    (rf"(?<=\d/\d) ?[-–] ?(?={_SIMPLE})", " to "),
+    (
+        r"(?i)(?<!page )(?<!part )(?<!step )(?<![\d/.,])(?:(1) / ([234])|(2) / (3)|(3) / (4))"
+        r"(?![\w/.,]| /)",
+        lambda match: "/".join(filter(None, match.groups())),
+    ),
     (
         r"(?<![\d/.,])(?P<whole>\d{1,3} )?(?<!\d)(?P<top>\d{1,5})/(?P<bottom>\d{1,5})"
         r"(?i:st|nds?|rds?|ths?)\b",
@@ -55,7 +85,8 @@ RULES = compile_rules(
     ),
     (
         r"(?P<preposition>\b(?:[Oo]n|[Bb]y|[Uu]ntil|[Ss]ince|[Ff]rom) )?"
-        r"(?<![\d/.,])(?P<whole>\d{1,3} )?(?<!\d)(?P<top>\d{1,9})/(?P<bottom>\d{1,9})(?![\d/])",
+        r"(?<![\d/.,])(?<![A-Za-z]-)(?P<whole>\d{1,3} )?"
+        r"(?<!\d)(?P<top>\d{1,9})/(?P<bottom>\d{1,9})(?![\d/])",
         _fraction,
     ),
 )

@@ -15,6 +15,13 @@ READINGS = {
     "22/3": "twenty two thirds",
     "on 5/6 we met": "on five six we met",
     "24/7, 9/11, 50/50, 12/25": "twenty four seven, nine eleven, fifty fifty, twelve twenty five",
+    "1-1/2 cups": "one and one half cups",
+    "1/2 - 3/4 cup": "one half to three quarters cup",
+    "1 / 2 or 3 / 4": "one half or three quarters",
+    "page 1 / 2": "page one slash two",
+    "5123/6001": "five thousand one hundred twenty three over six thousand one",
+    "2019/2020": "twenty nineteen twenty twenty",
+    "unit KA-12/45": "unit KA twelve forty five",
 }
 
 
