@@ -6,6 +6,7 @@ from orpheus_server.text.english.rules import any_of, compile_rules
 from orpheus_server.text.english.units import LENGTHS, ONE_LETTER, PERIODS, UNITS, singular
 
 AREAS = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
+COMPASS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 LARGE = {"mn": "million", "bn": "billion", "tn": "trillion"}
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _SCALES = "hundred|thousand|million|billion|trillion"
@@ -55,7 +56,32 @@ def _measure(match: re.Match[str]) -> str:
     return f"{number} {name}" + (_divisor(match) if match["divisor"] else "")
 
 
+_BEFORE_SECOND_SIDE = "(?= ?(?:x|×|by|long|wide|high|tall|deep|thick|across)\\b)"
 RULES = compile_rules(
+    (r"\b(sq|cu)\. ?(?=(?:ft|in|yd|mi|m|km|cm)\b)", r"\1 "),
+    (r"(?<=[\d\s]sq ft|[\d\s]sq in|[\d\s]cu ft)\.(?= [a-z])", ""),
+    # Inches: "5 in x 7 in", "3/4 in", and a quotation mark after a fraction or after feet.
+    (
+        rf"(?<=\d) ?in\b\.?{_BEFORE_SECOND_SIDE}|(?<=(?:x|×|y) \d) in\b(?! [a-z])"
+        r"|(?<=(?:x|×|y) \d\d) in\b(?! [a-z])",
+        " inches",
+    ),
+    (
+        r"(?:(?<=one half)|(?<=quarters)|(?<=eighths)|(?<=teenths)) in\b\.?"
+        r"(?=[,;)]|\.?$| (?:x|by)\b)",
+        " inch",
+    ),
+    (
+        r"(?<![\w.,:/'’-])(\d{1,2})['’] ?(\d{1,2}(?:\.\d)?)(?:\"|”|''|’’)(?!\w)",
+        lambda match: f"{match[1]} foot {match[2]} inch{'es' * (match[2] != '1')}",
+    ),
+    (r"(?<=\d)\"(?= ?[x×] ?\d|[ -](?:monitor|screen|TV|display|tablet|pipe|nails?)\b)", " inch"),
+    (r"° ?([NSEW])(?!\w)", lambda match: f" degrees {COMPASS[match[1]]}"),
+    # 1.234.567,89
+    (
+        r"(?<![\w.,])(\d{1,3}(?:\.\d{3}){1,4}),(\d{1,2})(?![\w.,])",
+        lambda match: f"{int(match[1].replace('.', '')):,}.{match[2]}",
+    ),
     (r"(?<=\d) ?º", "°"),
     # Thousands with apostrophes, spaces, and as in India; decimal commas.
     (r"(?<![\w.,'’])\d{1,3}(?:['’]\d{3}){1,4}(?![\w'’])", _joined),
@@ -73,6 +99,8 @@ RULES = compile_rules(
         rf"(?<=\d)(?P<thing> ?[a-z]{{1,12}})?/(?P<period>{any_of(PERIODS)})(?![\w/])",
         lambda match: f"{match['thing'] or ''} per {PERIODS[match['period']]}",
     ),
+    (r"(?<=liters)(?:/| per )100 ?km\b", " per one hundred kilometers"),
+    (r"(?<=(?:ters|ches|feet|foot|ards|iles)) [x×] ?(?=\d)", " by "),
     # Feet and inches, and units with a stop that ends no sentence.
     (r"(?<=\bfeet )(\d{1,2}) ?in\b\.?", r"\1 inches"),
     (r"(?<=\bfoot )(\d{1,2}) ?in\b\.?", r"\1 inches"),

@@ -55,6 +55,20 @@ UNITS |= {"sq mi": "square miles", "cu ft": "cubic feet", "cc": "cubic centimete
 UNITS |= {"min": "minutes", "mins": "minutes", "sec": "seconds", "secs": "seconds"}
 UNITS |= {"hr": "hours", "hrs": "hours", "wk": "weeks", "wks": "weeks", "yr": "years"}
 UNITS |= {"yrs": "years", "mos": "months"}
+UNITS |= {"sq in": "square inches", "sq yd": "square yards", "cu m": "cubic meters"}
+UNITS |= {
+    "cu in": "cubic inches",
+    "kgs": "kilograms",
+    "kms": "kilometers",
+    "mpg": "miles per gallon",
+}
+UNITS |= {
+    "cfm": "cubic feet per minute",
+    "lm": "lumens",
+    "kVA": "kilovolt amps",
+    "MP": "megapixels",
+}
+UNITS |= {"mmHg": "millimeters of mercury", "kts": "knots", "kt": "knots"}
 UNITS |= {"KG": "kilograms", "Kg": "kilograms", "KM": "kilometers", "Km": "kilometers"}
 UNITS |= {
     "CM": "centimeters",

@@ -33,6 +33,16 @@ READINGS = {
     "3.2bn people, 1.5M views": "three point two billion people, one point five million views",
     "1234 kg": "one thousand, two hundred and thirty four kilograms",
     "Turn left in 5 min. and stop": "Turn left in five minutes and stop",
+    "10 sq. ft. each": "ten square feet each",
+    "3 in x 5 in": "three inches by five inches",
+    "3/4 in, 1/2 in": "three quarters inch, one half inch",
+    "6'2\" tall": "six foot two inches tall",
+    'a 27" monitor': "a twenty seven inch monitor",
+    "45°N and 12° W": "forty five degrees north and twelve degrees west",
+    "5cm x 10cm x 2cm": "five centimeters by ten centimeters by two centimeters",
+    "30 mpg, 5 kgs": "thirty miles per gallon, five kilograms",
+    "8 L/100 km": "eight liters per one hundred kilometers",
+    "1.000.567,89": "one million, five hundred and sixty seven point eight nine",
 }
 
 
