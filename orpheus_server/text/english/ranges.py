@@ -25,7 +25,9 @@ RULES = compile_rules(
     ),
     (r"\bA-Z\b", "A. to Z"),
     (r"\ba-z\b", "A. to Z"),
-    # Units on both sides: "5kg-10kg", "20%-30%".
+    (r"\b9 ?- ?5(?= (?:job|jobs|shift|shifts|schedule|routine|grind|worker|workday)\b)", "9 to 5"),
+    # Units on both sides: "5kg-10kg", "20%-30%", "2 kg - 3 kg".
+    (r"(?<=\d (?:kg|km|cm|mm|ms|GB|MB|lb|ft|mi|oz)) ?[-–] ?(?=\d)|(?<=\d%) [-–] (?=\d)", " to "),
     (
         r"(?<=\d[%°])[-–](?=\d)|(?<=\d(?:kg|km|cm|mm|ms|GB|MB))[-–](?=\d)|(?<=\d[kKmM])[-–](?=\d)",
         " to ",

@@ -38,9 +38,19 @@ def _duration(match: re.Match[str]) -> str:
 
 
 RULES = compile_rules(
+    # "12.30-1.30pm".
+    (
+        r"(?<![\w.,:/$£€-])(1[0-2]|[1-9])\.([0-5]\d) ?[-–~] ?"
+        rf"(?=(?:1[0-2]|[1-9])[.:][0-5]\d{_HALF})",
+        r"\1:\2 to ",
+    ),
     (rf"(?<![\w.,:$£€-])({_TIME}) ?[-–~] ?(?={_TIME}(?![\w:]))", r"\1 to "),
     (rf"(?<![\w.,:$£€-])(\d\d?) ?[-–~] ?(?=(?:1[0-2]|[1-9]){_HALF}(?![\w:]))", r"\1 to "),
     (r"(?<![\w.,:/-])(1[0-2]|[1-9])\.([0-5]\d) ?(?=[ap]\.?m\b)", r"\1:\2 "),
+    # "14h30", "GMT-5".
+    (r"(?<![\w.,:/-])([01]?\d|2[0-3])h([0-5]\d)(?![\w:])", r"\1:\2"),
+    (r"(?<=\b(?:UTC|GMT)) ?-(?=\d)", " minus "),
+    (r"(?<=\d:\d\d:\d\d )([ap])m\b(?!\.)", lambda match: f"{match[1].upper()}M"),
     (r"(?<![\d:.])(\d{1,2} )([ap])m\b(?!\.)", lambda match: f"{match[1]}{match[2].upper()}M"),
     (
         r"(?<![\w.,:/-])(?<![Aa]t )(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)"
@@ -50,7 +60,7 @@ RULES = compile_rules(
     ),
     (r"(?<![\w.,:/-])(?P<hour>1[3-9]|2[0-4]):(?P<minute>[0-5]\d)(?!\d|:\d|[.,]\d)", _afternoon),
     (
-        r"(?<=[\d.mM] )(?:est|edt|cet|cest|bst|utc)\b",
+        r"(?<=[\d.mM] )(?:est|edt|pst|pdt|cst|cdt|mst|gmt|cet|cest|bst|utc)\b",
         lambda match: match[0].upper(),
     ),
     (

@@ -15,6 +15,9 @@ READINGS = {
     "a 3-2 win": "a three two win",
     "COVID-19": "COVID nineteen",
     "a 20-year-old": "a twenty year old",
+    "2 kg - 3 kg": "two kilograms to three kilograms",
+    "5% - 10%": "five percent to ten percent",
+    "a 9-5 job": "a nine to five job",
 }
 
 

@@ -20,6 +20,10 @@ READINGS = {
     "9 PM EST": "nine P M E S T",
     "at 4:30 pm": "at four thirty P M",
     "a 16:9 screen": "a sixteen nine screen",
+    "12.30-1.30pm": "twelve thirty to one thirty P M",
+    "at 14h30": "at fourteen thirty",
+    "UTC-5": "U T C minus five",
+    "12:30:45 pm": "twelve thirty forty five P M",
 }
 
 
