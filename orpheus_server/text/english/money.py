@@ -13,8 +13,19 @@ READ_HERE = "".join(sign for sign in CURRENCIES if sign != "$")
 CODES = {"EUR": "euros", "GBP": "pounds", "USD": "US dollars", "JPY": "yen", "CHF": "Swiss francs"}
 CODES |= {"CAD": "Canadian dollars", "AUD": "Australian dollars", "INR": "rupees"}
 CODES |= {"CNY": "yuan", "SEK": "Swedish kronor", "NOK": "Norwegian kroner", "RUB": "rubles"}
+CODES |= {"PLN": "zlotys", "MXN": "Mexican pesos", "BRL": "reais", "DKK": "Danish kroner"}
+CODES |= {"KRW": "won", "ZAR": "rand", "SGD": "Singapore dollars", "HKD": "Hong Kong dollars"}
+CODES |= {"NZD": "New Zealand dollars", "THB": "baht", "ILS": "shekels", "CZK": "Czech korunas"}
+CODES |= {"HUF": "forints", "AED": "dirhams", "SAR": "riyals", "UAH": "hryvnias", "VND": "dong"}
+CODES |= {"BTC": "bitcoins", "IDR": "rupiahs", "EGP": "Egyptian pounds"}
+# Before a dollar sign.
+DOLLARS = {"A": "Australian", "AU": "Australian", "C": "Canadian", "CA": "Canadian"}
+DOLLARS |= {"HK": "Hong Kong", "NZ": "New Zealand", "S": "Singapore", "NT": "Taiwan"}
+# Codes of currencies whose sign is read the same.
+SIGNS_OF_CODES = {"EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
+CHARACTERS = {"円": "yen", "元": "yuan", "원": "won"}
 SUBUNITS = {"$": "cents", "€": "cents", "£": "pence"}
-INVARIABLE = {"yen", "won", "dong", "baht"}
+INVARIABLE = {"yen", "won", "dong", "baht", "yuan", "rand"}
 SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
 SCALES |= {"t": "trillion", "tn": "trillion"}
 SIGN = f"[{''.join(CURRENCIES)}]"
@@ -31,7 +42,13 @@ _SCALE = (
 )
 
 
+_SINGULAR = {"reais": "real", "Swedish kronor": "Swedish krona", "Danish kroner": "Danish krone"}
+_SINGULAR |= {"Norwegian kroner": "Norwegian krone", "colones": "colon"}
+
+
 def singular(currency: str) -> str:
+    if currency in _SINGULAR:
+        return _SINGULAR[currency]
     return currency if currency in INVARIABLE else currency.removesuffix("s")
 
 
@@ -84,9 +101,33 @@ def _amount(match: re.Match[str]) -> str:
 
 
 def _code(match: re.Match[str]) -> str:
-    name = CODES[match["code"]]
-    is_one = match["number"] == "1"
-    return f"{match['number']}{match['scale'] or ''} {singular(name) if is_one else name}"
+    """Reads "4.99 EUR" as "€4.99", and "CHF 20.50" as "20 Swiss francs 50"."""
+    code, number, scale = match["code"], match["number"], match["scale"] or ""
+    if code in SIGNS_OF_CODES and not scale:
+        return f"{SIGNS_OF_CODES[code]}{number}"
+    return _named(number, scale, CODES[code])
+
+
+def _named(number: str, scale: str, name: str) -> str:
+    whole, _, part = number.partition(".")
+    if scale or len(part) != 2:
+        return f"{number}{scale} {singular(name) if number == '1' and not scale else name}"
+    named = f"{whole} {singular(name) if whole == '1' else name}"
+    if part == "00":
+        return named
+    return f"{named} {part}" if part[0] != "0" else f"{named} and {int(part)} cents"
+
+
+def _dollars(match: re.Match[str]) -> str:
+    scale = (match["scale"] or "").strip(" -").lower()
+    named_scale = f" {SCALES.get(scale, scale)}" if scale else ""
+    name = "US dollars" if match["country"] == "US" else f"{DOLLARS[match['country']]} dollars"
+    return _named(match["number"], named_scale, name)
+
+
+def _deal(match: re.Match[str]) -> str:
+    """Before a noun the currency is in the singular: "a five million dollar deal"."""
+    return f"{match['number']} {match['scale']} {singular(CURRENCIES[match['sign']])} "
 
 
 def _per(match: re.Match[str]) -> str:
@@ -107,6 +148,27 @@ RULES = compile_rules(
         r"(?<![\d.,])(?P<whole>\d{1,3}(?:\.\d{3}){1,4}|\d+),(?P<part>\d\d)"
         rf"(?= ?(?:{SIGN}|(?:{any_of(CODES)})\b)(?!\d))",
         _continental,
+    ),
+    (r"(?<=\d) ?([円元원])", lambda match: f" {CHARACTERS[match[1]]}"),
+    (r"\bR\$ ?(?=\d)", "BRL "),
+    (r"\bRs\.? ?(?=\d)", "₹"),
+    # "$5 USD" names the currency twice.
+    (
+        rf"(?<![\w$])\$ ?(?P<number>{_NUMBER})(?P<scale> (?:thousand|million|billion|trillion))?"
+        r" ?(?P<code>USD|CAD|AUD|NZD|SGD|HKD)\b",
+        _code,
+    ),
+    (
+        rf"\b(?P<country>{any_of(DOLLARS)})\$ ?(?P<number>{_NUMBER})(?P<scale>{_SCALE})?(?![\w])",
+        _dollars,
+    ),
+    # Without a scale, gruut reads "US $100".
+    (rf"\b(?P<country>US)\$ ?(?P<number>{_NUMBER})(?P<scale>{_SCALE})", _dollars),
+    (r"(?<![\w$])\$ (?=\d)", "$"),
+    (
+        rf"(?P<sign>{SIGN})(?P<number>{_NUMBER})-(?P<scale>thousand|million|billion|trillion)"
+        r"(?: |-)(?=[a-z]{3})(?!from|for|and|in|per|was|were|will|has|had|with|that)",
+        _deal,
     ),
     # The sign after the amount.
     (rf"(?<![\d.,])(\d(?:[\d.,]*\d)?(?:[-–]\d(?:[\d.,]*\d)?)?) ?({SIGN})(?![\w$£€])", r"\2\1"),

@@ -25,6 +25,15 @@ READINGS = {
     "100 USD, EUR 50, 3 CHF": "one hundred US dollars, fifty euros, three Swiss francs",
     "$5-$10, $HOME": "five dollars to ten dollars, dollar home",
     "$HOME and test$": "dollar home and test dollar",
+    "4,99 EUR or GBP 3.50": "four euros ninety nine or three pounds fifty",
+    "CHF 20.50, CHF 1.05": "twenty Swiss francs fifty, one Swiss franc and five cents",
+    "$5 USD, $3 million CAD": "five US dollars, three million Canadian dollars",
+    "A$20, HK$1.5 million": "twenty Australian dollars, one point five million Hong Kong dollars",
+    "US$76.3 trillion": "seventy six point three trillion US dollars",
+    "$ 5.50": "five dollars fifty cents",
+    "a $5-million deal": "a five million dollar deal",
+    "R$50, Rs. 500, 100円": "fifty reais, five hundred rupees, one hundred yen",
+    "1 DKK, 20 PLN": "one Danish krone, twenty zlotys",
 }
 
 
