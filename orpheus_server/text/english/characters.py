@@ -50,7 +50,7 @@ def _greek(match: re.Match[str]) -> str:
 # A lone Greek letter is a symbol; several are a word of another language.
 _GREEK_LETTER = f"[{''.join(GREEK)}{''.join(GREEK).upper()}]"
 RULES = compile_rules(
-    (r"(?P<base>\w\)?)(?P<exponent>[⁻⁺][⁰¹²³⁴⁵⁶⁷⁸⁹]{1,9}|[²³](?=[⁰¹²³⁴⁵⁶⁷⁸⁹])[⁰¹²³⁴⁵⁶⁷⁸⁹]{2,9}"
+    (r"(?P<base>\w\)?)(?P<exponent>[⁻⁺][⁰¹²³⁴⁵⁶⁷⁸⁹]{1,9}|[²³](?=[⁰¹²³⁴⁵⁶⁷⁸⁹])[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,9}"
      r"|[⁰¹⁴⁵⁶⁷⁸⁹][⁰¹²³⁴⁵⁶⁷⁸⁹]{0,9}|ⁿ)", _power),
     (r"(?<=10)[²³](?!\s?[A-Za-z])", lambda match: f" to the {match[0].translate(SUPERSCRIPTS)} "),
     (rf"(?<![\u0370-\u03ff]){_GREEK_LETTER}(?![\u0370-\u03ff])", _greek),

@@ -30,7 +30,38 @@ def _trailing_zeros(match: re.Match[str]) -> str:
     return decimal(match["whole"], match["part"]) + percent
 
 
+def _product(match: re.Match[str]) -> str:
+    """Reads "2*pi*r" and "width*height", but leaves "f*ck" and "un*believ*able" alone."""
+    factors = match[0].split("*")
+    numbers = any(factor[0].isdigit() for factor in factors)
+    names = all(len(factor) > 3 or "_" in factor for factor in factors) and len(factors) == 2
+    single = all(len(factor) == 1 for factor in factors)
+    return " times ".join(factors) if numbers or names or single else match[0]
+
+
 RULES = compile_rules(
+    # Products: "2*pi*r", "n*(n+1)", "width * height"; emphasis has no letter on one side.
+    (r"(?<![\w*.])[A-Za-z0-9][\w.]{0,20}(?:\*[A-Za-z0-9][\w.]{0,20}){1,8}(?![\w*])", _product),
+    (
+        r"(?<![\w*])([A-Za-z]|\d{1,9})\*(?=\()|(?<=\))\*(?=[\w(])",
+        lambda match: f"{match[1] or ''} times ",
+    ),
+    (r"(?<=[a-z\d_)]) \* (?=[a-z\d_(])", " times "),
+    (r"(?<=\d) [x×] (?=10(?:\^|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹])|\d{1,9} ?=)", " times "),
+    (r"(?<![\w.,])(\d{1,9}(?:\.\d{1,9})?)(?:e\+?|E\+)([12]?\d)(?!\w)", r"\1 times ten to the \2"),
+    (r"(?<![\w.,])(\d{1,9}\.\d{1,9})E(\d{1,2})(?!\w)", r"\1 times ten to the \2"),
+    # Ratios and scores. "Genesis 1:1" is a verse.
+    (r"(?i)(?<=\b(?:ratio|scale) of )(\d{1,4}):(?=\d{1,4}\b)", r"\1 to "),
+    (
+        r"(?<![\w.,:/-])(\d{1,4}):"
+        r"(?=\d{1,4} (?:ratio|odds|scale|mix|split|aspect)\b)",
+        r"\1 to ",
+    ),
+    (
+        r"(?i)(?P<before>\b(?:won|wins|win|lost|lose|drew|leads?|beat|score|result) )"
+        r"(?P<first>\d{1,3}):(?=\d(?![\w:.,]\d|\d| ?[ap]\.?m\b))",
+        r"\g<before>\g<first> to ",
+    ),
     (r"(?<=\w) ?!== ?(?=\w)", " is not equal to "),
     (r"(?<=\w) ?=== ?(?=\w)", " equals "),
     (r"(?<=[\w)\]]) ?(?:!=|<>) ?(?=[\w(\"'-])", " is not equal to "),
@@ -68,7 +99,7 @@ RULES = compile_rules(
     (r"(?<=\w) \+(?=\d)", " plus "),
     (r"(?<![\w.,-])-(?=\d*\.\d)", "minus "),
     # Names of languages and notes.
-    (r"\b([A-Za-z]{1,20})\+\+(?!\w)", r"\1 plus plus"),
+    (r"\b([A-Za-z]{1,20})\+\+(?![A-Za-z_])", r"\1 plus plus "),
     (r"\b([A-G]|[CFJ])#(?!\w)", r"\1 sharp"),
     (r"(?<!\w)\.NET\b", "dot net"),
     (r"(?<=[A-Za-z])\+(?![\w+])", " plus"),
@@ -85,7 +116,7 @@ RULES = compile_rules(
     # What is left of signs next to words.
     (r"`{1,3}|'{2}|´", '"'),
     (
-        r"(?<=[A-Za-z])[$£€¥₩](?!\d)|[$£€¥₩](?=[A-Za-z$£€¥₩])",
+        r"(?<=[A-Za-z])[$£€¥₩](?!\d)|(?<=[$£€¥₩])[$£€¥₩](?!\d)|[$£€¥₩](?=[A-Za-z$£€¥₩])",
         lambda match: f" {CURRENCY_NAMES[match[0]]} ",
     ),
     (r"(?<=[A-Za-z])%|%(?=[A-Za-z])", " percent "),

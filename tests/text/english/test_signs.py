@@ -24,6 +24,20 @@ READINGS = {
     "5 / x": "five slash x",
     "He said <is> fine": "He said is fine",
     "*fine* and #tags": "fine and tags",
+    "2*x, 2*pi*r": "two times x, two times pi times r",
+    "n*(n+1)": "n times (n plus one)",
+    "width*height": "width times height",
+    "area = width * height": "area equals width times height",
+    "f*ck, the *only* one": "f*ck, the *only* one",
+    "C++17": "C plus plus seventeen",
+    "1e6 users, 1.5E10": "one times ten to the six users, one point five times ten to the ten",
+    "6.02×10²³": "six point zero two times ten to the twenty three",
+    "6.02 x 10^23": "six point zero two times ten to the twenty three",
+    "3 x 4 = 12": "three times four equals twelve",
+    "a 3:2 ratio, a ratio of 16:9": "a three to two ratio, a ratio of sixteen to nine",
+    "they won 3:2": "they won three to two",
+    "it is 3:30": "it is three thirty",
+    "test$$": "test dollar dollar",
 }
 
 
