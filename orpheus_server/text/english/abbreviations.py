@@ -2,7 +2,7 @@
 
 import re
 
-from orpheus_server.text.english.numerals import ROMAN, cardinal, roman
+from orpheus_server.text.english.numerals import ROMAN, cardinal, ordinal, roman
 from orpheus_server.text.english.rules import any_of, compile_rules
 
 # Before a name.
@@ -191,6 +191,11 @@ def _roman(match: re.Match[str]) -> str:
     return f"{match['part']} {cardinal(roman(match['roman']))}" if numeral else match[0]
 
 
+def _roman_ordinal(match: re.Match[str]) -> str:
+    """Reads "XIXth" and "XXI century"."""
+    return ordinal(roman(match[1])) if ROMAN.fullmatch(match[1]) else match[0]
+
+
 RULES = compile_rules(
     # "Oak Dr." is a street, "Dr. Oak" a doctor.
     (
@@ -208,8 +213,12 @@ RULES = compile_rules(
     (r"\bw/o\b", "without"),
     (r"\bw/(?= ?\w)", "with "),
     (r"\bb/c\b", "because"),
-    (r"\b401 ?\(k\)", "four oh one K"),
+    (r"\b401 ?(?:\(k\)|k\b)", "four oh one K"),
     (r"\ba\.k\.a\.", "A.K.A."),
+    (r"\bWW(?:II|2)\b", "World War two"),
+    (r"\bWW(?:I|1)\b", "World War one"),
+    (r"\b([IVXLC]{2,8})(?:st|nd|rd|th)\b", _roman_ordinal),
+    (r"\b((?!I\b)[IVXLC]{1,8})(?= centur(?:y|ies)\b)", _roman_ordinal),
     (rf"\b(?P<part>(?i:{PARTS_OF_BOOKS}))\s(?P<roman>(?!I\b)[IVXLC]{{1,8}})\b(?!\.[A-Z])", _roman),
     (r"(?P<part>\b[A-Z][a-z]{2,15}) (?P<roman>X[IVX]{1,6})\b", _roman),
 )  # fmt: skip

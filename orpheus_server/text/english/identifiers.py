@@ -2,7 +2,7 @@
 
 import re
 
-from orpheus_server.text.english.numerals import digits, letters_and_digits
+from orpheus_server.text.english.numerals import cardinal, digits, letters_and_digits
 from orpheus_server.text.english.rules import compile_rules
 
 GROUP = re.compile(r"[A-Za-z\d]+")
@@ -11,7 +11,7 @@ DIGITS_FOLLOW = (
     "ending (?:in|with)|code(?: is)?|pin(?: is)?|otp(?: is)?|extension|ext\\.?|password(?: is)?"
     "|passcode(?: is)?|zip(?: code)?"
     "|(?:card|account|order|serial|reference|tracking|case|ticket|confirmation|flight)"
-    " (?:number|no)(?: is)?"
+    " (?:number|no\\.?)(?: is)?"
 )
 CALL = "call|dial|phone|tel\\.?|telephone|fax|text|mobile|cell|number is|at"
 
@@ -50,6 +50,15 @@ def _spelled_hex(match: re.Match[str]) -> str:
     if not (any(map(str.isdigit, text)) and any(map(str.isalpha, text))):
         return text
     return letters_and_digits(text)
+
+
+def _three_digits(match: re.Match[str]) -> str:
+    words = cardinal(int(match["number"])).replace(" and ", " ")
+    is_inside = match.string[match.end() : match.end() + 1].isalpha()
+    before = match.string[: match.start()][-2:]
+    # Without its dot, gruut reads "A" as the article.
+    is_lone_a = before.endswith("A") and not before[:-1].isalnum()
+    return f"{'. ' if is_lone_a else match['mark'] or ' '}{words}{' ' * is_inside}"
 
 
 def _long_glued(match: re.Match[str]) -> str:
@@ -112,6 +121,12 @@ RULES = compile_rules(
     (r"(?<=[A-Za-z])(?<!\dx)(?P<number>\d{4,15})(?![\d.,]|[A-Za-z]{3})", _long_glued),
     (r"(?<=[A-Za-z]-)(?P<number>\d{5,15})(?![\d.,])", _long_glued),
     (r"(?<=[A-Z]{2}-)(?P<number>\d{4})(?![\d.,])", _long_glued),
+    # Three digits in a name: "A380", "1-413-b".
+    (
+        r"(?<=[A-Za-z])(?<!\dx)(?P<mark>-?)(?P<number>[1-9]\d\d)(?!\d|[.,:/]\d|%|[A-Za-z]{3})",
+        _three_digits,
+    ),
+    (r"(?<=\d)(?P<mark>-)(?P<number>[1-9]\d\d)(?=-[A-Za-z])", _three_digits),
     # Leading zeros next to letters: "A-007", "25d08A".
     (r"(?<=[A-Za-z])-?(?P<number>0\d{1,15})(?![\d.,:/])", _long_glued),
     (

@@ -27,6 +27,11 @@ READINGS = {
     "Chapter XIV and part IX": "Chapter fourteen and part nine",
     "Louis XVI lost": "Louis sixteen lost",
     "a 401(k) plan": "a four oh one K plan",
+    "WWII and WW1": "World War two and World War one",
+    "the XIX century": "the nineteenth century",
+    "the XXIst": "the twenty first",
+    "Ist es das": "Ist es das",
+    "my 401k": "my four oh one K",
 }
 
 

@@ -35,6 +35,9 @@ READINGS = {
     "1920x1080 or +0.00": "nineteen twenty by ten eighty or plus zero point zero zero",
     "It is 09:30.": "It is nine thirty.",
     "01/02/2020": "January second, twenty twenty",
+    "account no. 123456": "account no. one two three four five six",
+    "an A380, a T-650": "an A. three hundred eighty, a T six hundred fifty",
+    "unit 1-413-b": "unit one four hundred thirteen b",
 }
 
 
