@@ -144,6 +144,19 @@ SENTENCE_STARTS = frozenset(
     + ("Where", "Who", "How", "Why", "If", "Is", "Are", "Do", "Did", "Please", "Turn", "Go", "To")
 )
 PARTS_OF_BOOKS = "part|chapter|section|volume|act|scene|book|phase|article|appendix|title|level"
+# Rulers, whose numbers are ordinals.
+RULERS = any_of(
+    ("Henry", "Louis", "George", "Edward", "Richard", "William", "Charles", "James", "Philip")
+    + ("Elizabeth", "Mary", "Francis", "Frederick", "Napoleon", "Nicholas", "Alexander", "Peter")
+    + ("Catherine", "Ivan", "Pius", "Benedict", "Paul", "Leo", "Gregory", "Clement", "Innocent")
+    + ("Urban", "Boniface", "Ramses", "Ptolemy", "Darius", "Cyrus", "Leopold", "Otto", "Wilhelm")
+    + ("Ferdinand", "Alfonso", "Carlos", "Emmanuel", "Umberto", "Haakon", "Harald", "Gustav")
+    + ("Christian", "Margaret", "Malcolm", "Constantine", "Mehmed", "Selim", "Xerxes", "Joseph")
+    + ("Antiochus", "Casimir", "Albert", "Rudolf", "Maximilian", "Pedro", "Sixtus", "Julius")
+    + ("Basil", "Adolf", "Amenhotep", "Thutmose", "Mithridates", "Sigismund", "Celestine")
+)
+# Words before "IV" where it is a drip.
+NOT_NUMBERED = any_of(NOT_STREETS | {"Give", "Start", "Use", "Insert", "Hang", "Get", "Need"})
 
 
 def _title(match: re.Match[str]) -> str:
@@ -187,8 +200,16 @@ def _saint(match: re.Match[str]) -> str:
 
 
 def _roman(match: re.Match[str]) -> str:
-    numeral = match["roman"] not in READ_BY_GRUUT and ROMAN.fullmatch(match["roman"])
-    return f"{match['part']} {cardinal(roman(match['roman']))}" if numeral else match[0]
+    is_numeral = ROMAN.fullmatch(match["roman"]) and not (
+        match["roman"] in READ_BY_GRUUT and match["part"].islower()
+    )
+    return f"{match['part']} {cardinal(roman(match['roman']))}" if is_numeral else match[0]
+
+
+def _ruler(match: re.Match[str]) -> str:
+    if match["roman"] in READ_BY_GRUUT or not ROMAN.fullmatch(match["roman"]):
+        return match[0]
+    return f"{match['name']} the {ordinal(roman(match['roman']))}"
 
 
 def _roman_ordinal(match: re.Match[str]) -> str:
@@ -220,5 +241,20 @@ RULES = compile_rules(
     (r"\b([IVXLC]{2,8})(?:st|nd|rd|th)\b", _roman_ordinal),
     (r"\b((?!I\b)[IVXLC]{1,8})(?= centur(?:y|ies)\b)", _roman_ordinal),
     (rf"\b(?P<part>(?i:{PARTS_OF_BOOKS}))\s(?P<roman>(?!I\b)[IVXLC]{{1,8}})\b(?!\.[A-Z])", _roman),
-    (r"(?P<part>\b[A-Z][a-z]{2,15}) (?P<roman>X[IVX]{1,6})\b", _roman),
+    (
+        rf"\b(?P<name>{RULERS}) (?P<roman>[IVX]{{2,6}}\b|(?<!Malcolm )[VX]\b(?!\. ?[A-Z]))",
+        _ruler,
+    ),
+    (r"\b(?P<part>World War) (?P<roman>II?)\b", _roman),
+    (
+        rf"(?P<part>\b(?!(?:{RULERS})\b)[A-Z][a-z]{{2,15}}) "
+        r"(?P<roman>X[IVX]{1,6}|II|III|VII|VIII|IX)\b",
+        _roman,
+    ),
+    (
+        rf"(?P<part>\b(?!(?:{NOT_NUMBERED}|{RULERS})\b)[A-Z][a-z]{{2,15}}) (?P<roman>IV|VI)\b"
+        r"(?! (?:drip|line|fluid|bag|pole|drug|anti|therap|infus|inject|access|catheter))",
+        _roman,
+    ),
+    (r"\b(?P<part>Super Bowl) (?P<roman>(?!I\b)[IVXLC]{1,8})\b", _roman),
 )  # fmt: skip
