@@ -233,7 +233,7 @@ RULES = compile_rules(
     (r"\btv\b", "TV"),
     (r"\bw/o\b", "without"),
     (r"\bw/(?= ?\w)", "with "),
-    (r"\bb/c\b", "because"),
+    (r"(?<![\w/])b/c\b(?!/)", "because"),
     (r"\b401 ?(?:\(k\)|k\b)", "four oh one K"),
     (r"\ba\.k\.a\.", "A.K.A."),
     (r"\bWW(?:II|2)\b", "World War two"),

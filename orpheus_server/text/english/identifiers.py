@@ -123,7 +123,8 @@ RULES = compile_rules(
     (r"(?<=[A-Z]{2}-)(?P<number>\d{4})(?![\d.,])", _long_glued),
     # Three digits in a name: "A380", "1-413-b".
     (
-        r"(?<=[A-Za-z])(?<!\dx)(?P<mark>-?)(?P<number>[1-9]\d\d)(?!\d|[.,:/]\d|%|[A-Za-z]{3})",
+        r"(?:(?<=[A-Z])(?<!\d[A-Z])(?<!\d[A-Z]{2})(?<!\d [A-Z])(?<!\d [A-Z]{2})(?P<mark>-)"
+        r"|(?<=[A-Za-z])(?<!\dx))(?P<number>[1-9]\d\d)(?!\d|[.,:/]\d|%|[A-Za-z]{3})",
         _three_digits,
     ),
     (r"(?<=\d)(?P<mark>-)(?P<number>[1-9]\d\d)(?=-[A-Za-z])", _three_digits),

@@ -149,6 +149,16 @@ RULES = compile_rules(
         rf"(?= ?(?:{SIGN}|(?:{any_of(CODES)})\b)(?!\d))",
         _continental,
     ),
+    # "€1.000" has a dot between thousands, "$100k-200k" one sign for both.
+    (
+        r"(?<=€)(\d{1,3}(?:\.\d{3}){1,4})(?![\d.,])|(?<![\d.,])(\d{1,3}(?:\.\d{3}){1,4})(?= ?€)",
+        lambda match: (match[1] or match[2]).replace(".", ","),
+    ),
+    (
+        r"([$£€])(\d[\d,]{0,9}(?:\.\d{1,3})?(?:[kKmMbB]|bn)) ?[-–~] ?"
+        r"(?:\1)?(?=\d[\d,]{0,9}(?:\.\d{1,3})?(?:[kKmMbB]|bn)(?!\w))",
+        r"\1\2 to \1",
+    ),
     (r"(?<=\d) ?([円元원])", lambda match: f" {CHARACTERS[match[1]]}"),
     (r"\bR\$ ?(?=\d)", "BRL "),
     (r"\bRs\.? ?(?=\d)", "₹"),

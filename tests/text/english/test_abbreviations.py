@@ -5,6 +5,7 @@ import pytest
 from orpheus_server.text.phonemes import GruutPhonemizer
 
 READINGS = {
+    "a/b/c": "a b c",
     "St. Louis is big.": "Saint Louis is big.",
     "We saw St. Mary at St. Paul's.": "We saw Saint Mary at Saint Paul's.",
     "She left Main St. yesterday.": "She left Main Street yesterday.",

@@ -5,6 +5,11 @@ import pytest
 from orpheus_server.text.phonemes import GruutPhonemizer
 
 READINGS = {
+    "€1.000 or 2.500 €": "one thousand euros or two thousand, five hundred euros",
+    "$100k-200k, £1.5m–£2m": (
+        "one hundred thousand dollars to two hundred thousand dollars, "
+        "one point five million pounds to two million pounds"
+    ),
     "€3,20": "three euros twenty",
     "It costs €12.50.": "It costs twelve euros fifty.",
     "€1 and €1.05": "one euro and one euro and five cents",

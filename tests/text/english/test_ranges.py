@@ -5,6 +5,8 @@ import pytest
 from orpheus_server.text.phonemes import GruutPhonemizer
 
 READINGS = {
+    "100k-200k users": "one hundred thousand to two hundred thousand users",
+    "items #5-#10": "items number five to number ten",
     "5-10 minutes": "five to ten minutes",
     "20~30 s": "twenty to thirty seconds",
     "2-5lb": "two to five pounds",
