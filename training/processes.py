@@ -102,7 +102,9 @@ def _wait(
                 process.terminate()
         if stopped_at is not None and time.monotonic() - stopped_at > STOP_SEC:
             raise TrainingError(f"{stage}: did not end within {STOP_SEC:.0f} s of SIGTERM")
-        used_gib = private_memory_bytes(descendants(os.getpid())) / _GIB
+        # Not all of this process's: a test that runs after others has servers beside them.
+        running = [each for process in processes for each in descendants(process.pid)]
+        used_gib = private_memory_bytes(running) / _GIB
         if used_gib > max_memory_gib:
             raise TrainingError(
                 f"{stage}: holds {used_gib:.1f} GiB, TRAINING_MAX_MEMORY_GIB is {max_memory_gib:g}"
