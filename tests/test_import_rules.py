@@ -84,6 +84,7 @@ OWNERS = {
     "httpx2": {"chat.remote", "bench"},
     "huggingface_hub": {"checkpoints.weights", "chat.model_card"},
     "jinja2": {"chat.local"},
+    "num2words": {"text.english.numerals"},
     "numpy": {"audio", "synthesis", "bench", "interfaces", "fakes"},
     "openai": {"chat.remote"},
     "prometheus_client": {

@@ -43,7 +43,6 @@ class ChunkStream:
         front_end: FrontEnd = LETTERS,
     ) -> None:
         self.num_dropped_symbols = 0
-        self.num_chars = 0
         self._tags = tags
         self._limits = limits
         self._front_end = front_end
@@ -62,7 +61,6 @@ class ChunkStream:
 
     def feed(self, delta: str) -> list[PreparedText]:
         """Returns the chunks that are complete so far."""
-        self.num_chars += len(delta)
         chunks: list[PreparedText] = []
         for text, following in self._cleaner.feed(delta):
             chunks += self._take(text, following)

@@ -5,7 +5,7 @@
 
 import re
 
-from orpheus_server.text.english.numerals import ONES, ordinal
+from orpheus_server.text.english.numerals import cardinal, ordinal
 from orpheus_server.text.english.rules import any_of, compile_rules
 
 MONTHS = (
@@ -135,7 +135,10 @@ RULES = compile_rules(
     (rf"(?<![\w-])(?P<month>may|march) {_DAY}{_END}(?! [a-z\d]|%)", _month_first),
     # Fiscal years and quarters: "Q4'22".
     (r"\b(Q[1-4]|FY|H[12])['’](?=\d\d\b)", r"\1 "),
-    (r"(?<![\w'’])(['’])0([1-9])(?![\w'’])", lambda match: f"{match[1]}oh {ONES[int(match[2])]}"),
+    (
+        r"(?<![\w'’])(['’])0([1-9])(?![\w'’])",
+        lambda match: f"{match[1]}oh {cardinal(int(match[2]))}",
+    ),
     (
         r"(?<![\w./:-])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/-]|[.,:]\d)",
         lambda match: f"{MONTHS[int(match[1]) - 1]} {match[2]}",

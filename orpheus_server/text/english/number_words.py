@@ -5,7 +5,6 @@ import re
 from orpheus_server.text.english.dates import MONTHS
 from orpheus_server.text.english.numerals import (
     MAX_CARDINAL,
-    ONES,
     cardinal,
     digits,
     ordinal,
@@ -50,7 +49,7 @@ def _time(match: re.Match[str]) -> str:
     hour, minute = (int(part or 0) for part in _parts(match))
     words = cardinal(hour)
     if minute:
-        words += f" oh {ONES[minute]}" if minute < 10 else f" {cardinal(minute)}"
+        words += f" oh {cardinal(minute)}" if minute < 10 else f" {cardinal(minute)}"
     half = match["half"]
     return f"{words} {half.strip()[0].upper()}.M." if half else words
 

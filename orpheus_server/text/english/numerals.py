@@ -2,17 +2,8 @@
 
 import re
 
-ONES = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
-    "nineteen",
-)
-TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-SCALES = ("", "thousand", "million", "billion", "trillion")
-IRREGULAR_ORDINALS = {
-    **{"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth"},
-    **{"nine": "ninth", "twelve": "twelfth"},
-}
+from num2words import num2words
+
 MAX_CARDINAL = 10**15 - 1
 
 ROMAN = re.compile(r"(?=[IVXLC])(C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
@@ -20,39 +11,30 @@ _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
 
 def cardinal(number: int) -> str:
-    """Returns 0 to `MAX_CARDINAL` in words: "one thousand two hundred and five"."""
-    if number < 20:
-        return ONES[number]
-    if number < 100:
-        tens, ones = divmod(number, 10)
-        return TENS[tens] + (f" {ONES[ones]}" if ones else "")
-    if number < 1000:
-        hundreds, rest = divmod(number, 100)
-        return f"{ONES[hundreds]} hundred" + (f" and {cardinal(rest)}" if rest else "")
-    scale = (len(str(number)) - 1) // 3
-    high, rest = divmod(number, 1000**scale)
-    joint = " and " if 0 < rest < 100 else " "
-    return f"{cardinal(high)} {SCALES[scale]}" + (f"{joint}{cardinal(rest)}" if rest else "")
+    """Returns 0 to `MAX_CARDINAL` in words: "one thousand two hundred and five".
+
+    gruut uses the same library, so these are the words that voices were trained on.
+    """
+    return _plain(num2words(number))
 
 
 def ordinal(number: int) -> str:
     """Returns the ordinal in words: "twenty first"."""
-    head, space, last = cardinal(number).rpartition(" ")
-    if last in IRREGULAR_ORDINALS:
-        last = IRREGULAR_ORDINALS[last]
-    else:
-        last = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
-    return f"{head}{space}{last}"
+    return _plain(num2words(number, to="ordinal"))
+
+
+def _plain(words: str) -> str:
+    return words.replace("-", " ").replace(",", "")
 
 
 def digits(text: str) -> str:
     """Returns the digits one by one: "zero one nine". Other characters are left out."""
-    return " ".join(ONES[int(char)] for char in text if char in "0123456789")
+    return " ".join(cardinal(int(char)) for char in text if char in "0123456789")
 
 
 def letters_and_digits(text: str) -> str:
     """Returns letters and digits one by one. Without its dot, gruut reads "A" as the article."""
-    spelled = (ONES[int(char)] if char.isdigit() else char.upper() for char in text)
+    spelled = (cardinal(int(char)) if char.isdigit() else char.upper() for char in text)
     return " ".join("A." if char == "A" else char for char in spelled if char.isalnum())
 
 
@@ -68,7 +50,7 @@ def pairs(number: int) -> str:
         return cardinal(number)
     if not low:
         return f"{cardinal(high)} hundred"
-    return f"{cardinal(high)} {f'oh {ONES[low]}' if low < 10 else cardinal(low)}"
+    return f"{cardinal(high)} {'oh ' * (low < 10)}{cardinal(low)}"
 
 
 def roman(text: str) -> int:

@@ -2,7 +2,7 @@
 
 import re
 
-from orpheus_server.text.english.numerals import ONES, cardinal
+from orpheus_server.text.english.numerals import cardinal
 from orpheus_server.text.english.rules import compile_rules
 
 _HALF = r"(?: ?(?:[ap]m|[AP]M|[ap]\.m\.))"
@@ -14,7 +14,7 @@ def _time_words(hour: int, minute: int) -> str:
     """Returns a time of the 24-hour clock: "seventeen forty five", "fourteen hundred"."""
     if not minute:
         return f"{cardinal(hour)} hundred"
-    return f"{cardinal(hour)} {f'oh {ONES[minute]}' if minute < 10 else cardinal(minute)}"
+    return f"{cardinal(hour)} {f'oh {cardinal(minute)}' if minute < 10 else cardinal(minute)}"
 
 
 def _afternoon(match: re.Match[str]) -> str:
