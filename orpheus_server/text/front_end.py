@@ -73,45 +73,30 @@ class FrontEnd(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LetterFrontEnd:
-    """Front end of voices that read letters: the text itself."""
+    """Front end of voices that read letters: the text itself, or what `rewrite` makes of it."""
 
     estimate_sec: Callable[[str], float] = estimate_duration_sec
+    rewrite: Callable[[str], str] = str
     is_word: None = None
 
     def prepare(self, piece: str, stop: str = "") -> PreparedText:
         text = add_stop(piece, stop) if stop else piece
+        spoken = self.rewrite(text)
+        expected_sec = self.estimate_sec(spoken)
+        is_same = text == piece
         return PreparedText(
             piece=piece,
             text=text,
-            spoken=text,
-            piece_sec=self.estimate_sec(piece),
-            expected_sec=self.estimate_sec(text),
+            spoken=spoken,
+            piece_sec=expected_sec if is_same else self.estimate_sec(self.rewrite(piece)),
+            expected_sec=expected_sec,
         )
 
 
 LETTERS = LetterFrontEnd()
 
-
-@dataclass(frozen=True, slots=True)
-class SpelledOutFrontEnd:
-    """Front end of voices that read English letters: numbers, signs and units as words."""
-
-    estimate_sec: Callable[[str], float] = estimate_duration_sec
-    is_word: None = None
-
-    def prepare(self, piece: str, stop: str = "") -> PreparedText:
-        text = add_stop(piece, stop) if stop else piece
-        spoken = spell_out(text)
-        return PreparedText(
-            piece=piece,
-            text=text,
-            spoken=spoken,
-            piece_sec=self.estimate_sec(spell_out(piece)),
-            expected_sec=self.estimate_sec(spoken),
-        )
-
-
-SPELLED_OUT = SpelledOutFrontEnd()
+SPELLED_OUT = LetterFrontEnd(rewrite=spell_out)
+"""For voices that read English letters: numbers, signs and units as words."""
 
 
 class Phonemized(Protocol):

@@ -1,8 +1,6 @@
 """Dates with the name of a month, ranges of years, and time stamps."""
 
-import pytest
-
-from orpheus_server.text.phonemes import GruutPhonemizer
+from tests.support.readings import reading_test
 
 READINGS = {
     "july 25 2012": "july twenty fifth twenty twelve",
@@ -39,11 +37,4 @@ READINGS = {
     "the 111th, 203rd and 100th": "the one hundred eleventh, two hundred third and 100th",
 }
 
-
-@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
-def test_it_is_read_like_the_spelled_out_text(
-    phonemizer: GruutPhonemizer, text: str, spelled_out: str
-) -> None:
-    spoken = phonemizer.phonemize(text)
-    assert spoken == phonemizer.phonemize(spelled_out)
-    assert spoken.num_lost_words == 0
+test_it_is_read_like_the_spelled_out_text = reading_test(READINGS)

@@ -3,7 +3,7 @@
 import pytest
 
 from orpheus_server.text.english.emphasis import shorten_drawn_out_words
-from orpheus_server.text.phonemes import GruutPhonemizer
+from tests.support.readings import reading_test
 
 READINGS = {
     "The US IT market": "The U S I T market",
@@ -25,14 +25,7 @@ READINGS = {
     "the nth, hmm, psst": "the nth, hmm, psst",
 }
 
-
-@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
-def test_it_is_read_like_the_spelled_out_text(
-    phonemizer: GruutPhonemizer, text: str, spelled_out: str
-) -> None:
-    spoken = phonemizer.phonemize(text)
-    assert spoken == phonemizer.phonemize(spelled_out)
-    assert spoken.num_lost_words == 0
+test_it_is_read_like_the_spelled_out_text = reading_test(READINGS)
 
 
 @pytest.mark.parametrize(

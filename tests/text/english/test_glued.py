@@ -1,8 +1,6 @@
 """Digits, letters and marks without a space between them are read apart."""
 
-import pytest
-
-from orpheus_server.text.phonemes import GruutPhonemizer
+from tests.support.readings import reading_test
 
 READINGS = {
     "a 21st-century MP4": "a twenty first century M P four",
@@ -21,11 +19,4 @@ READINGS = {
     "x^y": "x to the y",
 }
 
-
-@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
-def test_it_is_read_like_the_spelled_out_text(
-    phonemizer: GruutPhonemizer, text: str, spelled_out: str
-) -> None:
-    spoken = phonemizer.phonemize(text)
-    assert spoken == phonemizer.phonemize(spelled_out)
-    assert spoken.num_lost_words == 0
+test_it_is_read_like_the_spelled_out_text = reading_test(READINGS)

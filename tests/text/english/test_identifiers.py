@@ -1,8 +1,6 @@
 """Numbers that are names are read digit by digit, in their groups."""
 
-import pytest
-
-from orpheus_server.text.phonemes import GruutPhonemizer
+from tests.support.readings import reading_test
 
 READINGS = {
     "Call 0800 123 456": "Call zero eight zero zero, one two three, four five six",
@@ -40,11 +38,4 @@ READINGS = {
     "unit 1-413-b": "unit one four hundred thirteen b",
 }
 
-
-@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
-def test_it_is_read_like_the_spelled_out_text(
-    phonemizer: GruutPhonemizer, text: str, spelled_out: str
-) -> None:
-    spoken = phonemizer.phonemize(text)
-    assert spoken == phonemizer.phonemize(spelled_out)
-    assert spoken.num_lost_words == 0
+test_it_is_read_like_the_spelled_out_text = reading_test(READINGS)

@@ -1,8 +1,6 @@
 """Amounts of money, with their signs on either side and with a rate."""
 
-import pytest
-
-from orpheus_server.text.phonemes import GruutPhonemizer
+from tests.support.readings import reading_test
 
 READINGS = {
     "€1.000 or 2.500 €": "one thousand euros or two thousand, five hundred euros",
@@ -41,11 +39,4 @@ READINGS = {
     "1 DKK, 20 PLN": "one Danish krone, twenty zlotys",
 }
 
-
-@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
-def test_it_is_read_like_the_spelled_out_text(
-    phonemizer: GruutPhonemizer, text: str, spelled_out: str
-) -> None:
-    spoken = phonemizer.phonemize(text)
-    assert spoken == phonemizer.phonemize(spelled_out)
-    assert spoken.num_lost_words == 0
+test_it_is_read_like_the_spelled_out_text = reading_test(READINGS)

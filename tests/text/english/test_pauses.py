@@ -3,6 +3,7 @@
 import pytest
 
 from orpheus_server.text.phonemes import GruutPhonemizer
+from tests.support.readings import reading_test
 
 READINGS = {
     "Why?!! Because...": "Why? Because.",
@@ -18,14 +19,7 @@ READINGS = {
     "7–9, $3–$5": "seven to nine, three dollars to five dollars",
 }
 
-
-@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
-def test_it_is_read_like_the_spelled_out_text(
-    phonemizer: GruutPhonemizer, text: str, spelled_out: str
-) -> None:
-    spoken = phonemizer.phonemize(text)
-    assert spoken == phonemizer.phonemize(spelled_out)
-    assert spoken.num_lost_words == 0
+test_it_is_read_like_the_spelled_out_text = reading_test(READINGS)
 
 
 @pytest.mark.parametrize("text", ["—", "...", "– –", "?!"])

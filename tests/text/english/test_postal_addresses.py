@@ -1,8 +1,6 @@
 """Postal addresses: house numbers, streets, states and ZIP codes."""
 
-import pytest
-
-from orpheus_server.text.phonemes import GruutPhonemizer
+from tests.support.readings import reading_test
 
 READINGS = {
     "123 Main St, Springfield, IL 62704": (
@@ -15,11 +13,4 @@ READINGS = {
     "He lives at 692 Oak Street": "He lives at six hundred and ninety two Oak Street",
 }
 
-
-@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
-def test_it_is_read_like_the_spelled_out_text(
-    phonemizer: GruutPhonemizer, text: str, spelled_out: str
-) -> None:
-    spoken = phonemizer.phonemize(text)
-    assert spoken == phonemizer.phonemize(spelled_out)
-    assert spoken.num_lost_words == 0
+test_it_is_read_like_the_spelled_out_text = reading_test(READINGS)

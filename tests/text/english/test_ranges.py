@@ -1,8 +1,6 @@
 """Ranges of numbers."""
 
-import pytest
-
-from orpheus_server.text.phonemes import GruutPhonemizer
+from tests.support.readings import reading_test
 
 READINGS = {
     "100k-200k users": "one hundred thousand to two hundred thousand users",
@@ -22,11 +20,4 @@ READINGS = {
     "a 9-5 job": "a nine to five job",
 }
 
-
-@pytest.mark.parametrize(("text", "spelled_out"), READINGS.items(), ids=READINGS)
-def test_it_is_read_like_the_spelled_out_text(
-    phonemizer: GruutPhonemizer, text: str, spelled_out: str
-) -> None:
-    spoken = phonemizer.phonemize(text)
-    assert spoken == phonemizer.phonemize(spelled_out)
-    assert spoken.num_lost_words == 0
+test_it_is_read_like_the_spelled_out_text = reading_test(READINGS)
