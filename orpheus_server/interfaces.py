@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 DtypeName = Literal["bfloat16", "float16", "float32"]
+EngineName = Literal["vllm", "transformers", "completions"]
 FinishReason = Literal["stop", "length"]
 Role = Literal["system", "user", "assistant"]
 Samples = npt.NDArray[np.float32]

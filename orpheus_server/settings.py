@@ -5,16 +5,20 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orpheus_server.errors import StartError
-from orpheus_server.interfaces import DtypeName
+from orpheus_server.interfaces import DtypeName, EngineName
 
 ENV_FILE = Path(".env")
 _PREFIXES = ("TTS_", "SNAC_", "LLM_")
+
+# Characters that are allowed in a header and in the request line.
+_VISIBLE = re.compile(r"[!-~]+")
 
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -48,6 +52,22 @@ class Settings(BaseSettings):
     """Checkpoint: pocket (the bundled voice), the hub id of a published one, or a folder or hub id
     with a speech.json. Not set: the English Orpheus with a CUDA GPU, otherwise pocket."""
 
+    tts_engine: EngineName | None = None
+    """Engine of the voice: vllm, transformers, or completions (servers at TTS_COMPLETIONS_URL). Not
+    set: completions if TTS_COMPLETIONS_URL is set; else vllm if it is installed, else
+    transformers."""
+
+    tts_completions_url: str | None = None
+    """Servers of completions that run the checkpoint, separated by commas: http://127.0.0.1:8080 is
+    llama-server's. The least busy one is used first."""
+
+    tts_completions_api_key: SecretStr | None = None
+    """API key for TTS_COMPLETIONS_URL."""
+
+    tts_device_map: str | None = None
+    """Device map of the transformers engine: auto, balanced, sequential, or one device such as
+    cuda:1, mps or cpu. Not set: auto, then one device, then cpu."""
+
     tts_dtype: DtypeName | None = None
     """Data type of the weights. Not set: bfloat16 on CUDA and on CPUs that compute in it; the
     checkpoint's choice on other CPUs (float32 for the bundled voice)."""
@@ -68,7 +88,7 @@ class Settings(BaseSettings):
     with a language model in this process."""
 
     tts_max_num_seqs: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Most concurrent generations. Not set: 256 on CUDA, 32 on CPU."""
+    """Most concurrent generations. Not set: 256 with vLLM on CUDA, else 32."""
 
     tts_max_workers: Annotated[int, Field(ge=1, le=256)] | None = None
     """Threads for decoding and other heavy work. Not set: 16 on CUDA, one per core on CPU."""
@@ -240,6 +260,41 @@ _SECRETS = {
 def _allowed(message: str) -> str:
     text = message.removeprefix("Value error, ").removeprefix("Input should be ")
     return text if text.startswith("must") else f"must be {text}"
+
+
+def host_of(url: str, *, setting: str, key_setting: str, example: str) -> str:
+    """Returns the host of a server's URL in a setting.
+
+    Raises `StartError` for an invalid URL, without repeating a password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        host, has_login, _ = parts.hostname, "@" in parts.netloc, parts.port
+        # As a DNS lookup would; it fails for a label that is empty or too long.
+        (host or "").encode("idna")
+    except ValueError:
+        host, parts, has_login = None, urlsplit(""), "@" in url
+    if has_login:
+        raise StartError(
+            f"{setting} contains a user or password, which would reach the logs: use {key_setting}."
+        )
+    is_plain = _VISIBLE.fullmatch(url) is not None and not parts.query and not parts.fragment
+    if parts.scheme not in ("http", "https") or not host or not is_plain:
+        # The query may contain a key.
+        shown = "(hidden)" if "@" in url or "?" in url else repr(url)
+        raise StartError(
+            f"{setting}={shown}: it must start with http:// or https:// and must not contain "
+            f"spaces, ? or #; for example {example}."
+        )
+    return host
+
+
+def check_key(key: SecretStr | None, *, setting: str) -> None:
+    """Raises `StartError` for an API key that cannot be sent in a header."""
+    if key is not None and _VISIBLE.fullmatch(key.get_secret_value()) is None:
+        raise StartError(
+            f"{setting}=(hidden): only visible ASCII characters without spaces are allowed."
+        )
 
 
 def warnings_for(settings: Settings) -> list[str]:

@@ -23,6 +23,9 @@ from orpheus_server.errors import StartError
 MODEL_FILES = ("*.json", "model*.safetensors")
 """All that is needed of a voice: its repository may also have 100 GB of optimizer shards."""
 
+TOKENIZER_FILES = ("*.json",)
+"""All that is needed of a voice whose weights are elsewhere."""
+
 CODEC_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
 
 CHAT_FILES = (*MODEL_FILES, "*.jinja", "tokenizer.model", "README.md")

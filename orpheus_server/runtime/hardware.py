@@ -1,10 +1,13 @@
 """What this machine can compute with, as far as it decides what is served and how."""
 
 import importlib.metadata
+import importlib.util
 import shutil
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+
+from orpheus_server.interfaces import EngineName
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -15,19 +18,25 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """Whether there is a CUDA GPU for the engine, whether the device that the engine uses computes
-    in bfloat16, and whether torch can compile for it.
+    in bfloat16, whether torch can compile for it, and whether there is an Apple GPU (MPS).
     """
 
     has_cuda: bool
     has_bfloat16: bool
     can_compile: bool
+    has_mps: bool = False
 
 
-def find_hardware() -> Hardware:
+def find_hardware(engine: EngineName) -> Hardware:
     """Takes seconds the first time, because it imports torch."""
-    if num_cuda_devices() > 0 and not has_cpu_engine():
+    if num_cuda_devices() > 0 and not (engine == "vllm" and has_cpu_engine()):
         return Hardware(has_cuda=True, has_bfloat16=True, can_compile=True)
-    return Hardware(has_cuda=False, has_bfloat16=has_cpu_bfloat16(), can_compile=has_cpp_compiler())
+    return Hardware(
+        has_cuda=False,
+        has_bfloat16=has_cpu_bfloat16(),
+        can_compile=has_cpp_compiler(),
+        has_mps=has_mps(),
+    )
 
 
 def num_cuda_devices() -> int:
@@ -35,6 +44,18 @@ def num_cuda_devices() -> int:
     import torch  # not at the top: it takes seconds to import, and pure modules do not need it
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def has_mps() -> bool:
+    """Returns whether torch finds an Apple GPU."""
+    import torch  # not at the top: see above
+
+    return torch.backends.mps.is_available()
+
+
+def has_vllm() -> bool:
+    """Returns whether vLLM is installed, without importing it."""
+    return importlib.util.find_spec("vllm") is not None
 
 
 def has_cpu_bfloat16(cpu_info: Path = CPU_INFO) -> bool:

@@ -19,7 +19,9 @@ from orpheus_server.checkpoints.weights import (
 )
 from orpheus_server.engine.memory import MemoryNeed, check_gpu, check_ram, check_shares
 from orpheus_server.errors import StartError
-from orpheus_server.runtime.hardware import num_cuda_devices
+from orpheus_server.interfaces import EngineName
+from orpheus_server.runtime.engine_choice import choose_engine
+from orpheus_server.runtime.hardware import has_vllm, num_cuda_devices
 from orpheus_server.runtime.serving_config import SHARE_WITH_CHAT, ServingConfig, find_checkpoint
 from orpheus_server.settings import Settings
 
@@ -35,7 +37,8 @@ def check_memory(config: ServingConfig, settings: Settings) -> None:
     chat = config.chat
     if chat is None or chat.backend != "local":
         return
-    check_shares(tts_share=config.gpu_share, llm_share=settings.llm_gpu_memory_utilization)
+    if config.engine == "vllm":
+        check_shares(tts_share=config.gpu_share, llm_share=settings.llm_gpu_memory_utilization)
     token = settings.hub_token
     chat_folder = find_files(
         chat.source, patterns=CHAT_FILES, token=token, gate_hint=CHAT_GATE_HINT
@@ -44,24 +47,27 @@ def check_memory(config: ServingConfig, settings: Settings) -> None:
     if chat_size.num_parameters == 0:
         raise StartError(f"LLM_MODEL_NAME={chat.source!r} has no weights (model*.safetensors).")
     check_chat_files(chat_folder, source=chat.source)
-    voice_folder = find_files(config.checkpoint.source, patterns=MODEL_FILES, token=token)
-    voice_bytes = weigh(voice_folder).loaded_bytes(4 if config.dtype == "float32" else 2)
-    needs = (
-        MemoryNeed(
-            label="voice",
-            weight_bytes=voice_bytes // settings.tts_tensor_parallel_size,
-            gpu_share=config.gpu_share,
-            model_setting="TTS_MODEL_NAME",
-            share_setting="TTS_GPU_MEMORY_UTILIZATION",
-        ),
+    needs = [
         MemoryNeed(
             label="language model",
             weight_bytes=chat_size.loaded_bytes(CHAT_FLOAT_BYTES),
             gpu_share=settings.llm_gpu_memory_utilization,
             model_setting="LLM_MODEL_NAME",
             share_setting="LLM_GPU_MEMORY_UTILIZATION",
-        ),
-    )
+        )
+    ]
+    # The transformers engine reserves no share of a GPU, and completion servers need none of ours.
+    if config.engine == "vllm" or (config.engine == "transformers" and not config.is_cuda):
+        voice_folder = find_files(config.checkpoint.source, patterns=MODEL_FILES, token=token)
+        voice_bytes = weigh(voice_folder).loaded_bytes(4 if config.dtype == "float32" else 2)
+        voice = MemoryNeed(
+            label="voice",
+            weight_bytes=voice_bytes // settings.tts_tensor_parallel_size,
+            gpu_share=config.gpu_share,
+            model_setting="TTS_MODEL_NAME",
+            share_setting="TTS_GPU_MEMORY_UTILIZATION",
+        )
+        needs.insert(0, voice)
     if config.is_cuda:
         import torch  # not at the top: it takes seconds to import, and the port must answer
 
@@ -74,7 +80,8 @@ def check_memory(config: ServingConfig, settings: Settings) -> None:
 def check_start(settings: Settings) -> None:
     """Raises `StartError` for errors that can be found before anything is loaded."""
     check_torchvision()
-    check_chat(settings)
+    engine = choose_engine(settings, has_vllm=has_vllm())
+    check_chat(settings, engine.name, has_vllm=has_vllm())
     if settings.tts_model_name is not None:
         find_checkpoint(settings)
     if settings.snac_device not in (None, "cpu"):
@@ -86,18 +93,24 @@ def check_start(settings: Settings) -> None:
             )
 
 
-def check_chat(settings: Settings) -> None:
-    """Raises `StartError` for language model settings that cannot work on any machine.
+def check_chat(settings: Settings, engine: EngineName, *, has_vllm: bool) -> None:
+    """Raises `StartError` for language model settings that cannot work with this installation.
 
     `auto` is checked as if there were a GPU, so that the result is the same on every machine.
     """
-    chat = resolve_chat_config(settings, has_cuda=True)
+    chat = resolve_chat_config(settings, runs_gemma=has_vllm)
     if chat is None or chat.backend != "local":
         return
-    check_shares(
-        tts_share=settings.tts_gpu_memory_utilization or SHARE_WITH_CHAT,
-        llm_share=settings.llm_gpu_memory_utilization,
-    )
+    if not has_vllm:
+        raise StartError(
+            f"LLM_MODEL_NAME={chat.source!r}: a language model in this process needs vLLM, which "
+            f"is not installed. {ECHO} works without it, and so does a server at LLM_BASE_URL."
+        )
+    if engine == "vllm":
+        check_shares(
+            tts_share=settings.tts_gpu_memory_utilization or SHARE_WITH_CHAT,
+            llm_share=settings.llm_gpu_memory_utilization,
+        )
     folder = Path(os.path.expanduser(chat.source))
     if folder.is_dir():
         if not (folder / "config.json").is_file():

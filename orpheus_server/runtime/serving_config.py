@@ -11,11 +11,14 @@ from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.checkpoints.weights import find_files
 from orpheus_server.concurrency import num_cores
 from orpheus_server.errors import StartError
-from orpheus_server.interfaces import DtypeName
+from orpheus_server.interfaces import DtypeName, EngineName
+from orpheus_server.runtime.engine_choice import ENGINE_LABELS, EngineChoice
 from orpheus_server.runtime.hardware import Hardware
 from orpheus_server.settings import Settings
 
 POCKET_FOLDER = Path(__file__).resolve().parents[2] / "models" / "pocket"
+
+DEFAULT_ENGINE = EngineChoice("vllm")
 
 SHARE_ALONE, SHARE_WITH_CHAT = 0.9, 0.35
 """Default share of the GPU's memory for the speech engine."""
@@ -23,7 +26,10 @@ SHARE_ALONE, SHARE_WITH_CHAT = 0.9, 0.35
 
 @dataclass(frozen=True, slots=True)
 class ServingConfig:
-    """The models this process serves and how; `why` is a clause for the log and `/health`."""
+    """The models this process serves and how; `why` is a clause for the log and `/health`.
+
+    `is_cuda` and `is_mps` say where engines in this process compute.
+    """
 
     checkpoint: Checkpoint
     is_cuda: bool
@@ -36,28 +42,43 @@ class ServingConfig:
     why: str
     gpu_share: float = SHARE_ALONE
     chat: ChatModelConfig | None = None
+    engine: EngineName = "vllm"
+    is_mps: bool = False
 
     def describe(self) -> str:
         """Returns the line that is logged at the start: model, engine, device, reason."""
-        device = "CUDA" if self.is_cuda else "CPU"
         name = self.checkpoint.hub_id or self.checkpoint.name
-        return f"model {name}, engine vLLM, device {device}, {self.dtype}: {self.why}"
+        start = f"model {name}, engine {ENGINE_LABELS[self.engine]}"
+        if self.engine == "completions":
+            return f"{start}, codec on {self.codec_device.upper()}: {self.why}"
+        device = "CUDA" if self.is_cuda else "MPS" if self.is_mps else "CPU"
+        return f"{start}, device {device}, {self.dtype}: {self.why}"
 
 
-def resolve_config(settings: Settings, hardware: Hardware) -> ServingConfig:
+def resolve_config(
+    settings: Settings,
+    hardware: Hardware,
+    engine: EngineChoice = DEFAULT_ENGINE,
+    *,
+    has_vllm: bool = True,
+) -> ServingConfig:
     """Resolves the configuration from the settings and, where those are not set, the hardware.
 
     Raises `StartError` for an unknown model.
     """
-    has_cuda = hardware.has_cuda
+    has_cuda, is_elsewhere = hardware.has_cuda, engine.name == "completions"
     if settings.tts_model_name is not None:
         checkpoint, why = find_checkpoint(settings), "TTS_MODEL_NAME is set"
+    elif is_elsewhere:
+        checkpoint, why = ENGLISH, "TTS_MODEL_NAME is not set"
     elif has_cuda:
         checkpoint, why = ENGLISH, "there is a CUDA GPU and TTS_MODEL_NAME is not set"
     else:
         checkpoint = load_speech_json(POCKET_FOLDER)
         why = "there is no CUDA GPU and TTS_MODEL_NAME is not set, so the bundled voice"
-    chat = resolve_chat_config(settings, has_cuda=has_cuda)
+    if engine.why:
+        why = f"{why}, and {engine.why}"
+    chat = resolve_chat_config(settings, runs_gemma=has_cuda and has_vllm)
     is_shared = chat is not None and chat.backend == "local"
     return ServingConfig(
         checkpoint=checkpoint,
@@ -65,7 +86,8 @@ def resolve_config(settings: Settings, hardware: Hardware) -> ServingConfig:
         dtype=settings.tts_dtype or ("bfloat16" if hardware.has_bfloat16 else checkpoint.cpu_dtype),
         codec_device=settings.snac_device or ("cuda" if has_cuda else "cpu"),
         max_model_len=settings.tts_max_model_len or checkpoint.max_model_len,
-        max_num_seqs=settings.tts_max_num_seqs or (256 if has_cuda else 32),
+        max_num_seqs=settings.tts_max_num_seqs
+        or (256 if has_cuda and engine.name == "vllm" else 32),
         max_workers=settings.tts_max_workers or (16 if has_cuda else num_cores()),
         is_eager=not hardware.can_compile
         if settings.tts_enforce_eager is None
@@ -74,6 +96,8 @@ def resolve_config(settings: Settings, hardware: Hardware) -> ServingConfig:
         gpu_share=settings.tts_gpu_memory_utilization
         or (SHARE_WITH_CHAT if is_shared else SHARE_ALONE),
         chat=chat,
+        engine=engine.name,
+        is_mps=hardware.has_mps and engine.name == "transformers",
     )
 
 

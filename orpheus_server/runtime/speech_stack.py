@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from math import ceil
+from pathlib import Path
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.concurrency import WorkerPool, num_cores
@@ -18,6 +19,7 @@ from orpheus_server.engine.group import EngineGroup
 from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import FrameDecoder, TokenEngine, TokenRequest
+from orpheus_server.runtime.engine_choice import completion_urls, needs_vllm
 from orpheus_server.runtime.serving_config import ServingConfig
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.attempt import MAX_TOKENS_CAP, AttemptRunner
@@ -105,25 +107,24 @@ def prepare_vllm(settings: Settings, *, is_cuda: bool) -> None:
 
 def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack:
     """Loads everything; takes tens of seconds, so call it in a thread. Raises `StartError`."""
-    prepare_vllm(settings, is_cuda=config.is_cuda)
+    if needs_vllm(config.engine, config.chat):
+        prepare_vllm(settings, is_cuda=config.is_cuda)
     # Imported here because they take ten seconds, and the port must answer meanwhile.
     import torch
 
     from orpheus_server.audio.snac.decoder import SnacDecoder, load_codec, use_one_thread
-
-    try:
-        from orpheus_server.engine.speech_engine import build_speech_engine
-        from orpheus_server.engine.vllm_loader import VllmOptions
-    except ImportError as error:
-        raise StartError(
-            f"vLLM cannot be imported ({error}). 'make serve' installs it, or "
-            "'pip install --no-deps -r requirements.txt' (requirements-cuda.txt with a GPU)."
-        ) from error
-    from orpheus_server.checkpoints.weights import CODEC_FILES, MODEL_FILES, find_files
+    from orpheus_server.checkpoints.weights import (
+        CODEC_FILES,
+        MODEL_FILES,
+        TOKENIZER_FILES,
+        find_files,
+    )
 
     checkpoint = config.checkpoint
     token = settings.hub_token
-    folder = find_files(checkpoint.source, patterns=MODEL_FILES, token=token)
+    patterns = TOKENIZER_FILES if config.engine == "completions" else MODEL_FILES
+    folder = find_files(checkpoint.source, patterns=patterns, token=token)
+    build_engine = _engine_builder(config, settings, folder)
     codec_source = checkpoint.codec
     if "/" not in codec_source or (folder / codec_source).is_dir():
         codec_source = str(folder / codec_source)
@@ -151,6 +152,51 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
             f"the codec's sample rate is {decoder.sample_rate} Hz, but the checkpoint says "
             f"{checkpoint.sample_rate}."
         )
+    return SpeechStack(front_end, prompts, build_engine(), decoder, pool, build_engine)
+
+
+def _engine_builder(
+    config: ServingConfig, settings: Settings, folder: Path
+) -> Callable[[], TokenEngine]:
+    """Imports the engine; raises `StartError` if that fails."""
+    checkpoint = config.checkpoint
+    if config.engine == "completions":
+        from orpheus_server.engine.completions_engine import (
+            CompletionsOptions,
+            build_completions_engine,
+        )
+
+        key = settings.tts_completions_api_key
+        remote = CompletionsOptions(
+            urls=completion_urls(settings),
+            api_key=None if key is None else key.get_secret_value(),
+            folder=folder,
+            max_model_len=config.max_model_len,
+            token_limit_sec=settings.tts_engine_stall_sec,
+        )
+        return partial(build_completions_engine, checkpoint, remote)
+    if config.engine == "transformers":
+        from orpheus_server.engine.transformers_engine import (
+            TransformersOptions,
+            build_transformers_engine,
+        )
+
+        local = TransformersOptions(
+            folder=folder,
+            dtype=config.dtype,
+            max_model_len=config.max_model_len,
+            max_num_seqs=config.max_num_seqs,
+            device_map=settings.tts_device_map,
+        )
+        return partial(build_transformers_engine, checkpoint, local)
+    try:
+        from orpheus_server.engine.speech_engine import build_speech_engine
+        from orpheus_server.engine.vllm_loader import VllmOptions
+    except ImportError as error:
+        raise StartError(
+            f"vLLM cannot be imported ({error}). 'make serve' installs it, or "
+            "'pip install --no-deps -r requirements.txt' (requirements-cuda.txt with a GPU)."
+        ) from error
     options = VllmOptions(
         folder=folder,
         is_cuda=config.is_cuda,
@@ -161,8 +207,7 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
         is_eager=config.is_eager,
         tensor_parallel_size=settings.tts_tensor_parallel_size,
     )
-    build_engine = partial(build_speech_engine, checkpoint, options)
-    return SpeechStack(front_end, prompts, build_engine(), decoder, pool, build_engine)
+    return partial(build_speech_engine, checkpoint, options)
 
 
 def build_synthesizer(
@@ -178,8 +223,9 @@ def build_synthesizer(
         decoder,
         speech.pool,
         max_tokens,
-        # CUDA has batch-invariant kernels; on the CPU only a batch of one is deterministic.
-        one_at_a_time=settings.tts_deterministic and not config.is_cuda,
+        # vLLM has batch-invariant kernels for CUDA; else only a batch of one is deterministic.
+        one_at_a_time=settings.tts_deterministic
+        and not (config.is_cuda and config.engine == "vllm"),
     )
     retries = RetryPolicy(
         max_attempts=settings.tts_max_attempts,

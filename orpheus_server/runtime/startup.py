@@ -9,12 +9,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from orpheus_server.chat.selection import AUTO
+from orpheus_server.chat.selection import AUTO, resolve_chat_config
 from orpheus_server.engine.fork_server import start_fork_server
 from orpheus_server.engine.reaper import OrphanReaper
 from orpheus_server.errors import OrpheusError, StartError
 from orpheus_server.runtime.chat_stack import open_chat_model
-from orpheus_server.runtime.hardware import find_hardware, has_cpu_engine
+from orpheus_server.runtime.engine_choice import (
+    choose_engine,
+    needs_vllm,
+    settings_without_effect,
+)
+from orpheus_server.runtime.hardware import find_hardware, has_cpu_engine, has_vllm
 from orpheus_server.runtime.preflight import check_memory
 from orpheus_server.runtime.serving_config import resolve_config
 from orpheus_server.runtime.speech_stack import build_speech_stack, prepare_vllm, supervise_engine
@@ -42,15 +47,21 @@ async def open_runtime(
 
     A failure to load is logged and stored in `start_error`, and `on_start_failure` is called.
     """
-    if has_cpu_engine():
+    engine = choose_engine(settings, has_vllm=has_vllm())
+    chat = resolve_chat_config(settings, runs_gemma=False)
+    if has_cpu_engine() and needs_vllm(engine.name, chat):
         # First of all: it imports on one core what this process imports on another.
         prepare_vllm(settings, is_cuda=False)
         await asyncio.to_thread(start_fork_server)
-    hardware = await asyncio.to_thread(find_hardware)
-    runtime = Runtime(settings, resolve_config(settings, hardware))
-    logger.info("serving %s", runtime.config.describe())
+    hardware = await asyncio.to_thread(find_hardware, engine.name)
+    config = resolve_config(settings, hardware, engine, has_vllm=has_vllm())
+    runtime = Runtime(settings, config)
+    logger.info("serving %s", config.describe())
+    for line in settings_without_effect(settings, engine.name):
+        logger.warning(line)
     if settings.llm_model_name == AUTO and runtime.config.chat is None:
-        logger.info("no chat: LLM_MODEL_NAME=auto needs a CUDA GPU, and there is none")
+        missing = "vLLM" if hardware.has_cuda else "a CUDA GPU"
+        logger.info("no chat: LLM_MODEL_NAME=auto needs %s, and there is none", missing)
     async with AsyncExitStack() as stack:
         loading = asyncio.create_task(_load(runtime, stack, on_start_failure))
         try:
@@ -83,23 +94,26 @@ async def _load(
         speech = await asyncio.to_thread(build_speech_stack, runtime.config, runtime.settings)
         stack.push_async_callback(speech.pool.close)
         stack.push_async_callback(speech.decoder.close)
-        supervisor = supervise_engine(
-            speech,
-            runtime.checkpoint,
-            runtime.settings,
-            group=runtime.engine_group,
-            on_give_up=partial(give_up, "speech engine"),
-        )
-        speech, runtime.supervisor = replace(speech, engine=supervisor), supervisor
-        stack.push_async_callback(supervisor.close)
+        supervisor = None
+        if runtime.config.engine != "completions":
+            supervisor = supervise_engine(
+                speech,
+                runtime.checkpoint,
+                runtime.settings,
+                group=runtime.engine_group,
+                on_give_up=partial(give_up, "speech engine"),
+            )
+            speech, runtime.supervisor = replace(speech, engine=supervisor), supervisor
+        stack.push_async_callback(speech.engine.close)
         synthesizer = runtime.assemble(speech)
         if runtime.is_closing:
             return
         runtime.preparing = asyncio.create_task(_prepare(runtime, synthesizer))
         await runtime.preparing
-        # Only now: the first generation may compile for longer than an engine may stall.
-        supervisor.open()
-        runtime.open_for_requests(supervisor, synthesizer)
+        if supervisor is not None:
+            # Only now: the first generation may compile for longer than an engine may stall.
+            supervisor.open()
+        runtime.open_for_requests(speech.engine, synthesizer)
         if runtime.config.chat is not None:
             # One after the other: engines that load together each count the memory of both.
             logger.info("the voice is ready after %.1f s", time.monotonic() - started)
@@ -107,7 +121,7 @@ async def _load(
                 runtime.config.chat,
                 runtime.settings,
                 stack,
-                is_cuda=runtime.config.is_cuda,
+                is_cuda=runtime.config.is_cuda and not has_cpu_engine(),
                 group=runtime.engine_group,
                 on_give_up=partial(give_up, "language model"),
             )

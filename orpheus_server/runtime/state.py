@@ -106,6 +106,8 @@ class Runtime:
         if self._synthesizer is None or self._engine is None:
             raise EngineNotReady("The speech model is still loading; try again in a moment.")
         if not self._engine.is_alive:
+            if self.config.engine == "completions":
+                raise EngineDead("No completion server answers; try again in half a minute.")
             raise EngineDead(being_restarted(SPEECH_ENGINE))
         return self._synthesizer
 

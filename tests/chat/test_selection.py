@@ -10,7 +10,7 @@ from orpheus_server.settings import Settings
 
 
 def chosen(*, has_cuda: bool = False, **changes: object) -> ChatModelConfig | None:
-    return resolve_chat_config(Settings.model_validate(changes), has_cuda=has_cuda)
+    return resolve_chat_config(Settings.model_validate(changes), runs_gemma=has_cuda)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,19 @@
 """What is found out about the machine."""
 
+import importlib
 import importlib.metadata
+import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 
-from orpheus_server.runtime.hardware import find_hardware, has_cpp_compiler, has_cpu_bfloat16
+from orpheus_server.runtime.hardware import (
+    find_hardware,
+    has_cpp_compiler,
+    has_cpu_bfloat16,
+    has_vllm,
+)
 from tests.support.hardware import CUDA
 
 
@@ -20,9 +27,11 @@ def test_the_cpu_engine_on_a_gpu_machine_does_not_use_cuda(monkeypatch: pytest.M
             raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
-    assert not find_hardware().has_cuda
+    assert not find_hardware("vllm").has_cuda
+    assert find_hardware("transformers") == CUDA
+    assert find_hardware("completions") == CUDA
     installed.clear()
-    assert find_hardware() == CUDA
+    assert find_hardware("vllm") == CUDA
 
 
 @pytest.mark.parametrize(
@@ -57,3 +66,24 @@ def test_a_compiler_needs_pythons_headers(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert not has_cpp_compiler()
     (tmp_path / "Python.h").touch()
     assert has_cpp_compiler()
+
+
+def test_an_apple_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    for is_available in (True, False):
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda found=is_available: found)
+        assert find_hardware("transformers").has_mps is is_available
+
+
+def test_vllm_is_found_without_importing_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A vLLM that cannot be imported is chosen all the same, and its error stops the start."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "vllm", raising=False)
+    assert not has_vllm()
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text("raise ImportError('libcudart.so.13')\n")
+    importlib.invalidate_caches()
+    assert has_vllm()

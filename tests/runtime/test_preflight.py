@@ -12,6 +12,7 @@ import pytest
 
 from orpheus_server.engine.memory import GIB
 from orpheus_server.errors import StartError
+from orpheus_server.interfaces import EngineName
 from orpheus_server.runtime import startup
 from orpheus_server.runtime.preflight import (
     check_chat,
@@ -166,7 +167,7 @@ def test_an_unknown_model_is_found_before_anything_is_loaded(
 
 @pytest.mark.parametrize("name", [None, "echo", "auto", "google/gemma-2-2b-it"])
 def test_language_models_that_may_exist(name: str | None) -> None:
-    check_chat(load_settings(llm_model_name=name))
+    check_chat(load_settings(llm_model_name=name), "vllm", has_vllm=True)
 
 
 def test_a_language_model_in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -177,13 +178,13 @@ def test_a_language_model_in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
             check_start(load_settings(llm_model_name=name))
     (tmp_path / "model" / "config.json").write_text("{}")
     for name in (str(tmp_path / "model"), "~/model"):
-        check_chat(load_settings(llm_model_name=name))
+        check_chat(load_settings(llm_model_name=name), "vllm", has_vllm=True)
 
 
 @pytest.mark.parametrize("name", ["gemma", "/no/such/folder", "a/b/c", "./x"])
 def test_a_language_model_that_cannot_exist(name: str) -> None:
     with pytest.raises(StartError) as caught:
-        check_chat(load_settings(llm_model_name=name))
+        check_chat(load_settings(llm_model_name=name), "vllm", has_vllm=True)
     assert str(caught.value) == (
         f"LLM_MODEL_NAME={name!r}: must be auto, echo, a folder with a config.json, a hub id "
         "like 'owner/name', or with LLM_BASE_URL the name that the server there knows."
@@ -192,7 +193,7 @@ def test_a_language_model_that_cannot_exist(name: str) -> None:
 
 def test_a_remote_model_may_have_any_name() -> None:
     settings = load_settings(llm_model_name="gemma2:2b", llm_base_url="http://127.0.0.1:1/v1")
-    check_chat(settings)
+    check_chat(settings, "vllm", has_vllm=True)
 
 
 @pytest.mark.parametrize(
@@ -205,13 +206,48 @@ def test_a_remote_model_may_have_any_name() -> None:
 def test_shares_that_add_up_to_more_than_a_gpu(settings: dict[str, Any]) -> None:
     """Checked at the start, even on a machine without a GPU."""
     with pytest.raises(StartError, match="lower one until they are at most 1"):
-        check_chat(load_settings(**settings))
+        check_chat(load_settings(**settings), "vllm", has_vllm=True)
 
 
 def test_shares_are_not_added_without_a_local_language_model() -> None:
     for name in (None, "echo"):
-        check_chat(
-            load_settings(
-                llm_model_name=name, tts_gpu_memory_utilization=0.9, llm_gpu_memory_utilization=0.9
-            )
+        settings = load_settings(
+            llm_model_name=name, tts_gpu_memory_utilization=0.9, llm_gpu_memory_utilization=0.9
         )
+        check_chat(settings, "vllm", has_vllm=True)
+
+
+@pytest.mark.parametrize("engine", ["transformers", "completions"])
+def test_shares_are_not_added_for_an_engine_that_reserves_none(engine: EngineName) -> None:
+    settings = load_settings(
+        llm_model_name="owner/name", tts_gpu_memory_utilization=0.9, llm_gpu_memory_utilization=0.9
+    )
+    check_chat(settings, engine, has_vllm=True)
+
+
+@pytest.mark.parametrize("name", ["google/gemma-2-2b-it", "/models/own"])
+def test_a_language_model_in_this_process_without_vllm(name: str) -> None:
+    """The import failed only after the voice had been loaded."""
+    with pytest.raises(StartError) as caught:
+        check_chat(load_settings(llm_model_name=name), "transformers", has_vllm=False)
+    assert str(caught.value) == (
+        f"LLM_MODEL_NAME={name!r}: a language model in this process needs vLLM, which is not "
+        "installed. echo works without it, and so does a server at LLM_BASE_URL."
+    )
+
+
+@pytest.mark.parametrize("name", [None, "echo", "auto"])
+def test_chat_without_vllm(name: str | None) -> None:
+    check_chat(load_settings(llm_model_name=name), "completions", has_vllm=False)
+
+
+def test_the_language_model_alone_is_counted_beside_completion_servers(
+    set_available: Callable[[int], None], tiny_gemma: Path
+) -> None:
+    """The voice's weights are not on this machine."""
+    settings = load_settings(llm_model_name=str(tiny_gemma), tts_model_name="pocket")
+    config = replace(resolve_config(settings, PLAIN_CPU), engine="completions")
+    set_available(0)
+    with pytest.raises(StartError) as caught:
+        check_memory(config, settings)
+    assert "voice" not in str(caught.value)

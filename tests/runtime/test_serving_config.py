@@ -12,6 +12,7 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.weights import find_files
 from orpheus_server.concurrency import num_cores
 from orpheus_server.errors import StartError
+from orpheus_server.runtime.engine_choice import EngineChoice
 from orpheus_server.runtime.hardware import Hardware
 from orpheus_server.runtime.serving_config import (
     POCKET_FOLDER,
@@ -49,6 +50,61 @@ def test_with_a_gpu_the_english_checkpoint_is_served() -> None:
         "model canopylabs/orpheus-3b-0.1-ft, engine vLLM, device CUDA, bfloat16: there is a CUDA "
         "GPU and TTS_MODEL_NAME is not set"
     )
+
+
+@pytest.mark.parametrize(
+    ("hardware", "engine", "expected", "codec_device"),
+    [
+        (
+            PLAIN_CPU,
+            EngineChoice("transformers", "there is no vLLM"),
+            "model pocket, engine transformers, device CPU, float32: there is no CUDA GPU and "
+            "TTS_MODEL_NAME is not set, so the bundled voice, and there is no vLLM",
+            "cpu",
+        ),
+        (
+            replace(PLAIN_CPU, has_mps=True),
+            EngineChoice("transformers", "TTS_ENGINE is set"),
+            "model pocket, engine transformers, device MPS, float32: there is no CUDA GPU and "
+            "TTS_MODEL_NAME is not set, so the bundled voice, and TTS_ENGINE is set",
+            "cpu",
+        ),
+        (
+            CUDA,
+            EngineChoice("transformers", "there is no vLLM"),
+            "model canopylabs/orpheus-3b-0.1-ft, engine transformers, device CUDA, bfloat16: "
+            "there is a CUDA GPU and TTS_MODEL_NAME is not set, and there is no vLLM",
+            "cuda",
+        ),
+        (
+            PLAIN_CPU,
+            EngineChoice("completions", "TTS_COMPLETIONS_URL is set"),
+            "model canopylabs/orpheus-3b-0.1-ft, engine completions, codec on CPU: "
+            "TTS_MODEL_NAME is not set, and TTS_COMPLETIONS_URL is set",
+            "cpu",
+        ),
+        (
+            CUDA,
+            EngineChoice("completions", "TTS_COMPLETIONS_URL is set"),
+            "model canopylabs/orpheus-3b-0.1-ft, engine completions, codec on CUDA: "
+            "TTS_MODEL_NAME is not set, and TTS_COMPLETIONS_URL is set",
+            "cuda",
+        ),
+    ],
+)
+def test_other_engines(
+    hardware: Hardware, engine: EngineChoice, expected: str, codec_device: str
+) -> None:
+    config = resolve_config(load_settings(), hardware, engine, has_vllm=False)
+    assert config.describe() == expected
+    assert (config.engine, config.codec_device) == (engine.name, codec_device)
+    assert config.max_num_seqs == 32
+
+
+def test_auto_has_no_language_model_without_vllm() -> None:
+    settings, engine = load_settings(llm_model_name="auto"), EngineChoice("completions")
+    assert resolve_config(settings, CUDA, engine, has_vllm=False).chat is None
+    assert resolve_config(settings, CUDA, engine, has_vllm=True).chat is not None
 
 
 def test_settings_take_precedence() -> None:

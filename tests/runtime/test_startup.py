@@ -45,7 +45,7 @@ class Loader:
         self.num_failures = 0
         self._error = error
         monkeypatch.setattr(startup, "build_speech_stack", self._build)
-        monkeypatch.setattr(startup, "find_hardware", lambda: PLAIN_CPU)
+        monkeypatch.setattr(startup, "find_hardware", lambda engine: PLAIN_CPU)
 
     def _build(self, config: ServingConfig, settings: Settings) -> SpeechStack:
         self.may_go_on.wait(10)

@@ -141,7 +141,7 @@ async def run_plan(plan: dict[str, Any], is_stopped: Callable[[], bool]) -> None
     """Loads the checkpoint and speaks the plan."""
     # A user's .env is for the server, not for what is compared.
     settings = Settings(_env_file=None, tts_model_name=plan["checkpoint"])  # type: ignore[call-arg]
-    config = resolve_config(settings, find_hardware())
+    config = resolve_config(settings, find_hardware("vllm"))
     stack = build_speech_stack(config, settings)
     try:
         items = [item_from_json(value) for value in plan["items"]]

@@ -34,7 +34,7 @@ async def open_model(
     **changes: object,
 ) -> AsyncIterator[RemoteChatModel]:
     settings = settings_for(url, **changes)
-    config = resolve_chat_config(settings, has_cuda=False)
+    config = resolve_chat_config(settings, runs_gemma=False)
     assert config is not None
     model = RemoteChatModel(
         config.info,

@@ -390,7 +390,7 @@ class TestLook:
     async def test_models_are_listed_at_the_start(self, stub: StubLlm) -> None:
         settings = settings_for(stub.url, llm_model_name="gemma2:2b")
         stub.model_names = ["gemma2:2b"]
-        config = resolve_chat_config(settings, has_cuda=False)
+        config = resolve_chat_config(settings, runs_gemma=False)
         assert config is not None
         async with AsyncExitStack() as stack:
             model = await open_chat_model(
