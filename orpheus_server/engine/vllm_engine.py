@@ -109,7 +109,9 @@ class VllmEngine:
                     reason = _finish_reason(completion.finish_reason)
                     yield TokenDelta(tuple(completion.token_ids), reason)
         except EngineDeadError as error:
-            raise EngineDead(f"the {self._kind.label} has died") from error
+            # A request may still speak what came before, and its error must not hold the engine's
+            # threads and sockets in the frames of vLLM until then.
+            raise EngineDead(f"the {self._kind.label} has died") from error.with_traceback(None)
         except (VLLMClientError, VLLMServerError) as error:
             raise GenerationFailed(f"the engine failed on the request: {error}") from error
         finally:

@@ -149,8 +149,11 @@ def test_the_death_of_an_engine_and_the_limit_of_a_model(
         for process_id in engine.process_ids:
             psutil.Process(process_id).kill()
         for each in deltas:
-            with pytest.raises(EngineDead):
+            with pytest.raises(EngineDead) as caught:
                 await exhaust(each)
+            # Its frames held the engine's threads and sockets until the request had been spoken.
+            assert caught.value.__cause__ is not None
+            assert caught.value.__cause__.__traceback__ is None
         assert not engine.is_alive
         assert engine.num_active == 0
         with pytest.raises(EngineDead):

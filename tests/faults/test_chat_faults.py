@@ -227,7 +227,7 @@ def serve_until_ready(server: ChatServer, case: ChatCase, *, is_chat: bool) -> N
         assert (other.status, other.is_whole) == (200, True), other.summary
         num_served += 1
         assert time.monotonic() < lost_at + 120
-    assert num_served > 3
+    assert num_served > 0
     label = "speech" if is_chat else "text chats"
     case.note(f"{num_served} {label} served meanwhile, the lost one 503 engine_unavailable")
     case.note(f"ready again after {time.monotonic() - lost_at:.0f} s")
@@ -262,21 +262,25 @@ def test_the_language_model_is_killed(chat_server: ChatServer, rows: list[Row]) 
             assert answer.headers["retry-after"] == "30"
         before_sec = time.monotonic() - killed_at
         assert is_alive(voice)
-        heard, _ = hear(socket)
+        # Beside the checks: first comes the speech of all text so far, for longer than a restart.
+        hearing = callers.submit(hear, socket)
+        rests = {way: callers.submit(each.rest_of_bytes) for way, each in listeners.items()}
+        serve_until_ready(chat_server, case, is_chat=True)
+        heard, _ = hearing.result()
         case.saw(f"socket: {heard[-1]['type']} {heard[-1]['error']['code']}")
         assert heard[-1]["error"]["code"] == "engine_unavailable"
-        for way, listener in listeners.items():
-            rest = listener.rest_of_bytes()
+        for way, pending in rests.items():
+            rest = pending.result()
             is_cut = not rest.endswith(b"0\r\n\r\n")
             case.saw(f"after: {'cut' if is_cut else 'error event'}")
             assert is_cut == (way == "chat text")
             assert is_cut or b'"code":"engine_unavailable"' in rest
-        case.note(f"ended {before_sec:.2f} s (no byte yet), {time.monotonic() - killed_at:.2f} s")
-        serve_until_ready(chat_server, case, is_chat=True)
+        case.note(f"ended after {before_sec:.2f} s if no byte was sent yet")
         answer = speech.result()
         assert (answer.status, answer.is_whole) == (200, True)
         assert is_speech(pcm(answer.body), 30, 120)
         assert chat_server.cores()[0] == voice
+        chat_server.take_as_base()
 
 
 def test_the_language_model_is_stopped(chat_server: ChatServer, rows: list[Row]) -> None:
