@@ -53,8 +53,8 @@ def remote(tmp_path_factory: pytest.TempPathFactory, llm: LlmProcess) -> Iterato
     with RemoteServer(tmp_path_factory.mktemp("remote"), **settings) as server:
         warm(server, num_requests=14)
         with ThreadPoolExecutor(8) as callers:
-            for way in [*WAYS] * 2:
-                callers.submit(server.reply, way)
+            replies = [callers.submit(server.reply, way) for way in [*WAYS] * 4]
+            assert {each.result().status for each in replies} == {200}
         with session(server) as socket:
             converse(socket, question("soundly"))
         server.base = server.held()
