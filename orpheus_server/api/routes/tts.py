@@ -8,7 +8,7 @@ from orpheus_server.api.openapi import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
 from orpheus_server.api.requests.speech import ignored_fields, param_named
 from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
 from orpheus_server.api.routes.speech import create_speech
-from orpheus_server.api.schemas.speech import PromptRequest, SpeechRequest
+from orpheus_server.api.schemas.speech import PromptQuery, PromptRequest, SpeechRequest
 from orpheus_server.errors import OriginNotAllowed
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.origins import normal_origin, parse_origins
@@ -39,7 +39,7 @@ async def speak_prompt(
 
 @router.get("/tts", response_class=Response, responses=_RESPONSES)
 async def speak_prompt_of_query(
-    query: Annotated[PromptRequest, Query()],
+    query: Annotated[PromptQuery, Query()],
     request: Request,
     services: Services,
     request_id: RequestId,

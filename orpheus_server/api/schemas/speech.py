@@ -98,10 +98,11 @@ class SpeechRequest(SpeechOptions):
 
 
 class PromptRequest(BaseModel):
-    """Parameters of `/tts`, as JSON or in the query."""
+    """Parameters of `/tts` as JSON."""
 
     model_config = ConfigDict(
         extra="allow",
+        strict=True,
         use_attribute_docstrings=True,
         json_schema_extra={"examples": [{"prompt": "Hello from the old address."}]},
     )
@@ -130,3 +131,9 @@ class PromptRequest(BaseModel):
     normalize: bool | None = None
     """Read numbers, signs, units and abbreviations as words, for voices that read English letters
     (default: `TTS_NORMALIZE`). Voices that read phonemes always do."""
+
+
+class PromptQuery(PromptRequest):
+    """Parameters of `/tts` in the query, where every value is a string."""
+
+    model_config = ConfigDict(strict=False)

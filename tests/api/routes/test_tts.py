@@ -96,6 +96,26 @@ class TestBoth:
         assert (answer.status_code, error["code"], error["param"]) == (400, code, param)
 
 
+@pytest.mark.parametrize("name", ["temperature", "top_p", "max_tokens", "repetition_penalty"])
+@pytest.mark.parametrize("value", [True, False, "1", "150", None, [1]])
+def test_json_of_another_type(client: TestClient, name: str, value: object) -> None:
+    """`"top_p": true` was taken for 1.0, which the document does not allow."""
+    answer = client.post("/tts", json={"prompt": "Hi.", name: value})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_value", name)
+
+
+@pytest.mark.parametrize("value", ["true", 1, "yes"])
+def test_normalize_in_json_is_a_boolean(client: TestClient, value: object) -> None:
+    answer = client.post("/tts", json={"prompt": "Hi.", "normalize": value})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "normalize")
+
+
+@pytest.mark.parametrize(("method", "value"), [("GET", "true"), ("GET", "1"), ("POST", True)])
+def test_normalize(client: TestClient, method: str, value: object) -> None:
+    assert ask(client, method, {"prompt": "Hi.", "normalize": value}).status_code == 200
+
+
 class TestPages:
     """Any page can make a browser fetch an address, for example as an image."""
 
