@@ -10,8 +10,9 @@ PACKAGE = ROOT / "orpheus_server"
 TESTS = ROOT / "tests"
 TRAINING = "training"
 
-# Folders of tests that mirror no package: helpers, fuzzing and fault injection.
-OWN_FOLDERS = {"support", "fuzz", "faults"}
+# Folders of tests that mirror no package: helpers, fuzzing, fault injection, files that are not
+# Python.
+OWN_FOLDERS = {"support", "fuzz", "faults", "deploy"}
 
 
 def folders_in(folder: Path) -> set[str]:
