@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ALL_EMOTION_TAGS
@@ -11,7 +12,13 @@ from orpheus_server.text.boundaries import BreakPoints
 from orpheus_server.text.cleaning import clean_text, has_letter_or_digit, is_speakable
 from orpheus_server.text.front_end import LETTERS, FrontEnd, PreparedText
 from orpheus_server.text.punctuation import count_as_letters, punctuate_lines
-from orpheus_server.text.splitting import find_end, find_last_sentence_end, skip_space, split_long
+from orpheus_server.text.splitting import (
+    find_end,
+    find_last_sentence_end,
+    skip_space,
+    split_at_pause,
+    split_text,
+)
 from orpheus_server.text.word_breaks import BreakStrength
 
 _CHARS_PER_SEC = 15
@@ -22,6 +29,11 @@ _SHARE_OF_TRAINING = 0.85
 _SHARE_OF_TOKENS = 0.7
 # The prompt needs part of the context as well.
 _SHARE_OF_CONTEXT = 0.5
+
+# A piece without a pause inside may use all of the training's length, and so 0.82 of the tokens: a
+# pause between two words ("Your total is, one thousand") is heard every time, a wrong estimate
+# seldom.
+_SLACK_WITHOUT_PAUSE = 1 / _SHARE_OF_TRAINING
 
 # The first chunk plays while it is generated, so the listener hears its faults before a retry. A
 # longer one (120 characters are 8 s) risks more audio, and the model speaks a shorter one badly.
@@ -144,25 +156,33 @@ def prepare_piece(
     limits: ChunkLimits,
     front_end: FrontEnd,
     ends_paragraph: bool = False,
+    slack: float = _SLACK_WITHOUT_PAUSE,
 ) -> Iterator[PreparedText]:
     """Prepares a piece; if its speech would be too long, cuts it into parts and prepares those.
 
-    It is cut after its sentences first, then after clauses. Digits take longer than letters, so a
-    limit in characters is not enough. `stop` is added to the last part, a comma to the others.
+    It is cut after its sentences first, then after clauses, and between words only if it is `slack`
+    times too long. Digits take longer than letters, so a limit in characters is not enough. `stop`
+    is added to the last part, a comma to the others.
     """
     prepared = front_end.prepare(piece, stop)
-    num_parts = math.ceil(prepared.piece_sec / limits.chunk_max_sec)
-    if num_parts <= 1 or len(piece) == 1:
+    share = prepared.piece_sec / limits.chunk_max_sec
+    num_parts = math.ceil(share)
+    parts = None
+    if num_parts > 1 and len(piece) > 1:
+        parts = split_at_pause(piece, num_parts=num_parts)
+        if parts is None and share > slack:
+            # The slack lets words stay whole. A long number can only be cut inside.
+            max_chars = min(len(piece) - 1, math.ceil(_WORD_SLACK * len(piece) / num_parts))
+            parts = split_text(piece, max_chars=max_chars)
+            # A part of words that are cut anyway is as short as the others.
+            slack = 1.0
+    if parts is None:
         yield replace(prepared, ends_paragraph=True) if ends_paragraph else prepared
         return
-    # The slack lets words stay whole. A long number can only be cut inside.
-    max_chars = min(len(piece) - 1, math.ceil(_WORD_SLACK * len(piece) / num_parts))
-    *parts, last = split_long(piece, num_parts=num_parts, max_chars=max_chars)
-    for part in parts:
-        yield from prepare_piece(part, ",", limits=limits, front_end=front_end)
-    yield from prepare_piece(
-        last, stop, limits=limits, front_end=front_end, ends_paragraph=ends_paragraph
-    )
+    prepare = partial(prepare_piece, limits=limits, front_end=front_end, slack=slack)
+    for part in parts[:-1]:
+        yield from prepare(part, ",")
+    yield from prepare(parts[-1], stop, ends_paragraph=ends_paragraph)
 
 
 def end_text(chunk: PreparedText, front_end: FrontEnd) -> PreparedText:

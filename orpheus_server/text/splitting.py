@@ -60,11 +60,10 @@ def split_in_two(text: str) -> tuple[str, str] | None:
     return None
 
 
-def split_long(text: str, *, num_parts: int, max_chars: int) -> list[str]:
+def split_at_pause(text: str, *, num_parts: int) -> list[str] | None:
     """Cuts a text that one generation is too short for: in two after a sentence, else a clause.
 
-    The first half has `num_parts // 2` of the parts. Without such a place, returns all parts: as
-    many chunks of at most `max_chars` as are needed.
+    The first half has `num_parts // 2` of the parts. None if the text has no such place.
     """
     breaks = BreakPoints(text)
     length = len(breaks.text)
@@ -77,7 +76,7 @@ def split_long(text: str, *, num_parts: int, max_chars: int) -> list[str]:
             halves = breaks.text[:cut], breaks.text[cut:].lstrip()
             if all(map(has_letter_or_digit, halves)):
                 return list(halves)
-    return split_text(text, max_chars=max_chars)
+    return None
 
 
 def find_last_sentence_end(

@@ -247,7 +247,7 @@ class TestTooLongForOneGeneration:
             ),
             (
                 "No. It is 12 345 678 in all of the area.",
-                3.5,
+                3.0,
                 ("No.", "It is 12 345 678 in,", "all of the area."),
             ),
             (
@@ -265,6 +265,30 @@ class TestTooLongForOneGeneration:
     def test_where_it_is_cut(self, text: str, max_sec: float, chunks: tuple[str, ...]) -> None:
         limits = replace(LIMITS, chunk_max_sec=max_sec)
         assert collect(plan_chunks(text, tags=NONE, limits=limits)) == chunks
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Your total is $1,234.56.",
+            "The population of the town was 48,213.",
+            "She counted twenty seven small boats on the lake that morning",
+        ],
+    )
+    @pytest.mark.parametrize(("share", "is_whole"), [(1.0, True), (0.87, True), (0.8, False)])
+    def test_words_without_a_pause_are_cut_only_if_much_too_long(
+        self, text: str, share: float, is_whole: bool
+    ) -> None:
+        limits = replace(LIMITS, chunk_max_sec=share * LETTERS.prepare(text, ".").piece_sec)
+        chunks = collect(plan_chunks(text, tags=NONE, limits=limits))
+        assert (len(chunks) == 1) is is_whole
+
+    def test_a_clause_is_cut_as_soon_as_the_piece_is_too_long(self) -> None:
+        text = "When the rain had stopped, she counted twenty seven boats."
+        limits = replace(LIMITS, chunk_max_sec=0.99 * LETTERS.prepare(text).piece_sec)
+        assert collect(plan_chunks(text, tags=NONE, limits=limits)) == (
+            "When the rain had stopped,",
+            "she counted twenty seven boats.",
+        )
 
 
 class TestPlanFirstChunk:
