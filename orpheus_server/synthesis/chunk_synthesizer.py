@@ -16,7 +16,7 @@ from orpheus_server.synthesis.guard import Fault, Verdict
 from orpheus_server.synthesis.job import ChunkReport, SpeechParams
 from orpheus_server.synthesis.retry import AttemptPlan, RetryPolicy, derive_seed
 from orpheus_server.synthesis.rollback import cut_off, is_flaw_heard, roll_back
-from orpheus_server.text.front_end import SPELLED_OUT, FrontEnd, PreparedText
+from orpheus_server.text.front_end import FrontEnd, PreparedText, front_end_for
 from orpheus_server.text.splitting import split_in_two
 
 logger = logging.getLogger(__name__)
@@ -197,7 +197,8 @@ class ChunkSynthesizer:
         halves = split_in_two(job.chunk.text)
         if halves is None:
             return ()
-        front_end = SPELLED_OUT if job.params.is_spelled_out else self._front_end
+        is_spelled_out = job.params.is_spelled_out
+        front_end = front_end_for(self._front_end, is_spelled_out=is_spelled_out)
         first, second = map(front_end.prepare, halves)
         return first, replace(second, ends_paragraph=job.chunk.ends_paragraph)
 

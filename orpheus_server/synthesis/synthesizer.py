@@ -25,7 +25,7 @@ from orpheus_server.synthesis.look_ahead import run_ahead
 from orpheus_server.synthesis.playback_clock import PlaybackClock
 from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, nothing_to_speak
 from orpheus_server.text.duration import estimate_duration_sec
-from orpheus_server.text.front_end import SPELLED_OUT, FrontEnd, PreparedText
+from orpheus_server.text.front_end import FrontEnd, PreparedText, front_end_for
 from orpheus_server.text.markdown.spoken_text import Markup, SpokenTextStream, plan_spoken_text
 
 LOOK_AHEAD = 32
@@ -91,7 +91,7 @@ class Synthesizer:
             text,
             tags=tags,
             limits=self._limits,
-            front_end=SPELLED_OUT if is_spelled_out else self._front_end,
+            front_end=front_end_for(self._front_end, is_spelled_out=is_spelled_out),
             markup=markup,
         )
 
@@ -108,7 +108,7 @@ class Synthesizer:
         is_spelled_out: bool = False,
     ) -> SpokenTextStream:
         """For text that arrives in pieces. Call its methods through `run_text`."""
-        front_end = SPELLED_OUT if is_spelled_out else self._front_end
+        front_end = front_end_for(self._front_end, is_spelled_out=is_spelled_out)
         return SpokenTextStream(tags=tags, limits=self._limits, front_end=front_end, markup=markup)
 
     async def run_text(self, function: Callable[[], list[PreparedText]]) -> list[PreparedText]:

@@ -95,8 +95,12 @@ class LetterFrontEnd:
 
 LETTERS = LetterFrontEnd()
 
-SPELLED_OUT = LetterFrontEnd(rewrite=spell_out)
-"""For voices that read English letters: numbers, signs and units as words."""
+_SPELLED_OUT = LetterFrontEnd(rewrite=spell_out)
+
+
+def front_end_for(front_end: FrontEnd, *, is_spelled_out: bool) -> FrontEnd:
+    """Returns the voice's front end, or one that writes numbers, signs and units as words."""
+    return _SPELLED_OUT if is_spelled_out else front_end
 
 
 class Phonemized(Protocol):
