@@ -37,6 +37,11 @@ _FINAL_ABBREVIATION = re.compile(
 _NUMBER_ABBREVIATION = re.compile(
     "no|nos|vol|p|pp|ch|sec|art|abb|bd|jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec"
 )
+# What a number goes on with after a space: more digits, a scale, or a unit, which is no word alone.
+_IN_NUMBER = re.compile(
+    r"\d|(?:[%‰°€$£¥]|[kcmµμn]?m|[kmµμ]?g|m?[lL]|[kMGT]?(?:B|W|Wh|Hz|V)|[ap]\.?m|[AP]\.?M|ms|"
+    r"million|billion|trillion|thousand)(?!\w)"
+)
 _SHORT_NUMBER = re.compile(r"\d{1,2}")
 # These end a sentence if a capital follows.
 CLOSING_ABBREVIATION = re.compile(r"etc|a\.m|p\.m|usw")
@@ -87,7 +92,8 @@ def _rate_ending(word: str, right: str) -> BreakStrength:
     stops = word[len(stem) :]
     following = right.lstrip(BEFORE_WORD)
     if not stops:
-        return BreakStrength.SPACE
+        is_number = stem[-1:].isdigit() and _IN_NUMBER.match(following) is not None
+        return BreakStrength.GLUED if is_number else BreakStrength.SPACE
     if stops == ".":
         return _rate_full_stop(stem.lstrip(BEFORE_WORD), following)
     if not stops.strip(".…") and following[:1].islower():
@@ -104,7 +110,7 @@ def _rate_full_stop(word: str, following: str) -> BreakStrength:
         return BreakStrength.GLUED
     if first.isdigit() and _NUMBER_ABBREVIATION.fullmatch(name):
         return BreakStrength.GLUED
-    if _may_end(word) and _starts_sentence(following):
+    if _may_end(word) and starts_sentence(following):
         return BreakStrength.SENTENCE
     if _FINAL_ABBREVIATION.fullmatch(name):
         return BreakStrength.GLUED
@@ -119,7 +125,8 @@ def _rate_full_stop(word: str, following: str) -> BreakStrength:
     return BreakStrength.SENTENCE
 
 
-def _starts_sentence(following: str) -> bool:
+def starts_sentence(following: str) -> bool:
+    """Whether the text starts with a word that has a capital only where a sentence begins."""
     match = _FIRST_WORD.match(following)
     assert match is not None, "it matches the empty string"
     return match[0][:1].isupper() and _SENTENCE_START.fullmatch(match[0].lower()) is not None

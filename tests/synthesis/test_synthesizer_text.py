@@ -9,8 +9,10 @@ import pytest
 
 from orpheus_server.errors import RequestError
 from orpheus_server.synthesis.job import SpeechJob, SpeechStats
+from orpheus_server.text import front_end
 from orpheus_server.text.chunking import ChunkLimits
-from orpheus_server.text.front_end import PhonemeFrontEnd, PreparedText
+from orpheus_server.text.english.normalising import spell_out
+from orpheus_server.text.front_end import LetterFrontEnd, PhonemeFrontEnd, PreparedText
 from tests.support.app import PARAMS, Bench, CountingPhonemizer, short_script
 from tests.support.synthesis import LIMITS, build, pieces_of
 
@@ -107,3 +109,33 @@ class TestTextIsPhonemizedOnce:
         assert {piece.text for piece in pieces} == {*phonemizer.texts, None}
         assert stats.num_attempts == 3
         assert threading.get_ident() not in phonemizer.threads
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("text", "halves"),
+    [
+        ("It is 12 345 678 in all of it", ["It is 12 345 678", "in all of it."]),
+        ("Your order is $1,234.56 for 5 kg", ["Your order is", "$1,234.56 for 5 kg."]),
+        ("They paid 3 500 000 euros in 1999", ["They paid 3 500 000", "euros in 1999."]),
+    ],
+)
+async def test_each_half_of_a_split_attempt_is_spelled_out_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, text: str, halves: list[str]
+) -> None:
+    """The halves are those of the text as it was written, and no number is cut."""
+    texts: list[str] = []
+
+    def rewrite(text: str) -> str:
+        texts.append(text)
+        return spell_out(text)
+
+    monkeypatch.setattr(front_end, "_SPELLED_OUT", LetterFrontEnd(rewrite=rewrite))
+    bench.scripts.update({f"r-0-{n}": short_script(0) for n in (1, 2, 3)})
+    synthesizer, stats = build(bench, max_attempts=4), SpeechStats()
+    plan = await synthesizer.plan(text, tags=frozenset(), is_spelled_out=True)
+    params = replace(PARAMS, is_spelled_out=True)
+    await synthesizer.collect(SpeechJob("r", synthesizer.chunks_of(plan), params), stats)
+    assert stats.num_attempts == 4
+    assert texts == [f"{text}.", text, *halves]
+    assert not any(char.isdigit() for half in halves for char in spell_out(half))
