@@ -8,7 +8,12 @@ import re
 from collections.abc import Iterator
 
 from orpheus_server.text.marks import BEFORE_WORD, CLOSERS, OPENERS
-from orpheus_server.text.word_breaks import CLOSING_ABBREVIATION, BreakStrength, rate_break
+from orpheus_server.text.word_breaks import (
+    CLOSING_ABBREVIATION,
+    BreakStrength,
+    rate_break,
+    starts_sentence,
+)
 
 MAX_WORD_CHARS = 24
 """Characters on each side of a stop that decide. The bound keeps the time for "a.Ba.B" linear."""
@@ -26,6 +31,12 @@ _DOTTED_NAME = re.compile(r"[^\W\d_]\.[^\W\d_]")
 _NAME_END = re.compile(
     "com|net|org|edu|gov|info|io|ai|app|dev|js|ts|jsx|tsx|py|java|rb|rs|md|txt|csv|json|xml|html|"
     "css|pdf|png|jpg|jpeg|gif|svg|mp3|wav|zip|exe|docx|xlsx|log|alpha|beta|rc|final"
+)
+# Words that are sentences of their own, as in "Fine.Yes.Good morning".
+_INTERJECTION = re.compile(
+    "fine|okay|ok|sure|good|great|nice|well|right|true|exactly|really|indeed|absolutely|maybe|"
+    "perhaps|never|always|thanks|thank|hello|hi|hey|bye|goodbye|sorry|wow|oh|ah|ha|wait|stop|look|"
+    "listen|come|go|see|done|ready|enough|welcome|bravo|ja|nein|doch|gut|danke|hallo"
 )
 _PLAIN_NUMBER = re.compile(r"[$€£¥]?\d+(?:[.,]\d+)*%?")
 _ITEM_NUMBER = re.compile(r"\(?(?:\d{1,3}|[IVX]{1,5})\)?")
@@ -60,7 +71,9 @@ def _ends_sentence(left: str, match: re.Match[str]) -> bool:
     if not word[0].isupper() or not left or not (left[-1].isalnum() or left[-1] in _AFTER_WORD):
         return False
     if not stop.strip(".…") and (
-        _is_name(left) or _CODE_AFTER_WORD.match(after) or not _is_start(left, word, after)
+        _is_name(left)
+        or (_CODE_AFTER_WORD.match(after) and not _goes_on(word, after))
+        or not _is_start(left, word, after)
     ):
         return False
     return rate_break(left + stop + match["closers"], word) >= BreakStrength.SENTENCE
@@ -73,6 +86,12 @@ def _is_name(left: str) -> bool:
         and CLOSING_ABBREVIATION.fullmatch(left.lower()) is None
         and _NAME_END.fullmatch(left.rpartition(".")[2].lower()) is None
     )
+
+
+def _goes_on(word: str, after: str) -> bool:
+    """Whether the word is a sentence, or starts one, and another sentence is glued to it."""
+    is_alone = _INTERJECTION.fullmatch(word.lower()) or starts_sentence(word)
+    return after[0] == "." and after[1:].isupper() and bool(is_alone)
 
 
 def _is_start(left: str, word: str, after: str) -> bool:

@@ -47,6 +47,11 @@ def sentences(text: str) -> list[str]:
         "It was late.|And/or not.",
         "One is here.|Two is here.|Three is here.|Four is here.",
         "It's late.|It's over.",
+        "Fine.|Yes.|Good morning.",
+        "I am fine.|Sure.|Thanks.|Bye.",
+        "It is late.|No.|We are early.|Okay.",
+        "Hello.|Wait.|Stop.|I am here.",
+        "Spät.|Ja.|Gut.|Es ist spät.",
     ],
 )
 def test_a_stop_glued_to_a_capital_ends_a_sentence(text: str) -> None:
@@ -71,6 +76,7 @@ def test_a_stop_glued_to_a_capital_ends_a_sentence(text: str) -> None:
             "192.168.0.1",
         ),
         *("System.Text.Json", "java.util.List", "Console.WriteLine(x)", "List.Of(x)", "a.B.c"),
+        *("System.Text.Json", "Foo.Bar.Baz", "Go.the.com", "Yes.No.com", "Good.Look(x)"),
         *("src/main.Rs", r"C:\Temp.Old", "self.Name=x", "Foo.bar", "x.Y", "it.the", "one.two"),
     ],
 )
