@@ -80,6 +80,11 @@ MARKUP = [
     ("> > - deep\n> > - down", "deep,\ndown."),
     ("> [!NOTE]\n> Mind this.", "NOTE\nMind this."),
     (">90 % pass.\n>= 5 too", ">90 % pass.\n>= 5 too"),
+    # Comparisons; a line below a quoted one is quoted, too.
+    ("> 90 % pass\n> 80 % fail", "> 90 % pass\n> 80 % fail"),
+    ("- > 5 kg\n- > 100 MB/s", "> 5 kg,\n> 100 MB/s."),
+    ("> 90 people came\n> 90 % of them left", "90 people came\n90 % of them left"),
+    ("> 1. Mix\n> 2. Bake", "1. Mix.\n2. Bake."),
     # Emphasis, and marks that are not emphasis.
     ("**bold**, *it*, ***both*** and ~~no~~", "bold, it, both and no"),
     ("__bold__, _it_, __init__, snake_case_name", "bold, it, init, snake case name"),
@@ -125,6 +130,14 @@ MARKUP = [
     ("ftp://a.com/b and 请看https://a.com/b。谢谢", "a.com and 请看a.com。谢谢"),
     ("https://a.com에서 봐요", "a.com에서 봐요"),
     ("https://a.com/" + "x.y," * 400 + "z, and on", "a.com, and on"),
+    ("see http://user:pw@host.com/x now", "see host.com now"),
+    ("postgres://bob:s3cret@db.example.com:5432/app?x=1, ok", "postgres db.example.com, ok"),
+    (
+        "redis://:secret@localhost:6379/0 mongodb+srv://u:p%40s@a.net",
+        "redis localhost mongodb+srv a.net",
+    ),
+    ("`ftp://anna:p@ss@a.org` <HTTPS://bob@b.com/>", "a.org b.com"),
+    ("file:///tmp/x and C://Users and a://b", "file:///tmp/x and C://Users and a://b"),
     # Tables.
     (
         "| A | B |\n|---|:-:|\n| 1 | yes. |\n| 2 | |\n\nText",

@@ -98,6 +98,9 @@ def _dated_name(match: re.Match[str]) -> str:
 
 
 RULES = compile_rules(
+    # The login of a URL is not read aloud.
+    (r"(?<=[A-Za-z0-9]{2}://)[^\s/?#<>\"“”]{1,300}@", ""),
+    (r"\b(?!(?i:https?|ftp|file):)([A-Za-z][A-Za-z0-9]{1,20})://(?=\w)", r"\1 "),
     (
         r"(?<![\w.+&*#-])(?P<user>[\w.+&*#!~%-]{1,64})"
         r"@(?P<host>(?:[a-zA-Z0-9-]{1,63}\.){1,5}[a-zA-Z]{2,24})(?P<path>/[\w./-]{1,200})?"

@@ -26,6 +26,7 @@ class Effect(Enum):
     ELEMENT = "it is an HTML tag or a tag of the voice"
     LONG_ELEMENT = "an HTML tag whose end is too far away to wait for"
     HYPHEN = "a hyphen at the end of a line, within a word"
+    COMPARISON = "it is written unchanged if it has a unit or an operator; else it is a quotation"
     QUOTE = "it is a prefix after which another may follow"
     ITEM = "the line is a list item"
     NUMBER = "the line is an item of a numbered list, and the number is spoken"

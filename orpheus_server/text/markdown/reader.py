@@ -4,6 +4,7 @@ import re
 from functools import partial
 
 from orpheus_server.text.markdown import rules
+from orpheus_server.text.markdown.comparisons import is_comparison
 from orpheus_server.text.markdown.construct_reader import ConstructReader, Dialect
 from orpheus_server.text.markdown.effects import Effect
 from orpheus_server.text.markdown.elements import Element, read_element
@@ -17,6 +18,7 @@ from orpheus_server.text.markdown.spans import (
     skip_code,
     skip_target,
     skip_to,
+    split_authority,
 )
 from orpheus_server.text.markdown.writer import LineKind
 
@@ -48,6 +50,8 @@ class MarkdownReader(ConstructReader):
         self._is_formula = is_formula
         # Whether a star has started emphasis in this line, or a product in this word.
         self._is_emphasis = self._is_product = False
+        # Whether this line and the one above it are quoted.
+        self._is_quote = self._is_quote_above = False
 
     def continued(self) -> "MarkdownReader":
         """Returns a reader of the text that follows, which may be in the same thought."""
@@ -87,6 +91,7 @@ class MarkdownReader(ConstructReader):
     def _end_line(self) -> None:
         self.writer.end_line()
         self._is_line_start = True
+        self._is_quote, self._is_quote_above = False, self._is_quote
 
     def _speak(self, text: str, *, is_formula: bool = False, has_address: bool = False) -> None:
         """Speaks text that may contain markup itself, in place of an address if there is one."""
@@ -110,6 +115,11 @@ class MarkdownReader(ConstructReader):
             case Effect.TEXT if rules.PICTURE.match(text):
                 # A character that was written as an entity.
                 self.writer.pause() if text in rules.ARROWS else self.writer.leave_out()
+            case Effect.COMPARISON:
+                if self._is_quote_above or not is_comparison(text, self._buffer[end : end + 1]):
+                    return False
+                self.writer.put(text.rstrip())
+                return self._move(self._at + len(text.rstrip()))
             case Effect.STAR if self._is_emphasis or (
                 self._dialect.is_chat and not self._is_product
             ):
@@ -178,6 +188,7 @@ class MarkdownReader(ConstructReader):
         self.writer.line_kind = _LINE_EFFECTS.get(effect, self.writer.line_kind)
         self._at = end
         self._is_line_start = effect in (Effect.ITEM, Effect.NUMBER, Effect.QUOTE)
+        self._is_quote |= effect is Effect.QUOTE
         self.writer.drop()
         self.writer.put(text)
         return True
@@ -205,12 +216,15 @@ class MarkdownReader(ConstructReader):
         return self._move(end - len(after))
 
     def _take_address(self, text: str) -> bool:
-        host = text.rpartition("/")[2].rstrip("._-")
-        self._move(self._at + len(text.rstrip("._-")))
+        login, host = split_authority(text)
+        if text[0] == ":":
+            self.writer.begin_word()
+        self._move(self._at + len(login) + len(host))
         self.writer.put(host[4:] if host[:4].lower() == "www." else host)
-        if self._buffer[self._at : self._at + 1] in {*"/?#:@"}:
+        has_path = self._buffer[self._at : self._at + 1] in {*"/?#:@"}
+        if has_path:
             self._skip = skip_address
-            self.writer.num_left_out += 1
+        self.writer.num_left_out += has_path or "@" in login
         return True
 
     def _take_element(self, tag: str, end: int) -> bool:

@@ -86,7 +86,9 @@ URL_END_CHARS = r"!'()*,.:;?_~"
 # Letters in a URL: text in other scripts may follow it without a space.
 LATIN = "A-Za-z0-9À-ɏ"
 
-_URL = rf"/ / [{LATIN}] [{LATIN}._-]{{0,200}}+"
+# The login, host and port of a URL: all of it, because only its end tells them apart.
+_AUTHORITY = rf"[{LATIN}._~%!$&'()*+,;=:@-]{{1,300}}+"
+_URL = rf"/ / (?=[{LATIN}:]) {_AUTHORITY}"
 _EYES, _MOUTHS = "(?<![^\\s.!?…(]){0} ['’^-]? {1} (?![\\w/*])", r"[)(\]DPpOo3/*]"
 
 # "x <y and z" has no attribute, so it need not be held back for long.
@@ -108,6 +110,13 @@ LINE_ROWS: tuple[_Row, ...] = (
     (Effect.FENCE, r"` ` `{1,30}+ [^`\n]{0,200}+ (?:\n|\Z)", _whole),
     (Effect.FENCE, r"~ ~ ~{1,30}+ [^\n]{0,200}+ (?:\n|\Z)", _whole),
     (Effect.HEADING, r"[#] [#]{0,5}+ [\x20\t]", ""),
+    # "> 90 % of users" is a comparison, "> 90 people came" a quotation.
+    (
+        Effect.COMPARISON,
+        r"> [\x20\t]{0,3}+ [-−+~]{0,1}+ [$£€¥]{0,1}+ \d [\d.,]{0,20}+ \x20{0,2}+"
+        r" [A-Za-zµμΩ%‰°]{0,12}+ [\x20]{0,2}+ [+*^=<>≤≥≠]{0,3}+",
+        _whole,
+    ),
     (Effect.QUOTE, r"> (?![=\d])", ""),
     # A list marker would be read as a dash or a star.
     (Effect.ITEM, r"[-*+·] [\x20\t]", ""),
@@ -187,7 +196,7 @@ INLINE_ROWS: tuple[_Row, ...] = (
     ),
     # A control token is kept whole, so that clean_text recognises it.
     (Effect.TEXT, r"< \| [^<>|\n]{0,60}+ \| >", _whole),
-    (Effect.SPEAK, r"< h t t p s? : [^<>\s]{1,250}+ >", _inside),
+    (Effect.SPEAK, r"< [hH] [tT] [tT] [pP] [sS]? : [^<>\s]{1,250}+ >", _inside),
     (Effect.SPEAK, r"< [A-Za-z0-9] [\w.+%:-]{0,60}+ @ [\w.-]{1,100}+ >", _inside),
     # Exponents. Other superscripts join the word: "20<sup>th</sup>".
     (Effect.TEXT, r"(?<=[\w)])< s u p > [23] < / s u p >", _superscript),
@@ -197,8 +206,10 @@ INLINE_ROWS: tuple[_Row, ...] = (
     (Effect.ELEMENT, rf"{_ATTRIBUTE} [^<>]{{0,300}}+ >", _inside),
     (Effect.LONG_ELEMENT, rf"{_ATTRIBUTE} [\"'] [^<>]{{0,299}}+ [^<>]", ""),
     # Only the host of a URL is spoken; its dots are left to the language.
-    (Effect.ADDRESS, rf"(?<![{LATIN}_@])[hH] t t p s? : {_URL}", _whole),
+    (Effect.ADDRESS, rf"(?<![{LATIN}_@])[hH] [tT] [tT] [pP] [sS]? : {_URL}", _whole),
     (Effect.ADDRESS, rf"(?<![{LATIN}_@])f t p : {_URL}", _whole),
+    # Of "redis://:secret@host:6379" the name of the scheme stays.
+    (Effect.ADDRESS, rf"(?<=[A-Za-z0-9]{{2}})(?<!file): {_URL}", _whole),
     (
         Effect.ADDRESS,
         rf"(?<![{LATIN}_@./])[wW] [wW] [wW] \. [{LATIN}] [{LATIN}._-]{{0,200}}+",

@@ -22,6 +22,7 @@ _TARGET = re.compile(r"\s*(?:<[^<>]*>|[^\s<]*)(?:\s+[\"'(].*)?\s*")
 _NOTE = re.compile(r"\^.*|[1-9]\d{0,2}(?:[,–-] ?[1-9]\d{0,2})*")
 _ELEMENT_NAME = re.compile(r"[^\w\]][a-z]")
 _GLUED = re.compile(rf"[{LATIN}_)\]]")
+_HOST = re.compile(rf"[{LATIN}][{LATIN}._-]{{0,200}}")
 _LABEL = re.compile(r"!([A-Za-z]+)")
 _URL_BODY = re.compile(
     rf"(?:[{URL_END_CHARS}]{{0,{_MAX_URL_END_CHARS}}}+(?![{URL_END_CHARS}])[{URL_CHARS}]"
@@ -117,6 +118,14 @@ def find_cut_brackets(find: FindBrackets, text: str, start: int, stop: int) -> B
     if close is None or not text.startswith("](http", close, stop):
         return None
     return Brackets(BracketKind.CUT_LINK, text[start + 1 : close], close + 2, has_address=True)
+
+
+def split_authority(text: str) -> tuple[str, str]:
+    """Splits a URL up to its port into what is not spoken, which includes a login, and its host."""
+    start = text.find("//") + 2 if "//" in text else 0
+    start = max(start, text.rfind("@") + 1)
+    host = _HOST.match(text, start)
+    return text[:start], host[0].rstrip("._-") if host else ""
 
 
 def skip_address(text: str, at: int, is_all: bool) -> tuple[int, bool]:

@@ -47,6 +47,7 @@ def test_text_that_has_a_meaning_in_chat_only(text: str) -> None:
         ("![a](b.png) <img src='b.png' alt='a'>", 2),
         ("<a href='https://a.com'>text</a> <a name=x>y</a>", 1),
         ("https://www.a.com www.b.com https://c.com/d?e=f <https://d.com/e>", 2),
+        ("http://bob:pw@a.com ftp://anna@b.org/x redis://c", 2),
         ("[1]: https://a.com", 1),
         ("One.\n```\nx\n```\nTwo. <!-- no --> [^1] 😀😀 :-)", 6),
         ("<think>hm</think> Well <think>hm</think> <script>x</script> yes", 3),
