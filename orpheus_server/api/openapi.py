@@ -57,7 +57,7 @@ SPOKEN_REPLY_HEADERS: dict[str, Any] = {
 
 CHAT_HEADERS: dict[str, Any] = {
     name: SPOKEN_REPLY_HEADERS[name]
-    for name in ("x-orpheus-ignored-fields", "x-orpheus-nothing-to-speak")
+    for name in ("x-orpheus-ignored-fields", "x-orpheus-left-out", "x-orpheus-nothing-to-speak")
 }
 """Headers of a streamed answer: those that are known when its first bytes are sent."""
 

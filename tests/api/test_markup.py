@@ -1,5 +1,6 @@
 """Markup on every way in: what is spoken, what is counted, and how it is turned off."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -174,6 +175,16 @@ class TestCompletions:
         answer = completions.spoken(audio={"voice": "alloy", "format": "wav"})
         assert "x-orpheus-left-out" not in answer.headers
         assert prompts_of(completions.server) == spoken
+
+    def test_the_last_audio_of_a_stream_counts_what_is_left_out(
+        self, completions: CompletionsClient
+    ) -> None:
+        for text, num_left_out in (("Hi 🎉 you [1].", 2), ("Hi you.", 0)):
+            completions.chat.enqueue(ReplyScript((text,)))
+            answer = completions.spoken(audio={"voice": "alloy", "format": "pcm16"}, stream=True)
+            counts = re.findall(r'"num_left_out":(\d+)', answer.text)
+            assert counts == [str(num_left_out)]
+            assert "x-orpheus-left-out" not in answer.headers
 
     def test_text_alone_has_no_count(self, completions: CompletionsClient) -> None:
         completions.chat.enqueue(ReplyScript(("Hi 🎉.",)))

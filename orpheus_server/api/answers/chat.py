@@ -27,6 +27,7 @@ class ChatAnswer:
     request_id: str
     caller: str
     _slot: EngineSlot | None = field(default=None, init=False)
+    _spoken: SpokenReply | None = field(default=None, init=False)
     _is_silent: bool = field(default=False, init=False)
 
     @property
@@ -95,6 +96,7 @@ class ChatAnswer:
                 caller=self.caller,
                 voice=self.params.voice,
             ) as spoken:
+                self._spoken = spoken
                 yield spoken
 
     def headers(self) -> dict[str, str]:
@@ -111,8 +113,15 @@ class ChatAnswer:
             names += ignored_normalize(body.normalize, self.params.voice, self.services)
         headers = {
             "x-orpheus-ignored-fields": ", ".join([*names, *ignored_fields(body)]),
+            "x-orpheus-left-out": str(self._num_left_out or ""),
             "x-orpheus-nothing-to-speak": "true" if self._is_silent else "",
         }
         if self._slot is not None:
             headers["x-orpheus-queue-ms"] = str(round(self._slot.waited_sec * 1000))
         return {name: value for name, value in headers.items() if value}
+
+    @property
+    def _num_left_out(self) -> int:
+        """Number of parts that were left out as markup; 0 until the text is complete."""
+        reply = self._spoken.reply if self._spoken else None
+        return reply.num_left_out if reply and reply.has_ended else 0

@@ -203,7 +203,8 @@ class CompletionAnswer:
                 # The next request may refer to the part that was sent.
                 self._keep(" ".join(heard.values()))
             raise
-        yield Delta(audio=DeltaAudio(expires_at=self._keep(spoken.reply.text)))
+        expires_at, num_left_out = self._keep(spoken.reply.text), spoken.reply.num_left_out
+        yield Delta(audio=DeltaAudio(expires_at=expires_at, num_left_out=num_left_out))
 
     def _chunk(self, delta: Delta, finish_reason: FinishReason | None = None) -> bytes:
         choice = ChunkChoice(index=0, delta=delta, logprobs=None, finish_reason=finish_reason)

@@ -105,13 +105,15 @@ class Completion(BaseModel):
 
 class DeltaAudio(BaseModel):
     """A part of a spoken answer: first its `id`, then `transcript` and `data` (16-bit samples in
-    base64) in turn, and at the end `expires_at`.
+    base64) in turn, and at the end `expires_at`. The extension `num_left_out` at the end counts the
+    parts of the text that were left out as markup.
     """
 
     id: str | None = None
     transcript: str | None = None
     data: str | None = None
     expires_at: int | None = None
+    num_left_out: int | None = None
 
 
 class Delta(BaseModel):

@@ -93,6 +93,9 @@ class TestAudio:
         answer = client.post(CHAT, json={"message": "Hi.", "response_format": name})
         assert answer.status_code == 200
         assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        assert answer.headers.get("x-orpheus-left-out", "0") == str(
+            len(texts) if "😀" in texts else 0
+        )
         assert len(answer.content) < 200
 
     @pytest.mark.anyio

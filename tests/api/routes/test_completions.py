@@ -254,7 +254,7 @@ class TestAudio:
         assert all(
             len(base64.b64decode(each["data"])) % 2 == 0 for each in deltas if "data" in each
         )
-        assert list(end) == ["expires_at"]
+        assert list(end) == ["expires_at", "num_left_out"]
         assert end["expires_at"] - events[0]["created"] in (3600, 3601)
         assert finish["choices"][0]["delta"] == {}
         assert finish["choices"][0]["finish_reason"] == "stop"
@@ -295,7 +295,7 @@ class TestAudio:
         completions.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
         events = read_events(completions.spoken(stream=True).content)
         keys = [list(delta) for delta in audio_deltas(events)]
-        assert keys == [["id", "transcript"], ["transcript"], ["expires_at"]]
+        assert keys == [["id", "transcript"], ["transcript"], ["expires_at", "num_left_out"]]
         assert events[-1]["choices"][0]["finish_reason"] == "stop"
 
     def test_degraded_chunks_are_counted(self, completions: CompletionsClient) -> None:
