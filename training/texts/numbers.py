@@ -2,18 +2,12 @@
 
 from random import Random
 
+from num2words import num2words
+
 from training.texts.lists import MONTHS
 
-ONES = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
-    "nineteen",
-)
-TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-IRREGULAR_ORDINALS = {
-    **{"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth"},
-    **{"nine": "ninth", "twelve": "twelfth"},
-}
+ONES = tuple(str(num2words(number)) for number in range(10))
+TENS = tuple(str(num2words(number)) for number in range(20, 100, 10))
 DAYS_OF_MONTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 # Users write more digits than words, and the phonemizer reads both.
@@ -22,27 +16,12 @@ DIGITS_SHARE = 0.6
 
 def cardinal(number: int) -> str:
     """Returns 0 to 999,999 in words: "three hundred and twenty-one"."""
-    if number < 20:
-        return ONES[number]
-    if number < 100:
-        tens, ones = divmod(number, 10)
-        return TENS[tens - 2] + (f"-{ONES[ones]}" if ones else "")
-    if number < 1000:
-        hundreds, rest = divmod(number, 100)
-        return f"{ONES[hundreds]} hundred" + (f" and {cardinal(rest)}" if rest else "")
-    thousands, rest = divmod(number, 1000)
-    joint = " and " if 0 < rest < 100 else " "
-    return f"{cardinal(thousands)} thousand" + (f"{joint}{cardinal(rest)}" if rest else "")
+    return str(num2words(number)).replace(",", "")
 
 
 def ordinal(number: int) -> str:
     """Returns 1 to 99 in words: "twenty-first"."""
-    head, hyphen, last = cardinal(number).rpartition("-")
-    if last in IRREGULAR_ORDINALS:
-        last = IRREGULAR_ORDINALS[last]
-    else:
-        last = f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"
-    return f"{head}{hyphen}{last}"
+    return str(num2words(number, to="ordinal"))
 
 
 def ordinal_digits(number: int) -> str:
