@@ -200,10 +200,10 @@ def _saint(match: re.Match[str]) -> str:
 
 
 def _roman(match: re.Match[str]) -> str:
-    is_numeral = ROMAN.fullmatch(match["roman"]) and not (
+    is_numeral = ROMAN.fullmatch(match["roman"].upper()) and not (
         match["roman"] in READ_BY_GRUUT and match["part"].islower()
     )
-    return f"{match['part']} {cardinal(roman(match['roman']))}" if is_numeral else match[0]
+    return f"{match['part']} {cardinal(roman(match['roman'].upper()))}" if is_numeral else match[0]
 
 
 def _ruler(match: re.Match[str]) -> str:
@@ -240,6 +240,12 @@ RULES = compile_rules(
     (r"\bWW(?:I|1)\b", "World War one"),
     (r"\b([IVXLC]{2,8})(?:st|nd|rd|th)\b", _roman_ordinal),
     (r"\b((?!I\b)[IVXLC]{1,8})(?= centur(?:y|ies)\b)", _roman_ordinal),
+    (rf"\b(?P<part>(?i:{PARTS_OF_BOOKS}))\s(?P<roman>ix|i{{2,3}}|iv|vi{{1,3}})\b(?!\.\w)", _roman),
+    (
+        r"\b(X{1,3}(?:IX|IV|VI{0,3}|I{1,3}|V))\b"
+        r"(?= (?:Olympi[ac]|Winter|Summer|Congress|International|Paralympic|edition|Legion)\w*\b)",
+        _roman_ordinal,
+    ),
     (rf"\b(?P<part>(?i:{PARTS_OF_BOOKS}))\s(?P<roman>(?!I\b)[IVXLC]{{1,8}})\b(?!\.[A-Z])", _roman),
     (
         rf"\b(?P<name>{RULERS}) (?P<roman>[IVX]{{2,6}}\b|(?<!Malcolm )[VX]\b(?!\. ?[A-Z]))",

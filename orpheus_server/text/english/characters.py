@@ -16,7 +16,13 @@ SYMBOLS = str.maketrans(
     | {"≈": " about ", "≠": " is not ", "≤": " at most ", "≥": " at least "}
     | {"±": " plus or minus ", "√": " root of ", "∞": " infinity ", "∈": " in ", "‰": " per mille"}
     | {"→": " to ", "⇒": " implies ", "∑": " sum of ", "∫": " integral of ", "∂": " partial "}
-    | {"§": " section ", "©": " copyright ", "®": " registered ", "™": " trademark "}
+    | {
+        "§": " section ",
+        "¶": " paragraph ",
+        "©": " copyright ",
+        "®": " registered ",
+        "™": " trademark ",
+    }
     | {"⋅": " times ", "∙": " times ", "∝": " is proportional to ", "∀": " for all "}
     | {"∃": " there is ", "¬": " not ", "∧": " and ", "∨": " or ", "∪": " union "}
     | {"∩": " intersection ", "⊂": " is a subset of ", "∅": " the empty set ", "∴": " therefore "}

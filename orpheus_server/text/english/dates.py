@@ -155,7 +155,11 @@ RULES = compile_rules(
     (rf"(?i)\b({_SHORT})\b\.? (?=(?:19|20)\d\d\b)", lambda match: f"{_month(match[1])} "),
     (rf"\b({_SHORT})\b\.? (?=\d)", lambda match: f"{_month(match[1])} "),
     (
-        rf"\b({_DAY_NAME})\.? ?[-–] ?({_DAY_NAME})\b",
+        rf"\b({_DAY_NAME})\.?(?: ?[-–] ?| (?:to|through) )({_DAY_NAME})\b\.?(?! [A-Z]|$)",
+        lambda match: f"{_weekday(match[1])} to {_weekday(match[2])}",
+    ),
+    (
+        rf"\b({_DAY_NAME})\.?(?: ?[-–] ?| (?:to|through) )({_DAY_NAME})\b",
         lambda match: f"{_weekday(match[1])} to {_weekday(match[2])}",
     ),
     (

@@ -70,6 +70,11 @@ def _ordinal_fraction(match: re.Match[str]) -> str:
 
 _SIMPLE = r"(?:1/(?:2|3|4|8|16)|3/(?:4|8|16)|2/3|[57]/(?:8|16))(?![\d/])"
 RULES = compile_rules(
+    # Blood pressure.
+    (r"(?<![\w.,/-])(\d{2,3}) ?/ ?(?=\d{2,3} ?mm ?Hg\b)", r"\1 over "),
+    (r"(?i)(?<=\bblood pressure (?:of|is) )(\d{2,3}) ?/ ?(?=\d{2,3}(?![\d/]))", r"\1 over "),
+    # "1/f" and "2/n"; s, h and d are units of time.
+    (r"(?<![\w./,-])(\d{1,3})/([a-z])(?<![shdm])(?![\w/.'’-])", r"\1 over \2"),
     # "1-1/2 cups", "1/2 - 3/4", "1 / 2".
     (rf"(?<![\w./,-])([1-9]\d?)-(?={_SIMPLE})", r"\1 "),
     (rf"(?<=\d/\d) ?[-–] ?(?={_SIMPLE})", " to "),

@@ -2,7 +2,7 @@
 
 import re
 
-from orpheus_server.text.english.numerals import cardinal, digits, letters_and_digits
+from orpheus_server.text.english.numerals import cardinal, digits, letters_and_digits, pairs
 from orpheus_server.text.english.rules import compile_rules
 
 GROUP = re.compile(r"[A-Za-z\d]+")
@@ -121,6 +121,18 @@ RULES = compile_rules(
     (r"(?<=[A-Za-z])(?<!\dx)(?P<number>\d{4,15})(?![\d.,]|[A-Za-z]{3})", _long_glued),
     (r"(?<=[A-Za-z]-)(?P<number>\d{5,15})(?![\d.,])", _long_glued),
     (r"(?<=[A-Z]{2}-)(?P<number>\d{4})(?![\d.,])", _long_glued),
+    # Numbers that are called, and those of aircraft.
+    (
+        r"(?i)(?P<before>\b(?:dial|call|called|calling|phone|ring) )"
+        r"(?P<number>911|999|112|[2-8]11)(?![\w-]|[.,:/]\d| [a-z]+s\b)",
+        _after_context,
+    ),
+    (r"\b911(?= (?:calls?|operators?|dispatchers?|emergency)\b)", "nine one one"),
+    (
+        r"\b(?P<name>Boeing|Airbus) (?P<number>[1-9]\d\d)"
+        r"(?![\w-]|[.,:/]\d)",
+        lambda match: f"{match['name']} {pairs(int(match['number']))}",
+    ),
     # Three digits in a name: "A380", "1-413-b".
     (
         r"(?:(?<=[A-Z])(?<!\d[A-Z])(?<!\d[A-Z]{2})(?<!\d [A-Z])(?<!\d [A-Z]{2})(?P<mark>-)"

@@ -136,6 +136,7 @@ def _per(match: re.Match[str]) -> str:
 
 
 RULES = compile_rules(
+    (r"(?<=\d) ?zł(?!\w)", " PLN"),
     (
         rf"(?<={SIGN})(?P<whole>\d{{1,3}}(?:\.\d{{3}}){{1,4}}|\d+),(?P<part>\d\d)(?![\d,])",
         _continental,

@@ -24,6 +24,7 @@ RULES = compile_rules(
         _range,
     ),
     (r"(?<=#\d)[-–](?=#\d)|(?<=#\d\d)[-–](?=#\d)", " to "),
+    (r"(?i)(?<=\bnoon) ?[-–] ?(?=\d)|(?<=\bmidnight) ?[-–] ?(?=\d)", " to "),
     (r"\bA-Z\b", "A. to Z"),
     (r"\ba-z\b", "A. to Z"),
     (r"\b9 ?- ?5(?= (?:job|jobs|shift|shifts|schedule|routine|grind|worker|workday)\b)", "9 to 5"),

@@ -106,6 +106,7 @@ RULES = compile_rules(
     (r"(?<!\w)\.NET\b", "dot net"),
     (r"(?<=[A-Za-z])\+(?![\w+])", " plus"),
     # Decimals that gruut shortens or completes.
+    (r"(?<=\b[vV])(\d{1,4})\.(\d{0,3}0)(?![\w]|\.\d)", lambda m: decimal(f" {m[1]}", m[2])),
     (
         r"(?<![\w.,:/$£€¥])(?P<whole>\d{1,15}|\d{1,3}(?:,\d{3}){1,4})\.(?P<part>\d{0,15}0)"
         r"(?P<percent> ?%)?(?![\w]|[.,:/-]\d)",

@@ -50,6 +50,7 @@ UNITS |= {"dpi": "dots per inch", "ppi": "pixels per inch", "ppm": "parts per mi
 UNITS |= {"psi": "pounds per square inch", "ft": "feet", "yd": "yards", "yds": "yards"}
 UNITS |= {"mi": "miles", "oz": "ounces", "lb": "pounds", "lbs": "pounds", "gal": "gallons"}
 UNITS |= {"tsp": "teaspoons", "tbsp": "tablespoons", "kcal": "kilocalories", "sqft": "square feet"}
+UNITS |= {"fl oz": "fluid ounces", "fl. oz": "fluid ounces"}
 UNITS |= {"sq ft": "square feet", "sq m": "square meters", "sq km": "square kilometers"}
 UNITS |= {"sq mi": "square miles", "cu ft": "cubic feet", "cc": "cubic centimeters"}
 UNITS |= {"min": "minutes", "mins": "minutes", "sec": "seconds", "secs": "seconds"}

@@ -3,6 +3,9 @@
 from tests.support.readings import reading_test
 
 READINGS = {
+    "Act V, scene ii": "Act five, scene two",
+    "the XXIV Winter Games": "the twenty fourth Winter Games",
+    "part x of it": "part x of it",
     "a/b/c": "a b c",
     "St. Louis is big.": "Saint Louis is big.",
     "We saw St. Mary at St. Paul's.": "We saw Saint Mary at Saint Paul's.",

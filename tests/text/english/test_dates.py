@@ -3,6 +3,8 @@
 from tests.support.readings import reading_test
 
 READINGS = {
+    "Tue. to Thu. it rains": "Tuesday to Thursday it rains",
+    "Mon. through Wed.": "Monday to Wednesday.",
     "july 25 2012": "july twenty fifth twenty twelve",
     "25 July 2012": "the twenty fifth of July twenty twelve",
     "on the 3 March": "on the third of March",

@@ -3,6 +3,10 @@
 from tests.support.readings import reading_test
 
 READINGS = {
+    "118/76 mmHg": "118 over 76 millimeters of mercury",
+    "blood pressure is 130/85 now": "blood pressure is 130 over 85 now",
+    "2/n and 1/x": "two over n and one over x",
+    "5/s": "five per second",
     "1/4th": "one fourth",
     "2/3rds of it": "two thirds of it",
     "two thirds, three quarters": "two thirds, three quarters",

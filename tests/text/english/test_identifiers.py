@@ -3,6 +3,9 @@
 from tests.support.readings import reading_test
 
 READINGS = {
+    "Airbus 320": "Airbus three twenty",
+    "Please dial 112 now": "Please dial one one two now",
+    "a 911 call": "a nine one one call",
     "Call 0800 123 456": "Call zero eight zero zero, one two three, four five six",
     "416-555-0192": "four one six, five five five, zero one nine two",
     "(020) 7946 0958": "zero two zero, seven nine four six, zero nine five eight",

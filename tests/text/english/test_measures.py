@@ -3,6 +3,7 @@
 from tests.support.readings import reading_test
 
 READINGS = {
+    "8 fl oz or 1 fl oz": "eight fluid ounces or one fluid ounce",
     "2,5 kg": "two point five kilograms",
     "10'000 people": "ten thousand people",
     "1'234'567": "one million, two hundred and thirty four thousand, five hundred and sixty seven",

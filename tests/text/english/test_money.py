@@ -3,6 +3,7 @@
 from tests.support.readings import reading_test
 
 READINGS = {
+    "45 zł and 12,50 zł": "forty five zlotys and twelve zlotys fifty",
     "€1.000 or 2.500 €": "one thousand euros or two thousand, five hundred euros",
     "$100k-200k, £1.5m–£2m": (
         "one hundred thousand dollars to two hundred thousand dollars, "

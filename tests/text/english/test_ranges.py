@@ -3,6 +3,7 @@
 from tests.support.readings import reading_test
 
 READINGS = {
+    "noon-3 pm": "noon to three P M",
     "100k-200k users": "one hundred thousand to two hundred thousand users",
     "items #5-#10": "items number five to number ten",
     "5-10 minutes": "five to ten minutes",

@@ -3,6 +3,7 @@
 from tests.support.readings import reading_test
 
 READINGS = {
+    "v4.0 and v12.10": "v four point zero and v twelve point one zero",
     "Scores > 90 pass.": "Scores greater than ninety pass.",
     "x<5 and y > z": "x less than five and y greater than z",
     "a != b": "a is not equal to b",
