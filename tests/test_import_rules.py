@@ -23,7 +23,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("runtime", "fakes"),
     ("synthesis", "chat"),
     ("engine", "audio", "text", "server"),
-    ("checkpoints", "settings", "concurrency"),
+    ("checkpoints", "settings", "concurrency", "event_stream"),
     ("interfaces", "errors", "__init__"),
 )
 # The same inside a package. Modules that are not named are its lowest level and may import each

@@ -9,14 +9,10 @@ import httpx2
 import openai
 
 from orpheus_server import __version__
-from orpheus_server.chat.remote.answer_stream import (
-    DONE,
-    MAX_EVENT_BYTES,
-    EventStreamParser,
-    remote_error_in,
-)
+from orpheus_server.chat.remote.answer_stream import DONE, remote_error_in
 from orpheus_server.chat.remote.failures import RemoteError, error_for
 from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, OrpheusError, StartError
+from orpheus_server.event_stream import MAX_EVENT_BYTES, EventStreamParser
 
 _NO_KEY = "none"
 
