@@ -57,6 +57,7 @@ PURE = (
     "text",
     *("audio.samples", "audio.trimming", "audio.crossfade"),
     *("engine.restart_budget", "engine.watchdog", "engine.memory"),
+    *("engine.custom_tokens", "engine.completion_dialects", "engine.completion_prompt"),
     *("server.api_keys", "server.origins"),
     *("synthesis.prompts", "synthesis.frames", "synthesis.guard", "synthesis.retry"),
     *("synthesis.capacity", "synthesis.fair_queue", "synthesis.job", "synthesis.playback_clock"),
@@ -75,13 +76,13 @@ HEAVY = {
 
 # Third-party library: the packages and modules that may import it.
 OWNERS = {
-    "anyio": {"chat.remote"},
+    "anyio": {"chat.remote", "engine"},
     "av": {"audio", "bench.client"},
     "dotenv": {"settings"},
     "fastapi": {"app", "api", "server"},
     "gruut": {"text.phonemes"},
     "h11": {"server.protocols"},
-    "httpx2": {"chat.remote", "bench"},
+    "httpx2": {"chat.remote", "bench", "engine"},
     "huggingface_hub": {"checkpoints.weights", "chat.model_card"},
     "jinja2": {"chat.local"},
     "num2words": {"text.english.numerals"},
@@ -97,7 +98,7 @@ OWNERS = {
     "safetensors": {"audio.snac"},
     "snac": {"audio.snac", "bench.offline"},
     "starlette": {"app", "api", "server"},
-    "tokenizers": {"synthesis.prompts", "chat.local", "bench.offline"},
+    "tokenizers": {"synthesis.prompts", "chat.local", "bench.offline", "engine"},
     "torch": {"engine", "audio.snac", "runtime", "bench.offline"},
     "transformers": {"chat.local"},
     "uvicorn": {"server", "bench.offline"},
