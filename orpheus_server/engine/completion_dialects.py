@@ -4,6 +4,7 @@ Pure: bodies from requests, and ids from events.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +25,8 @@ MAX_STOPS = 4
 
 MAX_OTHER_CHARS = 400
 """With more text than this before the first audio token, the model is not speaking."""
+
+_KIND = re.compile(r"[a-z0-9_]{1,40}")
 
 _LLAMA_SEEDS = 2**32 - 1
 _TEXT_SEEDS = 2**31 - 1
@@ -196,7 +199,7 @@ class EventReader:
         if not isinstance(data, dict):
             raise ServerFailed("it sent an event that is not a JSON object")
         if data.get("error"):
-            raise ServerFailed(f"it reported an error: {str(data['error'])[:200]}")
+            raise ServerFailed(f"it reported an error ({_kind_of(data['error'])})")
         if self.dialect == "llama-server":
             return self._read_llama(data)
         return self._read_choice(data)
@@ -284,3 +287,10 @@ class EventReader:
                 f"it sent {self._num_tokens} tokens but counts {num_reported}: "
                 "pieces were lost, repeated or reordered"
             )
+
+
+def _kind_of(error: object) -> str:
+    """Returns the type or code of an error. Its message may quote the prompt."""
+    fields = error if isinstance(error, dict) else {}
+    kinds = (str(fields.get(name)) for name in ("type", "code") if fields.get(name))
+    return next((kind for kind in kinds if _KIND.fullmatch(kind)), "unknown")

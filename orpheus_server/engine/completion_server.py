@@ -120,7 +120,7 @@ class CompletionServer:
         await response.aclose()
         if response.status_code in _REJECTED:
             raise GenerationFailed(
-                f"{self.name} rejected the request with status {response.status_code}"
+                f"a completion server rejected the request with status {response.status_code}"
             )
         raise ServerFailed(f"it answered with status {response.status_code}", is_down=True)
 
@@ -204,7 +204,8 @@ class CompletionServer:
         return ServerFailed(f"no token for {self._token_limit_sec:g} s", is_down=True)
 
     def _failed(self, detail: str, *, is_down: bool = False) -> ServerFailed:
-        return ServerFailed(f"{self.name} failed: {detail}", is_down=is_down)
+        # Without the address, because callers may see the message.
+        return ServerFailed(f"a completion server failed: {detail}", is_down=is_down)
 
 
 async def _read(chunks: AsyncGenerator[bytes, None]) -> bytes | None:

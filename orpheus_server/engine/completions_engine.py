@@ -192,7 +192,11 @@ class CompletionsEngine:
                 if self._is_closed:
                     raise EngineDead("the engine is closed") from error
                 logger.warning(
-                    "request=%s: %s, after %d tokens", request.request_id, error, len(ids)
+                    "request=%s server=%s: %s, after %d tokens",
+                    request.request_id,
+                    server.name,
+                    error,
+                    len(ids),
                 )
                 if len(ids) >= request.max_tokens:
                     yield TokenDelta(tuple(ids[num_yielded:]), "length")

@@ -205,7 +205,7 @@ DAMAGES = {
     "html": "the stream ended early",
     "no ids": "without token ids",
     "not json": "not a JSON object",
-    "error": "reported an error: .*out of memory",
+    "error": r"reported an error \(server_error\)",
     "too long": "too long in its stream",
 }
 # A text has no counts per event and no negative ids.
@@ -253,7 +253,7 @@ async def test_a_damaged_stream(dialect: str, damage: str) -> None:
             case "not json":
                 stream.response.event("[1")
             case "error":
-                stream.response.event({"error": {"message": "out of memory"}})
+                stream.response.event({"error": {"message": "a prompt", "type": "server_error"}})
             case "too long":
                 stream.response.raw(b"data: " + b"x" * (1 << 20))
         if dialect == "text" and damage in ("repeat", "lose"):
