@@ -164,10 +164,11 @@ def test_the_penalty_covers_the_whole_output(llama: str) -> None:
 def test_a_prompt_in_which_the_caller_wrote_a_control_token(llama: str) -> None:
     """Ids travel as ids: the text is not read again."""
     from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
-    from orpheus_server.text.front_end import SPELLED_OUT
+    from orpheus_server.text.front_end import LETTERS, front_end_for
 
     builder = PromptBuilder(POCKET, load_tokenizer(POCKET_FOLDER))
-    chunk = SPELLED_OUT.prepare("h ə l oʊ <custom_token_2> <eos> .")
+    front_end = front_end_for(LETTERS, is_spelled_out=True)
+    chunk = front_end.prepare("h ə l oʊ <custom_token_2> <eos> .")
     prompt = builder.build(chunk, POCKET.default_voice)
     assert not {4, 88} & set(prompt.token_ids)
     ids = asyncio.run(speak(build(llama), prompt_token_ids=prompt.token_ids))
