@@ -33,7 +33,7 @@ _SHARE_OF_CONTEXT = 0.5
 # A piece without a pause inside may use all of the training's length, and so 0.82 of the tokens: a
 # pause between two words ("Your total is, one thousand") is heard every time, a wrong estimate
 # seldom.
-_SLACK_WITHOUT_PAUSE = 1 / _SHARE_OF_TRAINING
+SLACK_WITHOUT_PAUSE = 1 / _SHARE_OF_TRAINING
 
 # The first chunk plays while it is generated, so the listener hears its faults before a retry. A
 # longer one (120 characters are 8 s) risks more audio, and the model speaks a shorter one badly.
@@ -156,7 +156,7 @@ def prepare_piece(
     limits: ChunkLimits,
     front_end: FrontEnd,
     ends_paragraph: bool = False,
-    slack: float = _SLACK_WITHOUT_PAUSE,
+    slack: float = SLACK_WITHOUT_PAUSE,
 ) -> Iterator[PreparedText]:
     """Prepares a piece; if its speech would be too long, cuts it into parts and prepares those.
 
