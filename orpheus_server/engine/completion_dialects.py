@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from orpheus_server.engine.custom_tokens import CustomTokenParser
-from orpheus_server.errors import GenerationFailed
 from orpheus_server.interfaces import FinishReason, TokenRequest
 
 DialectName = Literal["llama-server", "vLLM", "text"]
@@ -35,8 +34,8 @@ _TEXT_SEEDS = 2**31 - 1
 _SAMPLERS = ["penalties", "temperature", "min_p", "top_k", "top_p"]
 
 
-class ServerFailed(GenerationFailed):
-    """A server failed on a request; another one may continue it.
+class ServerFailed(Exception):
+    """A server failed on a request; another one may continue it. Stays inside the engine.
 
     With `is_down` the server must not be used until it passes a check.
     """

@@ -204,7 +204,7 @@ class CompletionsEngine:
                 if not self._usable(tried):
                     if not self.is_alive:
                         raise EngineDead(_NO_SERVER) from error
-                    raise
+                    raise GenerationFailed(str(error)) from error
 
     def kill(self) -> None:
         """Closes all connections; generations raise `EngineDead`."""

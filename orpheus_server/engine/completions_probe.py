@@ -17,7 +17,7 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.engine.completion_dialects import Dialect, StopTokens
 from orpheus_server.engine.completion_prompt import PromptText, first_custom_id
 from orpheus_server.engine.custom_tokens import CustomTokenParser
-from orpheus_server.errors import OrpheusError, StartError
+from orpheus_server.errors import StartError
 from orpheus_server.interfaces import SamplingOptions, TokenRequest
 
 CONNECT_TIMEOUT_SEC = 5.0
@@ -34,8 +34,8 @@ _UNAVAILABLE = {429, 500, 502, 503, 504}
 _MAX_BODY_BYTES = 1 << 20
 
 
-class NotAnswering(OrpheusError):
-    """The server does not answer now: it is down, loading or full."""
+class NotAnswering(Exception):
+    """The server does not answer now: it is down, loading or full. Stays inside the engine."""
 
 
 @dataclass(frozen=True, slots=True)
