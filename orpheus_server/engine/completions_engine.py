@@ -161,6 +161,12 @@ class CompletionsEngine:
         """True while a server answers."""
         return not self._is_closed and any(server.is_up for server in self._servers)
 
+    def count_slots(self) -> int | None:
+        """Returns the generations that the servers run at once, None if one does not say."""
+        infos = [server.info for server in self._servers if server.is_up]
+        slots = [None if info is None else info.num_slots for info in infos]
+        return sum(filter(None, slots)) if slots and None not in slots else None
+
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
         """Yields a delta per frame. Closing the generator closes the connection to the server."""
         self._check(request)

@@ -44,6 +44,8 @@ class SpeechStack:
     pool: WorkerPool
     build_engine: Callable[[], TokenEngine]
     """Builds a replacement for `engine`, which must have been closed; blocking."""
+    num_slots: Callable[[], int | None] | None = None
+    """Returns the generations that servers elsewhere run at once, None if they do not say."""
 
 
 def supervise_engine(
@@ -152,7 +154,19 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
             f"the codec's sample rate is {decoder.sample_rate} Hz, but the checkpoint says "
             f"{checkpoint.sample_rate}."
         )
-    return SpeechStack(front_end, prompts, build_engine(), decoder, pool, build_engine)
+    engine = build_engine()
+    return SpeechStack(
+        front_end, prompts, engine, decoder, pool, build_engine, _slots_counter(engine, config)
+    )
+
+
+def _slots_counter(engine: TokenEngine, config: ServingConfig) -> Callable[[], int | None] | None:
+    if config.engine != "completions":
+        return None
+    from orpheus_server.engine.completions_engine import CompletionsEngine
+
+    assert isinstance(engine, CompletionsEngine)
+    return engine.count_slots
 
 
 def _engine_builder(

@@ -162,7 +162,7 @@ async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
         runtime.capacity,
         voice,
         sampling,
-        num_at_once=min(num_at_once, config.max_num_seqs),
+        num_at_once=min(num_at_once, config.max_num_seqs, runtime.capacity.ceiling),
     )
 
 

@@ -212,6 +212,8 @@ class Runtime:
 
     def assemble(self, speech: SpeechStack) -> Synthesizer:
         """Returns the stack's synthesizer; requests cannot use it before `open_for_requests`."""
+        if speech.num_slots is not None:
+            self.capacity.limit_to(speech.num_slots)
         self._chunk_synthesizer, synthesizer = build_synthesizer(
             speech, self.config, self.settings, capacity=self.capacity
         )

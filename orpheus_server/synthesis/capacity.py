@@ -53,23 +53,37 @@ class Capacity:
 
     def __init__(self, *, ceiling: int) -> None:
         self._ceiling = ceiling
+        self._num_slots: Callable[[], int | None] | None = None
         self._fixed = _FIXED_SHARE * REAL_TIME_SHARE
         self._slope = (REAL_TIME_SHARE - self._fixed) / ceiling
         self._scale = 1.0
         self._probe: list[Measurement] | None = None
+
+    def limit_to(self, num_slots: Callable[[], int | None]) -> None:
+        """Lowers the ceiling to the generations that the engine runs at once, None if unknown.
+
+        Further ones would wait in the engine, out of turn, and look as if they were slow.
+        """
+        self._num_slots = num_slots
+
+    @property
+    def ceiling(self) -> int:
+        """Largest number of chunks at once, however fast the machine is."""
+        num_slots = None if self._num_slots is None else self._num_slots()
+        return self._ceiling if num_slots is None else max(1, min(self._ceiling, num_slots))
 
     @property
     def num_streams(self) -> int:
         """Largest number of chunks at once whose RTF is at most `REAL_TIME_SHARE`."""
         num = (REAL_TIME_SHARE / self._scale - self._fixed) / self._slope
         # Rounding errors just below a whole number must not cost a stream.
-        return max(1, min(self._ceiling, int(num + 1e-9)))
+        return max(1, min(self.ceiling, int(num + 1e-9)))
 
     @property
     def num_ahead(self) -> int:
         """Chunks at once from which one more raises the throughput by less than `LEAST_GAIN`."""
-        num = 1
-        while num < self._ceiling and self._gain(num) >= LEAST_GAIN:
+        num, ceiling = 1, self.ceiling
+        while num < ceiling and self._gain(num) >= LEAST_GAIN:
             num += 1
         return num
 

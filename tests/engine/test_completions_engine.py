@@ -53,6 +53,27 @@ async def test_a_generation_that_is_cut_off(dialect: str) -> None:
     assert (ids_of(deltas), deltas[-1].finish_reason) == (speech_ids(2), "length")
 
 
+@pytest.mark.parametrize(
+    ("dialects", "num_slots"),
+    [(("llama-server",), 4), (("llama-server", "llama-server"), 8), (("vLLM",), None)],
+)
+async def test_slots_are_those_of_all_servers(
+    dialects: tuple[str, ...], num_slots: int | None
+) -> None:
+    """With 16 sentences on four slots, a fast server was measured as one for a single stream."""
+    async with open_engine(*map(speaking, dialects)) as engine:
+        assert engine.count_slots() == num_slots
+
+
+async def test_slots_are_unknown_if_one_server_does_not_say() -> None:
+    async with open_engine(speaking("llama-server"), speaking("text")) as engine:
+        assert engine.count_slots() is None
+        engine._servers[1].is_up = False
+        assert engine.count_slots() == 4
+        engine._servers[0].is_up = False
+        assert engine.count_slots() is None
+
+
 async def test_connections_are_reused() -> None:
     stub = speaking()
     async with stub.serve() as served:

@@ -60,6 +60,18 @@ def test_a_probe_without_a_chunk_changes_nothing() -> None:
     assert measured(ceiling=7).num_streams == 7
 
 
+def test_the_engines_slots_lower_the_ceiling() -> None:
+    capacity = Capacity(ceiling=32)
+    num_slots: list[int | None] = [4]
+    capacity.limit_to(lambda: num_slots[0])
+    assert (capacity.ceiling, capacity.num_streams) == (4, 4)
+    assert capacity.num_ahead <= 4
+    # More servers, one that does not say, none.
+    for known, expected in ((8, 8), (64, 32), (None, 32), (0, 1)):
+        num_slots[0] = known
+        assert (capacity.ceiling, capacity.num_streams) == (expected, expected)
+
+
 def test_it_never_exceeds_the_ceiling() -> None:
     assert measured((1, 0.01), (16, 0.02), ceiling=32).num_streams == 32
 
