@@ -1,24 +1,18 @@
 """Builds the speech engine: every token is masked to its slot, and a delta is a frame."""
 
-import json
-from pathlib import Path
-
 from vllm.config import VllmConfig
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
+from orpheus_server.engine.context_length import MIN_MODEL_LEN, own_max_len
 from orpheus_server.engine.slot_mask import layout_to_config
 from orpheus_server.engine.vllm_engine import EngineKind, VllmEngine
 from orpheus_server.engine.vllm_loader import VllmOptions, engine_args, start_engine
-from orpheus_server.errors import StartError
-
-MIN_MODEL_LEN = 2048
-"""A shorter context does not hold an ordinary chunk: 2048 tokens are 25 s of audio."""
 
 
 def build_speech_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEngine:
     """Loads the model; blocking. Raises `StartError`."""
-    own_max_len = _own_max_len(options.folder)
-    max_len = min(options.max_model_len, own_max_len)
+    own_len = own_max_len(options.folder)
+    max_len = min(options.max_model_len, own_len)
     args = engine_args(options)
     # -1 fits the context to the cache; our limit is passed as the model's own one.
     args.max_model_len = -1
@@ -33,18 +27,9 @@ def build_speech_engine(checkpoint: Checkpoint, options: VllmOptions) -> VllmEng
         min_model_len=MIN_MODEL_LEN,
         share_setting="TTS_GPU_MEMORY_UTILIZATION",
     )
-    return start_engine(args, options, kind, own_max_len=own_max_len, adapt=_mask_slots)
+    return start_engine(args, options, kind, own_max_len=own_len, adapt=_mask_slots)
 
 
 def _mask_slots(config: VllmConfig) -> None:
     version = "v2:SlotMaskV2" if config.use_v2_model_runner else "v1:SlotMaskV1"
     config.model_config.logits_processors = [f"orpheus_server.engine.slot_mask_{version}"]
-
-
-def _own_max_len(folder: Path) -> int:
-    """Returns the context length in the model's `config.json`. Raises `StartError`."""
-    path = folder / "config.json"
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["max_position_embeddings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartError(f"{path} is not the configuration of a Llama: {error}") from error

@@ -13,6 +13,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from orpheus_server.engine.processes import kill_processes
+from orpheus_server.engine.request_check import OneLoop, check_request
 from orpheus_server.errors import EngineDead, EngineNotReady, GenerationFailed
 from orpheus_server.interfaces import FinishReason, TokenDelta, TokenRequest
 
@@ -53,7 +54,7 @@ class VllmEngine:
         model_config = engine.vllm_config.model_config
         self._vocab_size = model_config.get_vocab_size()
         self._max_model_len: int = model_config.max_model_len
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._one_loop = OneLoop()
         self._num_active = 0
         self._num_cached_tokens = 0
         cache = engine.vllm_config.cache_config
@@ -91,7 +92,8 @@ class VllmEngine:
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
         """Yields the first new id immediately, then deltas of the kind's `stream_interval` ids."""
-        self._check(request)
+        self._one_loop.check()
+        check_request(request, vocab_size=self._vocab_size, max_model_len=self._max_model_len)
         if self._engine is None:
             raise EngineNotReady("the engine is closed")
         self._num_active += 1
@@ -131,23 +133,6 @@ class VllmEngine:
             # It would log the end of its core as a crash.
             engine.output_handler.cancel()
         await asyncio.to_thread(shut_down, engine, self._processes)
-
-    def _check(self, request: TokenRequest) -> None:
-        loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop
-        if self._loop is not loop:
-            # vLLM would produce the tokens and never wake this loop.
-            raise RuntimeError("the engine was used from a second event loop")
-        # One id outside the vocabulary would kill the engine and fail all its requests.
-        if not all(0 <= token_id < self._vocab_size for token_id in request.prompt_token_ids):
-            raise GenerationFailed("the prompt has an id outside of the vocabulary")
-        num_tokens = len(request.prompt_token_ids) + request.max_tokens
-        if not request.prompt_token_ids or request.max_tokens < 1:
-            raise GenerationFailed("the prompt is empty, or max_tokens is less than 1")
-        if num_tokens > self._max_model_len:
-            raise GenerationFailed(
-                f"{num_tokens} tokens do not fit into the context of {self._max_model_len}"
-            )
 
     def _sampling_params(self, request: TokenRequest) -> SamplingParams:
         sampling = request.sampling
