@@ -100,7 +100,7 @@ OWNERS = {
     "starlette": {"app", "api", "server"},
     "tokenizers": {"synthesis.prompts", "chat.local", "bench.offline", "engine"},
     "torch": {"engine", "audio.snac", "runtime", "bench.offline"},
-    "transformers": {"chat.local"},
+    "transformers": {"chat.local", "engine"},
     "uvicorn": {"server", "bench.offline"},
     "vllm": {"engine"},
     "websockets": {"server.protocols", "bench.soak"},
