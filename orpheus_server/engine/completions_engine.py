@@ -23,6 +23,7 @@ from orpheus_server.engine.completions_probe import (
     headers_of,
     vocabulary_of,
 )
+from orpheus_server.engine.request_check import OneLoop, check_request
 from orpheus_server.errors import EngineDead, EngineNotReady, GenerationFailed, StartError
 from orpheus_server.interfaces import TokenDelta, TokenRequest
 
@@ -136,6 +137,7 @@ class CompletionsEngine:
         self._vocabulary = vocabulary
         self._max_model_len = max_model_len
         self._tokens_per_delta = tokens_per_delta
+        self._one_loop = OneLoop()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
         self._closing: asyncio.Task[None] | None = None
@@ -169,7 +171,10 @@ class CompletionsEngine:
 
     async def generate(self, request: TokenRequest) -> AsyncGenerator[TokenDelta, None]:
         """Yields a delta per frame. Closing the generator closes the connection to the server."""
-        self._check(request)
+        self._loop = self._one_loop.check()
+        if self._is_closed:
+            raise EngineNotReady("the engine is closed")
+        check_request(request, vocab_size=self._vocabulary.size, max_model_len=self.max_model_len)
         tried: set[CompletionServer] = set()
         ids: list[int] = []
         num_yielded = 0
@@ -253,23 +258,6 @@ class CompletionsEngine:
         if not usable:
             raise EngineDead(_NO_SERVER)
         return min(usable, key=lambda each: (each.is_suspect, each.num_active, each.num_started))
-
-    def _check(self, request: TokenRequest) -> None:
-        loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop
-        if self._loop is not loop:
-            raise RuntimeError("the engine was used from a second event loop")
-        if self._is_closed:
-            raise EngineNotReady("the engine is closed")
-        if not all(0 <= each < self._vocabulary.size for each in request.prompt_token_ids):
-            raise GenerationFailed("the prompt has an id outside of the vocabulary")
-        num_tokens = len(request.prompt_token_ids) + request.max_tokens
-        if not request.prompt_token_ids or request.max_tokens < 1:
-            raise GenerationFailed("the prompt is empty, or max_tokens is less than 1")
-        if num_tokens > self.max_model_len:
-            raise GenerationFailed(
-                f"{num_tokens} tokens do not fit into the context of {self.max_model_len}"
-            )
 
 
 def build_completions_engine(

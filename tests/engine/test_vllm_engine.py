@@ -17,6 +17,7 @@ from orpheus_server.errors import EngineDead, StartError
 from orpheus_server.interfaces import TokenDelta, TokenRequest
 from orpheus_server.runtime.hardware import has_cpp_compiler
 from orpheus_server.runtime.serving_config import POCKET_FOLDER
+from tests.support.engine_contract import CONTRACT
 
 pytestmark = [
     pytest.mark.engine,
@@ -120,6 +121,19 @@ def test_a_folder_that_is_not_a_model(tmp_path: Path) -> None:
     shutil.copy(POCKET_FOLDER / "config.json", tmp_path)
     with pytest.raises(StartError, match="vLLM cannot load"):
         build_speech_engine(ENGLISH, options(tmp_path))
+
+
+def test_the_contract_of_engines() -> None:
+    from orpheus_server.engine.speech_engine import build_speech_engine
+
+    engine = build_speech_engine(load_speech_json(POCKET_FOLDER), options())
+
+    async def work() -> None:
+        for check in CONTRACT:
+            await check(engine)
+        await engine.close()
+
+    asyncio.run(work())
 
 
 def test_the_death_of_an_engine_and_the_limit_of_a_model(
