@@ -25,9 +25,13 @@ the kernel's documentation of cgroup v2."""
 def num_cores(cpu_limit: Path = CPU_LIMIT) -> int:
     """Returns the number of cores that this process may use.
 
-    `taskset` and containers (`docker run --cpus`) allow fewer than the machine has.
+    `taskset` and containers (`docker run --cpus`) allow fewer than the machine has. Only Linux
+    reports that.
     """
-    num_allowed = len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        num_allowed = len(os.sched_getaffinity(0))
+    else:
+        num_allowed = os.cpu_count() or 1
     try:
         limit, period = cpu_limit.read_text(encoding="ascii").split()
         return max(1, min(num_allowed, math.ceil(int(limit) / int(period))))

@@ -48,6 +48,16 @@ def test_the_cores_of_a_container(
     assert num_cores(file) == num_expected
 
 
+def test_the_cores_where_the_system_does_not_say_which_may_be_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """macOS and Windows have no `sched_getaffinity`."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for num, expected in ((10, 10), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda found=num: found)
+        assert num_cores(tmp_path / "missing") == expected
+
+
 class Source:
     """Yields each number once its gate is open; then ends, or raises `error`."""
 

@@ -330,7 +330,7 @@ def test_the_environment_is_read_in_one_place() -> None:
         if source.name == "runtime.speech_stack":
             # Switches of vLLM, set before it is imported.
             assert set(uses) == {"os.environ.setdefault"}
-        elif source.name == "engine.fork_server":
+        elif source.name == "engine.fork_context":
             # All of it goes to a copied process.
             assert set(uses) == {"dict(os.environ)", "os.environ.update"}
         elif source.name != "settings":

@@ -1,18 +1,13 @@
 """A process that has imported vLLM, of which an engine's process on a CPU is a copy.
 
-Importing takes 6 s, which this process spends while the server imports its own half on another
-core. It stays, so an engine that has died is replaced in seconds.
+Importing vLLM takes 6 s, which this process spends while the server imports its own half on another
+core. It stays, so an engine that has died is replaced in seconds. The module itself is imported on
+every system, the process is started with vLLM only.
 """
 
 import multiprocessing
-import os
 import signal
-from collections.abc import Callable, Mapping
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.context import ForkServerContext, ForkServerProcess
-from typing import Any
-
-import setproctitle
 
 PRELOADED = (
     "orpheus_server.engine.cpu_worker",
@@ -33,25 +28,3 @@ def start_fork_server() -> None:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class EngineContext(ForkServerContext):
-    """Copies the fork server, and gives each copy the environment of this process."""
-
-    def Process(  # type: ignore[override]  # noqa: N802 - named by multiprocessing
-        self, *, target: Callable[..., object], name: str, kwargs: Mapping[str, Any]
-    ) -> ForkServerProcess:
-        """Returns a process that has not started."""
-        return ForkServerProcess(
-            target=_run, name=name, args=(dict(os.environ), target, dict(kwargs))
-        )
-
-
-def _run(
-    environment: dict[str, str], target: Callable[..., object], kwargs: dict[str, Any]
-) -> None:
-    # It finds the place of the title only as long as the environment is where it was; by its title
-    # an engine's process is found and killed.
-    setproctitle.getproctitle()
-    os.environ.update(environment)
-    target(**kwargs)

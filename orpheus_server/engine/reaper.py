@@ -38,11 +38,18 @@ class ProcessKey:
 class OrphanReaper:
     """While it is open, all descendants of this process are ended soon after it, however it ends.
 
-    Creating and closing it block for some milliseconds each, so call them in a thread.
+    Creating and closing it block for some milliseconds each, so call them in a thread. It needs
+    Linux's /proc; elsewhere it only logs that it does nothing.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        if sys.platform != "linux":
+            # Only vLLM starts processes, and it is installed on Linux only.
+            logger.info(
+                "child processes are not watched on %s: its engines need none", sys.platform
+            )
+            return
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__, str(os.getpid())],

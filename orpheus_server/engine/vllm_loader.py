@@ -11,7 +11,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.async_llm_engine import AsyncLLMEngine
 from vllm.v1.engine import utils as engine_utils
 
-from orpheus_server.engine.fork_server import EngineContext
+from orpheus_server.engine.fork_context import EngineContext
 from orpheus_server.engine.memory import CPU_KV_CACHE_BYTES
 from orpheus_server.engine.processes import find_processes, kill_processes
 from orpheus_server.engine.vllm_engine import EngineKind, VllmEngine, shut_down

@@ -13,6 +13,9 @@ import uvicorn
 
 logger = logging.getLogger(__name__)
 
+_STOP_SIGNALS = ("SIGTERM", "SIGBREAK")
+"""SIGBREAK is Ctrl-Break on Windows; other systems do not have it."""
+
 _POLL_SEC = 0.05
 
 
@@ -59,15 +62,17 @@ class GracefulServer(uvicorn.Server):
 
 
 def run_until_stopped(server: GracefulServer, sockets: list[socket.socket]) -> None:
-    """Serves until a signal stops the server; SIGTERM then counts as a normal exit.
+    """Serves until a signal stops the server; SIGTERM and Ctrl-Break then count as a normal exit.
 
     uvicorn raises the signals that it caught again after it has stopped: without a handler, SIGTERM
     would end the process with status 143, which process supervisors treat as a failure.
     """
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    numbers = [getattr(signal, name) for name in _STOP_SIGNALS if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
         server.run(sockets=sockets)
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

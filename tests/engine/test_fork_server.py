@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from orpheus_server.engine import fork_server
-from orpheus_server.engine.fork_server import EngineContext, start_fork_server
+from orpheus_server.engine.fork_context import EngineContext
+from orpheus_server.engine.fork_server import start_fork_server
 from tests.support.process_facts import write_facts
 
 VARIABLE = "ORPHEUS_TEST_VARIABLE"

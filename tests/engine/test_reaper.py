@@ -165,3 +165,17 @@ def test_a_reaper_that_cannot_start_is_logged(
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     OrphanReaper().close()
     assert "the engine will keep running if this server is killed" in caplog.text
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_other_systems_are_not_watched(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, platform: str
+) -> None:
+    """They have no /proc, and no engine there starts processes."""
+    caplog.set_level("INFO", "orpheus_server")
+    before = psutil.Process().children()
+    monkeypatch.setattr(sys, "platform", platform)
+    reaper = OrphanReaper()
+    assert psutil.Process().children() == before
+    reaper.close()
+    assert f"child processes are not watched on {platform}" in caplog.text

@@ -161,6 +161,22 @@ def test_sigterm_is_a_normal_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_ctrl_break_is_a_normal_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Windows has the signal; another one stands for it here."""
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    fakes = FakeServer()
+    config = server_config(fakes.build_app(), fakes.settings, port=0)
+    server = GracefulServer(config, begin_drain=lambda: None, drain_sec=0.1)
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def run(sockets: list[socket.socket] | None = None) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(server, "run", run)
+    run_until_stopped(server, [])
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
 def test_ctrl_c_is_a_normal_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes = FakeServer()
     config = server_config(fakes.build_app(), fakes.settings, port=0)

@@ -1,11 +1,17 @@
 """A transport that counts the bytes its peer has received, and closes without losing a response."""
 
 import asyncio
-import fcntl
 import struct
-import termios
 from collections.abc import Callable
 from typing import Any
+
+try:
+    import fcntl
+    import termios
+except ImportError:
+    HAS_QUEUE_LENGTH = False  # Windows
+else:
+    HAS_QUEUE_LENGTH = True
 
 MAX_LEFTOVER_BYTES = 64 << 20
 """Limit for data that a peer still sends after an early response; twenty of the largest bodies."""
@@ -46,6 +52,8 @@ class LingeringTransport:
         return self._num_written_bytes - num_unsent - self._num_queued_bytes()
 
     def _num_queued_bytes(self) -> int:
+        if not HAS_QUEUE_LENGTH:
+            return 0
         try:
             number = self.inner.get_extra_info("socket").fileno()
             packed = fcntl.ioctl(number, termios.TIOCOUTQ, bytes(struct.calcsize("i")))

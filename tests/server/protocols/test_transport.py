@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from orpheus_server.server.protocols import transport
 from orpheus_server.server.protocols.transport import MAX_LEFTOVER_BYTES, LingeringTransport
 from tests.support.app import WAIT_LIMIT_SEC, settle, wait_for
 
@@ -85,6 +86,19 @@ async def test_only_bytes_that_the_peer_has_received_are_counted() -> None:
                 require_data(await asyncio.get_running_loop().sock_recv(other, 1 << 20))
             )
         await wait_for(lambda: peer.transport.num_acknowledged_bytes == num_written)
+
+
+async def test_without_the_systems_count_all_sent_bytes_are_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Windows does not report how much of its buffer the peer has received."""
+    monkeypatch.setattr(transport, "HAS_QUEUE_LENGTH", False)
+    async with open_peer() as (peer, _):
+        for _ in range(NUM_PIECES):
+            peer.transport.write(PIECE)
+        await settle()
+        num_unsent = peer.transport.get_write_buffer_size()
+        assert peer.transport.num_acknowledged_bytes == NUM_PIECES * len(PIECE) - num_unsent
 
 
 async def test_lingering_ends_after_a_timeout() -> None:
