@@ -175,3 +175,109 @@ class TestExtras:
         clone.add("demo")
         clone.make("test-demo")
         assert clone.make("test-full", fail="-m demo").returncode == 2
+
+
+class TestEngines:
+    """`ENGINE=transformers`: an environment without vLLM, also for other systems."""
+
+    LOCK = "requirements-transformers.txt"
+
+    @pytest.fixture
+    def clone(self, tmp_path: Path) -> Clone:
+        clone = Clone(tmp_path)
+        shutil.copy(ROOT / self.LOCK, tmp_path)
+        return clone
+
+    @pytest.fixture
+    def installed(self, clone: Clone) -> Clone:
+        """A clone whose environment without vLLM is complete."""
+        venv = clone.folder / ".venv-transformers"
+        shutil.copytree(clone.folder / ".venv", venv)
+        for stamp in ("torch", "lock", "project"):
+            (venv / f".{stamp}-cpu").touch()
+        server = venv / "bin" / "orpheus-server"
+        server.write_text('#!/bin/sh\necho "RUN $0 $* TTS_ENGINE=$TTS_ENGINE"\n')
+        server.chmod(0o755)
+        return clone
+
+    def set_system(self, clone: Clone, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        programs = clone.folder / "programs"
+        programs.mkdir()
+        uname = programs / "uname"
+        uname.write_text(f"#!/bin/sh\necho {system}\n")
+        uname.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+
+    @pytest.mark.parametrize("engine", ["transformers", "completions"])
+    def test_the_server_uses_the_engine(self, installed: Clone, engine: str) -> None:
+        done = installed.make("serve", f"ENGINE={engine}")
+        assert commands(done) == [
+            f".venv-transformers/bin/orpheus-server serve TTS_ENGINE={engine}"
+        ]
+
+    def test_a_setting_takes_precedence(self, installed: Clone) -> None:
+        """make exports variables, and those take precedence over .env."""
+        (installed.folder / ".env").write_text("TTS_ENGINE=completions\n")
+        done = installed.make("serve", "ENGINE=transformers")
+        assert commands(done) == [".venv-transformers/bin/orpheus-server serve TTS_ENGINE="]
+
+    def test_it_is_installed_beside_the_other_environment(self, clone: Clone) -> None:
+        done = clone.make("setup", "ENGINE=transformers", f"PYTHON={clone.folder}/.venv/bin/python")
+        assert done.returncode == 0, done.stderr
+        venv, pip, torch, lock, project = commands(done)
+        assert venv.endswith("/.venv/bin/python -m venv .venv-transformers")
+        start = ".venv-transformers/bin/python -m pip install "
+        assert all(each.startswith(start) for each in (pip, torch, lock, project))
+        assert f"--constraint {self.LOCK} torch==2.13.0" in torch
+        assert lock.endswith(f"-r {self.LOCK}")
+        assert "requirements.txt" not in done.stdout
+        assert commands(clone.make("setup", "ENGINE=transformers")) == []
+
+    @pytest.mark.parametrize("system", ["Linux x86_64", "Linux aarch64", "Darwin arm64"])
+    def test_systems_with_wheels(
+        self, clone: Clone, monkeypatch: pytest.MonkeyPatch, system: str
+    ) -> None:
+        self.set_system(clone, system, monkeypatch)
+        python = f"PYTHON={clone.folder}/.venv/bin/python"
+        assert clone.make("setup", "ENGINE=transformers", python).returncode == 0
+
+    @pytest.mark.parametrize(
+        ("system", "engine", "message"),
+        [
+            ("Darwin arm64", "vllm", "make: make serve ENGINE=transformers"),
+            ("Linux aarch64", "vllm", "make: make serve ENGINE=transformers"),
+            ("Darwin x86_64", "transformers", "this is Darwin x86_64."),
+        ],
+    )
+    def test_systems_without_wheels(
+        self,
+        clone: Clone,
+        monkeypatch: pytest.MonkeyPatch,
+        system: str,
+        engine: str,
+        message: str,
+    ) -> None:
+        self.set_system(clone, system, monkeypatch)
+        (clone.folder / ".venv" / ".made-for").write_text("cpu /elsewhere\n")
+        python = f"PYTHON={clone.folder}/.venv/bin/python"
+        done = clone.make("setup", f"ENGINE={engine}", python)
+        assert (done.returncode, commands(done)) == (2, [])
+        assert message in done.stderr
+
+    def test_an_unknown_engine(self, clone: Clone) -> None:
+        done = clone.make("serve", "ENGINE=llama")
+        assert done.returncode == 2
+        assert "ENGINE is 'llama': it must be vllm, transformers or completions" in done.stderr
+
+    def test_other_targets_have_no_engine(self, clone: Clone) -> None:
+        """Their tools are in the environment with vLLM."""
+        done = clone.make("test", "ENGINE=transformers")
+        assert (done.returncode, commands(done)) == (2, [])
+        assert "ENGINE is for serve and setup" in done.stderr
+
+    def test_its_tests_run_in_the_other_environment(self, installed: Clone) -> None:
+        assert commands(installed.make("test-transformers")) == [f"{PYTEST} -m transformers"]
+
+    def test_the_full_tests_always_include_it(self, installed: Clone) -> None:
+        full = [f"{PYTEST} --cov --cov-report=", f"{PYTEST} -m transformers"]
+        assert commands(installed.make("test-full"))[3:] == full
