@@ -38,11 +38,20 @@ class StreamResult:
 class ServerProcess:
     """`with ServerProcess(folder, **environment) as server`: ready when the block starts.
 
-    The log is `log-PORT` in the folder. All processes are killed when the block ends.
+    The log is `log-PORT` in the folder. `python` may be that of another environment. All processes
+    are killed when the block ends.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        python: str = sys.executable,
+        **environment: str,
+    ) -> None:
         self.port = port or free_port()
+        self._python = python
         self.log = folder / f"log-{self.port}"
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self._environment = {
@@ -57,7 +66,7 @@ class ServerProcess:
     def __enter__(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "orpheus_server.cli", "serve"],
+                [self._python, "-m", "orpheus_server.cli", "serve"],
                 cwd=self.log.parent,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
