@@ -356,6 +356,7 @@ def margin_at(model: Any, wanted: TokenRequest, token_ids: list[int]) -> float:
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_greedy_ids_are_those_of_vllm_up_to_a_tie(engine: TransformersEngine) -> None:
     from orpheus_server.engine.speech_engine import build_speech_engine
