@@ -1,5 +1,10 @@
 """The choice of the speech engine, and settings without effect."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from orpheus_server.chat.selection import ChatModelConfig
@@ -13,6 +18,7 @@ from orpheus_server.runtime.engine_choice import (
     settings_without_effect,
 )
 from orpheus_server.settings import load_settings
+from tests.support.server_process import ROOT, free_port
 
 URL = "http://127.0.0.1:8080"
 
@@ -130,3 +136,29 @@ def test_settings_without_effect() -> None:
         "TTS_ENFORCE_EAGER has no effect with the completions engine",
         "TTS_TENSOR_PARALLEL_SIZE has no effect with the completions engine",
     ]
+
+
+def test_a_vllm_that_cannot_be_imported_stops_the_start(tmp_path: Path) -> None:
+    """With another engine, a GPU server would have become ten times slower without a word."""
+    package = tmp_path / "vllm"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('libcudart.so.13 is missing')\n")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "orpheus_server.cli", "serve"],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+            "PORT": str(free_port()),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = [each for each in done.stderr.splitlines() if "cannot start" in each]
+    assert line.partition(": the server ")[2] == (
+        "cannot start: vLLM cannot be imported (libcudart.so.13 is missing). 'make serve' installs "
+        "it, or 'pip install --no-deps -r requirements.txt' (requirements-cuda.txt with a GPU)."
+    )
+    assert "Traceback" not in done.stderr
