@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,6 @@ SPREADING_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 GPU_CACHE_SHARE = 0.8
 """Share of the memory that is free after loading for keys and values; activations need the rest."""
-
-# What loading raises: missing or broken files, a map that does not fit, memory that runs out, a
-# device without a kernel. `SafetensorError` has no base but Exception.
-_LOAD_ERRORS = (Exception,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,9 @@ def load_model(folder: Path, dtype: DtypeName, device_map: str | None) -> Loaded
             logger.warning("%s; trying %s", _one_line(failure), name)
         try:
             return load()
-        except _LOAD_ERRORS as error:
+        # Broken files, a map that does not fit, too little memory, a device without a kernel: the
+        # errors of the libraries for these have no other common base.
+        except Exception as error:
             # Its traceback would keep the model in memory.
             failure = StartError(_one_line(error))
     raise StartError(f"transformers cannot load {folder}: {_one_line(failure)}")
@@ -75,7 +74,7 @@ def _load_mapped(folder: Path, dtype: DtypeName, device_map: str) -> LoadedModel
         )
     try:
         return _load(folder, dtype, device_map, spreads=spreads)
-    except _LOAD_ERRORS as error:
+    except Exception as error:
         raise StartError(
             f"transformers cannot load {folder} with TTS_DEVICE_MAP={device_map}: "
             f"{_one_line(error)}"
@@ -86,11 +85,10 @@ def _ways(folder: Path, dtype: DtypeName) -> list[tuple[str, Callable[[], Loaded
     """Returns the devices to try in turn, best first, and what loads the model onto them."""
     devices = list(dict.fromkeys([best_device(), "cpu"]))
     ways: list[tuple[str, Callable[[], LoadedModel]]] = [
-        (name, lambda name=name: _load(folder, dtype, name, spreads=False))  # type: ignore[misc]
-        for name in devices
+        (name, partial(_load, folder, dtype, name, spreads=False)) for name in devices
     ]
     if has_accelerate():
-        return [("auto", lambda: _load(folder, dtype, "auto", spreads=True)), *ways]
+        return [("auto", partial(_load, folder, dtype, "auto", spreads=True)), *ways]
     logger.warning("accelerate is not installed, so the model uses one device: %s", devices[0])
     return ways
 
@@ -124,7 +122,7 @@ def _check_device(name: str) -> None:
     if (device.index or 0) >= count:
         raise StartError(
             f"TTS_DEVICE_MAP={name}, but this machine has {count} devices of the type "
-            f"{device.type}: set one that it has, or leave it unset."
+            f"{device.type}: choose one that it has, or leave it unset."
         )
 
 

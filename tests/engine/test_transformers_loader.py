@@ -92,6 +92,45 @@ def test_each_step_down_is_one_line(
     assert last == "the model is on cpu (6 layers)"
 
 
+def test_a_device_that_loads_and_cannot_compute(
+    monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    """A GPU without kernels in this torch fails in its first step, not while it loads."""
+    set_accelerate(monkeypatch, True)
+    tried: list[str] = []
+
+    def compute(model: Any, device: torch.device) -> None:
+        tried.append(device.type)
+        if len(tried) == 1:
+            raise RuntimeError("no kernel image is available\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", without_map)
+    monkeypatch.setattr(transformers_loader, "_try_out", compute)
+    load()
+    assert len(tried) == 2
+    assert logged.records[0].getMessage() == "no kernel image is available; trying cpu"
+
+
+def without_map(folder: str, device_map: str | None = None, **values: Any) -> Any:
+    return REAL(folder, **values)
+
+
+def test_another_kind_of_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_other(folder: str, **values: Any) -> Any:
+        model = REAL(folder, **values)
+        model.config.model_type = "gemma2"
+        return model
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", load_other)
+    with pytest.raises(StartError, match="it is a gemma2, but only Llama is supported"):
+        load("cpu")
+
+
+def test_the_cache_holds_what_the_cpus_share_of_memory_allows() -> None:
+    """Keys and values of 6 layers and 2 heads of 48 values, of two bytes each."""
+    assert load("cpu", "bfloat16").max_cached_tokens == (1 << 30) // (2 * 6 * 2 * 48 * 2)
+
+
 def test_a_model_that_fits_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("not enough memory\nyou tried to allocate 6 GB")
