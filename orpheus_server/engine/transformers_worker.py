@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from threading import Condition, Thread
@@ -136,7 +137,8 @@ class BatchWorker:
                 while (batch := self._batch) is not None and self._take_commands(batch):
                     self._advance(batch)
         except Exception as error:
-            logger.exception("the speech engine failed")
+            # As text: a log record with the traceback would keep the model in memory.
+            logger.error("the speech engine failed:\n%s", traceback.format_exc().rstrip())
             message = f"the speech engine has died: {type(error).__name__}"
         else:
             message = "the speech engine is stopped"

@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from orpheus_server.engine import transformers_engine, transformers_worker
+from orpheus_server.engine.supervisor import EngineSupervisor
 from orpheus_server.engine.transformers_engine import (
     TransformersEngine,
     TransformersOptions,
@@ -142,8 +143,8 @@ def test_more_requests_than_rows_wait(engine: TransformersEngine) -> None:
 
 
 def test_greedy_ids_do_not_depend_on_the_others(engine: TransformersEngine) -> None:
-    prompts = [(1, 5, 19, 63, 23 + index, 55, 9, 2, 3) for index in range(8)]
-    wanted = [request(each, max_tokens=140, sampling=GREEDY) for each in prompts]
+    prompts = [(1, 5, 19, 63, 23 + index, 55, 9, 2, 3) for index in range(4)]
+    wanted = [request(each, max_tokens=70, sampling=GREEDY) for each in prompts]
 
     async def work() -> None:
         alone = [await ids_of(engine, each) for each in wanted]
@@ -250,9 +251,43 @@ def test_a_killed_engine_ends_at_once_in_any_state(engine: TransformersEngine) -
     asyncio.run(engine.close())
 
 
+def test_a_supervisor_replaces_it_when_it_dies() -> None:
+    async def probe() -> TokenRequest:
+        return request(max_tokens=1)
+
+    async def work() -> None:
+        serves_again = asyncio.Event()
+
+        async def sleep(_: float) -> None:
+            if supervisor.num_restarts and supervisor.is_alive:
+                serves_again.set()
+            await asyncio.sleep(0)
+
+        supervisor = EngineSupervisor(
+            build(),
+            build,
+            probe=probe,
+            stall_sec=1e9,  # its ticks are far shorter than a second here
+            max_restarts=1,
+            on_give_up=lambda: None,
+            sleep=sleep,
+        )
+        supervisor.open()
+        running = supervisor.generate(request(max_tokens=1500))
+        await anext(running)
+        supervisor.kill()
+        with pytest.raises(EngineDead):
+            async for _ in running:
+                pass
+        await asyncio.wait_for(serves_again.wait(), 60)
+        assert (supervisor.num_restarts, supervisor.num_deaths["died"]) == (1, 1)
+        assert len(await ids_of(supervisor, request())) == 20
+        await supervisor.close()
+
+    asyncio.run(work())
+
+
 def test_a_closed_engine_frees_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A captured record would hold the traceback of the failed step, with the model in its frames.
-    monkeypatch.setattr(logging.getLogger(transformers_worker.__name__), "disabled", True)
     models: list[weakref.ref[Any]] = []
     load = AutoModelForCausalLM.from_pretrained
 
