@@ -7,6 +7,7 @@ import re
 
 from orpheus_server.text.english.numerals import cardinal, ordinal
 from orpheus_server.text.english.rules import any_of, compile_rules
+from orpheus_server.text.english.units import UNITS
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July", "August"),
@@ -164,7 +165,7 @@ RULES = compile_rules(
     ),
     (
         r"(?<![\w./,-])(?P<first>(?:1\d|20)\d\d) ?[-~] ?(?P<last>(?:1\d|20)?\d\d)"
-        r"(?![\w/-]|[.,:]\d)",
+        rf"(?![\w/-]|[.,:]\d| (?:{any_of(UNITS)})(?![\w'’]))",
         _years,
     ),
     # gruut reads "one hundred and eleventh", which is not American.

@@ -3,7 +3,7 @@
 import re
 
 from orpheus_server.text.english.rules import any_of, compile_rules
-from orpheus_server.text.english.units import LENGTHS, ONE_LETTER, PERIODS, UNITS, singular
+from orpheus_server.text.english.units import LENGTHS, ONE_LETTER, PERIODS, UNITS, grouped, singular
 
 AREAS = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
 COMPASS = {"N": "north", "S": "south", "E": "east", "W": "west"}
@@ -48,9 +48,7 @@ def _measure(match: re.Match[str]) -> str:
     if re.fullmatch(r"\d{1,9},\d{1,2}", number):
         number = number.replace(",", ".")
     name = _named(symbol, exponent)
-    if re.fullmatch(r"[12]\d{3}", number) and number[2:] != "00":
-        # Without the comma gruut reads a year.
-        number = f"{number[0]},{number[1:]}"
+    number = grouped(number)
     if number == "1" or (number[0].isalpha() and not match["whole"]):
         name = singular(name)
     return f"{number} {name}" + (_divisor(match) if match["divisor"] else "")
@@ -75,6 +73,9 @@ RULES = compile_rules(
         r"(?<![\w.,:/'’-])(\d{1,2})['’] ?(\d{1,2}(?:\.\d)?)(?:\"|”|''|’’)(?!\w)",
         lambda match: f"{match[1]} foot {match[2]} inch{'es' * (match[2] != '1')}",
     ),
+    (r"(?<![\w.])(\d{1,3}(?:\.\d)?)\" ?[x×] ?(\d{1,3}(?:\.\d)?)\"(?!\w)", r"\1 by \2 inches"),
+    # After an article: "a 12" pizza". A quotation may also have begun in an earlier sentence.
+    (r"(?<!\")\b(an?|the|my|your|this|each) (\d{1,3}(?:\.\d)?)\"(?= [a-z])", r"\1 \2 inch"),
     (r"(?<=\d)\"(?= ?[x×] ?\d|[ -](?:monitor|screen|TV|display|tablet|pipe|nails?)\b)", " inch"),
     (r"° ?([NSEW])(?!\w)", lambda match: f" degrees {COMPASS[match[1]]}"),
     # 1.234.567,89

@@ -2,13 +2,16 @@
 
 import re
 
-from orpheus_server.text.english.rules import compile_rules
+from orpheus_server.text.english.rules import any_of, compile_rules
+from orpheus_server.text.english.units import UNITS, grouped
 
 _NUMBER = r"\d{1,3}(?:,\d{3}){1,4}|\d{1,12}(?:\.\d{1,6})?"
 
 
 def _range(match: re.Match[str]) -> str:
-    """A second number that is not higher is the second half of a score or a name."""
+    """Without a unit, a second number that is not higher belongs to a score or a name."""
+    if match["unit"]:
+        return f"{grouped(match['first'])} to {match['last']}"
     first, last = (float(match[name].replace(",", "")) for name in ("first", "last"))
     return f"{match['first']} to {match['last']}" if first < last else match[0]
 
@@ -20,7 +23,8 @@ RULES = compile_rules(
         # With spaces, a dash between two numbers alone may be anything.
         r"(?:-|–|(?: - | – )(?=[\d.,]{1,20}(?:%| [a-z])))"
         rf"(?P<last>(?!0\d)(?:{_NUMBER}))"
-        r"(?!\d|[.,:/]\d|-[\dA-Za-z]| ?[=+*/^×÷]| - ?\d)",
+        r"(?!\d|[.,:/]\d|-[\dA-Za-z]| ?[=+*/^×÷]| - ?\d)"
+        rf"(?=(?P<unit> ?(?:{any_of(UNITS)})(?![\w'’]))?)",
         _range,
     ),
     (r"(?<=#\d)[-–](?=#\d)|(?<=#\d\d)[-–](?=#\d)", " to "),

@@ -1,5 +1,7 @@
 """Names of units, by the symbols that stand for them."""
 
+import re
+
 PREFIXES = {"k": "kilo", "M": "mega", "G": "giga", "T": "tera", "h": "hecto", "d": "deci"}
 PREFIXES |= {"c": "centi", "m": "milli", "μ": "micro", "n": "nano", "": ""}
 
@@ -91,6 +93,12 @@ PERIODS |= {"wk": "week", "week": "week", "mo": "month", "mth": "month", "month"
 PERIODS |= {"yr": "year", "y": "year", "year": "year", "person": "person", "capita": "capita"}
 
 _SINGULAR = {"feet": "foot", "thousand": "thousand", "horsepower": "horsepower"}
+
+
+def grouped(number: str) -> str:
+    """Returns a number of four digits with the comma without which gruut reads a year."""
+    is_like_a_year = re.fullmatch(r"[12]\d{3}", number) and number[2:] != "00"
+    return f"{number[0]},{number[1:]}" if is_like_a_year else number
 
 
 def singular(name: str) -> str:

@@ -18,6 +18,12 @@ READINGS = {
     "a 20-year-old": "a twenty year old",
     "2 kg - 3 kg": "two kilograms to three kilograms",
     "5% - 10%": "five percent to ten percent",
+    "1234-1500 kg": "one thousand, two hundred and thirty four to fifteen hundred kilograms",
+    "1980-1970 kg, 30-20 km": (
+        "one thousand, nine hundred and eighty to "
+        "one thousand, nine hundred and seventy kilograms, "
+        "thirty to twenty kilometers"
+    ),
     "a 9-5 job": "a nine to five job",
 }
 
