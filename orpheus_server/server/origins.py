@@ -9,6 +9,11 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)(?::([0-9]{1,5}))?")
 
 
+# What Docker and Podman call the machine that a container runs on. Nobody can register a name under
+# `.internal`, so no web site can have one of them.
+_NAMES_OF_CONTAINER_HOSTS = {"host.docker.internal", "host.containers.internal"}
+
+
 def parse_origins(text: str) -> tuple[str, ...]:
     """Parses a comma-separated list of `scheme://host[:port]` into origins as browsers write them.
 
@@ -53,14 +58,14 @@ def is_same_origin(origin: str, host: str, *, is_secure: bool) -> bool:
 
 
 def is_local_host(host: str) -> bool:
-    """Returns whether a `Host` header is an IP address or localhost, and so not a DNS name that
-    other people can point at this machine.
+    """Returns whether a `Host` header is an IP address, localhost or a container's name for this
+    machine, and so not a DNS name that other people can point at it.
     """
     found = _AUTHORITY.fullmatch(host.lower())
     if found is None:
         return False
     name = found[1]
-    if name == "localhost" or name.endswith(".localhost"):
+    if name == "localhost" or name.endswith(".localhost") or name in _NAMES_OF_CONTAINER_HOSTS:
         return True
     try:
         ipaddress.ip_address(name.strip("[]"))

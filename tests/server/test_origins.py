@@ -74,6 +74,11 @@ def test_same_origin(origin: str, host: str, is_secure: bool, expected: bool) ->
         *((host, False) for host in ("", "a.example", "localhost.evil", "notlocalhost", "[]")),
         *((host, False) for host in ("127.0.0.1.evil", "127.1", "2130706433", "0x7f000001", ":80")),
         *((host, False) for host in ("localhost:x", "localhost:1:2", "::1", "a@localhost")),
+        *((host, True) for host in ("host.docker.internal", "HOST.docker.internal:8880")),
+        *((host, True) for host in ("host.containers.internal",)),
+        *((host, False) for host in ("docker.internal", "a.host.docker.internal", ".internal")),
+        *((host, False) for host in ("host.docker.internal.evil", "hosts.docker.internal")),
+        *((host, False) for host in ("host.docker.internal.", "host-docker.internal")),
         *((host, False) for host in ("localhost/", " localhost", "localhost,evil", ".localhost")),
     ],
 )

@@ -168,7 +168,8 @@ def _check_local(peer: str, headers: Headers) -> None:
     # name. A client that sends no Host header is not a browser.
     if not all(map(is_local_host, headers.getlist("host"))):
         raise HostNotAllowed(
-            "Without API_KEYS this server accepts only localhost or an IP address as its host name."
+            "Without API_KEYS this server accepts only localhost, host.docker.internal or an IP "
+            "address as its host name."
         )
 
 

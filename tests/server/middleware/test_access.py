@@ -205,7 +205,14 @@ class TestPathTricks:
 
 class TestWithoutKeys:
     @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
-    @pytest.mark.parametrize("host", ["localhost:8880", "127.0.0.1", "[::1]:8880", "x.localhost"])
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("localhost:8880", "127.0.0.1", "[::1]:8880", "x.localhost"),
+            # A container that calls the machine it runs on.
+            *("host.docker.internal:8880", "Host.Docker.Internal", "host.containers.internal"),
+        ],
+    )
     def test_this_machine_is_served(self, peer: str, host: str) -> None:
         with FakeServer().client(peer=peer, host=host) as client:
             assert client.get("/v1/models").status_code == 200
@@ -253,7 +260,26 @@ class TestWithoutKeys:
             assert client.get("/health", headers={name: "127.0.0.1"}).status_code == 200
 
     @pytest.mark.anyio
-    @pytest.mark.parametrize("host", ["tts.example", "localhost.evil:8880", "127.0.0.1.evil", ""])
+    async def test_the_name_of_a_container_host_needs_a_loopback_peer(self) -> None:
+        app = FakeServer().build_app()
+        headers = [(b"host", b"host.docker.internal:8880")]
+        for method, path in (("GET", "/v1/models"), ("WS", STREAM)):
+            status, error = await refused(app, method, path, headers, client=("172.17.0.2", 1))
+            assert (status, error["message"]) == (401, LOCAL_ONLY)
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("tts.example", "localhost.evil:8880", "127.0.0.1.evil", ""),
+            *(
+                "host.docker.internal.evil",
+                "x.host.docker.internal",
+                "docker.internal",
+                "x.internal",
+            ),
+        ],
+    )
     async def test_a_name_that_anybody_can_point_here(self, host: str) -> None:
         """A page at that name could read every answer: to its browser they are its own."""
         app = FakeServer().build_app()
