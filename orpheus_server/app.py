@@ -3,10 +3,12 @@
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from functools import cache, partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
@@ -133,8 +135,22 @@ def _build_router(*, has_docs: bool, has_metrics: bool) -> APIRouter:
         router.include_router(docs.router)
     if has_metrics:
         router.include_router(metrics.router)
+    _add_head_routes(router)
     router.include_router(realtime.fallback)
     return router
+
+
+def _add_head_routes(router: APIRouter) -> None:
+    """Adds HEAD to every GET but that of `/tts`, which would generate speech that nobody hears.
+
+    The copies are not in the OpenAPI document, which would have each operation twice.
+    """
+    for route in [*router.routes]:
+        is_get = isinstance(route, APIRoute) and "GET" in route.methods
+        if is_get and route.endpoint is not tts.speak_prompt_of_query:
+            head = copy(route)
+            head.methods, head.include_in_schema = {"HEAD"}, False
+            router.routes.append(head)
 
 
 def read_access(settings: Settings) -> tuple[ApiKeys | None, tuple[str, ...]]:

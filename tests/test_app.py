@@ -54,7 +54,8 @@ class TestEnvelope:
             ("GET", "/v1/audio/speech", 405, "method_not_allowed"),
             ("PUT", "/v1/audio/speech", 405, "method_not_allowed"),
             ("OPTIONS", "/v1/audio/speech", 405, "method_not_allowed"),
-            ("HEAD", "/v1/models", 405, "method_not_allowed"),
+            ("HEAD", "/v1/audio/speech", 405, "method_not_allowed"),
+            ("HEAD", "/nothing", 404, "not_found"),
             ("DELETE", "/v1/models/tts-1", 405, "method_not_allowed"),
         ],
     )
@@ -67,12 +68,18 @@ class TestEnvelope:
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-should-retry"] == "false"
         if status == 405:
-            assert answer.headers["allow"] in ("GET", "POST")
+            assert answer.headers["allow"] in ("GET, HEAD", "POST")
         if method != "HEAD":
             error = answer.json()["error"]
             assert sorted(error) == ["code", "message", "param", "type"]
             assert (error["type"], error["code"]) == ("invalid_request_error", code)
             assert len(answer.content) < 2048
+
+    @pytest.mark.parametrize("path", ["/tts", "/v1/tts"])
+    def test_head_does_not_speak(self, server: FakeServer, client: TestClient, path: str) -> None:
+        answer = client.head(f"http://127.0.0.1{path}", params={"prompt": "Hi."})
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+        assert server.engine.requests == []
 
     @pytest.mark.anyio
     async def test_a_path_of_a_megabyte_is_not_echoed(self, server: FakeServer) -> None:

@@ -10,8 +10,6 @@ from orpheus_server.api.schemas.catalog import Features, Health, LoadedModels, R
 router = APIRouter(tags=["health"])
 
 
-# Uptime monitors use HEAD.
-@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def get_health(runtime: CurrentRuntime) -> Health:
     """Returns 200 while the process is up; the body says whether it is ready."""
@@ -31,7 +29,6 @@ async def get_health(runtime: CurrentRuntime) -> Health:
     )
 
 
-@router.head("/ready", include_in_schema=False)
 @router.get("/ready")
 async def get_ready(runtime: CurrentRuntime) -> Ready:
     """Returns 200 if a request would be served now, otherwise 503."""
