@@ -176,7 +176,8 @@ class Settings(BaseSettings):
     """Serve every caller without a key, from any address."""
 
     cors_origins: str | None = None
-    """Origins whose pages may call this server, separated by commas: `https://a.example`."""
+    """Origins whose pages may call this server, separated by commas, of any scheme:
+    `https://a.example,app://obsidian.md`."""
 
     enable_metrics: bool = True
     """Serve `/metrics`."""

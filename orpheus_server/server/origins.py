@@ -5,7 +5,12 @@ import re
 
 from orpheus_server.errors import StartError
 
+ORIGIN_NOT_LISTED = "This page may not use this server: its origin is not one of CORS_ORIGINS."
+
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+# No page has such an origin: all local files share one, and a page's address is never a WebSocket.
+_SCHEMES_OF_NO_PAGE = {"file", "ws", "wss"}
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)(?::([0-9]{1,5}))?")
 
 
@@ -29,8 +34,8 @@ def parse_origins(text: str) -> tuple[str, ...]:
         origin = normal_origin(entry)
         if origin is None:
             raise StartError(
-                f"CORS_ORIGINS={entry!r}: must be origins such as https://a.example or "
-                "http://127.0.0.1:3000, without a path, separated by commas."
+                f"CORS_ORIGINS={entry!r}: must be origins such as https://a.example, "
+                "http://127.0.0.1:3000 or app://obsidian.md, without a path, separated by commas."
             )
         origins.append(origin)
     return tuple(dict.fromkeys(origins))
@@ -39,7 +44,7 @@ def parse_origins(text: str) -> tuple[str, ...]:
 def normal_origin(origin: str) -> str | None:
     """Returns it in lower case without the default port, or None if it is not an origin."""
     scheme, _, authority = origin.lower().partition("://")
-    if scheme not in _DEFAULT_PORTS:
+    if _SCHEME.fullmatch(scheme) is None or scheme in _SCHEMES_OF_NO_PAGE:
         return None
     normal = _normal_authority(authority, scheme)
     return None if normal is None else f"{scheme}://{normal}"
@@ -52,7 +57,8 @@ def is_same_origin(origin: str, host: str, *, is_secure: bool) -> bool:
     """
     scheme = origin.partition("://")[0].lower()
     own = normal_origin(origin)
-    if own is None or (is_secure and scheme != "https"):
+    # The host of any other scheme is not an address: an app named `app://127.0.0.1` itself.
+    if own is None or scheme not in _DEFAULT_PORTS or (is_secure and scheme != "https"):
         return False
     return own == normal_origin(f"{scheme}://{host}")
 
@@ -81,4 +87,4 @@ def _normal_authority(authority: str, scheme: str) -> str | None:
     name, port = found[1], found[3]
     if port is not None and not 1 <= int(port) <= 65_535:
         return None
-    return name if port is None or port == _DEFAULT_PORTS[scheme] else f"{name}:{port}"
+    return name if port is None or port == _DEFAULT_PORTS.get(scheme) else f"{name}:{port}"

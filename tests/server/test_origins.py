@@ -15,6 +15,18 @@ class TestParse:
             ("http://127.0.0.1:3000", ("http://127.0.0.1:3000",)),
             ("http://[::1]:3000,https://a:80", ("http://[::1]:3000", "https://a:80")),
             ("https://a.example,https://a.example:443", ("https://a.example",)),
+            ("app://obsidian.md, Tauri://localhost", ("app://obsidian.md", "tauri://localhost")),
+            ("capacitor://localhost:8080", ("capacitor://localhost:8080",)),
+            ("web+app.x-1://a", ("web+app.x-1://a",)),
+            # The default port is that of the scheme.
+            ("app://a:80", ("app://a:80",)),
+            *(
+                (origin, (origin,))
+                for origin in (
+                    "chrome-extension://fmkadmapgofadopljbjfkapdkoienihi",
+                    "moz-extension://6f3a9b1e-1c2d-4e5f-8a9b-0c1d2e3f4a5b",
+                )
+            ),
         ],
     )
     def test_origins_become_what_browsers_send(self, text: str, expected: tuple[str, ...]) -> None:
@@ -27,6 +39,9 @@ class TestParse:
             *("https://a.example/", "https://a.example/x", "https://a.example?x", "https://a b"),
             *("https://*.example", "https://anna@a.example", "https://a.example:", "https://a:0"),
             *("https://a:65536", "https://ä.example", "https://a.example#x", "https://-a.example"),
+            *("file://a.example", "file:///srv/page.html", "app://", "app:obsidian.md", "app://*"),
+            *("app://obsidian.md/", "1app://a", "a b://a", "*://a.example", "wss://a.example"),
+            *("data:text/html", "://a", "null://", "app://anna@a", "app://a:x"),
         ],
     )
     def test_invalid_origins_are_rejected(self, entry: str) -> None:
@@ -57,6 +72,8 @@ class TestParse:
         ("http://evil", "a.example", False, False),
         ("http://a.example/", "a.example", False, False),
         ("ws://a.example", "a.example", False, False),
+        ("app://a.example", "a.example", False, False),
+        ("chrome-extension://a.example", "a.example", False, False),
         *((origin, "a.example", False, False) for origin in ("null", "", "file://", "http://")),
         ("http://", "", False, False),
         ("http://a.example", "a.example@evil", False, False),

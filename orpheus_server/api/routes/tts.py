@@ -11,7 +11,7 @@ from orpheus_server.api.routes.speech import create_speech
 from orpheus_server.api.schemas.speech import PromptQuery, PromptRequest, SpeechRequest
 from orpheus_server.errors import OriginNotAllowed
 from orpheus_server.runtime.speech_services import SpeechServices
-from orpheus_server.server.origins import normal_origin, parse_origins
+from orpheus_server.server.origins import ORIGIN_NOT_LISTED, normal_origin, parse_origins
 
 router = APIRouter(tags=["speech"])
 
@@ -63,9 +63,7 @@ def check_page(request: Request, services: SpeechServices) -> None:
     listed = services.settings.cors_origins
     origin = normal_origin(request.headers.get("origin", ""))
     if listed is None or origin is None or origin not in parse_origins(listed):
-        raise OriginNotAllowed(
-            "This web page may not use this server: its origin is not in CORS_ORIGINS."
-        )
+        raise OriginNotAllowed(ORIGIN_NOT_LISTED)
 
 
 async def _speak(

@@ -20,7 +20,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from orpheus_server.errors import AccessDenied, HostNotAllowed, InvalidApiKey, OriginNotAllowed
 from orpheus_server.server.api_keys import ApiKeys
 from orpheus_server.server.errors import orpheus_error_response
-from orpheus_server.server.origins import is_local_host, is_same_origin, normal_origin
+from orpheus_server.server.origins import (
+    ORIGIN_NOT_LISTED,
+    is_local_host,
+    is_same_origin,
+    normal_origin,
+)
 
 SUBPROTOCOL = "orpheus"
 
@@ -100,9 +105,7 @@ class AccessMiddleware:
             is_listed = normal_origin(origin) in self._origins
             is_own = len(hosts) == 1 and is_same_origin(origin, hosts[0], is_secure=is_secure)
             if not (is_listed or is_own):
-                raise OriginNotAllowed(
-                    "This page may not use this server: its origin is not one of CORS_ORIGINS."
-                )
+                raise OriginNotAllowed(ORIGIN_NOT_LISTED)
 
 
 def caller_of(scope: Scope) -> str:

@@ -28,7 +28,11 @@ def client() -> Iterator[TestClient]:
 class TestOrigin:
     @pytest.mark.parametrize("server", [keyed(), FakeServer()], ids=["keys", "no keys"])
     @pytest.mark.parametrize(
-        "origin", ["https://evil.example", "null", "", "http://127.0.0.1:81", "http://localhost"]
+        "origin",
+        [
+            *("https://evil.example", "null", "", "http://127.0.0.1:81", "http://localhost"),
+            *("app://obsidian.md", "file://", "app://127.0.0.1", "chrome-extension://127.0.0.1"),
+        ],
     )
     def test_a_page_from_elsewhere_opens_no_socket(self, server: FakeServer, origin: str) -> None:
         """Browsers let any page open a WebSocket to any server: nothing but the server asks."""
@@ -53,17 +57,17 @@ class TestOrigin:
             pass
 
     def test_and_one_that_is_listed(self) -> None:
-        server = keyed(cors_origins="https://a.example,http://b.example:3000")
-        with server.client() as client:
-            for origin in ("https://a.example", "http://b.example:3000"):
+        listed = ("https://a.example", "http://b.example:3000", "app://obsidian.md")
+        with keyed(cors_origins=",".join(listed)).client() as client:
+            for origin in listed:
                 with client.websocket_connect(STREAM, headers={**HEADER, "origin": origin}):
                     pass
-            headers = {**HEADER, "origin": "http://a.example"}
-            with (
-                pytest.raises(WebSocketDenialResponse),
-                client.websocket_connect(STREAM, headers=headers),
-            ):
-                pass
+            for origin in ("http://a.example", "app://obsidian.md.evil", "tauri://obsidian.md"):
+                with (
+                    pytest.raises(WebSocketDenialResponse),
+                    client.websocket_connect(STREAM, headers={**HEADER, "origin": origin}),
+                ):
+                    pass
 
     @pytest.mark.anyio
     async def test_two_origins_are_both_looked_at(self) -> None:
