@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from starlette.middleware.cors import CORSMiddleware
 
 from orpheus_server import __version__
 from orpheus_server.api.openapi import COMMON_RESPONSES
@@ -32,7 +31,7 @@ from orpheus_server.server.api_keys import ApiKeys, parse_api_keys
 from orpheus_server.server.errors import install_error_handlers
 from orpheus_server.server.middleware.access import AccessMiddleware
 from orpheus_server.server.middleware.body_limit import BodyLimitMiddleware
-from orpheus_server.server.middleware.cors import ALLOWED_HEADERS, EXPOSED_HEADERS
+from orpheus_server.server.middleware.cors import CrossOriginMiddleware
 from orpheus_server.server.middleware.request_id import RequestIdMiddleware
 from orpheus_server.server.middleware.security_headers import SecurityHeadersMiddleware
 from orpheus_server.server.origins import parse_origins
@@ -106,15 +105,8 @@ def create_app(
     app.add_middleware(
         AccessMiddleware, keys=keys, is_open=settings.allow_unauthenticated, origins=origins
     )
-    if origins:
-        # Outside the access check: a preflight has no key, and a page must be able to read a 401.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
-            allow_headers=ALLOWED_HEADERS,
-            expose_headers=EXPOSED_HEADERS,
-        )
+    # Outside the access check: a preflight has no key, and a page must be able to read a 401.
+    app.add_middleware(CrossOriginMiddleware, origins=origins)
     app.add_middleware(RequestIdMiddleware, count=count_request)
     app.add_middleware(SecurityHeadersMiddleware, is_shared=bool(origins))
     return app

@@ -97,7 +97,7 @@ OWNERS = {
     "pydantic_settings": {"settings"},
     "safetensors": {"audio.snac"},
     "snac": {"audio.snac", "bench.offline"},
-    "starlette": {"app", "api", "server"},
+    "starlette": {"api", "server"},
     "tokenizers": {"synthesis.prompts", "chat.local", "bench.offline", "engine"},
     "torch": {"engine", "audio.snac", "runtime", "bench.offline"},
     "transformers": {"chat.local", "engine"},
