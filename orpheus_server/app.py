@@ -32,6 +32,7 @@ from orpheus_server.server.errors import install_error_handlers
 from orpheus_server.server.middleware.access import AccessMiddleware
 from orpheus_server.server.middleware.body_limit import BodyLimitMiddleware
 from orpheus_server.server.middleware.cors import CrossOriginMiddleware
+from orpheus_server.server.middleware.paths import PathMiddleware
 from orpheus_server.server.middleware.request_id import RequestIdMiddleware
 from orpheus_server.server.middleware.security_headers import SecurityHeadersMiddleware
 from orpheus_server.server.origins import parse_origins
@@ -90,7 +91,7 @@ def create_app(
         openapi_url="/openapi.json" if settings.enable_docs else None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        # A redirect would be a response without the envelope: respond with a 404 instead.
+        # `PathMiddleware` removes final slashes; a client may lose its body or key in a redirect.
         redirect_slashes=False,
     )
     install_error_handlers(app)
@@ -103,10 +104,15 @@ def create_app(
         timeout_sec=settings.tts_receive_timeout_sec,
     )
     app.add_middleware(
-        AccessMiddleware, keys=keys, is_open=settings.allow_unauthenticated, origins=origins
+        AccessMiddleware,
+        keys=keys,
+        is_open=settings.allow_unauthenticated,
+        has_public_lists=settings.public_lists,
+        origins=origins,
     )
     # Outside the access check: a preflight has no key, and a page must be able to read a 401.
     app.add_middleware(CrossOriginMiddleware, origins=origins)
+    app.add_middleware(PathMiddleware)
     app.add_middleware(RequestIdMiddleware, count=count_request)
     app.add_middleware(SecurityHeadersMiddleware, is_shared=bool(origins))
     return app

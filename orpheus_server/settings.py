@@ -175,6 +175,10 @@ class Settings(BaseSettings):
     allow_unauthenticated: bool = False
     """Serve every caller without a key, from any address."""
 
+    public_lists: bool = True
+    """With API_KEYS: answer `/v1/models`, `/v1/audio/models` and `/v1/audio/voices` without a key.
+    Some clients request them without the key that they have."""
+
     cors_origins: str | None = None
     """Origins whose pages may call this server, separated by commas, of any scheme:
     `https://a.example,app://obsidian.md`."""

@@ -49,8 +49,8 @@ class TestEnvelope:
         [
             ("GET", "/nothing", 404, "not_found"),
             ("GET", "/v2", 404, "not_found"),
-            ("POST", "/v1/audio/speech/", 404, "not_found"),
-            ("GET", "/v1/models/tts-1/", 404, "model_not_found"),
+            ("POST", "/v1/audio/speech/x/", 404, "not_found"),
+            ("GET", "/v1/models/tts-1%2F", 404, "model_not_found"),
             ("GET", "/v1/audio/speech", 405, "method_not_allowed"),
             ("PUT", "/v1/audio/speech", 405, "method_not_allowed"),
             ("OPTIONS", "/v1/audio/speech", 405, "method_not_allowed"),
@@ -75,7 +75,7 @@ class TestEnvelope:
             assert (error["type"], error["code"]) == ("invalid_request_error", code)
             assert len(answer.content) < 2048
 
-    @pytest.mark.parametrize("path", ["/tts", "/v1/tts"])
+    @pytest.mark.parametrize("path", ["/tts", "/v1/tts", "//tts/"])
     def test_head_does_not_speak(self, server: FakeServer, client: TestClient, path: str) -> None:
         answer = client.head(f"http://127.0.0.1{path}", params={"prompt": "Hi."})
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")

@@ -23,10 +23,11 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 Headers = list[tuple[str, str]]
 GUARDED = [
     *(("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/metrics"), ("HEAD", "/metrics")),
-    *(("GET", "/v1/models"), ("GET", "/v1/models/tts-1"), ("GET", "/v1/audio/voices")),
+    *(("GET", "/v1/models/tts-1"), ("GET", "/v1/models/a%2Fb"), ("GET", "/v1//docs/")),
     *(("POST", SPEECH), ("POST", "/audio/speech"), ("POST", f"{SPEECH}/"), ("POST", f"/{SPEECH}")),
-    *(("GET", "/V1/models"), ("GET", "/%761/models"), ("GET", "/%2e/v1/models")),
-    *(("OPTIONS", SPEECH), ("DELETE", "/v1/models"), ("GET", "/nothing"), ("GET", "/health/")),
+    *(("GET", "/V1/models"), ("GET", "/%761/models/x"), ("GET", "/%2e/v1/models")),
+    *(("GET", "/health/../docs"), ("GET", "//health/%2e%2e//docs"), ("GET", "/%2Fhealth")),
+    *(("OPTIONS", SPEECH), ("DELETE", "/v1/models"), ("GET", "/nothing"), ("GET", "/health/x")),
 ]
 BAD_KEYS: dict[str, Headers] = {
     "none": [],

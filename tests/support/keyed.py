@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Message
 
 from orpheus_server.chat.echo import EchoModel
-from orpheus_server.server.middleware.access import KEYLESS_PATHS
+from orpheus_server.server.middleware.access import KEYLESS_PATHS, LIST_PATHS
 from orpheus_server.settings import Settings
 from tests.support.app import WAIT_LIMIT_SEC, FakeServer, call_by_hand
 
@@ -57,6 +57,7 @@ GUARDED = [
     for method, path in ALL
     if not (path in KEYLESS_PATHS and method in ("GET", "HEAD"))
 ]
+LISTS = [(method, path) for method, path in GUARDED if path in LIST_PATHS]
 
 
 async def refused(app: FastAPI, method: str, path: str, headers: Headers, **changes: Any) -> Any:

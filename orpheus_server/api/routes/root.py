@@ -10,7 +10,6 @@ router = APIRouter()
 
 
 @router.get("/v1", include_in_schema=False)
-@router.get("/v1/", include_in_schema=False)
 @router.get("/")
 async def get_server_info(runtime: CurrentRuntime) -> ServerInfo:
     """Returns the name, version and endpoints of the server."""

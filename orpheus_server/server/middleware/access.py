@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from orpheus_server.errors import AccessDenied, HostNotAllowed, InvalidApiKey, OriginNotAllowed
 from orpheus_server.server.api_keys import ApiKeys
 from orpheus_server.server.errors import orpheus_error_response
+from orpheus_server.server.middleware.paths import PAGES_FOLDER, get_route_path
 from orpheus_server.server.origins import (
     ORIGIN_NOT_LISTED,
     is_local_host,
@@ -29,13 +30,19 @@ from orpheus_server.server.origins import (
 
 SUBPROTOCOL = "orpheus"
 
-KEYLESS_PATHS = frozenset({"/", "/v1", "/v1/", "/health", "/ready", "/v1/health", "/v1/ready"})
-"""Paths that need no key: they reveal only that a server is running, and its health."""
+KEYLESS_PATHS = frozenset({"/", "/v1", "/health", "/ready", "/v1/health", "/v1/ready"})
+"""Paths that need no key: they reveal only that a server is running, and its health. Neither do
+those in `PAGES_FOLDER`: a browser requests pages before the user can enter a key."""
 
-KEYLESS_FOLDER = "/web/"
-"""Pages and their scripts need no key: a browser requests them before the user can enter one."""
+LIST_PATHS = frozenset(
+    f"{prefix}/{name}"
+    for prefix in ("", "/v1")
+    for name in ("models", "audio/models", "audio/voices")
+)
+"""Lists of models and voices. Some clients request them without the key that they have, and show
+OpenAI's names instead if that fails."""
 
-_FREE_METHODS = {"GET", "HEAD"}
+_READING_METHODS = {"GET", "HEAD"}
 _BEARER = re.compile(r"bearer +([^ ].*)", re.IGNORECASE | re.DOTALL)
 _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
 _LOCAL, _UNKNOWN = "local", "unknown"
@@ -47,8 +54,8 @@ _HOW_TO_SEND_A_KEY = "send 'Authorization: Bearer ' and one of its keys"
 class AccessMiddleware:
     """Admits callers with a valid key; without keys only this machine, or all if `is_open`.
 
-    Some paths need no key, and WebSockets also need an allowed origin. Stores the caller's name in
-    the scope for `caller_of`.
+    Some paths need no key, with `has_public_lists` also the lists, and WebSockets also need an
+    allowed origin. Stores the caller's name in the scope for `caller_of`.
     """
 
     def __init__(
@@ -57,11 +64,13 @@ class AccessMiddleware:
         *,
         keys: ApiKeys | None,
         is_open: bool,
+        has_public_lists: bool,
         origins: Collection[str],
     ) -> None:
         self._app = app
         self._keys = keys
         self._is_open = is_open
+        self._has_public_lists = has_public_lists
         self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,9 +94,12 @@ class AccessMiddleware:
         """Returns the caller's name; raises `AccessDenied`."""
         headers = Headers(scope=scope)
         peer = _peer_of(scope)
-        if not is_socket and _is_free(scope):
+        is_reading = not is_socket and scope["method"] in _READING_METHODS
+        if is_reading and _is_keyless(get_route_path(scope)):
             return peer
         if self._keys is not None:
+            if is_reading and self._is_public_list(scope, headers):
+                return peer
             caller = _authenticate(self._keys, _token_of(scope, headers, is_socket=is_socket))
         else:
             caller = peer
@@ -96,6 +108,11 @@ class AccessMiddleware:
         if is_socket:
             self._check_origin(scope, headers)
         return caller
+
+    def _is_public_list(self, scope: Scope, headers: Headers) -> bool:
+        # Clients test a key by requesting a list with it, so a wrong one must not be ignored.
+        shows_key = "authorization" in headers
+        return self._has_public_lists and not shows_key and get_route_path(scope) in LIST_PATHS
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         # Browsers let any page open a WebSocket to any server, and always send an origin.
@@ -129,14 +146,8 @@ async def _respond(response: Response, scope: Scope, receive: Receive, send: Sen
     await response(scope, receive, send)
 
 
-def _is_free(scope: Scope) -> bool:
-    # The path as the router matches it: without the prefix that a proxy has added.
-    path: str = scope["path"]
-    root = scope.get("root_path", "")
-    if root and path.startswith(f"{root}/"):
-        path = path[len(root) :]
-    is_listed = path in KEYLESS_PATHS or path.startswith(KEYLESS_FOLDER)
-    return is_listed and scope["method"] in _FREE_METHODS
+def _is_keyless(path: str) -> bool:
+    return path in KEYLESS_PATHS or path.startswith(PAGES_FOLDER)
 
 
 def _peer_of(scope: Scope) -> str:

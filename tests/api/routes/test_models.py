@@ -74,7 +74,43 @@ class TestModels:
         assert answer.status_code == 200
         assert without_time(answer.json()) == model(HUB_ID)
 
-    @pytest.mark.parametrize("name", ["gpt-4", "someone%2Felse", "", "a/b/c", "Pocket"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/v1/models/", "//v1/models", "/models//", "/v1//models/", "///v1///models///"),
+            *("/v1/models/?x=/", "//models"),
+        ],
+    )
+    def test_the_list_with_more_slashes(self, client: TestClient, path: str) -> None:
+        """Open WebUI and SillyTavern join a base URL that ends in a slash, and got 404."""
+        answer = client.get(f"http://127.0.0.1{path}", follow_redirects=False)
+        assert (answer.status_code, answer.json()) == (200, client.get("/v1/models").json())
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *(
+                "/v1/models/canopylabs%2Forpheus-3b-0.1-ft/",
+                "/models//canopylabs%2forpheus-3b-0.1-ft",
+            ),
+            *(
+                "//v1/models/canopylabs//orpheus-3b-0.1-ft/",
+                "/v1/models/canopylabs/orpheus-3b-0.1-ft",
+            ),
+        ],
+    )
+    def test_a_model_with_more_slashes(self, english: TestClient, path: str) -> None:
+        answer = english.get(f"http://127.0.0.1{path}")
+        assert (answer.status_code, answer.json()["id"]) == (200, HUB_ID)
+
+    @pytest.mark.parametrize(
+        "name", ["canopylabs%2F%2Forpheus-3b-0.1-ft", "orpheus%2F", "%2Forpheus", "%2F"]
+    )
+    def test_an_encoded_slash_is_part_of_the_name(self, english: TestClient, name: str) -> None:
+        answer = english.get(f"/v1/models/{name}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+    @pytest.mark.parametrize("name", ["gpt-4", "someone%2Felse", "a/b/c", "Pocket"])
     def test_an_unknown_id(self, client: TestClient, name: str) -> None:
         answer = client.get(f"/v1/models/{name}")
         assert answer.status_code == 404
