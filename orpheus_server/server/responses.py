@@ -28,6 +28,7 @@ async def respond(
     *,
     whole: Callable[[], Coroutine[Any, Any, bytes]],
     pieces: AsyncGenerator[bytes, None] | None,
+    is_complete: Callable[[], bool] = lambda: False,
     media_type: str,
     headers: Callable[[], Mapping[str, str]],
     on_end: Callable[[Outcome], None],
@@ -35,9 +36,10 @@ async def respond(
     """Streams `pieces` as they arrive, or sends the result of `whole` if `pieces` is None.
 
     Nothing is sent until the first bytes exist, so that an earlier error gets its own status.
-    `headers` is called after that. `on_end` is called once, however the response ends.
+    `is_complete`, which returns whether the first of `pieces` is the whole body, and `headers` are
+    called after that. `on_end` is called once, however the response ends.
     """
-    first = whole() if pieces is None else _first_of(pieces)
+    first = whole() if pieces is None else _first_of(pieces, is_complete)
     try:
         data = await until_disconnect(request.receive, first)
     except BaseException:
@@ -46,13 +48,16 @@ async def respond(
     if data is None:
         on_end("caller left")
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    if pieces is None:
+    if pieces is None or is_complete():
         return BufferedResponse(data, media_type=media_type, headers=headers(), on_end=on_end)
     return StreamedResponse(data, pieces, media_type=media_type, headers=headers(), on_end=on_end)
 
 
-async def _first_of(pieces: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(pieces, b"")
+async def _first_of(pieces: AsyncGenerator[bytes, None], is_complete: Callable[[], bool]) -> bytes:
+    data = await anext(pieces, b"")
+    if is_complete():
+        await pieces.aclose()
+    return data
 
 
 def sse_event(content: BaseModel, *, exclude_unset: bool = False) -> bytes:

@@ -83,11 +83,15 @@ class SpeechStats:
 
 @dataclass(frozen=True, slots=True)
 class SpokenPiece:
-    """Samples of a chunk, before its speed is changed."""
+    """Samples of a chunk, before its speed is changed.
+
+    With `is_all_generated` nothing of the response remained to be generated when they were taken.
+    """
 
     chunk: int
     text: str
     samples: Samples
+    is_all_generated: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,21 +116,34 @@ class Synthesizer:
         return await self._pool.run(function)
 
     async def stream(
-        self, job: SpeechJob, stats: SpeechStats, slot: EngineSlot | None = None
+        self,
+        job: SpeechJob,
+        stats: SpeechStats,
+        slot: EngineSlot | None = None,
+        *,
+        may_be_file: bool = False,
     ) -> AsyncGenerator[AudioPiece, None]:
         """Yields the response while it is generated. Close the generator to stop all its work.
 
-        Updates `stats`. With a `slot`, generation starts once the slot is held.
+        Updates `stats`. With a `slot`, generation starts once the slot is held. With `may_be_file`
+        a response whose generation has ended before its first samples are encoded is one piece,
+        the file that `collect` returns.
         """
         renderer = await self._open_renderer(job, is_streamed=True)
         num_spoken = 0
         async with aclosing(self._speak(job, stats, slot, is_live=True)) as pieces:
-            async for piece in pieces:
+            piece = await anext(pieces, None)
+            if may_be_file and (piece is None or piece.is_all_generated):
+                data = await self._render_file(job, stats, piece, pieces)
+                yield AudioPiece(data, 0, None, None)
+                return
+            while piece is not None:
                 start = renderer.num_samples
                 data = await self._pool.run(renderer.feed, piece.samples)
                 stats.num_samples = renderer.num_samples
                 num_spoken += piece.samples.size
                 yield AudioPiece(data, start, piece.chunk, piece.text)
+                piece = await anext(pieces, None)
         _check_sound(job, num_spoken)
         start = renderer.num_samples
         data = await self._pool.run(renderer.flush)
@@ -141,13 +154,25 @@ class Synthesizer:
         self, job: SpeechJob, stats: SpeechStats, slot: EngineSlot | None = None
     ) -> bytes:
         """Returns the whole response as one file; `slot` as in `stream`."""
+        async with aclosing(self._speak(job, stats, slot, is_live=False)) as pieces:
+            return await self._render_file(job, stats, None, pieces)
+
+    async def _render_file(
+        self,
+        job: SpeechJob,
+        stats: SpeechStats,
+        first: SpokenPiece | None,
+        rest: AsyncGenerator[SpokenPiece, None],
+    ) -> bytes:
+        """Returns the file of a piece that was taken from `rest`, if any, and of all others."""
         renderer = await self._open_renderer(job, is_streamed=False)
         num_spoken = 0
         parts = []
-        async with aclosing(self._speak(job, stats, slot, is_live=False)) as pieces:
-            async for piece in pieces:
-                parts.append(await self._pool.run(renderer.feed, piece.samples))
-                num_spoken += piece.samples.size
+        piece = first or await anext(rest, None)
+        while piece is not None:
+            parts.append(await self._pool.run(renderer.feed, piece.samples))
+            num_spoken += piece.samples.size
+            piece = await anext(rest, None)
         _check_sound(job, num_spoken)
         parts.append(await self._pool.run(renderer.flush))
         stats.num_samples = renderer.num_samples
@@ -173,13 +198,17 @@ class Synthesizer:
             clock=self._clock,
         )
         turns = self._scheduler.open(needs_audio=(lambda: playback.is_urgent) if is_live else None)
+        num_unfinished, has_all_chunks = 0, False
 
         async def counted_chunks() -> AsyncGenerator[PreparedText, None]:
+            nonlocal num_unfinished, has_all_chunks
             async with aclosing(job.chunks) as chunks:
                 async for chunk in chunks:
+                    num_unfinished += 1
                     if slot is not None:
                         slot.add_chunk()
                     yield chunk
+            has_all_chunks = True
 
         def open_buffer() -> _Chunk:
             turn = turns.add()
@@ -191,6 +220,7 @@ class Synthesizer:
             return _Chunk(turn, buffer)
 
         async def speak(index: int, text: PreparedText, chunk: _Chunk) -> None:
+            nonlocal num_unfinished
             turn, buffer = chunk.turn, chunk.buffer
             try:
                 if slot is not None:
@@ -202,6 +232,7 @@ class Synthesizer:
                 buffer.fail(error)
             finally:
                 turn.close()
+                num_unfinished -= 1
                 if slot is not None:
                     slot.end_chunk()
 
@@ -217,7 +248,8 @@ class Synthesizer:
                             playback.add(samples.size)
                             if was_urgent:
                                 self._scheduler.update()
-                            yield SpokenPiece(index, text.text, samples)
+                            is_all_generated = has_all_chunks and num_unfinished == 0
+                            yield SpokenPiece(index, text.text, samples, is_all_generated)
                     stats.add(chunk.buffer.report, chunk.buffer.elapsed_sec)
         finally:
             turns.close()

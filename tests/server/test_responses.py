@@ -363,6 +363,7 @@ class Handler:
     messages: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
     outcomes: list[Outcome] = field(default_factory=list)
     is_closed: bool = False
+    is_complete: bool = False
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
@@ -383,6 +384,7 @@ class Handler:
             Request({"type": "http"}, self.messages.get),
             whole=self._whole,
             pieces=self._pieces() if self.is_streamed else None,
+            is_complete=lambda: self.is_complete and self.gate.is_set(),
             media_type="audio/pcm",
             headers=lambda: {"x-is-ready": str(self.gate.is_set())},
             on_end=self.outcomes.append,
@@ -416,6 +418,24 @@ class TestRespond:
         assert bodies == ([b"one", b"two", b""] if is_streamed else [b"onetwo", b""])
         assert handler.outcomes == ["done"]
         assert handler.is_closed
+
+    async def test_a_stream_whose_first_bytes_are_all(self) -> None:
+        handler = ready_handler(b"one", is_streamed=True)
+        handler.is_complete = True
+        response = await handler.run()
+        assert handler.is_closed
+        assert handler.outcomes == []
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await response(SCOPE, handler.messages.get, send)
+        headers = dict(sent[0]["headers"])
+        assert headers[b"content-length"] == b"3"
+        assert b"x-accel-buffering" not in headers
+        assert [message["body"] for message in sent[1:]] == [b"one", b""]
+        assert handler.outcomes == ["done"]
 
     async def test_an_empty_stream(self) -> None:
         response = await ready_handler(is_streamed=True).run()

@@ -2,9 +2,11 @@
 
 import asyncio
 import math
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from orpheus_server.audio.encoders import wav_header
@@ -13,9 +15,10 @@ from orpheus_server.fakes import Script, ToneDecoder, ToneUtterance
 from orpheus_server.interfaces import Deadline, TokenRequest
 from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import ChunkSynthesizer
-from orpheus_server.synthesis.job import SpeechStats
+from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechStats
 from orpheus_server.synthesis.retry import RetryPolicy, derive_seed
 from orpheus_server.synthesis.synthesizer import Synthesizer
+from orpheus_server.text.front_end import PreparedText
 from tests.support.app import (
     PARAMS,
     POCKET,
@@ -37,6 +40,7 @@ from tests.support.synthesis import (
     FADE,
     FRAME,
     LIMITS,
+    PREPARED_CHUNK,
     RATE,
     answer,
     audio_of,
@@ -213,6 +217,79 @@ class TestStreamEqualsFile:
         ]
         _, unseeded = await speak(None)
         assert {each.seed for each in unseeded} == {None}
+
+
+def fail_unheard(bench: Bench, *chunks: int) -> None:
+    """Both attempts at these chunks fail before they are decoded; the first is then used whole."""
+    for index in chunks:
+        bench.scripts.update({f"r-{index}-{number}": endless_script(20) for number in (1, 2)})
+        bench.decoder.results += [np.zeros(9, np.float32)] * 2
+
+
+async def pieces_or_file(
+    bench: Bench, job: SpeechJob, stats: SpeechStats | None = None
+) -> list[AudioPiece]:
+    made = build(bench).stream(job, stats or SpeechStats(), may_be_file=True)
+    async with aclosing(made) as pieces:
+        return [piece async for piece in pieces]
+
+
+@pytest.mark.anyio
+class TestStreamThatIsCompleteAtOnce:
+    """Generated completely before its first samples are encoded: the stream is the file."""
+
+    @pytest.mark.parametrize("name", ["wav", "pcm", "mp3", "flac"])
+    async def test_it_is_the_file(self, bench: Bench, name: str) -> None:
+        params = replace(PARAMS, response_format=name)
+        stats = SpeechStats(), SpeechStats()
+        fail_unheard(bench, 0)
+        pieces = await pieces_or_file(bench, job_of(1, params=params), stats[0])
+        fail_unheard(bench, 0)
+        file = await build(bench).collect(job_of(1, params=params), stats[1])
+        assert pieces == [AudioPiece(file, 0, None, None)]
+        assert stats[0] == stats[1]
+        assert (stats[0].num_samples, stats[0].degraded_chunks) == (20 * FRAME, [0])
+
+    async def test_it_stays_a_stream_unless_allowed(self, bench: Bench) -> None:
+        """The positions of the pieces time the audio of a WebSocket."""
+        fail_unheard(bench, 0)
+        job = job_of(1, params=replace(PARAMS, response_format="wav"))
+        pieces = await pieces_of(build(bench), job)
+        assert pieces[0].data[:44] == wav_header(RATE, num_data_bytes=None)
+        assert {piece.chunk for piece in pieces[:-1]} == {0}
+
+    async def test_no_samples_at_all(self, bench: Bench) -> None:
+        job = replace(
+            job_of(chunks_of(), params=replace(PARAMS, response_format="wav")), may_be_silent=True
+        )
+        file = wav_header(RATE, num_data_bytes=0)
+        assert await pieces_or_file(bench, job) == [AudioPiece(file, 0, None, None)]
+
+    async def test_a_chunk_that_is_still_generated(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        fail_unheard(bench, 0)
+        bench.scripts["r-1-1"] = held_script(short_script(16), gate)
+        await self.check_stream(bench, job_of(2), gate)
+
+    async def test_a_text_that_has_not_ended(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        fail_unheard(bench, 0)
+
+        async def chunks() -> AsyncGenerator[PreparedText, None]:
+            yield PREPARED_CHUNK
+            await gate.wait()
+
+        await self.check_stream(bench, job_of(chunks()), gate)
+
+    async def check_stream(self, bench: Bench, job: SpeechJob, gate: asyncio.Event) -> None:
+        job = replace(job, params=replace(PARAMS, response_format="wav"))
+        made = build(bench).stream(job, SpeechStats(), may_be_file=True)
+        async with aclosing(made) as pieces:
+            first = await anext(pieces)
+            gate.set()
+            assert [piece.chunk async for piece in pieces][-1] is None
+        assert first.chunk == 0
+        assert first.data[:44] == wav_header(RATE, num_data_bytes=None)
 
 
 @pytest.mark.anyio

@@ -39,6 +39,9 @@ class SpeechAnswer:
 
     started: float
     stats: SpeechStats = field(default_factory=SpeechStats)
+    is_file: bool = field(default=False, init=False)
+    """Whether the first bytes of `pieces` were all of them."""
+
     _first_sec: float = field(default=0.0, init=False)
     _is_ended: bool = field(default=False, init=False)
 
@@ -59,10 +62,12 @@ class SpeechAnswer:
         try:
             # Waiting for a slot does not count towards the time limit.
             await self.slot.wait()
-            made = self.services.synthesizer().stream(self.job, self.stats, self.slot)
+            synthesizer = self.services.synthesizer()
+            made = synthesizer.stream(self.job, self.stats, self.slot, may_be_file=True)
             async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
                 async for piece in pieces:
                     if piece.data:
+                        self.is_file = not self._first_sec and piece.chunk is None
                         self._first_sec = self._first_sec or time.perf_counter() - self.started
                         yield piece.data
         except OrpheusError as error:

@@ -50,6 +50,7 @@ async def create_speech(
         request,
         whole=answer.whole,
         pieces=pieces if is_streamed else None,
+        is_complete=lambda: answer.is_file and not is_sse,
         media_type="text/event-stream" if is_sse else media_type,
         headers=answer.headers,
         on_end=answer.end,

@@ -23,7 +23,7 @@ from tests.support.app import (
     speech_ids,
     wait_for,
 )
-from tests.support.harness import SENTENCE, open_harness, whole_script
+from tests.support.harness import SENTENCE, Call, open_harness, whole_script
 from tests.support.speech import (
     LONG_TEXT,
     MEDIA_TYPES,
@@ -201,6 +201,44 @@ def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
     lines = [record.getMessage() for record in caplog.records]
     words = [word for line in lines for word in line.split()]
     return [word.partition("=")[2] for word in words if word.startswith("outcome=")]
+
+
+@pytest.mark.anyio
+class TestCompleteBeforeItsFirstBytes:
+    """All of the speech exists when the first bytes of a stream would leave."""
+
+    async def call(self, **fields: Any) -> Call:
+        """Both attempts fail before any audio is decoded; then one of them is used whole."""
+        gate = asyncio.Event()
+        async with open_harness(Settings(tts_max_attempts=2)) as harness:
+            engine = harness.server.engine
+            engine.enqueue(endless_script(20), held_script(endless_script(20), gate))
+            harness.server.decoder.results += [np.zeros(9, np.float32)] * 2
+            call, task = harness.begin(input="Hello you.", **fields)
+            await wait_for(lambda: len(engine.requests) == 2)
+            gate.set()
+            await task
+        assert call.is_whole
+        return call
+
+    @pytest.mark.parametrize("name", MEDIA_TYPES)
+    async def test_it_is_a_file(self, name: str) -> None:
+        """A wav stated an unknown length, although its length was known."""
+        streamed = await self.call(response_format=name, stream=True)
+        file = await self.call(response_format=name, stream=False)
+        headers = dict(streamed.sent[0]["headers"])
+        assert headers[b"content-length"] == str(len(file.body)).encode()
+        assert headers[b"x-orpheus-degraded-chunks"] == b"1"
+        assert not {b"cache-control", b"x-accel-buffering"} & set(headers)
+        assert streamed.body == file.body
+
+    async def test_events_stay_events(self) -> None:
+        call = await self.call(response_format="wav", stream_format="sse")
+        file = await self.call(response_format="wav")
+        assert b"content-length" not in dict(call.sent[0]["headers"])
+        *deltas, done = read_events(call.body)
+        assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == file.body
+        assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [0])
 
 
 @pytest.mark.anyio
