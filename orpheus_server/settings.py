@@ -108,6 +108,11 @@ class Settings(BaseSettings):
     tts_default_response_format: Literal["wav", "pcm", "mp3", "opus", "aac", "flac"] = "wav"
     """Format of the audio if the request names none."""
 
+    tts_stream_wav: Literal["auto", "always", "never"] = "auto"
+    """Stream `wav`, whose header then states no length, if the request has no `stream`: always,
+    never, or auto, which is for callers that say they read a stream, as OpenAI's Python SDK does.
+    """
+
     tts_normalize: bool = False
     """Read numbers, signs, units and abbreviations as words, for voices that read English letters,
     unless the request has `normalize`. Voices that read phonemes always do."""

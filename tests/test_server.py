@@ -157,6 +157,23 @@ class TestStreaming:
         assert len(parts) > 3
         np.testing.assert_array_equal(np.frombuffer(b"".join(parts), dtype="<i2"), whole)
 
+    def test_a_wav_for_a_reader_of_streams(self, client: OpenAI) -> None:
+        """It arrived in one piece after all of it had been generated."""
+        whole = speak(client, SENTENCES[0], seed=21)
+        with client.audio.speech.with_streaming_response.create(
+            model="tts-1",
+            voice="leo",
+            input=SENTENCES[0],
+            response_format="wav",
+            extra_body={"seed": 21},
+        ) as response:
+            parts = list(response.iter_bytes())
+        assert response.headers["transfer-encoding"] == "chunked"
+        assert len(parts) > 3
+        streamed = b"".join(parts)
+        assert streamed[40:44] == b"\xff\xff\xff\xff"
+        assert streamed[44:] == whole[44:]
+
     @pytest.mark.parametrize("name", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
     def test_every_format_is_recognised(self, client: OpenAI, name: Any) -> None:
         body = client.audio.speech.create(

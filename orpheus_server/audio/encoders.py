@@ -95,7 +95,10 @@ class BuildEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """A `response_format`: its name, its media type, and the function that builds its encoders."""
+    """A `response_format`: its name, its media type, and the function that builds its encoders.
+
+    Without `streams_by_default` it is streamed only for a caller that asks for a stream.
+    """
 
     name: str
     media_type: str
@@ -116,7 +119,7 @@ def build_wav(sample_rate: int, *, is_streamed: bool) -> Encoder:
 FORMATS = {
     form.name: form
     for form in (
-        # Many players trust the length in a wav's header, so it is streamed only on request.
+        # Many players trust the length in a wav's header.
         AudioFormat("wav", "audio/wav", False, build_wav),
         AudioFormat("pcm", "audio/pcm", True, build_pcm),
         AudioFormat("mp3", "audio/mpeg", True, partial(AvEncoder, MP3)),

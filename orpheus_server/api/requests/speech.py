@@ -1,6 +1,6 @@
 """Validates and resolves requests for speech."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pydantic import BaseModel
@@ -131,8 +131,11 @@ def _response_format(body: SpeechRequest, services: SpeechServices) -> str:
     return body.response_format or services.settings.tts_default_response_format
 
 
-def wants_stream(body: SpeechRequest, services: SpeechServices) -> bool:
-    """Returns whether the response is streamed. Raises `RequestError` for a contradiction."""
+def wants_stream(body: SpeechRequest, headers: Mapping[str, str], services: SpeechServices) -> bool:
+    """Returns whether the response is streamed. Raises `RequestError` for a contradiction.
+
+    `headers` are the request's.
+    """
     if body.stream_format == "sse":
         if body.stream is False:
             raise RequestError(
@@ -141,9 +144,22 @@ def wants_stream(body: SpeechRequest, services: SpeechServices) -> bool:
                 code="unsupported_value",
             )
         return True
+    if body.stream is not None:
+        return body.stream
     form = FORMATS.get(_response_format(body, services))
-    default = form is not None and form.streams_by_default
-    return default if body.stream is None else body.stream
+    if form is None or form.streams_by_default:
+        return True
+    policy = services.settings.tts_stream_wav
+    return _reads_stream(headers) if policy == "auto" else policy == "always"
+
+
+def _reads_stream(headers: Mapping[str, str]) -> bool:
+    """Returns whether the caller reads the response while it arrives.
+
+    OpenAI's Python SDK sends this for `with_streaming_response`, and `true` for
+    `with_raw_response`, which reads the whole response first.
+    """
+    return headers.get("x-stainless-raw-response") == "stream"
 
 
 def ignored_fields_header(

@@ -38,7 +38,7 @@ async def create_speech(
     """Returns the input as speech."""
     is_sse = body.stream_format == "sse"
     # HTTP/1.0 cannot tell a complete body from a cut connection; events mark their own end.
-    is_streamed = wants_stream(body, services) and (
+    is_streamed = wants_stream(body, request.headers, services) and (
         is_sse or request.scope["http_version"] != "1.0"
     )
     answer = await open_speech_answer(

@@ -89,8 +89,8 @@ class SpeechRequest(SpeechOptions):
     """Accepted for OpenAI's clients but ignored by the model; a header of the response says so."""
 
     stream: Annotated[bool, Field(strict=True)] | None = None
-    """Extension. Stream the speech or return one file. If left out, all formats but `wav` are
-    streamed."""
+    """Extension. Stream the speech or return one file. If left out, all formats are streamed, `wav`
+    only to callers with `x-stainless-raw-response: stream` (unless `TTS_STREAM_WAV` is set)."""
 
     stream_format: Literal["audio", "sse"] | None = None
     """`audio`: plain bytes; `sse`: server-sent events with base64 data, which are always streamed

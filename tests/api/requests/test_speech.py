@@ -1,5 +1,7 @@
 """Voices, models and sampling of a request."""
 
+from typing import Any, ClassVar
+
 import pytest
 
 from orpheus_server.checkpoints.checkpoint import OPENAI_VOICES
@@ -50,6 +52,44 @@ class TestModelNames:
 
     def test_hub_id(self, english: SpeechClient) -> None:
         assert english.post(model="canopylabs/orpheus-3b-0.1-ft").status_code == 200
+
+
+class TestStreamedWav:
+    """A caller that waited for the whole file heard nothing for seconds."""
+
+    READS_STREAM: ClassVar = {"x-stainless-raw-response": "stream"}
+
+    @pytest.mark.parametrize(
+        ("policy", "headers", "is_streamed"),
+        [
+            ("auto", {}, False),
+            ("auto", {"x-stainless-raw-response": "true"}, False),
+            ("auto", READS_STREAM, True),
+            ("always", {}, True),
+            ("always", READS_STREAM, True),
+            ("never", {}, False),
+            ("never", READS_STREAM, False),
+        ],
+    )
+    def test_who_gets_a_stream(
+        self, policy: Any, headers: dict[str, str], is_streamed: bool
+    ) -> None:
+        server = FakeServer(settings=Settings(tts_stream_wav=policy))
+        with server.client() as client:
+
+            def streams(**fields: object) -> bool:
+                body = {"input": "Hello you.", **fields}
+                answer = client.post("/v1/audio/speech", json=body, headers=headers)
+                assert answer.status_code == 200
+                return "content-length" not in answer.headers
+
+            assert streams() is streams(response_format="wav") is is_streamed
+            assert streams(stream=None) is is_streamed
+            assert streams(stream=True) is True
+            assert streams(stream=False) is False
+            assert streams(response_format="mp3") is True
+            assert streams(response_format="mp3", stream=False) is False
+            assert "content-length" not in client.get("/tts", params={"prompt": "Hi."}).headers
 
 
 class TestSampling:
