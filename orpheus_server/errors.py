@@ -3,7 +3,8 @@
 OrpheusError
 ├── StartError               the server cannot start: a setting, a checkpoint, the environment
 ├── RequestError             the caller's mistake; names the field and a machine-readable code
-│   └── UnknownModel         the requested model is not served here
+│   ├── UnknownModel         the requested model is not served here
+│   └── ForeignMessage       a WebSocket message that is not of this server's protocol
 ├── AccessDenied             the caller may not use this server
 │   ├── InvalidApiKey        the API key is missing or unknown
 │   ├── HostNotAllowed       a Host name that is not allowed: it may be DNS rebinding
@@ -43,6 +44,10 @@ class RequestError(OrpheusError):
 
 class UnknownModel(RequestError):
     """The requested model is not served here."""
+
+
+class ForeignMessage(RequestError):
+    """A WebSocket message that is not of this server's protocol; its client may be of another."""
 
 
 class AccessDenied(OrpheusError):

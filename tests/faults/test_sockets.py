@@ -137,12 +137,13 @@ def test_sessions_that_violate_the_protocol(server: FaultServer, record: Record)
         beside = other.submit(lambda: [speak(good, f"{SENTENCE} " * 2) for _ in range(4)])
         with session(server) as bad:
             for message in ("nonsense", "[]", b"\0\1", '{"type": "x"}', '{"type": 1}', '"\\ud800"'):
-                bad.send(message)
-                event = next_event(bad)
-                assert event["type"] == "error"
-                case.saw(f"error {event['error']['code']}")
+                for sent in (message, '{"type": "text.flush"}'):
+                    bad.send(sent)
+                    event = next_event(bad)
+                    assert event["type"] == "error"
+                    case.saw(f"error {event['error']['code']}")
             assert is_speech(pcm(speak(bad, SENTENCE)), 1.5, 6)
-            case.saw("speaks after six of them")
+            case.saw("speaks after six of them, with others in between")
 
         large = BareSession(server)
         with suppress(ConnectionError):

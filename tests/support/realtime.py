@@ -79,7 +79,7 @@ class Session:
         waiting = self.socket.portal.start_task_soon(self.socket._send_rx.receive)
         message = waiting.result(WAIT_LIMIT_SEC)
         if message["type"] == "websocket.close":
-            raise WebSocketDisconnect(message["code"])
+            raise WebSocketDisconnect(message["code"], message.get("reason"))
         data: bytes | None = message.get("bytes")
         if data is not None:
             return data

@@ -1,6 +1,6 @@
 """Wire types of the events that client and server send; docs/streaming.md has their sequence."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -99,6 +99,11 @@ ClientEvent = SessionStart | TextDelta | TextFlush | TextDone | Cancel | UserMes
 CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(
     Annotated[ClientEvent, Field(discriminator="type")]
 )
+CLIENT_EVENT_TYPES: list[str] = [
+    name
+    for event in get_args(ClientEvent)
+    for name in get_args(event.model_fields["type"].annotation)
+]
 
 
 class SessionStarted(BaseModel):

@@ -33,9 +33,9 @@ class EventSender:
             self._check_connected()
             await self._socket.send_bytes(data)
 
-    async def close(self, code: int) -> None:
+    async def close(self, code: int, reason: str | None = None) -> None:
         """Closes the connection without waiting for a message that is being sent."""
-        await self._socket.close(code)
+        await self._socket.close(code, reason)
 
     def _check_connected(self) -> None:
         # After a disconnect, Starlette raises this only for the first task that sends.

@@ -20,6 +20,7 @@ from orpheus_server.api.realtime.events import (
     TextFlush,
     UserMessage,
 )
+from orpheus_server.api.realtime.foreign_messages import ForeignMessages
 from orpheus_server.api.realtime.parsing import out_of_order, parse_event
 from orpheus_server.api.realtime.sender import EventSender
 from orpheus_server.api.realtime.text_intake import TextIntake
@@ -33,7 +34,7 @@ from orpheus_server.api.requests.speech import (
     too_long,
 )
 from orpheus_server.concurrency import cancel_all
-from orpheus_server.errors import OrpheusError, RequestError, ShuttingDown
+from orpheus_server.errors import ForeignMessage, OrpheusError, RequestError, ShuttingDown
 from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import error_body
@@ -43,7 +44,7 @@ from orpheus_server.text.markdown.spoken_text import Markup
 logger = logging.getLogger(__name__)
 
 # RFC 6455, section 7.4.1
-_NORMAL_CLOSURE, _GOING_AWAY = 1000, 1001
+_NORMAL_CLOSURE, _GOING_AWAY, _POLICY_VIOLATION = 1000, 1001, 1008
 
 
 class RealtimeSession:
@@ -52,7 +53,8 @@ class RealtimeSession:
     After `tts_max_session_sec`, and when the server stops, the current utterance gets no more text
     and is spoken to its end unless the client cancels it; waiting ones are dropped. Then the server
     sends an error with the code `session_expired` or `shutting_down`, and closes the connection
-    with 1000 (normal closure) or 1001 (going away).
+    with 1000 (normal closure) or 1001 (going away). A client of another protocol is disconnected
+    with 1008 (policy violation), at once.
 
     The constructor raises `EngineUnavailable` while the speech engine is unavailable.
     """
@@ -74,6 +76,7 @@ class RealtimeSession:
         )
         self._utterances = UtteranceQueue(self._context)
         self._text = TextIntake(self._context, self._utterances)
+        self._foreign = ForeignMessages()
         self._params: SpeechParams | None = None
         self._end: SessionEnd | None = None
 
@@ -90,6 +93,8 @@ class RealtimeSession:
                 if message["type"] == "websocket.disconnect" or self._utterances.is_over:
                     return
                 await self._handle_message(message.get("text"))
+                if self._foreign.reason_to_close is not None:
+                    return await self._disconnect(self._foreign.reason_to_close)
         except WebSocketDisconnect:
             pass  # noticed while sending
         except Exception:  # the session's edge: its id is logged, the client gets a code
@@ -129,11 +134,28 @@ class RealtimeSession:
         self._end = end
         await self._utterances.end_after_current(end)
 
+    async def _disconnect(self, reason: str) -> None:
+        logger.info("session=%s disconnected: %s", self._id, reason)
+        await self._utterances.stop()
+        await self._sender.close(_POLICY_VIOLATION, reason)
+
     async def _handle_message(self, text: str | None) -> None:
         try:
-            await self._handle(parse_event(text))
+            await self._handle(self._parse(text))
         except OrpheusError as error:
             await self._sender.send(ErrorEvent(error=error_body(error)))
+
+    def _parse(self, text: str | None) -> ClientEvent:
+        try:
+            event = parse_event(text)
+        except ForeignMessage:
+            self._foreign.add()
+            raise
+        except RequestError:
+            self._foreign.reset()
+            raise
+        self._foreign.reset()
+        return event
 
     async def _handle(self, event: ClientEvent) -> None:
         match event:

@@ -223,6 +223,7 @@ class TestInvalidEvents:
         ("message", "param", "start"), MISTAKES, ids=[message[:40] for message, _, _ in MISTAKES]
     )
     def test_messages(self, session: Session, message: str, param: str | None, start: str) -> None:
+        session.start()
         session.socket.send_text(message)
         event = session.receive()
         assert isinstance(event, dict)
