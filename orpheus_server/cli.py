@@ -11,7 +11,7 @@ from orpheus_server.bench import command as bench_command
 from orpheus_server.errors import StartError
 from orpheus_server.runtime.startup import open_runtime
 from orpheus_server.server.logs import configure_logging
-from orpheus_server.server.uvicorn_config import check_address, server_config
+from orpheus_server.server.uvicorn_config import check_address, server_config, server_url
 from orpheus_server.server.uvicorn_server import GracefulServer, run_until_stopped
 from orpheus_server.settings import Settings, load_settings, warnings_for
 
@@ -53,11 +53,15 @@ def serve(settings: Settings) -> int:
     def begin_drain() -> None:
         app.state.runtime.begin_drain()
 
-    app = create_app(settings, open_runtime=partial(open_runtime, on_start_failure=stop))
+    opener = partial(open_runtime, on_start_failure=stop, url=server_url(settings))
+    app = create_app(settings, open_runtime=opener)
     config = server_config(app, settings, port=settings.port)
     server = GracefulServer(config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec)
     # Bound before anything is loaded: a port that is in use ends the start at once.
-    run_until_stopped(server, [config.bind_socket()])
+    bound = config.bind_socket()
+    # Until the event loop accepts connections, in seconds, they queue instead of being refused.
+    bound.listen(config.backlog)
+    run_until_stopped(server, [bound])
     runtime = getattr(app.state, "runtime", None)
     has_served = server.started and runtime is not None and runtime.start_error is None
     return 0 if has_served else 1

@@ -17,7 +17,8 @@ OrpheusError
 │   └── ChatModelFailed      the language model failed on this request
 ├── ChatNotConfigured        this server has no language model
 └── EngineUnavailable        no request can be served now
-    ├── EngineNotReady       the engine is loading, or the server is closing
+    ├── EngineNotReady       the engine is loading, or is closed
+    ├── StartFailed          the models cannot be loaded; the server is about to exit
     ├── EngineDead           the engine died or hangs; it is being restarted
     ├── Overloaded           more requests than can be served in real time
     ├── ShuttingDown         running requests are being finished, new ones are rejected
@@ -103,9 +104,17 @@ class EngineUnavailable(OrpheusError):
 
 
 class EngineNotReady(EngineUnavailable):
-    """The engine is still loading, or the server is closing."""
+    """The engine is still loading, or is closed."""
 
-    retry_after_sec = 5
+    def __init__(self, message: str, *, retry_after_sec: int = 30) -> None:
+        super().__init__(message)
+        self.retry_after_sec = retry_after_sec
+
+
+class StartFailed(EngineUnavailable):
+    """The models cannot be loaded, and the server is about to exit."""
+
+    retry_after_sec = 30
 
 
 class EngineDead(EngineUnavailable):

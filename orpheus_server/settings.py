@@ -142,8 +142,9 @@ class Settings(BaseSettings):
     """Most requests synthesised at once. Not set: as many as the machine can synthesise in real
     time, measured at start and continuously."""
 
-    tts_queue_wait_sec: Annotated[float, Field(ge=0.0, le=3600.0)] = 30.0
-    """Longest wait of a request in the queue; after it the request is rejected with Retry-After."""
+    tts_queue_wait_sec: Annotated[float, Field(ge=0.0, le=3600.0)] = 20.0
+    """Longest wait of a request, for the model to load and for its turn together; after it the
+    request is rejected with Retry-After. Many clients give up after 30 seconds."""
 
     tts_request_timeout_sec: Seconds = 600.0
     """Longest time that the server works on one request, without waiting for a slow reader."""

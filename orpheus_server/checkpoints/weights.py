@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import parse_local_safetensors_file_metadata, snapshot_download
 from huggingface_hub.errors import (
@@ -15,8 +16,10 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     SafetensorsParsingError,
 )
+from huggingface_hub.utils.tqdm import tqdm
 
 from orpheus_server.checkpoints.checkpoint import is_hub_id
+from orpheus_server.checkpoints.download import Download
 from orpheus_server.checkpoints.published import UNGATED_MIRROR
 from orpheus_server.errors import StartError
 
@@ -36,6 +39,11 @@ VOICE_GATE_HINT = (
 )
 CHAT_GATE_HINT = "."
 
+# huggingface_hub's names for the progress bars of a snapshot: of its bytes on disk, which include
+# those of an interrupted download, and of the bytes received.
+_WRITTEN_BAR = "huggingface_hub.snapshot_download"
+_FETCHED_BAR = f"{_WRITTEN_BAR}.transfer"
+
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
@@ -46,19 +54,27 @@ def find_files(
     token: str | None,
     endpoint: str | None = None,
     gate_hint: str = VOICE_GATE_HINT,
+    download: Download | None = None,
 ) -> Path:
     """Returns the folder `source`, or that of the hub's repository, which is downloaded if needed.
 
-    Raises `StartError`. For a gated repository it says to set `HF_TOKEN` and ends with `gate_hint`.
+    Reports the progress to `download`. Raises `StartError`. For a gated repository it says to set
+    `HF_TOKEN` and ends with `gate_hint`.
     """
     folder = Path(os.path.expanduser(source))
     if folder.is_dir():
         return folder
     if not is_hub_id(source):
         raise StartError(f"{source!r} is neither a folder nor a hub id like 'owner/name'.")
+    download = download or Download()
+    download.reset()
     try:
         path = snapshot_download(
-            source, allow_patterns=list(patterns), token=token, endpoint=endpoint
+            source,
+            allow_patterns=list(patterns),
+            token=token,
+            endpoint=endpoint,
+            tqdm_class=_counting_bar(download),
         )
     except GatedRepoError as error:
         raise StartError(
@@ -70,7 +86,31 @@ def find_files(
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise StartError(f"{source} could not be fetched from the hub: {error}") from error
+    finally:
+        download.reset()
     return Path(path)
+
+
+def _counting_bar(download: Download) -> type[tqdm]:
+    """Returns huggingface_hub's progress bar, which then also reports to `download`.
+
+    A bar that is not shown, because there is no terminal, counts as well.
+    """
+
+    class CountingBar(tqdm):
+        def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
+            self._bar_name = name
+            super().__init__(*args, name=name, **kwargs)  # type: ignore[no-untyped-call]
+
+        def update(self, n: float | None = 1) -> Any:
+            num_bytes = int(n or 0)
+            if self._bar_name == _WRITTEN_BAR:
+                download.add_written(num_bytes, total_bytes=int(self.total or 0))
+            elif self._bar_name == _FETCHED_BAR:
+                download.add_fetched(num_bytes)
+            return super().update(n)
+
+    return CountingBar
 
 
 @dataclass(frozen=True, slots=True)

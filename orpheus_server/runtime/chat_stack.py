@@ -17,6 +17,7 @@ from orpheus_server.chat.echo import EchoModel
 from orpheus_server.chat.local.config import MIN_MODEL_LEN, read_chat_config
 from orpheus_server.chat.model_card import describe_model
 from orpheus_server.chat.selection import ChatModelConfig
+from orpheus_server.checkpoints.download import Download
 from orpheus_server.checkpoints.weights import CHAT_FILES, CHAT_GATE_HINT, find_files, weigh
 from orpheus_server.concurrency import WorkerPool
 from orpheus_server.engine.group import EngineGroup
@@ -81,12 +82,13 @@ async def _open_local_model(
     is_cuda: bool,
     group: EngineGroup,
     on_give_up: Callable[[], None],
+    download: Download | None,
 ) -> ChatModel:
     """Loads the model and warms it up; the stack closes it. Raises `StartError`."""
     from orpheus_server.chat.local.model import LocalChatModel
 
     started = time.monotonic()
-    loaded = await asyncio.to_thread(_load, config, settings, is_cuda=is_cuda)
+    loaded = await asyncio.to_thread(_load, config, settings, is_cuda=is_cuda, download=download)
     pool = WorkerPool(NUM_WORKERS)
     stack.push_async_callback(pool.close)
     build = group.alone(loaded.build_engine)
@@ -139,7 +141,9 @@ async def _open_local_model(
     return model
 
 
-def _load(config: ChatModelConfig, settings: Settings, *, is_cuda: bool) -> _Loaded:
+def _load(
+    config: ChatModelConfig, settings: Settings, *, is_cuda: bool, download: Download | None
+) -> _Loaded:
     """Does all blocking work except building the engine, which must not overlap another build.
 
     Raises `StartError`.
@@ -150,7 +154,11 @@ def _load(config: ChatModelConfig, settings: Settings, *, is_cuda: bool) -> _Loa
     from orpheus_server.engine.vllm_loader import VllmOptions
 
     folder = find_files(
-        config.source, patterns=CHAT_FILES, token=settings.hub_token, gate_hint=CHAT_GATE_HINT
+        config.source,
+        patterns=CHAT_FILES,
+        token=settings.hub_token,
+        gate_hint=CHAT_GATE_HINT,
+        download=download,
     )
     model_config = read_chat_config(folder)
     tokenizer = load_chat_tokenizer(
@@ -206,10 +214,12 @@ async def open_chat_model(
     is_cuda: bool,
     group: EngineGroup,
     on_give_up: Callable[[], None],
+    download: Download | None = None,
 ) -> ChatModel:
     """Loads the configured model off the event loop; the stack closes it. Raises `StartError`.
 
-    A local model's engine joins `group`; `on_give_up` is called if that engine dies too often.
+    A local model's engine joins `group`; `on_give_up` is called if that engine dies too often. The
+    progress of files that are not on this machine is in `download`.
     """
     if config.backend == "echo":
         return EchoModel()
@@ -219,7 +229,13 @@ async def open_chat_model(
         await remote.look()
         return remote
     return await _open_local_model(
-        config, settings, stack, is_cuda=is_cuda, group=group, on_give_up=on_give_up
+        config,
+        settings,
+        stack,
+        is_cuda=is_cuda,
+        group=group,
+        on_give_up=on_give_up,
+        download=download,
     )
 
 

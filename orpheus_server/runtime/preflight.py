@@ -10,6 +10,7 @@ from orpheus_server.chat.local.config import check_chat_files
 from orpheus_server.chat.model_info import ECHO
 from orpheus_server.chat.selection import AUTO, resolve_chat_config
 from orpheus_server.checkpoints.checkpoint import is_hub_id
+from orpheus_server.checkpoints.download import Download
 from orpheus_server.checkpoints.weights import (
     CHAT_FILES,
     CHAT_GATE_HINT,
@@ -29,10 +30,13 @@ CHAT_FLOAT_BYTES = 2
 """A language model is loaded in bfloat16."""
 
 
-def check_memory(config: ServingConfig, settings: Settings) -> None:
+def check_memory(
+    config: ServingConfig, settings: Settings, download: Download | None = None
+) -> None:
     """Checks that the voice and a local language model fit; does nothing without the latter.
 
-    Blocking: downloads files that are not on this machine. Raises `StartError`.
+    Blocking: downloads files that are not on this machine, with its progress in `download`. Raises
+    `StartError`.
     """
     chat = config.chat
     if chat is None or chat.backend != "local":
@@ -41,7 +45,7 @@ def check_memory(config: ServingConfig, settings: Settings) -> None:
         check_shares(tts_share=config.gpu_share, llm_share=settings.llm_gpu_memory_utilization)
     token = settings.hub_token
     chat_folder = find_files(
-        chat.source, patterns=CHAT_FILES, token=token, gate_hint=CHAT_GATE_HINT
+        chat.source, patterns=CHAT_FILES, token=token, gate_hint=CHAT_GATE_HINT, download=download
     )
     chat_size = weigh(chat_folder)
     if chat_size.num_parameters == 0:
@@ -58,7 +62,8 @@ def check_memory(config: ServingConfig, settings: Settings) -> None:
     ]
     # The transformers engine reserves no share of a GPU, and completion servers need none of ours.
     if config.engine == "vllm" or (config.engine == "transformers" and not config.is_cuda):
-        voice_folder = find_files(config.checkpoint.source, patterns=MODEL_FILES, token=token)
+        source = config.checkpoint.source
+        voice_folder = find_files(source, patterns=MODEL_FILES, token=token, download=download)
         voice_bytes = weigh(voice_folder).loaded_bytes(4 if config.dtype == "float32" else 2)
         voice = MemoryNeed(
             label="voice",

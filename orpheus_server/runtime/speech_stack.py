@@ -13,6 +13,7 @@ from math import ceil
 from pathlib import Path
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
+from orpheus_server.checkpoints.download import Download
 from orpheus_server.concurrency import WorkerPool, num_cores
 from orpheus_server.engine.cpu_threads import num_engine_threads
 from orpheus_server.engine.group import EngineGroup
@@ -107,8 +108,13 @@ def prepare_vllm(settings: Settings, *, is_cuda: bool) -> None:
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
 
 
-def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack:
-    """Loads everything; takes tens of seconds, so call it in a thread. Raises `StartError`."""
+def build_speech_stack(
+    config: ServingConfig, settings: Settings, download: Download | None = None
+) -> SpeechStack:
+    """Loads everything; takes tens of seconds, so call it in a thread. Raises `StartError`.
+
+    The progress of files that are not on this machine is in `download`.
+    """
     if needs_vllm(config.engine, config.chat):
         prepare_vllm(settings, is_cuda=config.is_cuda)
     # Imported here because they take ten seconds, and the port must answer meanwhile.
@@ -125,12 +131,12 @@ def build_speech_stack(config: ServingConfig, settings: Settings) -> SpeechStack
     checkpoint = config.checkpoint
     token = settings.hub_token
     patterns = TOKENIZER_FILES if config.engine == "completions" else MODEL_FILES
-    folder = find_files(checkpoint.source, patterns=patterns, token=token)
+    folder = find_files(checkpoint.source, patterns=patterns, token=token, download=download)
     build_engine = _engine_builder(config, settings, folder)
     codec_source = checkpoint.codec
     if "/" not in codec_source or (folder / codec_source).is_dir():
         codec_source = str(folder / codec_source)
-    codec_folder = find_files(codec_source, patterns=CODEC_FILES, token=token)
+    codec_folder = find_files(codec_source, patterns=CODEC_FILES, token=token, download=download)
     name = checkpoint.text_frontend
     front_end: FrontEnd = LETTERS
     if name != "none":

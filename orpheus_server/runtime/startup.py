@@ -15,6 +15,7 @@ from orpheus_server.engine.reaper import OrphanReaper
 from orpheus_server.errors import OrpheusError, StartError
 from orpheus_server.runtime.chat_stack import open_chat_model
 from orpheus_server.runtime.engine_choice import (
+    ENGINE_LABELS,
     choose_engine,
     needs_vllm,
     settings_without_effect,
@@ -41,13 +42,16 @@ real time."""
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, *, on_start_failure: Callable[[], None]
+    settings: Settings, *, on_start_failure: Callable[[], None], url: str | None = None
 ) -> AsyncIterator[Runtime]:
     """Yields a runtime whose models load in the background while the server already answers.
 
     A failure to load is logged and stored in `start_error`, and `on_start_failure` is called.
+    `url` is the server's own, for the log line when everything is loaded.
     """
     engine = choose_engine(settings, has_vllm=has_vllm())
+    # At once: to find the hardware, torch has to be imported.
+    logger.info("loading, with the engine %s", ENGINE_LABELS[engine.name])
     chat = resolve_chat_config(settings, runs_gemma=False)
     if has_cpu_engine() and needs_vllm(engine.name, chat):
         # First of all: it imports on one core what this process imports on another.
@@ -56,14 +60,14 @@ async def open_runtime(
     hardware = await asyncio.to_thread(find_hardware, engine.name)
     config = resolve_config(settings, hardware, engine, has_vllm=has_vllm())
     runtime = Runtime(settings, config)
-    logger.info("serving %s", config.describe())
+    logger.info("loading %s", config.describe())
     for line in settings_without_effect(settings, engine.name):
         logger.warning(line)
     if settings.llm_model_name == AUTO and runtime.config.chat is None:
         missing = "vLLM" if hardware.has_cuda else "a CUDA GPU"
         logger.info("no chat: LLM_MODEL_NAME=auto needs %s, and there is none", missing)
     async with AsyncExitStack() as stack:
-        loading = asyncio.create_task(_load(runtime, stack, on_start_failure))
+        loading = asyncio.create_task(_load(runtime, stack, on_start_failure, url))
         try:
             yield runtime
         finally:
@@ -79,19 +83,20 @@ async def open_runtime(
 
 
 async def _load(
-    runtime: Runtime, stack: AsyncExitStack, on_start_failure: Callable[[], None]
+    runtime: Runtime, stack: AsyncExitStack, on_start_failure: Callable[[], None], url: str | None
 ) -> None:
     started = time.monotonic()
 
     def give_up(label: str) -> None:
-        runtime.start_error = StartError(f"the {label} has died too often")
+        runtime.fail(StartError(f"the {label} has died too often"))
         on_start_failure()
 
     try:
         reaper = await asyncio.to_thread(OrphanReaper)
         stack.push_async_callback(asyncio.to_thread, reaper.close)
-        await asyncio.to_thread(check_memory, runtime.config, runtime.settings)
-        speech = await asyncio.to_thread(build_speech_stack, runtime.config, runtime.settings)
+        models = runtime.config, runtime.settings, runtime.download
+        await asyncio.to_thread(check_memory, *models)
+        speech = await asyncio.to_thread(build_speech_stack, *models)
         stack.push_async_callback(speech.pool.close)
         stack.push_async_callback(speech.decoder.close)
         supervisor = None
@@ -124,6 +129,7 @@ async def _load(
                 is_cuda=runtime.config.is_cuda and not has_cpu_engine(),
                 group=runtime.engine_group,
                 on_give_up=partial(give_up, "language model"),
+                download=runtime.download,
             )
             if runtime.is_closing:
                 return
@@ -141,7 +147,8 @@ async def _load(
         logger.exception("unexpected failure while loading")
         _fail(runtime, error, on_start_failure)
     else:
-        logger.info("ready after %.1f s", time.monotonic() - started)
+        where = f": {url}" if url else ""
+        logger.info("ready%s (after %.1f s)", where, time.monotonic() - started)
 
 
 async def _prepare(runtime: Runtime, synthesizer: Synthesizer) -> None:
@@ -170,7 +177,7 @@ def _fail(runtime: Runtime, error: Exception, on_start_failure: Callable[[], Non
     if runtime.is_closing or runtime.draining.is_set():
         # Ctrl-C also reaches the engines' processes, and then their exit is not a failure.
         return
-    runtime.start_error = StartError(str(error))
+    runtime.fail(StartError(str(error)))
     logger.critical("the server cannot start: %s", error)
     on_start_failure()
 

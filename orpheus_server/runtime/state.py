@@ -6,6 +6,7 @@ from typing import Literal
 
 from orpheus_server.chat.transcripts import TranscriptStore
 from orpheus_server.checkpoints.checkpoint import Checkpoint
+from orpheus_server.checkpoints.download import Download
 from orpheus_server.engine.group import EngineGroup
 from orpheus_server.engine.supervisor import (
     LANGUAGE_MODEL,
@@ -20,21 +21,28 @@ from orpheus_server.errors import (
     Overloaded,
     ShuttingDown,
     StartError,
+    StartFailed,
 )
 from orpheus_server.interfaces import ChatModel, ChatModelInfo, SamplingOptions, TokenEngine
 from orpheus_server.runtime.caller_slots import CallerSlots
+from orpheus_server.runtime.loading_queue import LoadingQueue
 from orpheus_server.runtime.metrics import Metrics
 from orpheus_server.runtime.serving_config import ServingConfig
 from orpheus_server.runtime.snapshot import ChatState, Snapshot, gpu_memory
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.runtime.speech_stack import SpeechStack, build_synthesizer
 from orpheus_server.settings import Settings
-from orpheus_server.synthesis.admission import Admission
+from orpheus_server.synthesis.admission import MAX_WAITING, Admission
 from orpheus_server.synthesis.capacity import Capacity
 from orpheus_server.synthesis.chunk_synthesizer import AttemptCounts, ChunkSynthesizer
 from orpheus_server.synthesis.synthesizer import Synthesizer
+from orpheus_server.synthesis.wait_estimate import retry_after_sec
 
 Status = Literal["healthy", "starting", "degraded"]
+
+LOADING_SEC = 30
+"""About the time that a model takes to load once its files are here. Callers are told to retry
+after it; on CUDA a first start takes longer, but more retries cost less than longer waits."""
 
 MAX_REPLIES = 256
 """Concurrent text replies of one caller if `TTS_MAX_REQUESTS_PER_KEY` is not set."""
@@ -51,6 +59,8 @@ class Runtime:
         self.is_closing = False
         self.preparing: asyncio.Task[None] | None = None
         self.draining = asyncio.Event()
+        self.download = Download()
+        self.loading = LoadingQueue(max_wait_sec=settings.tts_queue_wait_sec)
         self.capacity = Capacity(ceiling=settings.tts_max_streams or config.max_num_seqs)
         self.admission = Admission(
             lambda: self.capacity.num_streams,
@@ -69,9 +79,13 @@ class Runtime:
             reply_slots=CallerSlots(
                 settings.tts_max_requests_per_key or MAX_REPLIES, label="replies"
             ),
+            waiting_slots=CallerSlots(
+                settings.tts_max_requests_per_key or MAX_WAITING, label="requests"
+            ),
             transcripts=TranscriptStore(),
             metrics=self.metrics,
             draining=self.draining,
+            loading=self.loading,
             synthesizer=self.get_synthesizer,
             chat_model=self.get_chat_model,
             chat_info=self.get_chat_info,
@@ -99,12 +113,12 @@ class Runtime:
     def get_synthesizer(self) -> Synthesizer:
         """Returns the synthesizer.
 
-        Raises `EngineNotReady` while it loads, `EngineDead` if its engine has died, `ShuttingDown`.
+        Raises `EngineNotReady` while it loads, `StartFailed` if it cannot, `EngineDead` if its
+        engine has died, `ShuttingDown`.
         """
-        if self.draining.is_set():
-            raise ShuttingDown("The server is stopping; another one may take the request.")
+        self._check_serving()
         if self._synthesizer is None or self._engine is None:
-            raise EngineNotReady("The speech model is still loading; try again in a moment.")
+            raise self._still_loading("speech model")
         if not self._engine.is_alive:
             if self.config.engine == "completions":
                 raise EngineDead("No completion server answers; try again in half a minute.")
@@ -114,8 +128,8 @@ class Runtime:
     def get_chat_model(self) -> ChatModel:
         """Returns the language model.
 
-        Raises `ChatNotConfigured`, `EngineNotReady` while it loads, `EngineDead` if it has died,
-        `ShuttingDown`.
+        Raises `ChatNotConfigured`, `EngineNotReady` while it loads, `StartFailed` if it cannot,
+        `EngineDead` if it has died, `ShuttingDown`.
         """
         if self.config.chat is None:
             raise ChatNotConfigured(
@@ -123,13 +137,24 @@ class Runtime:
                 "Gemma on a CUDA GPU, a folder or hub id, or with LLM_BASE_URL a name that the "
                 "server there knows."
             )
-        if self.draining.is_set():
-            raise ShuttingDown("The server is stopping; another one may take the request.")
+        self._check_serving()
         if self._chat is None:
-            raise EngineNotReady("The language model is still loading; try again in a moment.")
+            raise self._still_loading(LANGUAGE_MODEL)
         if not self._chat.is_alive:
             raise EngineDead(being_restarted(LANGUAGE_MODEL))
         return self._chat
+
+    def _check_serving(self) -> None:
+        if self.draining.is_set():
+            raise ShuttingDown("The server is stopping; another one may take the request.")
+        if self.start_error is not None:
+            # Without the reason, which may name a folder of this machine.
+            raise StartFailed("The server cannot start and is about to exit; its log says why.")
+
+    def _still_loading(self, label: str) -> EngineNotReady:
+        retry_sec = retry_after_sec(LOADING_SEC + self.download.left_sec)
+        message = f"The {label} is still loading; try again in {retry_sec} s."
+        return EngineNotReady(message, retry_after_sec=retry_sec)
 
     def get_chat_info(self) -> ChatModelInfo | None:
         """Returns what is known of the language model, or None if none is configured."""
@@ -155,6 +180,12 @@ class Runtime:
         self.draining.set()
         self.admission.close()
         self.engine_group.stop_restarting()
+        self.loading.notify()
+
+    def fail(self, error: StartError) -> None:
+        """Rejects all requests from now on: the server cannot start, or an engine is lost."""
+        self.start_error = error
+        self.loading.notify()
 
     @property
     def engine(self) -> TokenEngine | None:
@@ -174,6 +205,11 @@ class Runtime:
         return self._engine.num_active if self._engine else 0
 
     @property
+    def num_waiting(self) -> int:
+        """Requests that wait for a model to load or for an engine slot."""
+        return self.loading.num_waiting + self.admission.num_waiting
+
+    @property
     def counts(self) -> AttemptCounts:
         """Attempts and faults since the start."""
         return self._chunk_synthesizer.counts if self._chunk_synthesizer else AttemptCounts()
@@ -182,7 +218,7 @@ class Runtime:
         """Returns the current values for the metrics."""
         counts = self.counts
         return Snapshot(
-            num_queued=self.admission.num_waiting,
+            num_queued=self.num_waiting,
             num_generating=self.admission.num_running,
             num_draining=self.admission.num_delivering,
             num_sessions=self.services.session_slots.num_taken,
@@ -222,11 +258,14 @@ class Runtime:
     def open_for_requests(self, engine: TokenEngine, synthesizer: Synthesizer) -> None:
         """Serves requests from now on."""
         self._engine, self._synthesizer = engine, synthesizer
+        self.loading.notify()
 
     def open_chat(self, model: ChatModel) -> None:
         """Serves chat requests from now on."""
         self._chat = model
+        self.loading.notify()
 
     def close_for_requests(self) -> None:
-        """Answers requests with `EngineNotReady` or `ShuttingDown` from now on."""
+        """Answers requests with `ShuttingDown` from now on."""
         self._engine, self._synthesizer, self._chat = None, None, None
+        self.begin_drain()

@@ -24,13 +24,20 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-class HideUrls(logging.Filter):
+_MISLEADING = {"Waiting for application startup.", "Application startup complete."}
+"""uvicorn logs the second one as soon as the port answers, while the model is still loading; the
+lines of `runtime.startup` say when that begins and ends."""
+
+
+class UvicornFilter(logging.Filter):
     """Removes query strings from uvicorn's log lines, because a client may put a key there by
-    mistake. Drops uvicorn's WebSocket lines: sessions have log lines of our own.
+    mistake. Drops uvicorn's lines about WebSockets and the start, for which we have our own.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Returns False for records that are dropped."""
+        if record.msg in _MISLEADING:
+            return False
         if record.name == "uvicorn.access" and isinstance(record.args, tuple):
             record.args = tuple(
                 part.partition("?")[0] if isinstance(part, str) else part for part in record.args
@@ -48,8 +55,8 @@ def configure_logging(settings: Settings, *, warnings: Sequence[str] = ()) -> No
     # Each logger needs its own filter: child loggers do not inherit filters.
     for name in ("uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
-        if not any(isinstance(each, HideUrls) for each in logger.filters):
-            logger.addFilter(HideUrls())
+        if not any(isinstance(each, UvicornFilter) for each in logger.filters):
+            logger.addFilter(UvicornFilter())
     for name in ("orpheus_server", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

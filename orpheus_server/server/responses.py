@@ -47,10 +47,15 @@ async def respond(
         raise
     if data is None:
         on_end("caller left")
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return unsent_response()
     if pieces is None or is_complete():
         return BufferedResponse(data, media_type=media_type, headers=headers(), on_end=on_end)
     return StreamedResponse(data, pieces, media_type=media_type, headers=headers(), on_end=on_end)
+
+
+def unsent_response() -> Response:
+    """Returns the response for a client that has disconnected; only logs and metrics show it."""
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
 async def _first_of(pieces: AsyncGenerator[bytes, None], is_complete: Callable[[], bool]) -> bytes:
@@ -179,5 +184,5 @@ async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T 
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+    while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
         pass

@@ -41,6 +41,12 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def server_url(settings: Settings) -> str:
+    """Returns the URL of a server that listens where the settings say."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
 def server_config(app: FastAPI, settings: Settings, *, port: int) -> uvicorn.Config:
     """Returns uvicorn's configuration for the app; port 0 picks a free port."""
     return uvicorn.Config(

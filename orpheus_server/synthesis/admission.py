@@ -69,22 +69,25 @@ class Admission:
         """True if a stream of a new caller would not be rejected at once."""
         return self._rejection("", "interactive") is None
 
-    def check(self, caller: str, lane: Lane) -> None:
+    def check(self, caller: str, lane: Lane, *, waited_sec: float = 0.0) -> None:
         """Raises if a new request would be rejected at once; one that would wait passes."""
         self._call_next()
-        if rejection := self._rejection(caller, lane):
+        if rejection := self._rejection(caller, lane, waited_sec=waited_sec):
             raise self._reject(*rejection)
 
     @contextmanager
-    def reserve(self, caller: str, lane: Lane, *, is_coming: bool = False) -> Iterator[EngineSlot]:
+    def reserve(
+        self, caller: str, lane: Lane, *, is_coming: bool = False, waited_sec: float = 0.0
+    ) -> Iterator[EngineSlot]:
         """A slot for one request. Raises as `check` does.
 
         With `is_coming` the request will ask for its slot soon and counts as waiting: when a crowd
         arrives at once, those that are too many are rejected before any work is done for them.
+        `waited_sec` is how long it has waited already, for its model to load.
         """
-        self.check(caller, lane)
+        self.check(caller, lane, waited_sec=waited_sec)
         state = SlotState.COMING if is_coming else SlotState.RESERVED
-        slot = EngineSlot(caller, lane, state, self._enter, self._leave)
+        slot = EngineSlot(caller, lane, state, self._enter, self._leave, waited_sec)
         self._slots[state][slot] = None
         try:
             yield slot
@@ -110,7 +113,7 @@ class Admission:
             await self._wait(slot, lane)
         slot.held_since = self._clock()
         if lane != "resumed":
-            slot.waited_sec = slot.held_since - requested_at
+            slot.waited_sec += slot.held_since - requested_at
         self._move(slot, SlotState.RUNNING)
 
     def _leave(self, slot: EngineSlot) -> None:
@@ -136,8 +139,9 @@ class Admission:
         waiter = Waiter(slot.caller, lane, slot)
         self._queue.push(waiter)
         self._move(slot, SlotState.WAITING)
+        left_sec = max(0.0, self._max_wait_sec - slot.waited_sec)
         try:
-            async with asyncio.timeout(None if lane == "resumed" else self._max_wait_sec):
+            async with asyncio.timeout(None if lane == "resumed" else left_sec):
                 while slot.state is SlotState.WAITING:
                     await asyncio.wait({slot.decision}, timeout=LOOK_SEC)
                     self._call_next()
@@ -172,13 +176,15 @@ class Admission:
         slot.rejection = rejection
         slot.decision.set_result(None)
 
-    def _rejection(self, caller: str, lane: Lane) -> tuple[RejectionReason, float] | None:
+    def _rejection(
+        self, caller: str, lane: Lane, *, waited_sec: float = 0.0
+    ) -> tuple[RejectionReason, float] | None:
         """Why a new request would be rejected, and in how many seconds it may try again."""
         if self._is_closed:
             return "shutting_down", 0.0
         if self._max_per_caller is not None and self._num_open(caller) >= self._max_per_caller:
             return "rate_limited", 0.0
-        too_long_sec = self._expected_wait_sec(caller, lane) - self._max_wait_sec
+        too_long_sec = waited_sec + self._expected_wait_sec(caller, lane) - self._max_wait_sec
         is_full = self.num_running + len(self._slots[SlotState.COMING]) >= self._num_streams()
         if (is_full or self._must_wait(lane)) and too_long_sec > 0:
             return "overloaded", too_long_sec

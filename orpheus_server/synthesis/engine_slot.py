@@ -34,7 +34,7 @@ class EngineSlot:
     state: SlotState
     enter: Callable[["EngineSlot"], Awaitable[None]]
     leave: Callable[["EngineSlot"], None]
-    waited_sec: float = field(default=0.0, init=False)
+    waited_sec: float = 0.0
     held_since: float = field(default=0.0, init=False)
     rejection: OrpheusError | None = field(default=None, init=False)
     decision: asyncio.Future[None] = field(init=False)

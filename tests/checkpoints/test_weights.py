@@ -8,6 +8,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from orpheus_server.checkpoints.download import Download
 from orpheus_server.checkpoints.weights import (
     CHAT_FILES,
     CHAT_GATE_HINT,
@@ -52,6 +53,23 @@ def fetch(hub: StubHub, source: str = "owner/name", token: str | None = None) ->
     return find_files(source, patterns=MODEL_FILES, token=token, endpoint=hub.endpoint)
 
 
+class LoggedDownload(Download):
+    """Remembers the bytes that were left after each report."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[int] = []
+        self.num_fetched = 0
+
+    def add_written(self, num_bytes: int, *, total_bytes: int) -> None:
+        super().add_written(num_bytes, total_bytes=total_bytes)
+        self.left.append(self.num_bytes_left)
+
+    def add_fetched(self, num_bytes: int) -> None:
+        super().add_fetched(num_bytes)
+        self.num_fetched += num_bytes
+
+
 def names_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
@@ -72,6 +90,44 @@ def test_optimizer_shards_are_never_downloaded(hub: StubHub) -> None:
         path.partition(f"/resolve/{COMMIT}/")[2] for path in hub.requested if "/resolve/" in path
     }
     assert requested == wanted
+
+
+def test_the_progress_is_reported(hub: StubHub) -> None:
+    """The progress bars are not shown in a log, and then count nothing themselves."""
+    download = LoggedDownload()
+    hub.repos["owner/one"] = {"config.json": bytes(5000)}
+
+    def fetch_one() -> None:
+        find_files(
+            "owner/one",
+            patterns=MODEL_FILES,
+            token=None,
+            endpoint=hub.endpoint,
+            download=download,
+        )
+
+    fetch_one()
+    assert (download.num_fetched, download.left[-1]) == (5000, 0)
+    # It is over, whatever was left of it.
+    assert (download.num_bytes_left, download.left_sec) == (0, 0.0)
+    fetch_one()
+    assert download.num_fetched == 5000
+
+
+def test_a_download_that_fails_is_over(hub: StubHub) -> None:
+    download = Download()
+    download.add_fetched(1)
+    download.add_written(1, total_bytes=9)
+    hub.refusal = (404, "RepoNotFound")
+    with pytest.raises(StartError):
+        find_files(
+            "owner/one",
+            patterns=MODEL_FILES,
+            token=None,
+            endpoint=hub.endpoint,
+            download=download,
+        )
+    assert download.num_bytes_left == 0
 
 
 def test_codec_files(hub: StubHub) -> None:

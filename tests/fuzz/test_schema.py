@@ -17,8 +17,9 @@ from schemathesis.specs.openapi.checks import (
 
 from orpheus_server.audio.encoders import FORMATS
 from orpheus_server.chat.echo import EchoModel
+from orpheus_server.settings import Settings
 from tests.fuzz.examples import Effort, efforts, leaves_nothing
-from tests.support.app import POCKET, FakeServer
+from tests.support.app import NO_WAIT, POCKET, FakeServer
 from tests.support.served import ServedFakes
 
 CHECKS: list[CheckFunction] = [
@@ -47,7 +48,8 @@ QUERIES = st.dictionaries(
 
 
 def open_server(*, is_loaded: bool = True) -> ServedFakes:
-    return ServedFakes(FakeServer(is_loaded=is_loaded, chat=EchoModel()))
+    settings = Settings.model_construct() if is_loaded else NO_WAIT
+    return ServedFakes(FakeServer(is_loaded=is_loaded, chat=EchoModel(), settings=settings))
 
 
 def named_responses() -> dict[str, Any]:

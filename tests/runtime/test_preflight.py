@@ -92,9 +92,7 @@ async def test_the_start_fails_before_the_voice_is_loaded(
     """The error came only after minutes of loading, when an engine core ran out of memory."""
     set_available(GIB)
     failures: list[str] = []
-    monkeypatch.setattr(
-        startup, "build_speech_stack", lambda config, settings: failures.append("loaded")
-    )
+    monkeypatch.setattr(startup, "build_speech_stack", lambda *models: failures.append("loaded"))
     settings = load_settings(llm_model_name=str(tiny_gemma), tts_model_name="pocket")
     async with open_runtime(settings, on_start_failure=lambda: failures.append("failed")) as opened:
         await wait_for(lambda: failures != [])

@@ -9,8 +9,16 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from orpheus_server.checkpoints.download import Download
 from orpheus_server.concurrency import WorkerPool
-from orpheus_server.errors import ChunkFailed, EngineDead, EngineNotReady, StartError
+from orpheus_server.errors import (
+    ChunkFailed,
+    EngineDead,
+    EngineNotReady,
+    ShuttingDown,
+    StartError,
+    StartFailed,
+)
 from orpheus_server.fakes import ScriptedEngine, ToneDecoder
 from orpheus_server.runtime import startup
 from orpheus_server.runtime.serving_config import ServingConfig, resolve_config
@@ -47,7 +55,7 @@ class Loader:
         monkeypatch.setattr(startup, "build_speech_stack", self._build)
         monkeypatch.setattr(startup, "find_hardware", lambda engine: PLAIN_CPU)
 
-    def _build(self, config: ServingConfig, settings: Settings) -> SpeechStack:
+    def _build(self, config: ServingConfig, settings: Settings, download: Download) -> SpeechStack:
         self.may_go_on.wait(10)
         if self._error is not None:
             raise self._error
@@ -93,7 +101,7 @@ async def test_requests_are_served_after_loading_and_warm_up(
         assert status_of(runtime) == "degraded"
         check_synthesizer_raises(runtime, EngineDead)
     assert status_of(runtime) == "starting"
-    check_synthesizer_raises(runtime, EngineNotReady)
+    check_synthesizer_raises(runtime, ShuttingDown)
     assert loader.num_failures == 0
 
 
@@ -109,7 +117,7 @@ async def test_a_failure_to_load_is_stored_and_stops_the_server(
     async with open_runtime(load_settings(), on_start_failure=loader.on_start_failure) as runtime:
         await wait_for(lambda: loader.num_failures == 1)
         assert str(runtime.start_error) == str(error)
-        check_synthesizer_raises(runtime, EngineNotReady)
+        check_synthesizer_raises(runtime, StartFailed)
 
 
 async def test_an_engine_that_exits_during_shutdown_is_not_a_failure(
@@ -159,7 +167,7 @@ async def test_the_stack_is_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -
             closed.append("pool")
             await super().close()
 
-    def build(config: ServingConfig, settings: Settings) -> SpeechStack:
+    def build(config: ServingConfig, settings: Settings, download: Download) -> SpeechStack:
         engine = Engine(fitting_speech(POCKET))
         prompts = build_prompts(POCKET)
         return SpeechStack(POCKET_FRONT_END, prompts, engine, Decoder(), Pool(1), lambda: engine)

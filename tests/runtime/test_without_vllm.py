@@ -42,7 +42,7 @@ def test_transformers_is_chosen(server: ServerProcess) -> None:
     assert described.startswith("model pocket, engine transformers, device CPU, ")
     assert described.endswith(", and there is no vLLM")
     log = server.log.read_text()
-    assert f"serving {described}" in log
+    assert f"loading {described}" in log
     assert "the model is on cpu" in log
     # With accelerate nothing has to fall back.
     assert "WARNING" not in log

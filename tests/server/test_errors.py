@@ -39,6 +39,7 @@ TABLE = {
     "ChunkFailed": ErrorSpec(500, "server_error", "generation_failed", NO_RETRY),
     "EngineUnavailable": ErrorSpec(503, UNAVAILABLE, "engine_unavailable", {}),
     "EngineNotReady": ErrorSpec(503, UNAVAILABLE, "engine_unavailable", {}),
+    "StartFailed": ErrorSpec(503, UNAVAILABLE, "engine_unavailable", {}),
     "EngineDead": ErrorSpec(503, UNAVAILABLE, "engine_unavailable", {}),
     "Overloaded": ErrorSpec(503, UNAVAILABLE, "server_is_overloaded", {}),
     "ShuttingDown": ErrorSpec(503, UNAVAILABLE, "shutting_down", CLOSE),
@@ -50,7 +51,8 @@ TABLE = {
 RETRY_AFTER = {
     "RateLimited": "5",
     "EngineUnavailable": "10",
-    "EngineNotReady": "5",
+    "EngineNotReady": "30",
+    "StartFailed": "30",
     "EngineDead": "30",
     "Overloaded": "7",
     "ShuttingDown": "10",

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from orpheus_server.server.logs import HideUrls, JsonFormatter, configure_logging
+from orpheus_server.server.logs import JsonFormatter, UvicornFilter, configure_logging
 from orpheus_server.settings import Settings, load_settings
 
 
@@ -67,13 +67,13 @@ def test_query_strings_are_not_logged() -> None:
         ("1.2.3.4:5", secret),
         None,
     )
-    assert not HideUrls().filter(session)
+    assert not UvicornFilter().filter(session)
     request = logging.LogRecord(
         *("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d'),
         ("1.2.3.4:5", "GET", secret, "1.1", 200),
         None,
     )
-    assert HideUrls().filter(request)
+    assert UvicornFilter().filter(request)
     assert request.getMessage() == '1.2.3.4:5 - "GET /v1/audio/stream HTTP/1.1" 200'
 
 
@@ -82,4 +82,4 @@ def test_uvicorns_loggers_get_one_filter_each() -> None:
         configure_logging(Settings())
     for name in ("uvicorn.error", "uvicorn.access"):
         kinds = [type(each) for each in logging.getLogger(name).filters]
-        assert kinds.count(HideUrls) == 1
+        assert kinds.count(UvicornFilter) == 1

@@ -35,6 +35,7 @@ from orpheus_server.synthesis.chunk_buffer import ChunkBuffer
 from orpheus_server.synthesis.frames import FrameAssembler
 from orpheus_server.synthesis.job import SpeechParams
 from orpheus_server.synthesis.prompts import PromptBuilder, load_tokenizer
+from orpheus_server.synthesis.synthesizer import Synthesizer
 from orpheus_server.text.front_end import LETTERS, FrontEnd, PhonemeFrontEnd, PreparedText
 
 _BUNDLED = load_speech_json(POCKET_FOLDER)
@@ -56,6 +57,9 @@ ANY_BODY = {
     "messages": [{"role": "user", "content": "Hi."}],
 }
 """A valid body for every route; unknown fields are ignored."""
+
+NO_WAIT = Settings.model_construct(tts_queue_wait_sec=0.0)
+"""Rejects requests at once instead of letting them wait, for instance while the model loads."""
 
 _LAYOUT = POCKET.layout
 _NUM_WORKERS = 2
@@ -363,8 +367,8 @@ async def open_bench(
 class FakeServer:
     """`with server.client() as client`: the app over the fakes, which a test can script.
 
-    With `is_loaded=False` the model never finishes loading. `chat` is the language model. The
-    settings are the defaults, whatever the environment contains.
+    With `is_loaded=False` the models are loading until `load` is called. `chat` is the language
+    model. The settings are the defaults, whatever the environment contains.
     """
 
     checkpoint: Checkpoint = POCKET
@@ -374,6 +378,7 @@ class FakeServer:
     engine: ScriptedEngine = field(init=False)
     decoder: ToneDecoder = field(init=False, default_factory=ToneDecoder)
     runtime: Runtime = field(init=False)
+    _synthesizer: Synthesizer = field(init=False)
 
     def __post_init__(self) -> None:
         self.engine = ScriptedEngine(fitting_speech(self.checkpoint))
@@ -400,16 +405,24 @@ class FakeServer:
         speech = SpeechStack(
             front_end, prompts, self.engine, self.decoder, pool, lambda: self.engine
         )
-        synthesizer = runtime.assemble(speech)
+        self._synthesizer = runtime.assemble(speech)
         if self.is_loaded:
-            runtime.open_for_requests(self.engine, synthesizer)
-            if self.chat is not None:
-                runtime.open_chat(self.chat)
+            self.load()
         try:
             yield runtime
         finally:
             runtime.close_for_requests()
             await pool.close()
+
+    def load(self) -> None:
+        """Finishes loading, the voice first."""
+        self.load_voice()
+        if self.chat is not None:
+            self.runtime.open_chat(self.chat)
+
+    def load_voice(self) -> None:
+        """Finishes loading the voice alone."""
+        self.runtime.open_for_requests(self.engine, self._synthesizer)
 
     def build_app(self) -> FastAPI:
         """Builds the app, which opens the runtime when it starts."""

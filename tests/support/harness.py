@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orpheus_server.fakes import Script
+from orpheus_server.interfaces import ChatModel
 from orpheus_server.settings import Settings
 from tests.support.app import POCKET, WAIT_LIMIT_SEC, FakeServer, call_by_hand, speech_ids
 
@@ -32,12 +33,18 @@ class Call:
     http_version: str = "1.1"
     path: str = "/v1/audio/speech"
 
-    async def run(self) -> None:
+    async def run(self, *, method: str = "POST", body: bytes | None = None) -> None:
+        """Sends the fields as JSON, or `body` as it is."""
         self.reads.set()
-        body = json.dumps({"response_format": "pcm", **self.fields}).encode()
+        if body is None:
+            body = json.dumps({"response_format": "pcm", **self.fields}).encode()
         self.messages.put_nowait({"type": "http.request", "body": body})
         await call_by_hand(
-            self._watched, self.messages, http_version=self.http_version, path=self.path
+            self._watched,
+            self.messages,
+            http_version=self.http_version,
+            path=self.path,
+            method=method,
         )
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,15 +75,19 @@ class AppHarness:
     server: FakeServer
     app: ASGIApp
 
-    def begin(self, **fields: Any) -> tuple[Call, asyncio.Task[None]]:
-        call = Call(self.app, {"input": SENTENCE, **fields})
+    def begin(
+        self, *, path: str = "/v1/audio/speech", **fields: Any
+    ) -> tuple[Call, asyncio.Task[None]]:
+        call = Call(self.app, {"input": SENTENCE, **fields}, path=path)
         return call, asyncio.create_task(call.run())
 
 
 @asynccontextmanager
-async def open_harness(settings: Settings | None = None) -> AsyncIterator[AppHarness]:
+async def open_harness(
+    settings: Settings | None = None, *, is_loaded: bool = True, chat: ChatModel | None = None
+) -> AsyncIterator[AppHarness]:
     """Runs the app; asserts afterwards that the engine is idle and no task is left."""
-    server = FakeServer(settings=settings or Settings())
+    server = FakeServer(settings=settings or Settings(), is_loaded=is_loaded, chat=chat)
     app = server.build_app()
     async with app.router.lifespan_context(app), asyncio.timeout(WAIT_LIMIT_SEC):
         before = asyncio.all_tasks()

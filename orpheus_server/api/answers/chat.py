@@ -26,6 +26,9 @@ class ChatAnswer:
     services: SpeechServices
     request_id: str
     caller: str
+    waited_sec: float
+    """How long the request waited for its models to load."""
+
     _slot: EngineSlot | None = field(default=None, init=False)
     _spoken: SpokenReply | None = field(default=None, init=False)
     _is_silent: bool = field(default=False, init=False)
@@ -83,7 +86,9 @@ class ChatAnswer:
             if is_text:
                 stack.enter_context(services.reply_slots.taken(self.caller))
             else:
-                opened = services.admission.reserve(self.caller, "interactive", is_coming=True)
+                opened = services.admission.reserve(
+                    self.caller, "interactive", is_coming=True, waited_sec=self.waited_sec
+                )
                 self._slot = slot = stack.enter_context(opened)
             async with open_spoken_reply(
                 services,

@@ -39,8 +39,15 @@ class CompletionAnswer:
     """An answer in progress. It holds a slot until `end`, and raises if it cannot get one."""
 
     def __init__(
-        self, params: CompletionParams, services: SpeechServices, request_id: str, caller: str
+        self,
+        params: CompletionParams,
+        services: SpeechServices,
+        request_id: str,
+        caller: str,
+        *,
+        waited_sec: float,
     ) -> None:
+        """`waited_sec` is how long the request waited for its models to load."""
         key = request_id.removeprefix("req_")
         self._id, self._audio_id = f"chatcmpl-{key}", f"audio_{key}"
         self._created = int(time.time())
@@ -56,7 +63,9 @@ class CompletionAnswer:
         if params.speech is None:
             self._opened.enter_context(services.reply_slots.taken(caller))
         else:
-            slot = services.admission.reserve(caller, "interactive", is_coming=True)
+            slot = services.admission.reserve(
+                caller, "interactive", is_coming=True, waited_sec=waited_sec
+            )
             self._slot = self._opened.enter_context(slot)
         info = services.chat_info()
         assert info is not None

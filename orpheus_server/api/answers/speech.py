@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 
-from orpheus_server.api.requests.speech import check_request, ignored_fields_header, plan_job
+from orpheus_server.api.requests.speech import ignored_fields_header, plan_job
 from orpheus_server.api.schemas.speech import SpeechRequest
 from orpheus_server.api.schemas.speech_events import SpeechAudioDelta, SpeechAudioDone, usage_of
+from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited
 from orpheus_server.runtime.speech_services import SpeechServices
@@ -152,17 +153,25 @@ class SpeechAnswer:
 
 
 async def open_speech_answer(
-    body: SpeechRequest, services: SpeechServices, request_id: str, caller: str, *, lane: Lane
+    body: SpeechRequest,
+    voice: Voice,
+    services: SpeechServices,
+    request_id: str,
+    caller: str,
+    *,
+    lane: Lane,
+    waited_sec: float,
 ) -> SpeechAnswer:
-    """Validates a request and reserves a slot for it, which the answer's `end` gives back.
+    """Plans a checked request and reserves a slot for it, which the answer's `end` gives back.
 
-    Raises `RequestError` and the errors of admission and of the synthesizer.
+    It has waited for `waited_sec` already. Raises `RequestError` and the errors of admission and of
+    the synthesizer.
     """
-    started = time.perf_counter()
-    voice = check_request(body, services)
+    started = time.perf_counter() - waited_sec
     with ExitStack() as stack:
         # Before any work on the text, so that a rejected caller learns of it without delay.
-        slot = stack.enter_context(services.admission.reserve(caller, lane, is_coming=True))
+        reserved = services.admission.reserve(caller, lane, is_coming=True, waited_sec=waited_sec)
+        slot = stack.enter_context(reserved)
         plan, job = await plan_job(body, voice, services, request_id)
         opened = stack.pop_all()
     return SpeechAnswer(body, plan, job, services, caller, slot, opened, started)

@@ -1,6 +1,7 @@
 """`WS /v1/audio/stream`: receives text while it is written, sends audio while it is generated."""
 
 import logging
+from contextlib import ExitStack
 
 from fastapi import APIRouter, WebSocket
 
@@ -9,6 +10,7 @@ from orpheus_server.errors import OrpheusError
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import error_response, orpheus_error_response
 from orpheus_server.server.middleware.access import SUBPROTOCOL, caller_of, deny_handshake
+from orpheus_server.server.responses import until_disconnect
 
 logger = logging.getLogger(__name__)
 
@@ -18,20 +20,26 @@ fallback = APIRouter()
 
 @router.websocket("/audio/stream")
 async def stream_speech(socket: WebSocket) -> None:
-    """Runs a session. Rejects the handshake with an HTTP error while the engine is unavailable or
-    if the caller has too many sessions.
+    """Runs a session. Keeps the handshake waiting while the model loads. Rejects it with an HTTP
+    error if the engine is unavailable or the caller has too many sessions.
     """
     services: SpeechServices = socket.app.state.runtime.services
     caller = caller_of(socket.scope)
     session_id: str = socket.scope["state"]["request_id"]
-    try:
-        session = RealtimeSession(socket, services, session_id, caller)
-        services.session_slots.check(caller)
-    except OrpheusError as error:
-        response = orpheus_error_response(error)
-        await deny_handshake(response, socket.scope, socket.receive, socket.send)
-        return
-    with services.session_slots.taken(caller):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(services.session_slots.taken(caller))
+            loaded = services.loading.wait(services.synthesizer)
+            if await until_disconnect(socket.receive, loaded) is None:
+                logger.info(
+                    "session=%s caller=%s left while the model was loading", session_id, caller
+                )
+                return
+            session = RealtimeSession(socket, services, session_id, caller)
+        except OrpheusError as error:
+            response = orpheus_error_response(error)
+            await deny_handshake(response, socket.scope, socket.receive, socket.send)
+            return
         is_offered = SUBPROTOCOL in socket.scope.get("subprotocols", ())
         await socket.accept(subprotocol=SUBPROTOCOL if is_offered else None)
         logger.info("session=%s caller=%s began", session_id, caller)

@@ -11,7 +11,9 @@ from orpheus_server.synthesis.job import SpeechParams
 
 def check_request(body: ChatRequest, services: SpeechServices) -> SpeechParams:
     """Returns how the answer is to be spoken. Raises whatever is wrong before any generation."""
-    services.chat_model()
+    if services.chat_info() is None:
+        # Raises. Before the model name is checked, because without a model no name is valid.
+        services.chat_model()
     if body.model is not None:
         check_chat_model(body.model, services)
     voice = resolve_voice(body.voice, services.checkpoint)

@@ -7,9 +7,10 @@ from orpheus_server.api.openapi import CHAT_HEADERS, CHAT_RESPONSES, HEADERS
 from orpheus_server.api.requests.chat import check_request
 from orpheus_server.api.requests.speech import param_named
 from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
+from orpheus_server.api.routes.loading import until_loaded
 from orpheus_server.api.schemas.chat import ChatRequest
 from orpheus_server.audio.encoders import FORMATS
-from orpheus_server.server.responses import Outcome, respond
+from orpheus_server.server.responses import Outcome, respond, unsent_response
 
 router = APIRouter(tags=["chat"])
 
@@ -40,7 +41,11 @@ async def chat(
 ) -> Response:
     """Answers the message and speaks the answer while the language model writes it."""
     params = check_request(body, services)
-    answer = ChatAnswer(body, params, services, request_id, caller)
+    voice = () if body.stream_text else (services.synthesizer,)
+    waited_sec = await until_loaded(request, services, caller, services.chat_model, *voice)
+    if waited_sec is None:
+        return unsent_response()
+    answer = ChatAnswer(body, params, services, request_id, caller, waited_sec)
     # HTTP/1.0 cannot tell a complete body from a cut connection.
     is_streamed = request.scope["http_version"] != "1.0"
     pieces = answer.text() if body.stream_text else answer.audio()

@@ -6,9 +6,10 @@ from orpheus_server.api.answers.completion import CompletionAnswer
 from orpheus_server.api.openapi import CHAT_RESPONSES, HEADERS, SPOKEN_REPLY_HEADERS
 from orpheus_server.api.requests.completion import parse_completion_request
 from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
+from orpheus_server.api.routes.loading import until_loaded
 from orpheus_server.api.schemas.completion_request import CompletionRequest
 from orpheus_server.api.schemas.completion_response import Completion
-from orpheus_server.server.responses import respond
+from orpheus_server.server.responses import respond, unsent_response
 
 router = APIRouter(tags=["chat"])
 
@@ -38,7 +39,11 @@ async def create_chat_completion(
         # Raises. Before the model name is checked, because without a model no name is valid.
         services.chat_model()
     params = parse_completion_request(body, services, caller)
-    answer = CompletionAnswer(params, services, request_id, caller)
+    voice = () if params.speech is None else (services.synthesizer,)
+    waited_sec = await until_loaded(request, services, caller, services.chat_model, *voice)
+    if waited_sec is None:
+        return unsent_response()
+    answer = CompletionAnswer(params, services, request_id, caller, waited_sec=waited_sec)
     return await respond(
         request,
         whole=answer.whole,

@@ -26,6 +26,7 @@ async def get_health(runtime: CurrentRuntime) -> Health:
         ),
         model=runtime.config.describe(),
         active_generations=runtime.num_active_generations,
+        waiting_requests=runtime.num_waiting,
     )
 
 

@@ -4,11 +4,12 @@ from fastapi import APIRouter, Request, Response
 
 from orpheus_server.api.answers.speech import open_speech_answer
 from orpheus_server.api.openapi import COUNT_HEADERS, HEADERS, SPEECH_RESPONSES
-from orpheus_server.api.requests.speech import wants_stream
+from orpheus_server.api.requests.speech import check_request, wants_stream
 from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
+from orpheus_server.api.routes.loading import until_loaded
 from orpheus_server.api.schemas.speech import SpeechRequest
 from orpheus_server.audio.encoders import FORMATS
-from orpheus_server.server.responses import respond
+from orpheus_server.server.responses import respond, unsent_response
 
 router = APIRouter(tags=["speech"])
 
@@ -41,8 +42,18 @@ async def create_speech(
     is_streamed = wants_stream(body, request.headers, services) and (
         is_sse or request.scope["http_version"] != "1.0"
     )
+    voice = check_request(body, services)
+    waited_sec = await until_loaded(request, services, caller, services.synthesizer)
+    if waited_sec is None:
+        return unsent_response()
     answer = await open_speech_answer(
-        body, services, request_id, caller, lane="interactive" if is_streamed else "bulk"
+        body,
+        voice,
+        services,
+        request_id,
+        caller,
+        lane="interactive" if is_streamed else "bulk",
+        waited_sec=waited_sec,
     )
     pieces = answer.events() if is_sse else answer.pieces()
     media_type = FORMATS[answer.job.params.response_format].media_type

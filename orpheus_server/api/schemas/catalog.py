@@ -83,7 +83,10 @@ class Features(BaseModel):
 
 
 class Health(BaseModel):
-    """Response of `GET /health`; `model` says which model is served and why."""
+    """Response of `GET /health`; `model` says which model is served and why.
+
+    `waiting_requests` wait for a model to load or for an engine slot.
+    """
 
     status: Literal["healthy", "starting", "degraded"]
     model_loaded: bool
@@ -92,6 +95,7 @@ class Health(BaseModel):
     features: Features
     model: str
     active_generations: int
+    waiting_requests: int
 
 
 class Ready(BaseModel):

@@ -18,7 +18,14 @@ from orpheus_server.settings import Settings
 from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
 from orpheus_server.text.chunking import nothing_to_speak
 from orpheus_server.text.front_end import PreparedText
-from tests.support.app import FakeServer, endless_script, held_script, short_script, speech_ids
+from tests.support.app import (
+    NO_WAIT,
+    FakeServer,
+    endless_script,
+    held_script,
+    short_script,
+    speech_ids,
+)
 from tests.support.realtime import (
     DONE,
     FLUSH,
@@ -500,14 +507,14 @@ class TestFailures:
         session.send(DONE, START)
 
     def test_not_ready(self) -> None:
-        server = FakeServer(is_loaded=False)
+        server = FakeServer(is_loaded=False, settings=NO_WAIT)
         with (
             server.client() as client,
             pytest.raises(WebSocketDenialResponse) as denied,
             client.websocket_connect(PATH),
         ):
             pass
-        assert (denied.value.status_code, denied.value.headers["retry-after"]) == (503, "5")
+        assert (denied.value.status_code, denied.value.headers["retry-after"]) == (503, "30")
         assert denied.value.headers["x-request-id"].startswith("req_")
         assert denied.value.json()["error"]["code"] == "engine_unavailable"
 

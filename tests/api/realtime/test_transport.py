@@ -21,7 +21,14 @@ from websockets.sync.client import ClientConnection, connect
 from orpheus_server.fakes import Script
 from orpheus_server.server.uvicorn_config import MAX_MESSAGE_BYTES
 from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
-from tests.support.app import WAIT_LIMIT_SEC, FakeServer, held_script, short_script, speech_ids
+from tests.support.app import (
+    NO_WAIT,
+    WAIT_LIMIT_SEC,
+    FakeServer,
+    held_script,
+    short_script,
+    speech_ids,
+)
 from tests.support.realtime import (
     CANCEL,
     DONE,
@@ -215,7 +222,7 @@ class TestTransport:
         assert f"'num_samples': {len(done.stdout) // 2}, " in events[-1]
 
     def test_not_ready(self) -> None:
-        server = FakeServer(is_loaded=False)
+        server = FakeServer(is_loaded=False, settings=NO_WAIT)
         with (
             ServedFakes(server) as served,
             pytest.raises(InvalidStatus) as rejected,
@@ -223,7 +230,7 @@ class TestTransport:
         ):
             pass
         response = rejected.value.response
-        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+        assert (response.status_code, response.headers["retry-after"]) == (503, "30")
         assert json.loads(response.body)["error"]["code"] == "engine_unavailable"
 
     def test_the_server_stops_during_speech(self) -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from orpheus_server.chat.transcripts import TranscriptStore
 from orpheus_server.interfaces import ChatMessage
 from orpheus_server.settings import Settings
-from tests.support.app import FakeServer, VirtualClock
+from tests.support.app import NO_WAIT, FakeServer, VirtualClock
 from tests.support.completions import (
     PATH,
     SPOKEN,
@@ -187,10 +187,10 @@ class TestValidation:
 
     @pytest.mark.parametrize("fields", [{}, SPOKEN])
     def test_while_it_loads(self, fields: dict[str, Any]) -> None:
-        with FakeServer(chat=chat_model(), is_loaded=False).client() as client:
+        with FakeServer(chat=chat_model(), is_loaded=False, settings=NO_WAIT).client() as client:
             answer = client.post(PATH, json={"messages": [USER], **fields})
             assert client.post(PATH, json={"messages": []}).status_code == 400
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
         assert answer.json()["error"]["code"] == "engine_unavailable"
 
 

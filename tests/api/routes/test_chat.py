@@ -17,7 +17,7 @@ from orpheus_server.errors import ChatModelFailed, ChatModelUnavailable, EngineD
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from orpheus_server.interfaces import ChatMessage
 from orpheus_server.settings import Settings
-from tests.support.app import POCKET, WAIT_LIMIT_SEC, FakeServer, settle, wait_for
+from tests.support.app import NO_WAIT, POCKET, WAIT_LIMIT_SEC, FakeServer, settle, wait_for
 from tests.support.harness import Call
 
 CHAT = "/v1/chat"
@@ -343,7 +343,7 @@ class TestFailures:
 
     def test_a_model_that_is_loading(self) -> None:
         server, _ = served()
-        server.is_loaded = False
+        server.is_loaded, server.settings = False, NO_WAIT
         with server.client() as client:
             answer = client.post(CHAT, json={"message": "Hi."})
             assert error_of(answer) == (503, "engine_unavailable", None)

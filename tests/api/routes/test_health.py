@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from tests.support.app import FakeServer
+from tests.support.app import NO_WAIT, FakeServer
 
 PREFIXES = pytest.mark.parametrize("prefix", ["/v1", ""])
 
@@ -18,7 +18,7 @@ def server() -> FakeServer:
 
 @pytest.fixture
 def loading() -> Iterator[TestClient]:
-    with FakeServer(is_loaded=False).client() as client:
+    with FakeServer(is_loaded=False, settings=NO_WAIT).client() as client:
         yield client
 
 
@@ -38,6 +38,7 @@ def test_healthy(server: FakeServer, prefix: str) -> None:
             },
             "model": "model pocket, engine vLLM, device CPU, float32: a test asked for it",
             "active_generations": 0,
+            "waiting_requests": 0,
         }
         ready = client.get(f"{prefix}/ready")
         assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
@@ -59,12 +60,12 @@ def test_loading(loading: TestClient, prefix: str) -> None:
         loading.post(f"{prefix}/audio/speech", json={"input": "Hello."}),
     ):
         assert answer.status_code == 503
-        assert answer.headers["retry-after"] == "5"
+        assert answer.headers["retry-after"] == "30"
         assert answer.headers["x-request-id"].startswith("req_")
         assert "x-should-retry" not in answer.headers
         assert answer.json() == {
             "error": {
-                "message": "The speech model is still loading; try again in a moment.",
+                "message": "The speech model is still loading; try again in 30 s.",
                 "type": "service_unavailable_error",
                 "param": None,
                 "code": "engine_unavailable",

@@ -15,7 +15,7 @@ from orpheus_server.concurrency import WorkerPool
 from orpheus_server.settings import Settings
 from tests.bench.builders import SPEECH, TEXT
 from tests.bench.scripted_server import SILENCE, serve_script
-from tests.support.app import WAIT_LIMIT_SEC, FakeServer
+from tests.support.app import NO_WAIT, WAIT_LIMIT_SEC, FakeServer
 from tests.support.served import ServedFakes
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +62,7 @@ class TestRealApp:
         assert result.num_underruns is None
 
     async def test_refused_while_the_server_loads(self) -> None:
-        server = FakeServer(settings=Settings.model_construct(), is_loaded=False)
+        server = FakeServer(settings=NO_WAIT, is_loaded=False)
         with ServedFakes(server) as served:
             result = await hold(served.url)
         assert (result.outcome, result.failure) == ("refused", None)
