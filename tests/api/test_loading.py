@@ -11,10 +11,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from orpheus_server.checkpoints.download import Download
 from orpheus_server.errors import StartError
 from orpheus_server.runtime import loading_queue
 from orpheus_server.settings import Settings
-from tests.support.app import ANY_BODY, NO_WAIT, FakeServer, settle, wait_for
+from tests.support.app import ANY_BODY, NO_WAIT, FakeServer, VirtualClock, settle, wait_for
 from tests.support.completions import chat_model
 from tests.support.harness import AppHarness, Call, open_harness
 from tests.support.served import ServedFakes
@@ -127,13 +128,13 @@ async def test_a_request_that_waited_too_long(way: str) -> None:
 
 async def test_the_time_to_retry_after_follows_the_download() -> None:
     async with open_loading(NO_WAIT) as harness:
-        download = harness.server.runtime.download
-        now = download._clock()
-        download._clock = lambda: now
-        download._started = now - 10
-        for total_bytes, expected in ((300, "50"), (310, "51"), (10**6, "120")):
-            download._total_bytes, download._written_bytes = total_bytes, 100
-            download._fetched_bytes = 100
+        clock = VirtualClock()
+        harness.server.runtime.download = download = Download(clock)
+        clock.advance(10)
+        download.add_fetched(100)
+        download.add_written(100, total_bytes=100)
+        for total_bytes, expected in ((100, "30"), (300, "50"), (301, "51"), (10**6, "120")):
+            download.add_written(0, total_bytes=total_bytes)
             call, task = begin(harness)
             await task
             # 10 bytes per second, and 30 s to load them.

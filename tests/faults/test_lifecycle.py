@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection
 from tests.faults.callers import is_speech, pcm
 from tests.faults.fault_server import PAGE, SENTENCE, FaultServer
 from tests.faults.rows import Row
-from tests.faults.test_sockets import DONE, delta, session
+from tests.faults.test_sockets import DONE, delta, session, speak
 from tests.support.served import wait_until
 from tests.support.server_process import ROOT, ServerProcess
 
@@ -44,15 +44,15 @@ def of_session(number: int) -> list[psutil.Process]:
 
 
 def test_requests_while_it_loads_and_a_second_sigterm(tmp_path: Path, rows: list[Row]) -> None:
-    with UnreadyServer(tmp_path, TTS_DRAIN_SEC="600") as server:
+    with UnreadyServer(tmp_path, TTS_DRAIN_SEC="600", TTS_QUEUE_WAIT_SEC="0.5") as server:
         wait_until(lambda: server.status("/health")[0] == 200, limit_sec=60)
-        assert server.status("/ready") == (503, "5")
+        assert server.status("/ready") == (503, "30")
         summary = []
         ways: tuple[dict[str, Any], ...] = ({}, {"stream": False}, {"stream_format": "sse"})
         for way in ways:
             answer = server.ask(**way)
             summary.append(answer.summary)
-            assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+            assert (answer.status, answer.headers["retry-after"]) == (503, "30")
             assert answer.error["code"] == "engine_unavailable"
         with pytest.raises(InvalidStatus) as refused, session(server):
             pass
@@ -66,6 +66,45 @@ def test_requests_while_it_loads_and_a_second_sigterm(tmp_path: Path, rows: list
         done = "requests while the model loads"
         rows.append(Row("24 load", done, seen, answers_after=after.summary))
         check_second_signal(server, rows)
+
+
+def speak_over_socket(server: FaultServer) -> bytes:
+    with session(server, open_sec=600) as socket:
+        return speak(socket, SENTENCE)
+
+
+def test_requests_that_wait_while_it_loads(tmp_path: Path, rows: list[Row]) -> None:
+    """They got 503 at once, which curl saved as speech.wav."""
+    with UnreadyServer(tmp_path, TTS_QUEUE_WAIT_SEC="600") as server:
+        wait_until(lambda: server.status("/health")[0] == 200, limit_sec=60)
+        with ThreadPoolExecutor(3) as callers:
+            held = [callers.submit(server.ask, stream=stream) for stream in (True, False)]
+            spoken = callers.submit(speak_over_socket, server)
+            wait_until(lambda: server.num_waiting() == 3, limit_sec=30)
+            assert server.status("/ready")[0] == 503
+            answers = [each.result() for each in held]
+            sound = spoken.result()
+        seen = f"{', '.join(answer.summary for answer in answers)}; WebSocket accepted"
+        rows.append(Row("24 load", "requests that wait while the model loads", seen))
+        assert all(is_speech(pcm(answer.body), 1.5, 6) for answer in answers)
+        assert is_speech(pcm(sound), 1.5, 6)
+
+
+def test_sigterm_ends_the_wait(tmp_path: Path, rows: list[Row]) -> None:
+    with UnreadyServer(tmp_path, TTS_QUEUE_WAIT_SEC="600") as server:
+        wait_until(lambda: server.status("/health")[0] == 200, limit_sec=60)
+        with ThreadPoolExecutor(1) as callers:
+            held = callers.submit(server.ask)
+            wait_until(lambda: server.num_waiting() == 1, limit_sec=30)
+            signalled = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            answer = held.result()
+            took_sec = time.monotonic() - signalled
+        assert server.process.wait(100) == 0
+    seen = f"{answer.summary} after {took_sec:.1f} s"
+    rows.append(Row("24 load", "SIGTERM while a request waits", seen))
+    assert (answer.status, answer.error["code"]) == (503, "shutting_down")
+    assert took_sec < 2
 
 
 def check_second_signal(server: FaultServer, rows: list[Row]) -> None:

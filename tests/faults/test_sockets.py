@@ -36,11 +36,13 @@ DONE = {"type": "text.done"}
 
 
 @contextmanager
-def session(server: FaultServer) -> Iterator[ClientConnection]:
-    """Opens a session with a client library and starts it."""
+def session(server: FaultServer, *, open_sec: float = 10) -> Iterator[ClientConnection]:
+    """Opens a session with a client library within `open_sec` and starts it."""
     url = f"ws://127.0.0.1:{server.port}/v1/audio/stream"
     headers = {"Authorization": f"Bearer {ANNA}"}
-    with connect_websocket(url, additional_headers=headers, proxy=None) as connection:
+    with connect_websocket(
+        url, additional_headers=headers, proxy=None, open_timeout=open_sec
+    ) as connection:
         connection.send(json.dumps(START))
         assert next_event(connection)["type"] == "session.started"
         yield connection

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -103,6 +104,22 @@ async def test_requests_are_served_after_loading_and_warm_up(
     assert status_of(runtime) == "starting"
     check_synthesizer_raises(runtime, ShuttingDown)
     assert loader.num_failures == 0
+
+
+@pytest.mark.parametrize(("url", "where"), [("http://[::1]:80", ": http://[::1]:80"), (None, "")])
+async def test_the_log_says_when_loading_begins_and_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str | None, where: str
+) -> None:
+    """It said "serving" while it was loading, and did not say where it serves."""
+    caplog.set_level(logging.INFO, startup.__name__)
+    loader = Loader(monkeypatch)
+    opened = open_runtime(load_settings(), on_start_failure=loader.on_start_failure, url=url)
+    async with opened as runtime:
+        described = runtime.config.describe()
+        assert caplog.messages == ["loading, with the engine vLLM", f"loading {described}"]
+        loader.may_go_on.set()
+        await wait_for(lambda: len(caplog.messages) == 3)
+        assert re.fullmatch(rf"ready{re.escape(where)} \(after \d\.\d s\)", caplog.messages[2])
 
 
 @pytest.mark.parametrize(

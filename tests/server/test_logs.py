@@ -77,6 +77,21 @@ def test_query_strings_are_not_logged() -> None:
     assert request.getMessage() == '1.2.3.4:5 - "GET /v1/audio/stream HTTP/1.1" 200'
 
 
+@pytest.mark.parametrize(
+    ("message", "is_kept"),
+    [
+        ("Waiting for application startup.", False),
+        ("Application startup complete.", False),
+        ("Application startup failed. Exiting.", True),
+        ("Uvicorn running on %s://%s:%d (Press CTRL+C to quit)", True),
+    ],
+)
+def test_the_start_is_not_complete_before_the_model_is_loaded(message: str, is_kept: bool) -> None:
+    """uvicorn logged "Application startup complete" half a minute before the first answer."""
+    record = logging.LogRecord("uvicorn.error", logging.INFO, "", 0, message, None, None)
+    assert UvicornFilter().filter(record) is is_kept
+
+
 def test_uvicorns_loggers_get_one_filter_each() -> None:
     for _ in range(2):
         configure_logging(Settings())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orpheus_server.server.uvicorn_config import check_address
+from orpheus_server.server.uvicorn_config import check_address, server_url
 from orpheus_server.settings import Settings
 
 
@@ -19,3 +19,15 @@ class TestAddress:
     )
     def test_a_public_address_needs_keys_or_permission(self, settings: dict[str, Any]) -> None:
         check_address(Settings(host="0.0.0.0", **settings))
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8123"),
+        ("localhost", "http://localhost:8123"),
+        ("::1", "http://[::1]:8123"),
+    ],
+)
+def test_the_url_of_the_server(host: str, url: str) -> None:
+    assert server_url(Settings(host=host, port=8123)) == url

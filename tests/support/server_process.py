@@ -124,9 +124,16 @@ class ServerProcess:
             connection.close()
 
     def num_active(self) -> int:
-        """Returns the number of generations in the engine, from `/health`."""
+        """Returns the number of generations in the engine."""
+        return self._health("active_generations")
+
+    def num_waiting(self) -> int:
+        """Returns the number of requests that wait for the model or for their turn."""
+        return self._health("waiting_requests")
+
+    def _health(self, name: str) -> int:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health") as answer:
-            count: int = json.load(answer)["active_generations"]
+            count: int = json.load(answer)[name]
             return count
 
     def wait_ready(self) -> float:

@@ -115,6 +115,35 @@ async def test_a_request_that_would_wait_too_long_is_refused_at_once() -> None:
         assert group.admission.rejections == {"overloaded": 2}
 
 
+async def test_the_time_that_a_model_took_to_load_counts_as_waiting() -> None:
+    """A client that gives up after 30 s had left before its turn came."""
+    async with request_group(1, max_wait_sec=5) as group:
+        await group.start("a1", "a2")
+        # Two requests are expected to take two seconds each.
+        group.admission.check("b", "interactive", waited_sec=1)
+        with pytest.raises(Overloaded) as caught:
+            group.admission.check("b", "interactive", waited_sec=2.5)
+        assert caught.value.retry_after_sec == 2
+        await group.finish("a1", "a2")
+        # Nothing is ahead of it now.
+        with group.admission.reserve("b", "interactive", waited_sec=4.5) as slot:
+            group.now += 0.25
+            await slot.wait()
+            assert slot.waited_sec == 4.5
+
+
+async def test_a_turn_is_not_awaited_for_longer_than_the_rest_of_the_wait() -> None:
+    async with request_group(1, max_wait_sec=100) as group:
+        await group.learn_short_holds()
+        await group.start("a1")
+        with (
+            group.admission.reserve("b", "interactive", waited_sec=99.99) as slot,
+            pytest.raises(Overloaded),
+        ):
+            await slot.wait()
+        assert group.admission.rejections == {"waited_too_long": 1}
+
+
 async def test_the_retry_time_follows_the_hold_times() -> None:
     async with request_group(1, max_wait_sec=0) as group:
         await group.start("a1")
