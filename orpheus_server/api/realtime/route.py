@@ -7,6 +7,7 @@ from fastapi import APIRouter, WebSocket
 
 from orpheus_server.api.realtime.session import RealtimeSession
 from orpheus_server.errors import OrpheusError
+from orpheus_server.runtime.loading_queue import still_loading
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.server.errors import error_response, orpheus_error_response
 from orpheus_server.server.middleware.access import SUBPROTOCOL, caller_of, deny_handshake
@@ -29,11 +30,8 @@ async def stream_speech(socket: WebSocket) -> None:
     with ExitStack() as stack:
         try:
             stack.enter_context(services.session_slots.taken(caller))
-            loaded = services.loading.wait(services.synthesizer)
-            if await until_disconnect(socket.receive, loaded) is None:
-                logger.info(
-                    "session=%s caller=%s left while the model was loading", session_id, caller
-                )
+            if not await _is_loaded(socket, services):
+                logger.info("session=%s caller=%s left while the model loaded", session_id, caller)
                 return
             session = RealtimeSession(socket, services, session_id, caller)
         except OrpheusError as error:
@@ -44,6 +42,16 @@ async def stream_speech(socket: WebSocket) -> None:
         await socket.accept(subprotocol=SUBPROTOCOL if is_offered else None)
         logger.info("session=%s caller=%s began", session_id, caller)
         await session.run()
+
+
+async def _is_loaded(socket: WebSocket, services: SpeechServices) -> bool:
+    """Waits until the voice is loaded; returns False if the client disconnects first."""
+    if still_loading(services.synthesizer) is None:
+        return True
+    # The message of the handshake: a read that is cancelled when the wait ends could lose it.
+    await socket.receive()
+    waiting = services.loading.wait(services.synthesizer)
+    return await until_disconnect(socket.receive, waiting) is not None
 
 
 @fallback.websocket("/{path:path}")
