@@ -161,11 +161,13 @@ class _Reader:
             )
         if message.tool_calls:
             raise _unsupported(f"messages[{index}]: tool calls are not supported.", "messages")
-        if message.content is not None:
-            return ChatMessage(role, _text_of(message, index))
-        if message.role != "assistant":
+        text = _text_of(message, index)
+        if message.role == "assistant":
+            # Some clients keep a spoken answer as its audio with an empty text.
+            return ChatMessage(role, text if text.strip() else self._transcript(message, index))
+        if message.content is None:
             raise _invalid(f"messages[{index}]: the content is missing.")
-        return ChatMessage(role, self._transcript(message, index))
+        return ChatMessage(role, text)
 
     def _transcript(self, message: RequestMessage, index: int) -> str:
         if message.audio is None:

@@ -43,7 +43,7 @@ class RequestMessage(BaseModel):
     """A string, or parts of type `text`."""
 
     audio: AudioReference | None = None
-    """For an assistant message without content: the `id` of the spoken answer."""
+    """For an assistant message with no or blank content: the `id` of the spoken answer."""
 
     tool_calls: list[Any] | None = None
     """Not supported."""

@@ -212,6 +212,35 @@ class TestFollowUps:
         assert completions.post(USER, {**said, "content": "No."}, USER).status_code == 200
         assert completions.chat.requests[-1].messages[1] == ChatMessage("assistant", "No.")
 
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            " \n",
+            [],
+            [{"type": "text", "text": ""}],
+            [{"type": "refusal", "refusal": None}, {"type": "text", "text": " "}],
+        ],
+    )
+    def test_a_blank_text_beside_an_audio_id(
+        self, completions: CompletionsClient, content: Any
+    ) -> None:
+        """LangChain sends an empty text: the answer was missing from the conversation."""
+        audio = {"id": audio_of(completions.spoken())["id"]}
+        said = {"role": "assistant", "content": content, "audio": audio}
+        assert completions.post(USER, said, USER).status_code == 200
+        assert completions.chat.requests[-1].messages[1] == ChatMessage("assistant", TEXT)
+        said["audio"] = {"id": "audio_1"}
+        assert completions.error(400, USER, said, USER)["code"] == "audio_not_found"
+
+    @pytest.mark.parametrize("role", ["user", "system"])
+    def test_only_an_answer_has_a_transcript(
+        self, completions: CompletionsClient, role: str
+    ) -> None:
+        other = {"role": role, "content": "", "audio": {"id": "audio_1"}}
+        assert completions.post(other, USER).status_code == 200
+        assert completions.chat.requests[-1].messages == (ChatMessage("user", USER["content"]),)
+
     def test_an_audio_id_expires(self, completions: CompletionsClient) -> None:
         clock = VirtualClock()
         runtime = completions.server.runtime
