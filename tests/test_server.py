@@ -82,7 +82,7 @@ class TestSdk:
             client.models.retrieve("someone/else")
         assert unknown.value.code == "model_not_found"
         with pytest.raises(APIStatusError) as empty:
-            speak(client, "...")
+            speak(client, " ")
         assert empty.value.code == "nothing_to_speak"
 
 

@@ -44,20 +44,14 @@ COUNT_HEADERS: dict[str, Any] = {
         "Number of parts that were left out as markup, such as code, addresses and emoji",
         {"type": "integer", "minimum": 1},
     ),
+    "x-orpheus-nothing-to-speak": _header(
+        "The text has nothing that can be spoken: the audio is 0.2 s of silence", {"enum": ["true"]}
+    ),
 }
 """Headers of a speech response. One whose value would be zero or empty is not sent."""
 
-SPOKEN_REPLY_HEADERS: dict[str, Any] = {
-    **COUNT_HEADERS,
-    "x-orpheus-nothing-to-speak": _header(
-        "The answer has nothing that can be spoken: its audio is empty", {"enum": ["true"]}
-    ),
-}
-"""Headers of a spoken answer that is sent as one body."""
-
 CHAT_HEADERS: dict[str, Any] = {
-    name: SPOKEN_REPLY_HEADERS[name]
-    for name in ("x-orpheus-ignored-fields", "x-orpheus-left-out", "x-orpheus-nothing-to-speak")
+    name: header for name, header in COUNT_HEADERS.items() if name != "x-orpheus-degraded-chunks"
 }
 """Headers of a streamed answer: those that are known when its first bytes are sent."""
 

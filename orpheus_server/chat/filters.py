@@ -1,4 +1,4 @@
-"""Filters for streamed answers: reasoning is removed, and text ends at a stop string."""
+"""Filters for streamed answers: reasoning, stop strings, and whether there is a word yet."""
 
 import re
 
@@ -41,6 +41,23 @@ def _num_open(text: str, stop: str) -> int:
         if text.endswith(stop[:num_chars]):
             return num_chars
     return 0
+
+
+class WordFinder:
+    """Finds out whether text that arrives in deltas has a letter or digit outside of tags."""
+
+    def __init__(self) -> None:
+        self.has_word = False
+        self._is_in_tag = False
+
+    def feed(self, text: str) -> None:
+        """Reads the next delta."""
+        for char in text:
+            if char in "<>":
+                self._is_in_tag = char == "<"
+            elif char.isalnum() and not self._is_in_tag:
+                self.has_word = True
+                return
 
 
 _OPEN, _CLOSE = "<think>", "</think>"

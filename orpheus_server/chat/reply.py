@@ -89,6 +89,22 @@ class Reply:
         """Number of parts that were left out as markup so far; 0 if the reply is not spoken."""
         return self._chunker.stream.num_left_out if self._chunker else 0
 
+    @property
+    def num_dropped_tags(self) -> int:
+        """Number of dropped control tokens and tags that the voice lacks, so far."""
+        return self._chunker.stream.num_dropped_tags if self._chunker else 0
+
+    @property
+    def num_dropped_symbols(self) -> int:
+        """Number of letters and digits of parts that the voice cannot say, so far."""
+        return self._chunker.stream.num_dropped_symbols if self._chunker else 0
+
+    @property
+    def has_nothing_to_speak(self) -> bool:
+        """True if the reply was to be spoken and has ended without a chunk to speak."""
+        is_over = self._chunker is not None and self.has_ended and self._error is None
+        return is_over and self.stats.first_chunk_sec is None
+
     def forget_error(self) -> None:
         """Drops the error after the last read, because a session keeps its latest reply and the
         error's traceback would keep the failed engine alive.

@@ -9,6 +9,10 @@ from orpheus_server.synthesis.guard import Verdict
 from orpheus_server.text.front_end import PreparedText
 from orpheus_server.text.markdown.spoken_text import Markup
 
+SILENCE_SEC = 0.2
+"""Silence instead of an empty body if a text has nothing that can be spoken: players and audio
+libraries take an empty file for a failure."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkReport:
@@ -42,21 +46,21 @@ class SpeechParams:
 class SpeechJob:
     """A validated request for speech.
 
-    Each item of `chunks` is one generation. A response without any samples is an error unless
-    `may_be_silent`.
+    Each item of `chunks` is one generation. Without any, the response is `silence_sec` of silence.
     """
 
     request_id: str
     chunks: AsyncGenerator[PreparedText, None]
     params: SpeechParams
-    may_be_silent: bool = False
+    silence_sec: float = 0.0
 
 
 @dataclass(slots=True)
 class SpeechStats:
     """Statistics of a response so far; `degraded_chunks` are the indexes of chunks with a fault.
 
-    Tokens are counted when their chunk is finished.
+    Tokens are counted when their chunk is finished. `num_samples` are those of speech: 0 for the
+    silence of a response that has nothing to speak.
     """
 
     num_chunks: int = 0

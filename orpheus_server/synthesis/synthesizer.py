@@ -23,7 +23,7 @@ from orpheus_server.synthesis.job import (
 )
 from orpheus_server.synthesis.look_ahead import run_ahead
 from orpheus_server.synthesis.playback_clock import PlaybackClock
-from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, nothing_to_speak
+from orpheus_server.text.chunking import ChunkLimits, ChunkPlan
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import FrontEnd, PreparedText, front_end_for
 from orpheus_server.text.markdown.spoken_text import Markup, SpokenTextStream, plan_spoken_text
@@ -130,7 +130,6 @@ class Synthesizer:
         the file that `collect` returns.
         """
         renderer = await self._open_renderer(job, is_streamed=True)
-        num_spoken = 0
         async with aclosing(self._speak(job, stats, slot, is_live=True)) as pieces:
             piece = await anext(pieces, None)
             if may_be_file and (piece is None or piece.is_all_generated):
@@ -141,12 +140,10 @@ class Synthesizer:
                 start = renderer.num_samples
                 data = await self._pool.run(renderer.feed, piece.samples)
                 stats.num_samples = renderer.num_samples
-                num_spoken += piece.samples.size
                 yield AudioPiece(data, start, piece.chunk, piece.text)
                 piece = await anext(pieces, None)
-        _check_sound(job, num_spoken)
         start = renderer.num_samples
-        data = await self._pool.run(renderer.flush)
+        data = await self._pool.run(renderer.flush, silence_sec=job.silence_sec)
         stats.num_samples = renderer.num_samples
         yield AudioPiece(data, start, None, None)
 
@@ -166,15 +163,12 @@ class Synthesizer:
     ) -> bytes:
         """Returns the file of a piece that was taken from `rest`, if any, and of all others."""
         renderer = await self._open_renderer(job, is_streamed=False)
-        num_spoken = 0
         parts = []
         piece = first or await anext(rest, None)
         while piece is not None:
             parts.append(await self._pool.run(renderer.feed, piece.samples))
-            num_spoken += piece.samples.size
             piece = await anext(rest, None)
-        _check_sound(job, num_spoken)
-        parts.append(await self._pool.run(renderer.flush))
+        parts.append(await self._pool.run(renderer.flush, silence_sec=job.silence_sec))
         stats.num_samples = renderer.num_samples
         return b"".join(parts)
 
@@ -301,9 +295,3 @@ class _Chunk:
 
     turn: ChunkTurn
     buffer: ChunkBuffer
-
-
-def _check_sound(job: SpeechJob, num_samples: int) -> None:
-    """Raises an error instead of a response without samples, which would look successful."""
-    if num_samples == 0 and not job.may_be_silent:
-        raise nothing_to_speak()

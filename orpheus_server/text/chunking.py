@@ -60,7 +60,7 @@ class ChunkPlan:
 
     `num_dropped_tags` includes control tokens. `num_dropped_symbols` counts the letters and digits
     of parts that the voice cannot say, and `num_left_out` parts that were left out as markup.
-    Preparing a part is slow, so it waits until it is needed.
+    Preparing a part is slow, so it waits until it is needed. `is_empty` if nothing can be spoken.
     """
 
     def __init__(
@@ -114,14 +114,10 @@ def limits_for(
     return ChunkLimits(max_chars, max_sec, checkpoint.max_sentences)
 
 
-def nothing_to_speak(num_left_out: int = 0) -> RequestError:
-    """Returns the error for a text of which nothing can be spoken."""
-    hint = ' Markup was left out; "markup": "plain" keeps it.' if num_left_out else ""
+def blank_text() -> RequestError:
+    """Returns the error for a text that is empty or blank."""
     return RequestError(
-        "The input has nothing to speak: it needs words or numbers that this voice can say, "
-        f"or an emotion tag that it has.{hint}",
-        param="input",
-        code="nothing_to_speak",
+        "The input is blank: it has nothing to speak.", param="input", code="nothing_to_speak"
     )
 
 
@@ -135,18 +131,15 @@ def plan_chunks(
 ) -> ChunkPlan:
     """Cleans a text for a voice with these tags and prepares its first chunk.
 
-    `num_left_out` parts of it were left out before. Raises `RequestError` if nothing can be spoken.
+    `num_left_out` parts of it were left out before.
     """
     clean = clean_text(text, tags=tags, all_tags=ALL_EMOTION_TAGS)
-    plan = ChunkPlan(
+    return ChunkPlan(
         _prepare_parts(clean.text, tags=tags, limits=limits, front_end=front_end),
         front_end,
         num_dropped_tags=clean.num_dropped_tags + clean.num_dropped_control_tokens,
         num_left_out=num_left_out,
     )
-    if plan.is_empty:
-        raise nothing_to_speak(num_left_out)
-    return plan
 
 
 def prepare_piece(

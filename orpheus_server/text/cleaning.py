@@ -69,6 +69,11 @@ def is_speakable(text: str, *, tags: frozenset[str]) -> bool:
     return has_letter_or_digit(TAG.sub(lambda m: "" if _is_tag_word(m[1]) else m[0], text))
 
 
+def is_blank(text: str) -> bool:
+    """Whether the text has only white space and characters that `clean_text` drops as invisible."""
+    return all(char.isspace() or unicodedata.category(char) in _REMOVED_CATEGORIES for char in text)
+
+
 def has_letter_or_digit(text: str) -> bool:
     """Whether the text has a letter or digit; the name of a tag counts."""
     return any(map(str.isalnum, text))

@@ -37,16 +37,12 @@ def client(shared: tuple[FakeServer, TestClient]) -> TestClient:
     return shared[1]
 
 
-UNSPEAKABLE = [
+BLANK = [
     ("empty", ""),
-    ("blank", " \t\r\n \u3000 \u200b \ufeff"),
-    ("only a tag that the voice lacks", "<laugh>"),
-    ("only control tokens", "<custom_token_5><|eot_id|>"),
-    ("punctuation", "... ?! --- ()"),
-    ("emoji", "😀🎉 👩‍👩‍👧 🇩🇪"),
+    ("white space", " \t\r\n \u3000"),
+    ("invisible", "\u200b \ufeff"),
     ("a lone surrogate", "\ud800"),
     ("control characters", "\u0000\u0007\u001b"),
-    ("combining marks", "\u0301" * 4096),
 ]
 
 BAD_SPEEDS: list[object] = [0, 0.24, 4.01, -1, 1e308, math.nan, math.inf, -math.inf]
@@ -136,10 +132,8 @@ def check_rejection(
     return answer.status_code, error["code"], error["param"]
 
 
-@pytest.mark.parametrize(
-    "text", [text for _, text in UNSPEAKABLE], ids=[name for name, _ in UNSPEAKABLE]
-)
-def test_nothing_to_speak(server: FakeServer, client: TestClient, text: str) -> None:
+@pytest.mark.parametrize("text", [text for _, text in BLANK], ids=[name for name, _ in BLANK])
+def test_a_blank_text(server: FakeServer, client: TestClient, text: str) -> None:
     body = json.dumps({"input": text}).encode()
     assert check_rejection(server, client, body) == (400, "nothing_to_speak", "input")
 
@@ -158,7 +152,7 @@ def test_invalid_fields(
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("input", "... ?!", "nothing_to_speak"),
+        ("input", " \n", "nothing_to_speak"),
         ("response_format", "ogg", "unsupported_response_format"),
         ("voice", "nobody", "voice_not_found"),
         ("speed", 9, "invalid_value"),
@@ -291,8 +285,10 @@ class TestStrangeButSpeakable:
         server = FakeServer(ENGLISH)
         with server.client() as client:
             assert client.post(SPEECH, json={"input": "<laugh>"}).status_code == 200
-            rejected = client.post(SPEECH, json={"input": "<resoplido>"})
-        assert rejected.json()["error"]["code"] == "nothing_to_speak"
+            assert len(server.engine.requests) == 1
+            silent = client.post(SPEECH, json={"input": "<resoplido>"})
+        assert silent.headers["x-orpheus-nothing-to-speak"] == "true"
+        assert len(server.engine.requests) == 1
 
     def test_the_last_of_duplicate_keys_is_used(
         self, server: FakeServer, client: TestClient

@@ -83,10 +83,9 @@ class TestSpeech:
 
     def test_nothing_but_markup(self, speech: SpeechClient) -> None:
         answer = speech.post("```\nprint(1)\n```")
-        assert answer.status_code == 400
-        error = answer.json()["error"]
-        assert error["code"] == "nothing_to_speak"
-        assert error["message"].endswith('Markup was left out; "markup": "plain" keeps it.')
+        assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        assert answer.headers["x-orpheus-left-out"] == "1"
+        assert answer.content == bytes(9600)
 
     def test_events_end_as_usual(self, speech: SpeechClient) -> None:
         events = read_events(speech.post(TEXT, stream_format="sse").content)

@@ -69,3 +69,22 @@ def test_rendering_no_samples(speed: float, is_streamed: bool, num_data_bytes: i
     data = renderer.feed(empty()) + renderer.flush()
     assert data == wav_header(RATE, num_data_bytes=num_data_bytes)
     assert renderer.num_samples == 0
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+@pytest.mark.parametrize("speed", [0.25, 1.0, 4.0])
+@pytest.mark.parametrize("name", FORMATS)
+def test_silence_instead_of_no_samples(name: str, speed: float, is_streamed: bool) -> None:
+    """An empty mp3 cannot be played, and libraries that decode audio reject it."""
+    renderer = open_renderer(name, speed=speed, is_streamed=is_streamed)
+    encoder = open_encoder(name, RATE, is_streamed=is_streamed)
+    silence = encoder.feed(np.zeros(4800, dtype=np.float32)) + encoder.flush()
+    assert renderer.flush(silence_sec=0.2) == silence
+    assert renderer.num_samples == 0
+
+
+def test_no_silence_after_samples() -> None:
+    """Not even after a single one, which the speed filter holds back."""
+    renderer = open_renderer("pcm", speed=1.5)
+    assert renderer.feed(SAMPLES[:1]) == b""
+    assert len(renderer.flush(silence_sec=0.2)) == 2

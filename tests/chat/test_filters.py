@@ -4,7 +4,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orpheus_server.chat.filters import StopStringFilter, ThinkingFilter
+from orpheus_server.chat.filters import StopStringFilter, ThinkingFilter, WordFinder
+
+
+@pytest.mark.parametrize(
+    ("text", "has_word"),
+    [
+        ("", False),
+        ("... \N{GRINNING FACE} ---", False),
+        ("<laugh>", False),
+        ("<sob></sob> !", False),
+        ("5 < 6", True),
+        ("... a", True),
+        ("<laugh> ha", True),
+        ("<laugh", False),
+        ("你", True),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 99])
+def test_a_word(text: str, has_word: bool, size: int) -> None:
+    """Names of tags are not words."""
+    finder = WordFinder()
+    for start in range(0, len(text), size):
+        finder.feed(text[start : start + size])
+    assert finder.has_word is has_word
 
 
 def without_thoughts(*pieces: str) -> str:

@@ -35,14 +35,16 @@ def usage(num_input: int, num_output: int) -> dict[str, int]:
     }
 
 
-def done_event(utterance: int, num_input: int, num_output: int, num_samples: int) -> Received:
+def done_event(
+    utterance: int, num_input: int, num_output: int, num_samples: int, *, num_left_out: int = 0
+) -> Received:
     return {
         "type": "audio.done",
         "utterance": utterance,
         "usage": usage(num_input, num_output),
         "num_samples": num_samples,
         "degraded_chunks": [],
-        "num_left_out": 0,
+        "num_left_out": num_left_out,
         "is_cancelled": False,
     }
 

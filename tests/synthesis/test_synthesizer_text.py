@@ -34,9 +34,32 @@ class TestText:
         ]
         assert [chunk.text async for chunk in synthesizer.chunks_of(plan)] == []
 
-    async def test_nothing_to_speak(self, bench: Bench) -> None:
-        with pytest.raises(RequestError, match="nothing to speak"):
-            await build(bench).plan("!!!", tags=frozenset())
+    @pytest.mark.parametrize("speed", [0.25, 1.0, 4.0])
+    @pytest.mark.parametrize("silence_sec", [0.0, 0.2])
+    @pytest.mark.parametrize("is_live", [False, True])
+    async def test_nothing_to_speak(
+        self, bench: Bench, is_live: bool, silence_sec: float, speed: float
+    ) -> None:
+        """The silence has its length at any speed, and is not counted as speech."""
+        synthesizer, stats = build(bench), SpeechStats()
+        plan = await synthesizer.plan("!!!", tags=frozenset())
+        params = replace(PARAMS, speed=speed)
+        job = SpeechJob("r", synthesizer.chunks_of(plan), params, silence_sec)
+        if is_live:
+            pieces = [piece async for piece in synthesizer.stream(job, stats)]
+            assert [(piece.start_sample, piece.chunk, piece.text) for piece in pieces] == [
+                (0, None, None)
+            ]
+            data = pieces[0].data
+        else:
+            data = await synthesizer.collect(job, stats)
+        assert data == bytes(round(silence_sec * 48_000))
+        assert stats == SpeechStats()
+        assert bench.engine.requests == []
+
+    async def test_a_blank_text(self, bench: Bench) -> None:
+        with pytest.raises(RequestError, match="blank"):
+            await build(bench).plan(" \n", tags=frozenset())
 
     async def test_text_in_pieces(self, bench: Bench) -> None:
         synthesizer = build(bench)

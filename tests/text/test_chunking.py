@@ -1,12 +1,12 @@
 """Plans of chunks: a caller's text in pieces of one generation each."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
 from orpheus_server.checkpoints.published import ENGLISH
-from orpheus_server.errors import RequestError
 from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, limits_for, plan_chunks
 from orpheus_server.text.duration import estimate_duration_sec
 from orpheus_server.text.front_end import LETTERS, FrontEnd, LetterFrontEnd, PreparedText
@@ -52,9 +52,9 @@ class TestPlanChunks:
         ],
     )
     def test_nothing_to_speak(self, text: str) -> None:
-        with pytest.raises(RequestError) as rejected:
-            plan_chunks(text, tags=NONE, limits=LIMITS)
-        assert (rejected.value.param, rejected.value.code) == ("input", "nothing_to_speak")
+        plan = plan_chunks(text, tags=NONE, limits=LIMITS)
+        assert (plan.is_empty, plan.next_chunk()) == (True, None)
+        assert plan.num_dropped_tags == len(re.findall("<", text))
 
     @pytest.mark.parametrize(
         ("text", "tags", "chunks"),
@@ -116,8 +116,8 @@ class TestPlanChunks:
         plan = plan_chunks(text, tags=NONE, limits=limits, front_end=front_end)
         assert collect(plan) == ("Hello there.", "Good bye.")
         assert plan.num_dropped_symbols == 10
-        with pytest.raises(RequestError, match="nothing to speak"):
-            plan_chunks("你好。", tags=NONE, limits=limits, front_end=front_end)
+        plan = plan_chunks("你好。", tags=NONE, limits=limits, front_end=front_end)
+        assert (plan.is_empty, plan.num_dropped_symbols) == (True, 2)
 
     def test_length_is_measured_by_the_front_end(self) -> None:
         """Numbers are short in letters and long in phonemes."""

@@ -31,7 +31,6 @@ class ChatAnswer:
 
     _slot: EngineSlot | None = field(default=None, init=False)
     _spoken: SpokenReply | None = field(default=None, init=False)
-    _is_silent: bool = field(default=False, init=False)
 
     @property
     def _messages(self) -> list[ChatMessage]:
@@ -55,7 +54,6 @@ class ChatAnswer:
             aclosing(spoken.pieces()) as pieces,
         ):
             async for piece in pieces:
-                self._is_silent = spoken.is_silent and piece.chunk is None
                 if piece.data:
                     yield piece.data
 
@@ -74,9 +72,7 @@ class ChatAnswer:
         if self.body.stream_text:
             return b"".join([part async for part in self.text()])
         async with self._open_spoken_reply() as spoken:
-            data = await spoken.whole()
-            self._is_silent = spoken.is_silent
-            return data
+            return await spoken.whole()
 
     @asynccontextmanager
     async def _open_spoken_reply(self) -> AsyncIterator[SpokenReply]:
@@ -118,15 +114,8 @@ class ChatAnswer:
             names += ignored_normalize(body.normalize, self.params.voice, self.services)
         headers = {
             "x-orpheus-ignored-fields": ", ".join([*names, *ignored_fields(body)]),
-            "x-orpheus-left-out": str(self._num_left_out or ""),
-            "x-orpheus-nothing-to-speak": "true" if self._is_silent else "",
+            **(self._spoken.text_headers() if self._spoken else {}),
         }
         if self._slot is not None:
             headers["x-orpheus-queue-ms"] = str(round(self._slot.waited_sec * 1000))
         return {name: value for name, value in headers.items() if value}
-
-    @property
-    def _num_left_out(self) -> int:
-        """Number of parts that were left out as markup; 0 until the text is complete."""
-        reply = self._spoken.reply if self._spoken else None
-        return reply.num_left_out if reply and reply.has_ended else 0

@@ -21,6 +21,7 @@ from orpheus_server.api.schemas.completion_response import (
     DeltaAudio,
     usage_of,
 )
+from orpheus_server.chat.filters import WordFinder
 from orpheus_server.chat.reply import Reply
 from orpheus_server.concurrency import merged, pieces_within, within
 from orpheus_server.errors import OrpheusError
@@ -101,19 +102,18 @@ class CompletionAnswer:
         yield _DONE
 
     def headers(self) -> dict[str, str]:
-        """Returns the headers that are known; counts only for a complete answer."""
+        """Returns the headers that are known; counts only if the answer is whole or silent."""
         headers: dict[str, object] = {
             "x-orpheus-ignored-fields": ", ".join(self._params.ignored_fields)
         }
-        if self._slot is not None and self._spoken is not None and not self._params.is_streamed:
-            stats = self._spoken.stats
-            headers |= {
-                "x-orpheus-queue-ms": str(round(self._slot.waited_sec * 1000)),
-                "x-orpheus-degraded-chunks": len(stats.degraded_chunks),
-                "x-orpheus-dropped-symbols": stats.num_dropped_symbols,
-                "x-orpheus-left-out": self._spoken.reply.num_left_out,
-                "x-orpheus-nothing-to-speak": "true" if self._spoken.is_silent else "",
+        spoken, slot = self._spoken, self._slot
+        if spoken is not None and slot is not None and not self._params.is_streamed:
+            headers |= spoken.text_headers() | {
+                "x-orpheus-queue-ms": str(round(slot.waited_sec * 1000)),
+                "x-orpheus-degraded-chunks": len(spoken.stats.degraded_chunks),
             }
+        elif spoken is not None and spoken.reply.has_nothing_to_speak:
+            headers |= spoken.text_headers()
         return {name: str(value) for name, value in headers.items() if value}
 
     def end(self, outcome: Outcome) -> None:
@@ -170,15 +170,25 @@ class CompletionAnswer:
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yields events; the first one is sent together with the first text or audio."""
+        """Yields events; the first one is sent together with the first text or audio.
+
+        A spoken answer begins with its first word, because the headers report one that has nothing
+        to speak.
+        """
         async with self._open_spoken_reply() as spoken:
             is_spoken = self._params.speech is not None
+            is_held, words = is_spoken, WordFinder()
             begun = self._begin()
             deltas = self._spoken_deltas(spoken) if is_spoken else self._written_deltas(spoken)
             async with aclosing(deltas):
                 async for delta in deltas:
-                    yield begun + self._chunk(delta)
-                    begun = b""
+                    begun += self._chunk(delta)
+                    if is_held and delta.audio is not None:
+                        words.feed(delta.audio.transcript or "")
+                        is_held = not words.has_word and delta.audio.data is None
+                    if not is_held:
+                        yield begun
+                        begun = b""
             yield begun + self._chunk(Delta(), _finish_reason(spoken.reply))
             if self._params.has_usage:
                 yield self._event(choices=[], usage=usage_of(spoken.reply.stats, spoken.stats))

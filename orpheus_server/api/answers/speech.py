@@ -49,7 +49,7 @@ class SpeechAnswer:
     async def whole(self) -> bytes:
         """Returns the speech as one file."""
         try:
-            await self.slot.wait()
+            await self._wait_for_slot()
             work = self.services.synthesizer().collect(self.job, self.stats, self.slot)
             data = await within(self._limit_sec, work)
         except OrpheusError as error:
@@ -61,8 +61,7 @@ class SpeechAnswer:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yields the bytes of the speech as they are generated."""
         try:
-            # Waiting for a slot does not count towards the time limit.
-            await self.slot.wait()
+            await self._wait_for_slot()
             synthesizer = self.services.synthesizer()
             made = synthesizer.stream(self.job, self.stats, self.slot, may_be_file=True)
             async with aclosing(pieces_within(self._limit_sec, made)) as pieces:
@@ -74,6 +73,11 @@ class SpeechAnswer:
         except OrpheusError as error:
             self._fail(error)
             raise
+
+    async def _wait_for_slot(self) -> None:
+        """Waits for the engine, if it is needed; this does not count towards the time limit."""
+        if not self.plan.is_empty:
+            await self.slot.wait()
 
     @property
     def _queue_sec(self) -> float:
@@ -109,6 +113,8 @@ class SpeechAnswer:
             "x-orpheus-left-out": plan.num_left_out,
         }
         headers = ignored_fields_header(self.body, self.job.params.voice, self.services)
+        if plan.is_empty:
+            headers["x-orpheus-nothing-to-speak"] = "true"
         headers["x-orpheus-queue-ms"] = str(round(self._queue_sec * 1000))
         return headers | {name: str(count) for name, count in counts.items() if count}
 

@@ -15,7 +15,13 @@ from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited, 
 from orpheus_server.interfaces import ChatMessage, ReplyOptions, ReplyRequest
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.engine_slot import EngineSlot
-from orpheus_server.synthesis.job import AudioPiece, SpeechJob, SpeechParams, SpeechStats
+from orpheus_server.synthesis.job import (
+    SILENCE_SEC,
+    AudioPiece,
+    SpeechJob,
+    SpeechParams,
+    SpeechStats,
+)
 from orpheus_server.text.markdown.spoken_text import Markup
 
 logger = logging.getLogger(__name__)
@@ -46,20 +52,16 @@ class SpokenReply:
         self._caller = caller
         self._is_reported = False
 
-    @property
-    def is_silent(self) -> bool:
-        """True if no samples have been generated so far."""
-        return self.stats.num_samples == 0
-
     async def pieces(
-        self, *, counts: Callable[[], bool] = lambda: True
+        self, *, silence_sec: float = SILENCE_SEC, counts: Callable[[], bool] = lambda: True
     ) -> AsyncGenerator[AudioPiece, None]:
         """Yields the speech, starting with the first sentence while the next ones are written.
 
-        Raises `RequestTimedOut` as `pieces_within` does.
+        A reply without anything to speak is `silence_sec` of silence. Raises `RequestTimedOut` as
+        `pieces_within` does.
         """
         services = self._services
-        made = services.synthesizer().stream(self._job(), self.stats, self._slot)
+        made = services.synthesizer().stream(self._job(silence_sec), self.stats, self._slot)
         limit_sec = services.settings.tts_request_timeout_sec
         async with aclosing(pieces_within(limit_sec, made, counts=counts)) as pieces:
             async for piece in pieces:
@@ -70,16 +72,31 @@ class SpokenReply:
     async def whole(self) -> bytes:
         """Returns the speech as one file. Raises `RequestTimedOut` as `within` does."""
         services = self._services
-        work = services.synthesizer().collect(self._job(), self.stats, self._slot)
+        work = services.synthesizer().collect(self._job(SILENCE_SEC), self.stats, self._slot)
         data = await within(services.settings.tts_request_timeout_sec, work)
         if self.stats.num_samples:
             self.first_audio_sec = time.monotonic() - self.reply.started_at
         return data
 
-    def _job(self) -> SpeechJob:
+    def _job(self, silence_sec: float) -> SpeechJob:
         assert self._params is not None
         chunks = self.reply.chunks()
-        return SpeechJob(self._request_id, chunks, self._params, may_be_silent=True)
+        return SpeechJob(self._request_id, chunks, self._params, silence_sec)
+
+    def text_headers(self) -> dict[str, str]:
+        """Returns the headers about what of the text is not spoken; none until it is complete."""
+        reply = self.reply
+        if not reply.has_ended:
+            return {}
+        counts = {
+            "x-orpheus-dropped-symbols": self.stats.num_dropped_symbols + reply.num_dropped_symbols,
+            "x-orpheus-dropped-tags": reply.num_dropped_tags,
+            "x-orpheus-left-out": reply.num_left_out,
+        }
+        headers = {name: str(count) for name, count in counts.items() if count}
+        if reply.has_nothing_to_speak:
+            headers["x-orpheus-nothing-to-speak"] = "true"
+        return headers
 
     def report(self, outcome: str) -> None:
         """Logs one line and updates the metrics; later calls do nothing."""

@@ -91,7 +91,7 @@ class ChatUtterance(Utterance):
     async def _send(self, spoken_reply: SpokenReply) -> None:
         transcript_task = asyncio.create_task(self._send_transcript(spoken_reply.reply))
         try:
-            async with aclosing(spoken_reply.pieces()) as pieces:
+            async with aclosing(spoken_reply.pieces(silence_sec=0.0)) as pieces:
                 await self.audio.send_all(pieces, self.stats)
             await transcript_task
         except OrpheusError:

@@ -12,6 +12,7 @@ from orpheus_server.concurrency import pieces_within
 from orpheus_server.errors import OrpheusError
 from orpheus_server.synthesis.job import SpeechJob, SpeechParams
 from orpheus_server.synthesis.synthesizer import Synthesizer
+from orpheus_server.text.chunking import blank_text
 from orpheus_server.text.front_end import PreparedText
 
 logger = logging.getLogger(__name__)
@@ -113,3 +114,5 @@ class TextUtterance(Utterance):
             )
             async with aclosing(pieces):
                 await self.audio.send_all(pieces, self.stats)
+        if self._stream.is_blank:
+            raise blank_text()

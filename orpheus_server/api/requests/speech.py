@@ -13,7 +13,7 @@ from orpheus_server.checkpoints.checkpoint import Checkpoint, Voice
 from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.runtime.speech_services import SpeechServices
-from orpheus_server.synthesis.job import SpeechJob, SpeechParams
+from orpheus_server.synthesis.job import SILENCE_SEC, SpeechJob, SpeechParams
 from orpheus_server.text.chunking import ChunkPlan, nothing_to_speak
 from orpheus_server.text.markdown.spoken_text import Markup
 
@@ -111,7 +111,7 @@ def check_request(body: SpeechRequest, services: SpeechServices) -> Voice:
 async def plan_job(
     body: SpeechRequest, voice: Voice, services: SpeechServices, request_id: str
 ) -> tuple[ChunkPlan, SpeechJob]:
-    """Returns the chunks and the job. Raises `RequestError` for a text that cannot be spoken."""
+    """Returns the chunks and the job. Raises `RequestError` for a blank text."""
     synthesizer = services.synthesizer()
     markup = Markup(body.markup or "auto")
     spelled_out = is_spelled_out(body.normalize, voice, services)
@@ -126,7 +126,7 @@ async def plan_job(
         markup=markup,
         is_spelled_out=spelled_out,
     )
-    return plan, SpeechJob(request_id, synthesizer.chunks_of(plan), params)
+    return plan, SpeechJob(request_id, synthesizer.chunks_of(plan), params, SILENCE_SEC)
 
 
 def _response_format(body: SpeechRequest, services: SpeechServices) -> str:

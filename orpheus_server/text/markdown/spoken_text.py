@@ -3,7 +3,8 @@
 from enum import Enum
 
 from orpheus_server.text.chunk_stream import ChunkStream
-from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, plan_chunks
+from orpheus_server.text.chunking import ChunkLimits, ChunkPlan, blank_text, plan_chunks
+from orpheus_server.text.cleaning import is_blank
 from orpheus_server.text.front_end import LETTERS, FrontEnd, PreparedText
 from orpheus_server.text.markdown.construct_reader import Dialect
 from orpheus_server.text.markdown.stream import MarkdownToSpeech
@@ -25,7 +26,8 @@ class Markup(Enum):
 class SpokenTextStream:
     """Cuts text that arrives in deltas of any size into chunks, after its markup is resolved.
 
-    The chunks depend only on the text and not on the deltas. `num_chars` have arrived.
+    The chunks depend only on the text and not on the deltas. `num_chars` have arrived; `is_blank`
+    while none of them is visible.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class SpokenTextStream:
         markup: Markup = Markup.AUTO,
     ) -> None:
         self.num_chars = 0
+        self.is_blank = True
         self._layer = _open_layer(markup, tags, front_end)
         self._chunks = ChunkStream(tags=tags, limits=limits, front_end=front_end)
 
@@ -58,6 +61,7 @@ class SpokenTextStream:
     def feed(self, delta: str) -> list[PreparedText]:
         """Returns the chunks that are complete so far."""
         self.num_chars += len(delta)
+        self.is_blank = self.is_blank and is_blank(delta)
         text = self._layer.feed(delta) if self._layer else delta
         return self._chunks.feed(text) if text else []
 
@@ -77,8 +81,10 @@ def plan_spoken_text(
 ) -> ChunkPlan:
     """Resolves the markup of a text, and plans its chunks for a voice with these tags.
 
-    Raises `RequestError` if nothing can be spoken.
+    The plan is empty if nothing of the text can be spoken. Raises `RequestError` for a blank text.
     """
+    if is_blank(text):
+        raise blank_text()
     layer = _open_layer(markup, tags, front_end)
     if layer is None:
         return plan_chunks(text, tags=tags, limits=limits, front_end=front_end)

@@ -16,7 +16,7 @@ from orpheus_server.errors import EngineDead, GenerationFailed
 from orpheus_server.fakes import Script
 from orpheus_server.settings import Settings
 from orpheus_server.synthesis.synthesizer import LIVE_LOOK_AHEAD
-from orpheus_server.text.chunking import nothing_to_speak
+from orpheus_server.text.chunking import blank_text
 from orpheus_server.text.front_end import PreparedText
 from tests.support.app import (
     NO_WAIT,
@@ -316,16 +316,26 @@ class TestInvalidEvents:
         assert started["ignored_fields"] == ["instructions", "temprature"]
 
     @pytest.mark.parametrize("name", FORMATS)
-    @pytest.mark.parametrize("text", ["", "... ?!", "😀", "<laugh>"])
+    @pytest.mark.parametrize("text", ["... ?!", "😀", "<laugh>"])
     def test_nothing_to_speak(self, session: Session, text: str, name: str) -> None:
-        """Nor is the header of an audio format sent."""
+        """It was an error, with which agent frameworks end a call. No audio is sent, nor the header
+        of its format."""
+        session.start(response_format=name)
+        done = done_event(0, 0, 0, 0, num_left_out=text.count("😀"))
+        assert session.speak(text) == [done]
+        session.start()
+        session.check_alive()
+
+    @pytest.mark.parametrize("name", FORMATS)
+    @pytest.mark.parametrize("text", ["", " \n", "\u200b"])
+    def test_a_blank_text(self, session: Session, text: str, name: str) -> None:
         session.start(response_format=name)
         assert session.speak(text) == [
             {
                 "type": "error",
                 "utterance": 0,
                 "error": {
-                    "message": str(nothing_to_speak()),
+                    "message": str(blank_text()),
                     "type": "invalid_request_error",
                     "param": "input",
                     "code": "nothing_to_speak",

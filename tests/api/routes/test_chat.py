@@ -8,6 +8,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -19,6 +20,7 @@ from orpheus_server.interfaces import ChatMessage
 from orpheus_server.settings import Settings
 from tests.support.app import NO_WAIT, POCKET, WAIT_LIMIT_SEC, FakeServer, settle, wait_for
 from tests.support.harness import Call
+from tests.support.speech import decode
 
 CHAT = "/v1/chat"
 ANSWER = ("Well, that is", " a good question. ", "I would say yes.", " Ask me again", " tomorrow.")
@@ -84,11 +86,11 @@ class TestAudio:
         assert len(slow.content) > 3 * len(quick.content)
 
     @pytest.mark.parametrize("name", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
-    @pytest.mark.parametrize("texts", [("😀", "👍🏽"), ("...",), ()])
+    @pytest.mark.parametrize("texts", [("😀", "👍🏽"), ("...",), ("<laugh>",), ()])
     def test_nothing_to_speak(
         self, client: TestClient, model: ScriptedChatModel, name: str, texts: tuple[str, ...]
     ) -> None:
-        """An answer of emoji alone is not an error."""
+        """An answer of emoji alone is not an error; without samples, many formats were no file."""
         model.enqueue(ReplyScript(texts))
         answer = client.post(CHAT, json={"message": "Hi.", "response_format": name})
         assert answer.status_code == 200
@@ -96,7 +98,10 @@ class TestAudio:
         assert answer.headers.get("x-orpheus-left-out", "0") == str(
             len(texts) if "😀" in texts else 0
         )
-        assert len(answer.content) < 200
+        assert answer.headers.get("x-orpheus-dropped-tags") == ("1" if "<laugh>" in texts else None)
+        silence = decode(name, answer.content)
+        assert 0.15 < silence.size / 24_000 < 0.3
+        assert np.abs(silence.astype(int)).max() <= 1
 
     @pytest.mark.anyio
     async def test_the_first_sentence_is_sent_while_the_model_writes(self) -> None:

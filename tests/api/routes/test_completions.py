@@ -8,6 +8,7 @@ import logging
 import wave
 from typing import Any
 
+import numpy as np
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -40,6 +41,10 @@ from tests.support.completions import (
     outcomes,
     read_events,
 )
+from tests.support.speech import decode
+
+# Names of formats that differ from those of speech.
+FORMATS = {"pcm16": "pcm"}
 
 
 def usage(num_text: int, num_audio: int = 0) -> dict[str, Any]:
@@ -285,18 +290,71 @@ class TestAudio:
         completions.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
         answer = completions.spoken(audio={"voice": "alloy", "format": name})
         assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        assert answer.headers["x-orpheus-left-out"] == "1"
         audio = audio_of(answer)
         assert audio["transcript"] == "\N{GRINNING FACE}"
-        assert len(base64.b64decode(audio["data"])) < 400
+        silence = decode(FORMATS.get(name, name), base64.b64decode(audio["data"]))
+        assert 0.15 < silence.size / 24_000 < 0.3
+        assert np.abs(silence.astype(int)).max() <= 1
         assert answer.json()["usage"] == usage(1)
         assert completions.server.engine.requests == []
 
-    def test_nothing_to_speak_in_events(self, completions: CompletionsClient) -> None:
-        completions.chat.enqueue(ReplyScript(("\N{GRINNING FACE}",)))
-        events = read_events(completions.spoken(stream=True).content)
+    @pytest.mark.parametrize(
+        ("texts", "num_dropped_tags"),
+        [
+            (("\N{GRINNING FACE}",), None),
+            (("...", " \N{GRINNING FACE}"), None),
+            (("<lau", "gh>"), "1"),
+            (("---",), None),
+        ],
+    )
+    def test_nothing_to_speak_in_events(
+        self, completions: CompletionsClient, texts: tuple[str, ...], num_dropped_tags: str | None
+    ) -> None:
+        """The stream had neither samples nor the header."""
+        completions.chat.enqueue(ReplyScript(texts))
+        answer = completions.spoken(stream=True, stream_options={"include_usage": True})
+        assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        assert answer.headers.get("x-orpheus-dropped-tags") == num_dropped_tags
+        *events, finish, last = read_events(answer.content)
         keys = [list(delta) for delta in audio_deltas(events)]
-        assert keys == [["id", "transcript"], ["transcript"], ["expires_at", "num_left_out"]]
-        assert events[-1]["choices"][0]["finish_reason"] == "stop"
+        assert keys == [
+            ["id", "transcript"],
+            *[["transcript"]] * len(texts),
+            ["data"],
+            ["expires_at", "num_left_out"],
+        ]
+        assert joined(audio_deltas(events)) == ("".join(texts), bytes(9600))
+        assert finish["choices"][0]["finish_reason"] == "stop"
+        assert last["usage"] == usage(len(texts))
+        assert completions.server.engine.requests == []
+
+    def test_an_empty_answer_in_events(self, completions: CompletionsClient) -> None:
+        completions.chat.enqueue(ReplyScript(()))
+        answer = completions.spoken(stream=True)
+        assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        assert joined(audio_deltas(read_events(answer.content))) == ("", bytes(9600))
+
+    def test_speech_has_no_such_header(self, completions: CompletionsClient) -> None:
+        for fields in (SPOKEN, {}):
+            for stream in (False, True):
+                completions.chat.enqueue(ReplyScript(("... ", *TEXTS)))
+                answer = completions.post(stream=stream, **fields)
+                assert "x-orpheus-nothing-to-speak" not in answer.headers
+
+    def test_a_failure_before_any_word_has_a_status(self, completions: CompletionsClient) -> None:
+        script = ReplyScript(("...",), error=ChatModelFailed("it broke"))
+        completions.chat.enqueue(script)
+        assert completions.error(502, stream=True, **SPOKEN)["code"] == "llm_failed"
+
+    def test_joined_strings_are_the_audio(self, completions: CompletionsClient) -> None:
+        """Both SDKs of OpenAI join them: each had a padding, so 0.2 s were decoded."""
+        *events, _ = read_events(completions.spoken(stream=True).content)
+        strings = [delta["data"] for delta in audio_deltas(events) if "data" in delta]
+        assert len(strings) > 3
+        data = base64.b64decode("".join(strings), validate=True)
+        assert len(data) == sum(NUM_FRAMES) * 4096
+        assert {len(base64.b64decode(each)) % 6 for each in strings[:-1]} == {0}
 
     def test_degraded_chunks_are_counted(self, completions: CompletionsClient) -> None:
         completions.server.engine.enqueue(*[endless_script(5)] * 14)

@@ -68,6 +68,15 @@ class TestBoth:
             request.sampling.repetition_penalty,
         ) == (0.75, 0.5, 1.25)
 
+    def test_nothing_to_speak(self, server: FakeServer, client: TestClient, method: str) -> None:
+        """It was an error, which programs that read a book aloud stop at."""
+        answer = ask(client, method, {"prompt": "<laugh> ..."})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/wav")
+        assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        assert answer.headers["x-orpheus-dropped-tags"] == "1"
+        assert answer.content[44:] == bytes(9600)
+        assert server.engine.requests == []
+
     def test_unknown_fields_are_named(self, client: TestClient, method: str) -> None:
         answer = ask(client, method, {"prompt": "Hello.", "stream": "no", "mood": "good"})
         assert answer.status_code == 200
@@ -78,7 +87,6 @@ class TestBoth:
         [
             ({}, "missing_required_parameter", "prompt"),
             ({"prompt": ""}, "nothing_to_speak", "prompt"),
-            ({"prompt": "..."}, "nothing_to_speak", "prompt"),
             ({"prompt": "x" * 32_769}, "string_above_max_length", "prompt"),
             ({"prompt": "Hi.", "voice": "nobody"}, "voice_not_found", "voice"),
             ({"prompt": "Hi.", "temperature": 3}, "invalid_value", "temperature"),

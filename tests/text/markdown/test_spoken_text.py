@@ -106,14 +106,28 @@ def test_counts() -> None:
 
 @pytest.mark.parametrize("text", ["```\nprint(1)\n```", "<think>Hm.", "😀", "<!-- so -->"])
 def test_a_text_of_nothing_but_markup(text: str) -> None:
-    with pytest.raises(RequestError, match='Markup was left out; "markup": "plain" keeps it'):
-        plan(text)
+    chunks = plan(text)
+    assert (chunks.is_empty, chunks.num_left_out) == (True, 1)
     assert streamed([text]) == ""
 
 
-def test_a_text_without_words_has_no_such_hint() -> None:
-    with pytest.raises(RequestError, match=r"that it has\.$"):
-        plan("# ...")
+@pytest.mark.parametrize("text", ["# ...", "---", "<sigh>", "**"])
+def test_a_text_without_words_has_nothing_to_speak(text: str) -> None:
+    stream = open_stream()
+    assert plan(text).is_empty
+    assert (stream.feed(text), stream.flush(), stream.is_blank) == ([], [], False)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t\u3000", "\u200b\ufeff", "\x00\x1b", "\ud800"])
+def test_a_blank_text(text: str) -> None:
+    with pytest.raises(RequestError, match="The input is blank") as rejected:
+        plan(text)
+    assert (rejected.value.param, rejected.value.code) == ("input", "nothing_to_speak")
+    stream = open_stream()
+    assert ([stream.feed(char) for char in text], stream.flush()) == ([[]] * len(text), [])
+    assert stream.is_blank
+    stream.feed(".")
+    assert not stream.is_blank
 
 
 @settings(deadline=None)
