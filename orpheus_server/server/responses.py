@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import aclosing
 from typing import Any, Literal, TypeVar
 
 from fastapi import Request, Response
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from orpheus_server.concurrency import cancel_all
 from orpheus_server.errors import OrpheusError
+from orpheus_server.server.errors import ErrorBody, error_body
 
 Outcome = Literal["done", "failed", "caller left"]
 
@@ -63,6 +65,25 @@ async def _first_of(pieces: AsyncGenerator[bytes, None], is_complete: Callable[[
     if is_complete():
         await pieces.aclose()
     return data
+
+
+async def with_error_event(
+    events: AsyncGenerator[bytes, None], render: Callable[[ErrorBody], BaseModel]
+) -> AsyncGenerator[bytes, None]:
+    """Yields the events; an error after the first one is yielded as an event, too, and then raised.
+
+    A client that does not know the error event notices that the body is unfinished.
+    """
+    has_begun = False
+    try:
+        async with aclosing(events):
+            async for data in events:
+                yield data
+                has_begun = True
+    except OrpheusError as error:
+        if has_begun:
+            yield sse_event(render(error_body(error)))
+        raise
 
 
 def sse_event(content: BaseModel, *, exclude_unset: bool = False) -> bytes:

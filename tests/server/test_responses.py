@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.types import Message, Scope
 
 from orpheus_server.concurrency import cancel_all
-from orpheus_server.errors import EngineDead
+from orpheus_server.errors import EngineDead, OrpheusError
 from orpheus_server.server.responses import (
     BufferedResponse,
     Outcome,
@@ -19,6 +19,7 @@ from orpheus_server.server.responses import (
     respond,
     sse_event,
     until_disconnect,
+    with_error_event,
 )
 from tests.support.app import wait_for
 
@@ -352,6 +353,40 @@ class TestEvent:
         line, _, end = event.partition(b"\n")
         assert end == b"\n"
         assert json.loads(line.removeprefix(b"data: "))["text"] == f"a{char}b"
+
+
+class TestErrorEvent:
+    async def run(self, *parts: bytes | Exception) -> tuple[list[bytes], str]:
+        """Returns the events, and the message of the error that is raised after them."""
+        source = Source(list(parts))
+        source.gate.set()
+        sent: list[bytes] = []
+        raised = ""
+        try:
+            async for event in with_error_event(
+                source.run(), lambda error: Content(text=error.message)
+            ):
+                sent.append(event)
+        except OrpheusError as error:
+            raised = str(error)
+        assert source.is_closed
+        return sent, raised
+
+    async def test_events_without_an_error(self) -> None:
+        assert await self.run(b"first", b"second") == ([b"first", b"second"], "")
+
+    async def test_an_error_after_an_event(self) -> None:
+        """The error is raised, too: a body that ends normally looks complete to a client that does
+        not know the event."""
+        event = b'data: {"text":"it died","more":null}\n\n'
+        assert await self.run(b"first", EngineDead("it died")) == ([b"first", event], "it died")
+
+    async def test_an_error_before_any_event(self) -> None:
+        assert await self.run(EngineDead("it died")) == ([], "it died")
+
+    async def test_a_bug_is_no_event(self) -> None:
+        with pytest.raises(ValueError, match="a bug"):
+            await self.run(b"first", ValueError("a bug"))
 
 
 @dataclass

@@ -66,7 +66,7 @@ def audio_of(answer: Response) -> dict[str, Any]:
 
 
 def audio_deltas(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    deltas = [choice["delta"] for event in events for choice in event["choices"]]
+    deltas = [choice["delta"] for event in events for choice in event.get("choices", [])]
     return [delta["audio"] for delta in deltas if "audio" in delta]
 
 

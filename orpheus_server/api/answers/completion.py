@@ -27,8 +27,8 @@ from orpheus_server.concurrency import merged, pieces_within, within
 from orpheus_server.errors import OrpheusError
 from orpheus_server.interfaces import FinishReason
 from orpheus_server.runtime.speech_services import SpeechServices
-from orpheus_server.server.errors import ErrorResponse, error_body
-from orpheus_server.server.responses import Outcome, sse_event
+from orpheus_server.server.errors import ErrorResponse
+from orpheus_server.server.responses import Outcome, sse_event, with_error_event
 from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.job import AudioPiece
 
@@ -86,20 +86,9 @@ class CompletionAnswer:
         self._is_made = True
         return answer
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """Yields the answer as events. An error after the first event is sent as an event."""
-        has_begun = False
-        try:
-            async with aclosing(self._chunks()) as chunks:
-                async for data in chunks:
-                    yield data
-                    has_begun = True
-        except OrpheusError as error:
-            if not has_begun:
-                raise
-            yield sse_event(ErrorResponse(error=error_body(error)))
-            return
-        yield _DONE
+    def events(self) -> AsyncGenerator[bytes, None]:
+        """Yields the answer as events. An error after the first event is sent as an event, too."""
+        return with_error_event(self._events(), lambda error: ErrorResponse(error=error))
 
     def headers(self) -> dict[str, str]:
         """Returns the headers that are known; counts only if the answer is whole or silent."""
@@ -169,7 +158,7 @@ class CompletionAnswer:
             usage=usage_of(spoken.reply.stats, spoken.stats),
         )
 
-    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+    async def _events(self) -> AsyncGenerator[bytes, None]:
         """Yields events; the first one is sent together with the first text or audio.
 
         A spoken answer begins with its first word, because the headers report one that has nothing
@@ -192,6 +181,7 @@ class CompletionAnswer:
             yield begun + self._chunk(Delta(), _finish_reason(spoken.reply))
             if self._params.has_usage:
                 yield self._event(choices=[], usage=usage_of(spoken.reply.stats, spoken.stats))
+        yield _DONE
 
     def _begin(self) -> bytes:
         if self._params.speech is None:

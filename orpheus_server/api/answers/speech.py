@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 
 from orpheus_server.api.requests.speech import ignored_fields_header, plan_job
 from orpheus_server.api.schemas.speech import SpeechRequest
-from orpheus_server.api.schemas.speech_events import SpeechAudioDelta, SpeechAudioDone, usage_of
+from orpheus_server.api.schemas.speech_events import (
+    SpeechAudioDelta,
+    SpeechAudioDone,
+    SpeechAudioError,
+    usage_of,
+)
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.concurrency import pieces_within, within
 from orpheus_server.errors import EngineUnavailable, OrpheusError, RateLimited
 from orpheus_server.runtime.speech_services import SpeechServices
-from orpheus_server.server.errors import ErrorResponse, error_body
-from orpheus_server.server.responses import Outcome, sse_event
+from orpheus_server.server.responses import Outcome, sse_event, with_error_event
 from orpheus_server.synthesis.engine_slot import EngineSlot
 from orpheus_server.synthesis.fair_queue import Lane
 from orpheus_server.synthesis.job import SpeechJob, SpeechStats
@@ -87,19 +91,14 @@ class SpeechAnswer:
     def _limit_sec(self) -> float:
         return self.services.settings.tts_request_timeout_sec
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """Yields the speech as events. An error after the first event is sent as an event."""
-        has_begun = False
-        try:
-            async with aclosing(self.pieces()) as pieces:
-                async for data in pieces:
-                    yield sse_event(SpeechAudioDelta(audio=base64.b64encode(data).decode()))
-                    has_begun = True
-        except OrpheusError as error:
-            if not has_begun:
-                raise
-            yield sse_event(ErrorResponse(error=error_body(error)))
-            return
+    def events(self) -> AsyncGenerator[bytes, None]:
+        """Yields the speech as events. An error after the first event is sent as an event, too."""
+        return with_error_event(self._events(), lambda error: SpeechAudioError(error=error))
+
+    async def _events(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self.pieces()) as pieces:
+            async for data in pieces:
+                yield sse_event(SpeechAudioDelta(audio=base64.b64encode(data).decode()))
         usage, degraded_chunks = usage_of(self.stats), self.stats.degraded_chunks
         yield sse_event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
 

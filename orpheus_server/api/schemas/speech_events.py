@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from orpheus_server.server.errors import ErrorBody
 from orpheus_server.synthesis.job import SpeechStats
 
 
@@ -37,3 +38,10 @@ class SpeechAudioDone(BaseModel):
     type: Literal["speech.audio.done"] = "speech.audio.done"
     usage: Usage
     degraded_chunks: list[int]
+
+
+class SpeechAudioError(BaseModel):
+    """An extension: a failure after the first delta, in place of `speech.audio.done`."""
+
+    type: Literal["speech.audio.error"] = "speech.audio.error"
+    error: ErrorBody

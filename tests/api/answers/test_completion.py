@@ -246,3 +246,24 @@ class TestStreaming:
             assert len(harness.chat.requests) == 1
             gate.set()
             await first_task
+
+    @pytest.mark.parametrize("fields", [{}, SPOKEN], ids=["text", "audio"])
+    async def test_a_failure_in_the_middle_leaves_the_body_unfinished(
+        self, fields: dict[str, Any]
+    ) -> None:
+        """It ended as a complete one does, apart from the missing `[DONE]`."""
+        async with open_harness() as harness:
+            harness.chat.enqueue(ReplyScript(TEXTS[:4], error=ChatModelFailed("it broke")))
+            call, task = harness.begin(stream=True, **fields)
+            await task
+            assert call.status == 200
+            assert call.sent[-1]["more_body"]
+            assert call.events[-1] == {
+                "error": {
+                    "message": "it broke",
+                    "type": "server_error",
+                    "param": None,
+                    "code": "llm_failed",
+                }
+            }
+            assert b"[DONE]" not in b"".join(each.get("body", b"") for each in call.sent)
