@@ -153,6 +153,36 @@ def test_the_stream_helper_of_the_sdk(sdk: OpenAI) -> None:
         assert stream.get_final_completion().choices[0].message.content == TEXT
 
 
+def test_the_final_audio_of_the_stream_helper(served: ServedFakes, sdk: OpenAI) -> None:
+    """It joins the strings of all deltas: each had a padding, so most of the audio was lost."""
+    fields: Any = {"messages": [USER], "modalities": BOTH, "audio": pcm16(), "seed": 5}
+    whole = sdk.chat.completions.create(model="gpt-audio", **fields).choices[0].message.audio
+    assert whole is not None
+    with sdk.chat.completions.stream(model="gpt-audio", **fields) as stream:
+        message = stream.get_final_completion().choices[0].message
+    audio = message.audio
+    assert audio is not None
+    data = base64.b64decode(audio.data, validate=True)
+    assert (audio.transcript, len(data)) == (TEXT, NUM_BYTES)
+    assert data == base64.b64decode(whole.data)
+    said: Any = message.to_dict()
+    sdk.chat.completions.create(model="gpt-audio", messages=[USER, said, USER])
+    assert chat_of(served).requests[-1].messages[1] == ChatMessage("assistant", TEXT)
+    said["content"] = ""
+    sdk.chat.completions.create(model="gpt-audio", messages=[USER, said, USER])
+    assert chat_of(served).requests[-1].messages[1] == ChatMessage("assistant", TEXT)
+
+
+def test_the_final_audio_of_nothing_to_speak(served: ServedFakes, sdk: OpenAI) -> None:
+    chat_of(served).enqueue(ReplyScript(("...",)))
+    with sdk.chat.completions.stream(
+        model="gpt-audio", messages=[USER], modalities=BOTH, audio=pcm16()
+    ) as stream:
+        audio = stream.get_final_completion().choices[0].message.audio
+    assert audio is not None
+    assert (audio.transcript, base64.b64decode(audio.data)) == ("...", bytes(9600))
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "fields"),
     [

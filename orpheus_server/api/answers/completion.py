@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any
 
+from orpheus_server.api.answers.base64_stream import Base64Stream
 from orpheus_server.api.answers.spoken_reply import SpokenReply, open_spoken_reply
 from orpheus_server.api.requests.completion import CompletionParams
 from orpheus_server.api.schemas.completion_response import (
@@ -196,6 +197,7 @@ class CompletionAnswer:
 
     async def _spoken_deltas(self, spoken: SpokenReply) -> AsyncGenerator[Delta, None]:
         heard: dict[int, str] = {}
+        encoder = Base64Stream()
         both: AsyncGenerator[str | AudioPiece, None]
         both = merged(_transcript(spoken.reply), spoken.pieces())
         try:
@@ -203,8 +205,8 @@ class CompletionAnswer:
                 async for part in parts:
                     if isinstance(part, str):
                         yield Delta(audio=DeltaAudio(transcript=part))
-                    elif part.data:
-                        yield Delta(audio=DeltaAudio(data=base64.b64encode(part.data).decode()))
+                    elif data := encoder.feed(part.data):
+                        yield Delta(audio=DeltaAudio(data=data))
                         if part.chunk is not None and part.text is not None:
                             heard[part.chunk] = part.text
         except BaseException:
@@ -212,6 +214,8 @@ class CompletionAnswer:
                 # The next request may refer to the part that was sent.
                 self._keep(" ".join(heard.values()))
             raise
+        if data := encoder.flush():
+            yield Delta(audio=DeltaAudio(data=data))
         expires_at, num_left_out = self._keep(spoken.reply.text), spoken.reply.num_left_out
         yield Delta(audio=DeltaAudio(expires_at=expires_at, num_left_out=num_left_out))
 

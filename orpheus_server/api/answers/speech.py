@@ -1,12 +1,12 @@
 """The answer to `POST /v1/audio/speech` while it is generated, and its log line."""
 
-import base64
 import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 
+from orpheus_server.api.answers.base64_stream import Base64Stream
 from orpheus_server.api.requests.speech import ignored_fields_header, plan_job
 from orpheus_server.api.schemas.speech import SpeechRequest
 from orpheus_server.api.schemas.speech_events import (
@@ -96,9 +96,13 @@ class SpeechAnswer:
         return with_error_event(self._events(), lambda error: SpeechAudioError(error=error))
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
+        encoder = Base64Stream()
         async with aclosing(self.pieces()) as pieces:
             async for data in pieces:
-                yield sse_event(SpeechAudioDelta(audio=base64.b64encode(data).decode()))
+                if text := encoder.feed(data):
+                    yield sse_event(SpeechAudioDelta(audio=text))
+        if text := encoder.flush():
+            yield sse_event(SpeechAudioDelta(audio=text))
         usage, degraded_chunks = usage_of(self.stats), self.stats.degraded_chunks
         yield sse_event(SpeechAudioDone(usage=usage, degraded_chunks=degraded_chunks))
 

@@ -156,6 +156,10 @@ class TestEvents:
         assert len(deltas) > 3
         assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == body
         assert done["type"] == "speech.audio.done"
+        # Clients may join the strings: with a padding inside, only the first one is decoded.
+        assert base64.b64decode("".join(delta["audio"] for delta in deltas), validate=True) == body
+        num_bytes = {len(base64.b64decode(delta["audio"])) % 6 for delta in deltas[:-1]}
+        assert num_bytes == {0}
 
     def test_events_with_stream_true(self, speech: SpeechClient) -> None:
         answer = speech.post(stream=True, stream_format="sse")
@@ -194,6 +198,84 @@ class TestEvents:
         *deltas, done = read_events(answer.content)
         assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == whole
         assert (done["type"], done["degraded_chunks"]) == ("speech.audio.done", [])
+
+
+NOTHING = [
+    # text, parts left out as markup, dropped tags
+    ("...", 0, 0),
+    ("---", 0, 0),
+    ("\N{GRINNING FACE}\N{PARTY POPPER}", 2, 0),
+    ("<laugh>", 0, 1),
+    ("<laugh> <sigh> !", 0, 2),
+    ("<custom_token_5><|eot_id|>", 0, 2),
+    ("```\nprint(1)\n```", 1, 0),
+    ("\u0301" * 4096, 0, 0),
+]
+
+
+class TestNothingToSpeak:
+    """It was an error 400, which ends calls in agent frameworks and books in audiobook tools."""
+
+    @pytest.mark.parametrize(("text", "num_left_out", "num_dropped_tags"), NOTHING)
+    def test_counts(
+        self, speech: SpeechClient, text: str, num_left_out: int, num_dropped_tags: int
+    ) -> None:
+        """What was dropped is still counted."""
+        for fields in ({}, {"stream": False}, {"stream_format": "sse"}):
+            answer = speech.post(text, **fields)
+            assert answer.status_code == 200
+            assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+            assert answer.headers.get("x-orpheus-left-out", "0") == str(num_left_out)
+            assert answer.headers.get("x-orpheus-dropped-tags", "0") == str(num_dropped_tags)
+        assert speech.server.engine.requests == []
+
+    @pytest.mark.parametrize("speed", [0.25, 1.0, 4.0])
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize("name", MEDIA_TYPES)
+    def test_silence_in_every_format(
+        self, speech: SpeechClient, name: str, stream: bool, speed: float
+    ) -> None:
+        answer = speech.post("...", response_format=name, stream=stream, speed=speed)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPES[name])
+        assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        silence = decode(name, answer.content)
+        num_added = silence.size - 4800
+        assert num_added == 0 if name in LOSSLESS else -1200 <= num_added < 2400
+        assert np.abs(silence.astype(int)).max() <= 1
+
+    @pytest.mark.parametrize("name", MEDIA_TYPES)
+    def test_events(self, speech: SpeechClient, name: str) -> None:
+        body = speech.post("...", response_format=name, stream=True).content
+        answer = speech.post("...", response_format=name, stream_format="sse")
+        assert answer.headers["x-orpheus-nothing-to-speak"] == "true"
+        *deltas, done = read_events(answer.content)
+        assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == body
+        assert done == {
+            "type": "speech.audio.done",
+            "usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
+            "degraded_chunks": [],
+        }
+
+    def test_speech_has_no_such_header(self, speech: SpeechClient) -> None:
+        for fields in ({}, {"stream": False}, {"stream_format": "sse"}):
+            assert "x-orpheus-nothing-to-speak" not in speech.post(**fields).headers
+
+    def test_the_log_counts_no_speech(
+        self, speech: SpeechClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.INFO, logger="orpheus_server"):
+            speech.post("...")
+        assert outcomes(caplog) == ["done"]
+        assert " chunks=0 attempts=0 degraded=0 tokens=0 audio_sec=0.00 " in caplog.text
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_a_full_server_answers_it(self, stream: bool) -> None:
+        """It needs no engine, and so does not wait for one."""
+        settings = Settings(tts_max_streams=1, tts_queue_wait_sec=60)
+        server = FakeServer(settings=settings)
+        with server.client() as client, server.runtime.admission.reserve("x", "interactive"):
+            answer = SpeechClient(server, client).post("...", stream=stream)
+        assert (answer.status_code, answer.content) == (200, bytes(9600))
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -309,23 +391,25 @@ class TestWhileItIsMade:
     async def test_a_failure_in_the_middle_of_events_is_an_event(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The log reported the request as done."""
+        """The body ended as a complete one does: a client that knows no error event, such as
+        LiveKit's, played the half as the whole."""
         dying = Script(speech_ids(30), error=EngineDead("the speech engine has died"), fail_at=140)
         async with open_harness() as harness:
             with caplog.at_level(logging.INFO, logger="orpheus_server"):
                 harness.server.engine.enqueue(dying)
                 call, task = harness.begin(stream_format="sse")
                 await task
-            assert call.is_whole
+            assert not call.is_whole
             *deltas, last = read_events(call.body)
             assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
             assert last == {
+                "type": "speech.audio.error",
                 "error": {
                     "message": "the speech engine has died",
                     "type": "service_unavailable_error",
                     "param": None,
                     "code": "engine_unavailable",
-                }
+                },
             }
             assert outcomes(caplog) == ["failed"]
 
