@@ -56,6 +56,8 @@ endif
 # that are installed, and those of IN_FULL always.
 OWN_VENVS := training transformers
 EXTRAS := $(filter-out cuda test,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
+# Programs of the system that they need, by the name of their Debian package.
+PROGRAMS_browser := chromium
 is_own = $(filter $(1),$(OWN_VENVS))
 extra_venv = $(if $(is_own),.venv-$(1),$(VENV))
 extra_stamp = $(if $(is_own),.venv-$(1)/.made,$(VENV)/.extra-$(1))
@@ -103,6 +105,8 @@ test-transformers: $(VENV)/.test-$(FOR)
 
 test-%: FORCE
 	@$(if $(filter $*,$(EXTRAS)),,echo "make: there is no test-$*: a test-NAME needs a requirements-NAME.txt with the packages of its tests. Available: $(or $(EXTRAS:%=test-%),none)." >&2; exit 1)
+	@for program in $(PROGRAMS_$*); do command -v $$program >/dev/null || { \
+	  echo "make: $$program is missing, which test-$* needs. On Debian: apt-get install $$program" >&2; exit 1; }; done
 	@$(MAKE) --no-print-directory --silent $(call extra_stamp,$*)
 	$(call extra_venv,$*)/bin/python -m pytest -m $*
 

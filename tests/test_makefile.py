@@ -153,6 +153,16 @@ class TestExtras:
         assert items == ([marked, other] if is_run else [other])
         assert deselected == ([] if is_run else [marked])
 
+    def test_a_missing_program_is_named(self, clone: Clone) -> None:
+        clone.add("demo")
+        done = clone.make("test-demo", "PROGRAMS_demo=sh no-such-program")
+        assert (done.returncode, commands(done)) == (2, [])
+        assert done.stderr.splitlines()[0] == (
+            "make: no-such-program is missing, which test-demo needs. "
+            "On Debian: apt-get install no-such-program"
+        )
+        assert clone.make("test-demo", "PROGRAMS_demo=sh").returncode == 0
+
     def test_make_test_leaves_them_out(self, clone: Clone) -> None:
         clone.add("demo")
         assert commands(clone.make("test"))[-1] == ENGINE

@@ -2,12 +2,12 @@
 
 import base64
 import hashlib
-import re
 from importlib import resources
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+
+from orpheus_server.api.routes.swagger_page import build_page, build_script
 
 _PREFIX = "/swagger"
 _FOLDER = resources.files("fastapi_swagger") / "resources"
@@ -16,7 +16,6 @@ _ASSETS = {
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
-_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 router = APIRouter(include_in_schema=False)
 
@@ -26,20 +25,9 @@ async def get_docs(request: Request) -> HTMLResponse:
     """Returns the page. Its content security policy allows its one inline script by hash."""
     root = request.scope.get("root_path", "").rstrip("/")
     app: FastAPI = request.app
-    page = get_swagger_ui_html(
-        openapi_url=f"{root}{app.openapi_url}",
-        title=f"{app.title} - Swagger UI",
-        swagger_js_url=f"{root}{_PREFIX}/swagger-ui-bundle.js",
-        swagger_css_url=f"{root}{_PREFIX}/swagger-ui.css",
-        swagger_favicon_url=f"{root}{_PREFIX}/favicon-32x32.png",
-        swagger_ui_parameters={
-            "tryItOutEnabled": True,
-            "filter": True,
-            "displayRequestDuration": True,
-        },
-    )
-    page.headers["content-security-policy"] = _policy_of(bytes(page.body).decode())
-    return page
+    script = build_script(f"{root}{app.openapi_url}")
+    page = build_page(script, title=f"{app.title} - Swagger UI", assets_url=f"{root}{_PREFIX}")
+    return HTMLResponse(page, headers={"content-security-policy": _policy_of(script)})
 
 
 @router.get("/v1/docs")
@@ -56,16 +44,12 @@ async def get_asset(name: str) -> FileResponse:
     return FileResponse(str(_FOLDER / name), media_type=_ASSETS[name])
 
 
-def _policy_of(page: str) -> str:
-    hashes = [
-        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        for script in _INLINE_SCRIPT.findall(page)
-    ]
-    scripts = " ".join(f"'sha256-{each}'" for each in hashes)
+def _policy_of(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src 'self' {scripts}",
+            f"script-src 'self' 'sha256-{digest}'",
             # Swagger UI sets inline styles.
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data:",

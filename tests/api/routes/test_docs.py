@@ -28,7 +28,7 @@ def test_all_assets_of_the_page_are_served(client: TestClient) -> None:
     ]
     kinds = [client.get(asset).headers["content-type"].partition(";")[0] for asset in assets]
     assert kinds == ["text/css", "image/png", "application/javascript"]
-    assert "url: '/openapi.json'" in page
+    assert '"url": "/openapi.json"' in page
 
 
 def test_the_policy_allows_only_its_own_script(client: TestClient) -> None:
