@@ -14,7 +14,7 @@ from orpheus_server.errors import RequestError
 from orpheus_server.interfaces import SamplingOptions
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SILENCE_SEC, SpeechJob, SpeechParams
-from orpheus_server.text.chunking import ChunkPlan, nothing_to_speak
+from orpheus_server.text.chunking import ChunkPlan, blank_text
 from orpheus_server.text.markdown.spoken_text import Markup
 
 _MAX_NAMED_FIELDS = 10
@@ -101,7 +101,7 @@ def check_request(body: SpeechRequest, services: SpeechServices) -> Voice:
     """Returns the voice. Raises `RequestError` for errors that do not depend on the text."""
     voice = check_options(body, services)
     if not body.input.strip():
-        raise nothing_to_speak()
+        raise blank_text()
     limit = services.settings.tts_max_input_chars
     if limit and len(body.input) > limit:
         raise too_long(len(body.input), limit, param="input")
