@@ -144,8 +144,9 @@ def _add_head_routes(router: APIRouter) -> None:
     The copies are not in the OpenAPI document, which would have each operation twice.
     """
     for route in [*router.routes]:
-        is_get = isinstance(route, APIRoute) and "GET" in route.methods
-        if is_get and route.endpoint is not tts.speak_prompt_of_query:
+        if not isinstance(route, APIRoute) or "GET" not in route.methods:
+            continue
+        if route.endpoint is not tts.speak_prompt_of_query:
             head = copy(route)
             head.methods, head.include_in_schema = {"HEAD"}, False
             router.routes.append(head)
