@@ -54,7 +54,12 @@ async def open_loading(settings: Settings | None = None) -> AsyncIterator[AppHar
 
 def begin(harness: AppHarness, way: str = "stream") -> tuple[Call, asyncio.Task[None]]:
     path, fields = WAYS[way]
-    return harness.begin(**{**ANY_BODY, "input": "Abcdefg hijklmno.", **fields}, path=path)
+    return post(harness, path, input="Abcdefg hijklmno.", **fields)
+
+
+def post(harness: AppHarness, path: str, **fields: Any) -> tuple[Call, asyncio.Task[None]]:
+    call = Call(harness.app, {**ANY_BODY, **fields}, path=path)
+    return call, asyncio.create_task(call.run())
 
 
 async def get(harness: AppHarness, path: str) -> Any:
@@ -210,7 +215,7 @@ async def test_invalid_requests_do_not_wait(
     path: str, fields: dict[str, Any], status: int, code: str
 ) -> None:
     async with open_loading() as harness:
-        call, task = harness.begin(**{**ANY_BODY, **fields}, path=path)
+        call, task = post(harness, path, **fields)
         await task
         assert error_of(call) == (status, code, None)
 

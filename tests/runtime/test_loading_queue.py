@@ -7,6 +7,7 @@ import pytest
 from orpheus_server.errors import EngineDead, EngineNotReady, ShuttingDown
 from orpheus_server.runtime import loading_queue as loading_queue_module
 from orpheus_server.runtime.loading_queue import LoadingQueue, still_loading
+from orpheus_server.synthesis.admission import MAX_WAITING
 from tests.support.app import VirtualClock, settle
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +91,7 @@ async def test_a_request_that_is_cancelled_leaves() -> None:
 
 
 async def test_the_number_of_waiting_requests_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loading_queue_module.MAX_WAITING == 1000
+    assert MAX_WAITING == 1000
     monkeypatch.setattr(loading_queue_module, "MAX_WAITING", 2)
     queue, model = LoadingQueue(max_wait_sec=20), Loading()
     waiting = [asyncio.create_task(queue.wait(model)) for _ in range(2)]

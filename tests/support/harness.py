@@ -75,10 +75,8 @@ class AppHarness:
     server: FakeServer
     app: ASGIApp
 
-    def begin(
-        self, *, path: str = "/v1/audio/speech", **fields: Any
-    ) -> tuple[Call, asyncio.Task[None]]:
-        call = Call(self.app, {"input": SENTENCE, **fields}, path=path)
+    def begin(self, **fields: Any) -> tuple[Call, asyncio.Task[None]]:
+        call = Call(self.app, {"input": SENTENCE, **fields})
         return call, asyncio.create_task(call.run())
 
 
