@@ -50,6 +50,15 @@ COUNT_HEADERS: dict[str, Any] = {
 }
 """Headers of a speech response. One whose value would be zero or empty is not sent."""
 
+COMPLETION_HEADERS: dict[str, Any] = {
+    **COUNT_HEADERS,
+    "x-orpheus-skipped-messages": _header(
+        "Number of earlier messages that were left out, at least in part, as they are not text",
+        {"type": "integer", "minimum": 1},
+    ),
+}
+"""Headers of an answer to `POST /v1/chat/completions`."""
+
 CHAT_HEADERS: dict[str, Any] = {
     name: header for name, header in COUNT_HEADERS.items() if name != "x-orpheus-degraded-chunks"
 }

@@ -9,6 +9,9 @@ from orpheus_server.interfaces import ChatMessage
 
 _JOINT = "\n\n"
 
+GREET, CONTINUE = "Hello.", "Please continue."
+"""The user's turn of a conversation that nobody has begun, or that ends with the assistant."""
+
 
 def arrange(
     messages: Sequence[ChatMessage], *, default_system: str | None
@@ -16,8 +19,8 @@ def arrange(
     """Returns the messages as every chat template accepts them: system, then alternating turns.
 
     System messages are merged into one, which replaces the default. Consecutive turns of one role,
-    which templates like Gemma's reject, are merged too, and empty messages are dropped. Raises
-    `RequestError` if the last turn is not the user's.
+    which templates like Gemma's reject, are merged too, and empty messages are dropped. Many
+    templates and hosted models require that the user has the last turn: if not, one is added.
     """
     said = [_encodable(message) for message in messages if message.content.strip()]
     own_system = [message.content for message in said if message.role == "system"]
@@ -28,11 +31,7 @@ def arrange(
         for role, group in groupby(spoken, key=attrgetter("role"))
     ]
     if not turns or turns[-1].role != "user":
-        raise RequestError(
-            "The last message must have the role 'user' and must not be empty.",
-            param="messages",
-            code="invalid_value",
-        )
+        turns.append(ChatMessage("user", CONTINUE if turns else GREET))
     system = _JOINT.join(own_system) or default_system
     return (ChatMessage("system", system), *turns) if system else tuple(turns)
 

@@ -30,6 +30,7 @@ from orpheus_server.errors import (
     ShuttingDown,
     UnknownModel,
 )
+from orpheus_server.server.validation import find_problem
 
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
@@ -106,7 +107,6 @@ _HTTP_CODES = {
 _VALIDATION_CODES = {
     "missing": "missing_required_parameter",
     "string_too_long": "string_above_max_length",
-    "json_invalid": "invalid_json",
 }
 
 
@@ -190,26 +190,18 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
             f"The content type must be application/json, not {content_type!r}.",
             code="unsupported_media_type",
         )
-    path = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    is_json_invalid = first["type"] == "json_invalid"
-    param = None if is_json_invalid or not path else path[0]
+    if first["type"] == "json_invalid":
+        problem = str(first.get("ctx", {}).get("error", ""))
+        return error_response(400, f"The body is not valid JSON: {problem}.", code="invalid_json")
+    values = error.body if first["loc"][0] == "body" else dict(request.query_params)
+    errors = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
+    field, kind, message = find_problem(errors, values)
     return error_response(
         400,
-        _validation_message(first, param),
-        param=param,
-        code=_VALIDATION_CODES.get(first["type"], "invalid_value"),
+        "The body must be a JSON object." if field is None else message,
+        param=field,
+        code=_VALIDATION_CODES.get(kind, "invalid_value"),
     )
-
-
-def _validation_message(problem: dict[str, Any], param: str | None) -> str:
-    if problem["type"] == "json_invalid":
-        return f"The body is not valid JSON: {problem.get('ctx', {}).get('error', '')}."
-    if param is None:
-        return "The body must be a JSON object."
-    if problem["type"] == "missing":
-        field = str(problem["loc"][-1])
-        return f"{param!r} is required." if field == param else f"{param!r}: {field!r} is missing."
-    return f"{param!r}: {problem['msg']}."
 
 
 def _is_json(request: Request) -> bool:

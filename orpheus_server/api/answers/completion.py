@@ -94,7 +94,8 @@ class CompletionAnswer:
     def headers(self) -> dict[str, str]:
         """Returns the headers that are known; counts only if the answer is whole or silent."""
         headers: dict[str, object] = {
-            "x-orpheus-ignored-fields": ", ".join(self._params.ignored_fields)
+            "x-orpheus-ignored-fields": ", ".join(self._params.ignored_fields),
+            "x-orpheus-skipped-messages": self._params.num_skipped_messages,
         }
         spoken, slot = self._spoken, self._slot
         if spoken is not None and slot is not None and not self._params.is_streamed:

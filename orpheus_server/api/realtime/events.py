@@ -4,7 +4,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from orpheus_server.api.schemas.speech import Integer, Number, SpeechOptions
+from orpheus_server.api.schemas.chat import ReplyTokens
+from orpheus_server.api.schemas.request import Number, RequestModel, Seed
+from orpheus_server.api.schemas.speech import SpeechOptions
 from orpheus_server.api.schemas.speech_events import Usage
 from orpheus_server.chat.reply import ReplyStats
 from orpheus_server.interfaces import FinishReason, Role
@@ -25,7 +27,7 @@ def chat_usage_of(stats: ReplyStats) -> Usage:
     )
 
 
-class HistoryMessage(BaseModel):
+class HistoryMessage(RequestModel):
     """A message from before the session."""
 
     model_config = ConfigDict(extra="ignore")
@@ -41,11 +43,14 @@ class SessionStart(SpeechOptions):
     """
 
     type: Literal["session.start"]
-    history: Annotated[list[HistoryMessage], Field(max_length=MAX_HISTORY_MESSAGES)] | None = None
+    history: (
+        Annotated[list[HistoryMessage], Field(max_length=MAX_HISTORY_MESSAGES, fail_fast=True)]
+        | None
+    ) = None
     system_prompt: str | None = None
 
 
-class TextDelta(BaseModel):
+class TextDelta(RequestModel):
     """The next part of the text, of any length."""
 
     model_config = ConfigDict(extra="ignore")
@@ -54,7 +59,7 @@ class TextDelta(BaseModel):
     text: str
 
 
-class TextFlush(BaseModel):
+class TextFlush(RequestModel):
     """Speaks the text sent so far without waiting for the end of its sentence."""
 
     model_config = ConfigDict(extra="ignore")
@@ -62,7 +67,7 @@ class TextFlush(BaseModel):
     type: Literal["text.flush"]
 
 
-class TextDone(BaseModel):
+class TextDone(RequestModel):
     """Ends the text of the utterance."""
 
     model_config = ConfigDict(extra="ignore")
@@ -70,7 +75,7 @@ class TextDone(BaseModel):
     type: Literal["text.done"]
 
 
-class _Interruption(BaseModel):
+class _Interruption(RequestModel):
     """Cancels every utterance; `played_ms` is the position of the client's player in the audio."""
 
     model_config = ConfigDict(extra="ignore")
@@ -89,10 +94,10 @@ class UserMessage(_Interruption):
 
     type: Literal["chat.message"]
     text: str
-    max_tokens: Annotated[Integer, Field(ge=1, le=1_048_576)] | None = None
+    max_tokens: ReplyTokens = None
     temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
     top_p: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
-    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    seed: Seed = None
 
 
 ClientEvent = SessionStart | TextDelta | TextFlush | TextDone | Cancel | UserMessage

@@ -3,9 +3,11 @@
 import json
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from orpheus_server.api.realtime.events import CLIENT_EVENT, CLIENT_EVENT_TYPES, ClientEvent
 from orpheus_server.errors import ForeignMessage, RequestError
+from orpheus_server.server.validation import find_problem
 
 _MAX_PROBLEM_CHARS = 200
 """The error message repeats an unknown type, which may be a megabyte long."""
@@ -25,18 +27,22 @@ def parse_event(text: str | None) -> ClientEvent:
     try:
         return CLIENT_EVENT.validate_json(text)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        # The location is the type of the event, then the field, then the path inside the field.
-        field = next(iter(problem["loc"][1:2]), None)
-        reason = problem["msg"][:_MAX_PROBLEM_CHARS]
-        if field is not None:
-            raise RequestError(
-                f"{field!r}: {reason}.", param=str(field), code="invalid_event"
-            ) from error
-        kind = RequestError if _names_an_event(text) else ForeignMessage
-        raise kind(
-            f"Not an event of this protocol: {reason}.", param=None, code="invalid_event"
-        ) from error
+        raise _invalid(error, text) from error
+
+
+def _invalid(error: ValidationError, text: str) -> RequestError:
+    errors = error.errors(include_url=False)
+    is_event = bool(errors[0]["loc"])
+    # The location begins with the type of the event.
+    located = [{**each, "loc": each["loc"][1:]} for each in errors]
+    problem = find_problem(located, from_json(text) if is_event else None)
+    if is_event:
+        return RequestError(
+            problem.message[:_MAX_PROBLEM_CHARS], param=problem.field, code="invalid_event"
+        )
+    kind = RequestError if _names_an_event(text) else ForeignMessage
+    message = f"Not an event of this protocol: {problem.message}"
+    return kind(message[:_MAX_PROBLEM_CHARS], param=problem.field, code="invalid_event")
 
 
 def _names_an_event(text: str) -> bool:

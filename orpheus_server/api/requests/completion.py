@@ -1,15 +1,15 @@
 """Validates and resolves requests for `POST /v1/chat/completions`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orpheus_server.api.requests.messages import MessageReader, unsupported_value
 from orpheus_server.api.requests.model_names import check_chat_model
 from orpheus_server.api.requests.normalization import ignored_normalize, is_spelled_out
 from orpheus_server.api.requests.speech import ignored_fields, resolve_voice
-from orpheus_server.api.schemas.completion_request import CompletionRequest, RequestMessage
+from orpheus_server.api.schemas.completion_request import CompletionRequest
 from orpheus_server.checkpoints.checkpoint import Voice
 from orpheus_server.errors import RequestError
-from orpheus_server.interfaces import ChatMessage, ReplyOptions, Role
+from orpheus_server.interfaces import ChatMessage, ReplyOptions
 from orpheus_server.runtime.speech_services import SpeechServices
 from orpheus_server.synthesis.job import SpeechParams
 
@@ -20,19 +20,14 @@ STREAMED_FORMAT = "pcm16"
 _FORMATS = {"wav": "wav", "aac": "aac", "mp3": "mp3", "flac": "flac", "opus": "opus"} | {
     STREAMED_FORMAT: "pcm"
 }
-_ROLES: Mapping[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
-_MAX_TRANSCRIPT_CHARS = 4_000_000
-"""Limit for all transcripts of a request: a short id may name a long one many times."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionParams:
-    """A valid request. `speech` is None if the answer is text only."""
+    """A valid request. `speech` is None if the answer is text only.
+
+    `num_skipped_messages` counts earlier messages of which something was left out.
+    """
 
     messages: list[ChatMessage]
     options: ReplyOptions
@@ -40,6 +35,7 @@ class CompletionParams:
     is_streamed: bool
     has_usage: bool
     ignored_fields: tuple[str, ...]
+    num_skipped_messages: int
 
 
 def parse_completion_request(
@@ -58,17 +54,23 @@ def parse_completion_request(
         "stream_options": options is not None and not is_streamed,
         "max_tokens": has_both_limits,
         "normalize": body.normalize is not None and speech is None,
+        "tools": body.tools,
+        "tool_choice": body.tool_choice is not None and not body.tools,
+        "functions": body.functions,
+        "function_call": body.function_call is not None and not body.functions,
     }
     names = [name for name, is_so in without_effect.items() if is_so]
     if speech is not None:
         names += ignored_normalize(body.normalize, speech.voice, services)
+    reader = MessageReader(services, caller)
     return CompletionParams(
-        messages=_Reader(services, caller).read(body.messages),
+        messages=reader.read(body.messages),
         options=_reply_options(body),
         speech=speech,
         is_streamed=is_streamed,
         has_usage=is_streamed and options is not None and bool(options.include_usage),
         ignored_fields=(*names, *ignored_fields(body)),
+        num_skipped_messages=reader.num_skipped,
     )
 
 
@@ -76,19 +78,19 @@ def _check_supported(body: CompletionRequest) -> None:
     requested = {
         "n": body.n not in (None, 1),
         "logprobs": body.logprobs,
-        "tools": body.tools,
-        "functions": body.functions,
+        "tools": body.tools and body.tool_choice != "none",
+        "functions": body.functions and body.function_call != "none",
         "response_format": body.response_format and body.response_format.type != "text",
     }
     for param, is_requested in requested.items():
         if is_requested:
-            raise _unsupported(f"{param!r} is not supported; leave it out.", param)
+            raise unsupported_value(f"{param!r} is not supported; leave it out.", param)
 
 
 def _is_spoken(modalities: list[str] | None) -> bool:
     requested = {"text"} if modalities is None else set(modalities)
     if requested not in ({"text"}, {"text", "audio"}):
-        raise _unsupported(
+        raise unsupported_value(
             'The modalities must be ["text"] or ["text", "audio"]: audio comes with its text.',
             "modalities",
         )
@@ -105,13 +107,13 @@ def _speech_params(body: CompletionRequest, services: SpeechServices) -> SpeechP
         )
     voice: Voice = resolve_voice(audio.voice, services.checkpoint, param="audio")
     if audio.format not in _FORMATS:
-        raise _unsupported(
+        raise unsupported_value(
             f"The format {audio.format[:60]!r} is not supported. Supported formats: "
             f"{', '.join(_FORMATS)}.",
             "audio",
         )
     if body.stream and audio.format != STREAMED_FORMAT:
-        raise _unsupported(
+        raise unsupported_value(
             f"With stream=true the format must be {STREAMED_FORMAT}, not {audio.format}.", "audio"
         )
     return SpeechParams(
@@ -135,83 +137,3 @@ def _reply_options(body: CompletionRequest) -> ReplyOptions:
         frequency_penalty=body.frequency_penalty or 0.0,
         stop=tuple(each for each in stop if each),
     )
-
-
-class _Reader:
-    """Reads the messages of one request."""
-
-    def __init__(self, services: SpeechServices, caller: str) -> None:
-        self._services = services
-        self._caller = caller
-        self._num_transcript_chars = 0
-
-    def read(self, messages: list[RequestMessage]) -> list[ChatMessage]:
-        """Returns the messages as a `ChatModel` accepts them. Raises `RequestError`."""
-        read = [self._message(message, index) for index, message in enumerate(messages)]
-        if read[-1].role != "user" or not read[-1].content.strip():
-            raise _invalid("The last message must have the role 'user' and must not be empty.")
-        return read
-
-    def _message(self, message: RequestMessage, index: int) -> ChatMessage:
-        role = _ROLES.get(message.role)
-        if role is None:
-            raise _invalid(
-                f"messages[{index}]: the role {message.role[:60]!r} is not supported. Supported "
-                f"roles: {', '.join(_ROLES)}."
-            )
-        if message.tool_calls:
-            raise _unsupported(f"messages[{index}]: tool calls are not supported.", "messages")
-        text = _text_of(message, index)
-        if message.role == "assistant":
-            # Some clients keep a spoken answer as its audio with an empty text.
-            return ChatMessage(role, text if text.strip() else self._transcript(message, index))
-        if message.content is None:
-            raise _invalid(f"messages[{index}]: the content is missing.")
-        return ChatMessage(role, text)
-
-    def _transcript(self, message: RequestMessage, index: int) -> str:
-        if message.audio is None:
-            # The model refused, or its answer was empty.
-            return ""
-        text = self._services.transcripts.find(self._caller, message.audio.id)
-        if text is None:
-            raise RequestError(
-                f"messages[{index}]: the audio {message.audio.id[:60]!r} is unknown or expired; "
-                "send its transcript as the content instead.",
-                param="messages",
-                code="audio_not_found",
-            )
-        self._num_transcript_chars += len(text)
-        if self._num_transcript_chars > _MAX_TRANSCRIPT_CHARS:
-            raise _invalid(
-                f"The transcripts of the audio in the messages have more than "
-                f"{_MAX_TRANSCRIPT_CHARS} characters."
-            )
-        return text
-
-
-def _text_of(message: RequestMessage, index: int) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    texts = []
-    for part in message.content or []:
-        if part.type == "refusal" and message.role == "assistant":
-            continue
-        if part.type != "text":
-            raise _unsupported(
-                f"messages[{index}]: a content part of type {part.type[:60]!r} is not supported, "
-                "only 'text' is.",
-                "messages",
-            )
-        if part.text is None:
-            raise _invalid(f"messages[{index}]: a content part of type 'text' has no text.")
-        texts.append(part.text)
-    return "\n".join(texts)
-
-
-def _invalid(message: str) -> RequestError:
-    return RequestError(message, param="messages", code="invalid_value")
-
-
-def _unsupported(message: str, param: str) -> RequestError:
-    return RequestError(message, param=param, code="unsupported_value")

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from orpheus_server.api.answers.completion import CompletionAnswer
-from orpheus_server.api.openapi import CHAT_RESPONSES, COUNT_HEADERS, HEADERS
+from orpheus_server.api.openapi import CHAT_RESPONSES, COMPLETION_HEADERS, HEADERS
 from orpheus_server.api.requests.completion import parse_completion_request
 from orpheus_server.api.routes.dependencies import Caller, RequestId, Services
 from orpheus_server.api.routes.loading import until_loaded
@@ -22,7 +22,7 @@ router = APIRouter(tags=["chat"])
             "description": "The answer, or server-sent events if `stream` is true",
             "model": Completion,
             "content": {"text/event-stream": {}},
-            "headers": {**HEADERS, **COUNT_HEADERS},
+            "headers": {**HEADERS, **COMPLETION_HEADERS},
         },
         **CHAT_RESPONSES,
     },

@@ -2,27 +2,37 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from orpheus_server.api.schemas.chat import MAX_MESSAGES
-from orpheus_server.api.schemas.speech import Integer, Number, VoiceReference
+from orpheus_server.api.schemas.request import (
+    Integer,
+    Name,
+    NoLimit,
+    Number,
+    RequestModel,
+    Seed,
+    Switch,
+)
+from orpheus_server.api.schemas.speech import VoiceReference
 
 Stop = Annotated[str, Field(max_length=500)]
-MaxTokens = Annotated[Integer, Field(ge=1, le=2**31 - 1)]
+MaxTokens = Annotated[Annotated[Integer, Field(ge=1, le=2**31 - 1)] | None, NoLimit()]
 Penalty = Annotated[Number, Field(ge=-2.0, le=2.0)]
-Switch = Annotated[bool, Field(strict=True)]
 
 
-class ContentPart(BaseModel):
-    """A part of a message; only text is supported."""
+class ContentPart(RequestModel):
+    """A part of a message. Only `text` is supported in the last message, and `refusal` in the
+    assistant's; in earlier messages, parts of other types are skipped.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
-    type: Annotated[str, Field(json_schema_extra={"enum": ["text", "refusal"]})]
+    type: str
     text: str | None = None
 
 
-class AudioReference(BaseModel):
+class AudioReference(RequestModel):
     """A reference to an earlier spoken answer."""
 
     model_config = ConfigDict(extra="ignore")
@@ -30,13 +40,22 @@ class AudioReference(BaseModel):
     id: str
 
 
-class RequestMessage(BaseModel):
-    """A message; `developer` is another name for `system`."""
+class RequestMessage(RequestModel):
+    """A message; `developer` is another name for `system`.
 
-    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+    Earlier messages may be results of tools (`tool`, `function`), call tools, or have no text: what
+    is not text is skipped.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     role: Annotated[
-        str, Field(json_schema_extra={"enum": ["system", "developer", "user", "assistant"]})
+        str,
+        Field(
+            json_schema_extra={
+                "enum": ["system", "developer", "user", "assistant", "tool", "function"]
+            }
+        ),
     ]
 
     content: str | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
@@ -46,31 +65,31 @@ class RequestMessage(BaseModel):
     """For an assistant message with no or blank content: the `id` of the spoken answer."""
 
     tool_calls: list[Any] | None = None
-    """Not supported."""
+    """Skipped in earlier messages, and not supported in the last one."""
 
 
-class AudioOptions(BaseModel):
+class AudioOptions(RequestModel):
     """Voice and format of a spoken answer; both are required."""
 
-    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="ignore")
 
-    voice: str | VoiceReference | None = None
+    voice: Name | VoiceReference = None
     """A voice of `GET /v1/audio/voices`, or one of OpenAI's names."""
 
-    format: str | None = None
+    format: Name = None
     """`wav`, `aac`, `mp3`, `flac`, `opus` or `pcm16`. With `stream`, `pcm16` only."""
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(RequestModel):
     """Options of a stream."""
 
-    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="ignore")
 
     include_usage: Switch | None = None
     """Send the token counts in a last event."""
 
 
-class ResponseFormat(BaseModel):
+class ResponseFormat(RequestModel):
     """Format of the answer's text; only plain text is supported."""
 
     model_config = ConfigDict(extra="ignore")
@@ -78,12 +97,11 @@ class ResponseFormat(BaseModel):
     type: str
 
 
-class CompletionRequest(BaseModel):
+class CompletionRequest(RequestModel):
     """Body of `POST /v1/chat/completions`. Unknown fields are tolerated and named in a header."""
 
     model_config = ConfigDict(
         extra="allow",
-        use_attribute_docstrings=True,
         json_schema_extra={
             "examples": [
                 {"messages": [{"role": "user", "content": "Good morning!"}]},
@@ -99,10 +117,10 @@ class CompletionRequest(BaseModel):
     messages: Annotated[
         list[RequestMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     ]
-    """The conversation so far; the last message must be the user's. The oldest messages that do
-    not fit into the context are dropped."""
+    """The conversation so far. The last message must have text, of any role. The oldest messages
+    that do not fit into the context are dropped."""
 
-    model: str | None = None
+    model: Name = None
     """The language model's own name, or one of OpenAI's audio models."""
 
     modalities: Annotated[list[str], Field(fail_fast=True)] | None = None
@@ -117,10 +135,10 @@ class CompletionRequest(BaseModel):
     stream_options: StreamOptions | None = None
     """For streams only."""
 
-    max_completion_tokens: MaxTokens | None = None
-    """Maximum number of tokens that the language model writes."""
+    max_completion_tokens: MaxTokens = None
+    """Maximum number of tokens that the language model writes. -1 stands for no limit."""
 
-    max_tokens: MaxTokens | None = None
+    max_tokens: MaxTokens = None
     """The older name of `max_completion_tokens`."""
 
     temperature: Annotated[Number, Field(ge=0.0, le=2.0)] | None = None
@@ -138,8 +156,8 @@ class CompletionRequest(BaseModel):
     stop: Stop | Annotated[list[Stop], Field(max_length=4, fail_fast=True)] | None = None
     """Up to four strings that end the answer and are not part of it."""
 
-    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    """For the language model and for the voice."""
+    seed: Seed = None
+    """For the language model and for the voice. -1 stands for no seed."""
 
     normalize: Switch | None = None
     """Extension. Read numbers, signs, units and abbreviations as words, for voices that read
@@ -152,10 +170,16 @@ class CompletionRequest(BaseModel):
     """Not supported."""
 
     tools: list[Any] | None = None
-    """Not supported."""
+    """Not supported, and ignored if `tool_choice` is `none`."""
+
+    tool_choice: str | dict[str, Any] | None = None
+    """`none`, or without effect if there are no `tools`."""
 
     functions: list[Any] | None = None
-    """Not supported."""
+    """Not supported, and ignored if `function_call` is `none`."""
+
+    function_call: str | dict[str, Any] | None = None
+    """`none`, or without effect if there are no `functions`."""
 
     response_format: ResponseFormat | None = None
     """Only `{"type": "text"}`."""

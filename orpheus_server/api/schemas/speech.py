@@ -2,16 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Integer = Annotated[int, Field(strict=True)]
-
+from orpheus_server.api.schemas.request import (
+    Integer,
+    Name,
+    NoLimit,
+    Number,
+    RequestModel,
+    Seed,
+    Switch,
+)
 
 MarkupName = Literal["auto", "plain"]
 
 
-class VoiceReference(BaseModel):
+class VoiceReference(RequestModel):
     """A voice by id, OpenAI's alternative to a voice name."""
 
     model_config = ConfigDict(extra="ignore")
@@ -19,18 +25,18 @@ class VoiceReference(BaseModel):
     id: str
 
 
-class SpeechOptions(BaseModel):
+class SpeechOptions(RequestModel):
     """Options of speech, shared by HTTP and WebSocket."""
 
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow")
 
-    model: str | None = None
+    model: Name = None
     """A model from `GET /v1/models`. The served model if left out."""
 
-    voice: str | VoiceReference | None = None
+    voice: Name | VoiceReference = None
     """A voice of `GET /v1/audio/voices`, or one of OpenAI's names. The first voice if left out."""
 
-    response_format: str | None = None
+    response_format: Name = None
     """`wav`, `pcm` (raw 16-bit), `mp3`, `opus` (Ogg), `aac` (ADTS) or `flac`; 24 kHz, mono. If
     left out, the server's default format (`wav` unless configured); over WebSocket `pcm`."""
 
@@ -52,17 +58,19 @@ class SpeechOptions(BaseModel):
     repetition_penalty: Annotated[Number, Field(ge=0.5, le=2.0)] | None = None
     """Extension."""
 
-    max_tokens: Annotated[Integer, Field(ge=100, le=8192)] | None = None
-    """Extension. Maximum number of tokens for each chunk of the text; 82 tokens are one second."""
+    max_tokens: Annotated[Annotated[Integer, Field(ge=100, le=8192)] | None, NoLimit()] = None
+    """Extension. Maximum number of tokens for each chunk of the text; 82 tokens are one second. -1
+    stands for no limit of the request's own."""
 
-    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    """Extension. A request that runs alone gives the same samples for the same seed."""
+    seed: Seed = None
+    """Extension. A request that runs alone gives the same samples for the same seed. -1 stands for
+    no seed."""
 
     markup: MarkupName | None = None
     """Extension. `auto`, the default, resolves Markdown and HTML, and leaves out what cannot be
     spoken, such as code and emoji; a header counts it. `plain` takes nothing for markup."""
 
-    normalize: Annotated[bool, Field(strict=True)] | None = None
+    normalize: Switch | None = None
     """Extension. Read numbers, signs, units and abbreviations as words, for voices that read
     English letters (default: `TTS_NORMALIZE`). Voices that read phonemes always do."""
 
@@ -88,7 +96,7 @@ class SpeechRequest(SpeechOptions):
     instructions: Annotated[str, Field(max_length=4096)] | None = None
     """Accepted for OpenAI's clients but ignored by the model; a header of the response says so."""
 
-    stream: Annotated[bool, Field(strict=True)] | None = None
+    stream: Switch | None = None
     """Extension. Stream the speech or return one file. If left out, all formats are streamed, `wav`
     only to callers with `x-stainless-raw-response: stream` (unless `TTS_STREAM_WAV` is set)."""
 
@@ -97,20 +105,19 @@ class SpeechRequest(SpeechOptions):
     (`"stream": false` is an error then)."""
 
 
-class PromptRequest(BaseModel):
+class PromptRequest(RequestModel):
     """Parameters of `/tts` as JSON."""
 
     model_config = ConfigDict(
         extra="allow",
         strict=True,
-        use_attribute_docstrings=True,
         json_schema_extra={"examples": [{"prompt": "Hello from the old address."}]},
     )
 
     prompt: str
     """Text to speak."""
 
-    voice: str | None = None
+    voice: Name = None
     """A voice of `GET /v1/audio/voices`, or one of OpenAI's names. The first voice if left out."""
 
     temperature: Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)] = 0.4
@@ -119,8 +126,9 @@ class PromptRequest(BaseModel):
     top_p: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.9
     """Sampling parameter of the voice."""
 
-    max_tokens: Annotated[int, Field(ge=100, le=8192)] = 2000
-    """Maximum number of tokens for each chunk of the text; 82 tokens are one second."""
+    max_tokens: Annotated[Annotated[int, Field(ge=100, le=8192)] | None, NoLimit()] = 2000
+    """Maximum number of tokens for each chunk of the text; 82 tokens are one second. -1 stands for
+    no limit of the request's own."""
 
     repetition_penalty: Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)] = 1.1
     """Sampling parameter of the voice."""
@@ -137,3 +145,6 @@ class PromptQuery(PromptRequest):
     """Parameters of `/tts` in the query, where every value is a string."""
 
     model_config = ConfigDict(strict=False)
+
+    max_tokens: Annotated[Annotated[int, Field(ge=100, le=8192)] | None, NoLimit("-1")] = 2000
+    """As in the JSON of `POST`."""
