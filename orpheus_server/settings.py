@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     never, or auto, which is for callers that say they read a stream, as OpenAI's Python SDK does.
     """
 
+    tts_voice_aliases: str | None = None
+    """Further names for voices, separated by commas: narrator=tara,alloy=leo. Not set: only the
+    checkpoint's own aliases."""
+
     tts_normalize: bool = False
     """Read numbers, signs, units and abbreviations as words, for voices that read English letters,
     unless the request has `normalize`. Voices that read phonemes always do."""

@@ -107,16 +107,39 @@ class Checkpoint:
         """The first listed voice."""
         return next(voice for voice in self.voices if voice.is_listed)
 
+    @property
+    def is_english(self) -> bool:
+        """Whether the default voice speaks English."""
+        return self.default_voice.language.partition("-")[0] == "en"
+
+    def voice_named(self, name: str) -> Voice | None:
+        """Returns the voice with this name, ignoring case, or None."""
+        wanted = normal_name(name)
+        return next((voice for voice in self.voices if normal_name(voice.name) == wanted), None)
+
     def find_voice(self, name: str) -> Voice | None:
-        """Returns the voice with this name or alias, ignoring case, or None."""
-        # macOS sends Hangul in decomposed form.
-        wanted = unicodedata.normalize("NFC", name.strip().casefold())
-        wanted = self.voice_aliases.get(wanted, wanted).casefold()
-        return next((voice for voice in self.voices if voice.name.casefold() == wanted), None)
+        """Returns the voice with this name or else this alias, ignoring case, or None.
+
+        English checkpoints also have Groq's names, which are not listed.
+        """
+        wanted = normal_name(name)
+        own = self.voice_named(wanted)
+        if own is not None or wanted in self.voice_aliases:
+            return own or self.voice_named(self.voice_aliases[wanted])
+        if self.is_english and wanted in GROQ_VOICES:
+            similar = self.voice_aliases.get(GROQ_VOICES[wanted])
+            return self.default_voice if similar is None else self.voice_named(similar)
+        return None
 
     def tags_of(self, voice: Voice) -> frozenset[str]:
         """Returns the emotion tags of the voice's language."""
         return frozenset(self.emotion_tags.get(voice.language, ()))
+
+
+def normal_name(name: str) -> str:
+    """Returns the form in which names of voices are compared."""
+    # macOS sends Hangul in decomposed form.
+    return unicodedata.normalize("NFC", name.strip().casefold())
 
 
 def is_hub_id(source: str) -> bool:
@@ -129,6 +152,12 @@ OPENAI_VOICES = (
     *("nova", "sage", "shimmer", "verse", "marin", "cedar"),
 )
 """OpenAI's built-in voices (openai-openapi, `VoiceIdsShared`); each is an alias here."""
+
+GROQ_VOICES = {
+    **{"autumn": "nova", "diana": "coral", "hannah": "shimmer"},
+    **{"austin": "echo", "daniel": "onyx", "troy": "ash"},
+}
+"""The voices of Groq's `canopylabs/orpheus-v1-english`, and OpenAI's names of similar ones."""
 
 _MALE_OPENAI_VOICES = {"ash", "ballad", "echo", "fable", "onyx", "verse", "cedar"}
 

@@ -11,6 +11,7 @@ from orpheus_server.checkpoints.checkpoint import (
     ShortestSpeech,
     TokenLayout,
     Voice,
+    normal_name,
 )
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName, SamplingOptions
@@ -137,7 +138,7 @@ def _to_checkpoint(data: _SpeechJson, folder: Path) -> Checkpoint:
         sample_rate=data.sample_rate,
         text_frontend=data.text_frontend,
         emotion_tags=tags,
-        voice_aliases={alias.casefold(): name for alias, name in data.aliases.items()},
+        voice_aliases={normal_name(alias): name for alias, name in data.aliases.items()},
         max_model_len=data.max_model_len,
         max_audio_sec=data.max_audio_seconds,
         max_sentences=data.max_sentences,
@@ -149,6 +150,6 @@ def _to_checkpoint(data: _SpeechJson, folder: Path) -> Checkpoint:
     if not any(voice.is_listed for voice in checkpoint.voices):
         raise ValueError("voices: at least one must be listed")
     for alias, name in checkpoint.voice_aliases.items():
-        if checkpoint.find_voice(alias) is None:
+        if checkpoint.voice_named(name) is None:
             raise ValueError(f"aliases.{alias}: {name!r} is not a name in 'voices'")
     return checkpoint

@@ -8,6 +8,7 @@ from orpheus_server.chat.selection import ChatModelConfig, resolve_chat_config
 from orpheus_server.checkpoints.checkpoint import Checkpoint, is_hub_id
 from orpheus_server.checkpoints.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.checkpoints.speech_json import load_speech_json
+from orpheus_server.checkpoints.voice_aliases import add_voice_aliases
 from orpheus_server.checkpoints.weights import find_files
 from orpheus_server.concurrency import num_cores
 from orpheus_server.errors import StartError
@@ -64,7 +65,7 @@ def resolve_config(
 ) -> ServingConfig:
     """Resolves the configuration from the settings and, where those are not set, the hardware.
 
-    Raises `StartError` for an unknown model.
+    Raises `StartError` for an unknown model or a bad alias of a voice.
     """
     has_cuda, is_elsewhere = hardware.has_cuda, engine.name == "completions"
     if settings.tts_model_name is not None:
@@ -76,6 +77,8 @@ def resolve_config(
     else:
         checkpoint = load_speech_json(POCKET_FOLDER)
         why = "there is no CUDA GPU and TTS_MODEL_NAME is not set, so the bundled voice"
+    if settings.tts_voice_aliases is not None:
+        checkpoint = add_voice_aliases(checkpoint, settings.tts_voice_aliases)
     if engine.why:
         why = f"{why}, and {engine.why}"
     chat = resolve_chat_config(settings, runs_gemma=has_cuda and has_vllm)

@@ -132,18 +132,24 @@ class TestArrange:
         )
 
     @pytest.mark.parametrize(
-        "messages",
+        ("turns", "ending"),
         [
-            (),
-            said(("system", "S")),
-            said(("user", " ")),
-            said(("user", "Hi"), ("assistant", "Hello")),
+            ((), "Hello."),
+            ((("user", "Hi"), ("assistant", "Yes?")), "Please continue."),
+            ((("assistant", "Yes?"),), "Please continue."),
         ],
     )
-    def test_the_last_message_must_be_the_users(self, messages: tuple[ChatMessage, ...]) -> None:
-        with pytest.raises(RequestError) as caught:
-            arrange(messages, default_system="Be short.")
-        assert (caught.value.param, caught.value.code) == ("messages", "invalid_value")
+    def test_the_user_always_has_the_last_turn(
+        self, turns: tuple[tuple[Role, str], ...], ending: str
+    ) -> None:
+        """Histories that end with the assistant, or have only a system message, were rejected."""
+        for system in ((), (("system", "S"),)):
+            messages = said(*system, *turns)
+            assert arrange(messages, default_system=None) == (*messages, user(ending))
+
+    def test_a_system_message_at_the_end_is_not_a_turn(self) -> None:
+        messages = said(("user", "Hi"), ("system", "S"))
+        assert arrange(messages, default_system=None) == said(("system", "S"), ("user", "Hi"))
 
     def test_many_turns_of_one_role(self) -> None:
         """Each message was appended to a copy of all before it, which blocked the event loop."""

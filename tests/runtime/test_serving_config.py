@@ -52,6 +52,13 @@ def test_with_a_gpu_the_english_checkpoint_is_served() -> None:
     )
 
 
+def test_aliases_of_voices() -> None:
+    checkpoint = resolve(PLAIN_CPU, tts_voice_aliases="narrator=rms").checkpoint
+    assert checkpoint.voice_aliases["narrator"] == "rms"
+    with pytest.raises(StartError, match="TTS_VOICE_ALIASES='narrator=tom'"):
+        resolve(PLAIN_CPU, tts_voice_aliases="narrator=tom")
+
+
 @pytest.mark.parametrize(
     ("hardware", "engine", "expected", "codec_device"),
     [

@@ -1,6 +1,7 @@
 """The names by which requests may address models."""
 
 from orpheus_server.checkpoints.checkpoint import Checkpoint
+from orpheus_server.checkpoints.published import ENGLISH
 from orpheus_server.errors import UnknownModel
 from orpheus_server.runtime.speech_services import SpeechServices
 
@@ -11,6 +12,9 @@ MODEL_ALIASES = (
     "gpt-4o-mini-tts",
     "gpt-4o-mini-tts-2025-12-15",
 )
+ENGLISH_MODEL_IDS = (ENGLISH.source, "canopylabs/orpheus-v1-english")
+"""The published English Orpheus, and its id at Groq: clients have them built in."""
+
 CHAT_MODEL_ALIASES = (
     "gpt-audio",
     "gpt-audio-mini",
@@ -25,9 +29,14 @@ def model_ids(checkpoint: Checkpoint) -> list[str]:
     return list(dict.fromkeys([checkpoint.name, *hub_id, *MODEL_ALIASES]))
 
 
+def unlisted_ids(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Returns names that requests may use although `GET /v1/models` does not list them."""
+    return ENGLISH_MODEL_IDS if checkpoint.is_english else ()
+
+
 def check_model(name: str, checkpoint: Checkpoint) -> None:
     """Raises `UnknownModel` unless it is a name of the served checkpoint."""
-    check_name(name, model_ids(checkpoint))
+    check_name(name, model_ids(checkpoint), unlisted=unlisted_ids(checkpoint))
 
 
 def chat_model_ids(services: SpeechServices) -> list[str]:
@@ -41,9 +50,9 @@ def check_chat_model(name: str, services: SpeechServices) -> None:
     check_name(name, chat_model_ids(services))
 
 
-def check_name(name: str, known: list[str]) -> None:
-    """Raises `UnknownModel` unless the name is in `known`."""
-    if name not in known:
+def check_name(name: str, known: list[str], *, unlisted: tuple[str, ...] = ()) -> None:
+    """Raises `UnknownModel` unless the name is in `known` or `unlisted`."""
+    if name not in known and name not in unlisted:
         raise UnknownModel(
             f"The model {name[:60]!r} is not served here. Known models: {', '.join(known)}.",
             param="model",

@@ -5,7 +5,12 @@ from typing import Literal
 from fastapi import APIRouter, Query
 
 from orpheus_server.api.openapi import UNKNOWN_MODEL
-from orpheus_server.api.requests.model_names import chat_model_ids, check_name, model_ids
+from orpheus_server.api.requests.model_names import (
+    chat_model_ids,
+    check_name,
+    model_ids,
+    unlisted_ids,
+)
 from orpheus_server.api.routes.dependencies import CurrentRuntime
 from orpheus_server.api.schemas.catalog import (
     AudioModelList,
@@ -72,7 +77,7 @@ async def list_models(runtime: CurrentRuntime) -> ModelList:
 @router.get("/models/{model:path}", responses=UNKNOWN_MODEL)
 async def get_model(model: str, runtime: CurrentRuntime) -> Model:
     """Returns a model by any of its names."""
-    check_name(model, _all_ids(runtime))
+    check_name(model, _all_ids(runtime), unlisted=unlisted_ids(runtime.checkpoint))
     return _model(model, runtime)
 
 

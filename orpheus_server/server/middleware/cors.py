@@ -32,6 +32,7 @@ EXPOSED_HEADERS = [
             "left-out",
             "nothing-to-speak",
             "queue-ms",
+            "skipped-messages",
         )
     ),
 ]

@@ -204,6 +204,13 @@ class TestSequence:
         ]
 
 
+def test_null_blank_and_minus_one_are_left_out(session: Session) -> None:
+    """Clients that send every field were rejected, or got a voice that does not exist."""
+    fields: dict[str, Any] = {"voice": "", "model": " ", "seed": -1, "max_tokens": -1}
+    started = session.start(**fields, speed=None, history=None, language=None)
+    assert (started["voice"], started["ignored_fields"]) == ("rms", [])
+
+
 MISTAKES: list[tuple[str, str | None, str]] = [
     ("", None, "Not an event of this protocol: Invalid JSON: "),
     ("{", None, "Not an event of this protocol: Invalid JSON: "),
@@ -214,10 +221,18 @@ MISTAKES: list[tuple[str, str | None, str]] = [
     ('{"type": "stop"}', None, "Not an event of this protocol: Input tag 'stop' "),
     ('{"type": "x%s"}' % ("y" * 900_000), None, "Not an event of this protocol: "),
     ('{"type": 5}', None, "Not an event of this protocol: Input tag '5' "),
-    ('{"type": "text.delta"}', "text", "'text': Field required."),
+    ('{"type": "text.delta"}', "text", "'text' is required."),
     ('{"type": "text.delta", "text": 5}', "text", "'text': Input should be a valid string."),
-    ('{"type": "text.delta", "text": null}', "text", "'text': Input should be a valid string."),
-    ('{"type": "session.start", "voice": 5}', "voice", "'voice': Input should be a valid string."),
+    ('{"type": "text.delta", "text": null}', "text", "'text' is required."),
+    (
+        '{"type": "session.start", "voice": 5}',
+        *("voice", "'voice': Input should be a valid string or an object."),
+    ),
+    ('{"type": "session.start", "voice": {"name": "rms"}}', "voice", "'voice': 'id' is missing."),
+    (
+        '{"type": "session.start", "history": [{"role": "user"}]}',
+        *("history", "'history[0]': 'content' is missing."),
+    ),
     ('{"type": "session.start", "speed": 9}', "speed", "'speed': Input should be less than or "),
     ('{"type": "session.start", "seed": "1"}', "seed", "'seed': Input should be a valid integer."),
 ]

@@ -27,8 +27,7 @@ IMAGE = [{"type": "image_url", "image_url": {"url": "data:,"}}]
 SAID = {"role": "assistant", "content": "Yes."}
 INVALID: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
     "no messages": ({"messages": []}, 400, "messages", "invalid_value"),
-    "messages missing": ({"messages": None}, 400, "messages", "invalid_value"),
-    "last message not the user's": ({"messages": [USER, SAID]}, 400, "messages", "invalid_value"),
+    "messages missing": ({"messages": None}, 400, "messages", "missing_required_parameter"),
     "blank content": (
         {"messages": [USER, {"role": "user", "content": " "}]},
         *(400, "messages", "invalid_value"),
@@ -51,11 +50,11 @@ INVALID: dict[str, tuple[dict[str, Any], int, str | None, str]] = {
         *(400, "messages", "unsupported_value"),
     ),
     "a tool message": (
-        {"messages": [{"role": "tool", "content": "1"}, USER]},
-        *(400, "messages", "invalid_value"),
+        {"messages": [USER, {"role": "tool", "content": "1"}]},
+        *(400, "messages", "unsupported_value"),
     ),
     "a tool call": (
-        {"messages": [{"role": "assistant", "tool_calls": [{}]}, USER]},
+        {"messages": [USER, {"role": "assistant", "content": "Wait.", "tool_calls": [{}]}]},
         *(400, "messages", "unsupported_value"),
     ),
     "unknown audio": (
@@ -149,9 +148,15 @@ class TestValidation:
             "messages[0]: the audio 'audio_1' is unknown or expired; send its transcript as the "
             "content instead."
         )
-        assert message(USER, {"role": "tool", "content": ""}) == (
-            "messages[1]: the role 'tool' is not supported. Supported roles: system, "
-            "developer, user, assistant."
+        assert message(USER, {"role": "robot", "content": ""}) == (
+            "messages[1]: the role 'robot' is not supported. Supported roles: system, "
+            "developer, user, assistant, tool, function."
+        )
+        assert message(stop=["a"] * 5) == (
+            "'stop': List should have at most 4 items after validation, not 5."
+        )
+        assert message({"role": "user", "content": [{"text": "Hi."}]}) == (
+            "'messages[0].content[0]': 'type' is missing."
         )
 
     @pytest.mark.parametrize("model", [None, "scripted", "gpt-audio", "gpt-4o-mini-audio-preview"])

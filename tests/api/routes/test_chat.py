@@ -269,7 +269,7 @@ class TestBadInput:
             ({"message": ""}, 400, "invalid_value", "message"),
             ({"message": " \n"}, 400, "invalid_value", "message"),
             ({"message": 5}, 400, "invalid_value", "message"),
-            ({"message": None}, 400, "invalid_value", "message"),
+            ({"message": None}, 400, "missing_required_parameter", "message"),
             ({"message": "x" * 32_769}, 400, "string_above_max_length", "message"),
             ({"voice": "nobody"}, 400, "voice_not_found", "voice"),
             ({"model": "gpt-9"}, 404, "model_not_found", "model"),
@@ -334,7 +334,7 @@ class TestBadInput:
         fields = {"message": "Hi.", "history": [{"role": "user"}]}
         answer = client.post(CHAT, json=fields)
         assert error_of(answer) == (400, "missing_required_parameter", "history")
-        assert answer.json()["error"]["message"] == "'history': 'content' is missing."
+        assert answer.json()["error"]["message"] == "'history[0]': 'content' is missing."
 
 
 class TestFailures:

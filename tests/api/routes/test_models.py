@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from orpheus_server.chat.echo import EchoModel
-from orpheus_server.checkpoints.published import ENGLISH
+from orpheus_server.checkpoints.published import ENGLISH, find_published
 from tests.support.app import FakeServer
 
 ALIASES = ["orpheus", "tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"]
@@ -128,6 +128,33 @@ class TestModels:
         body = client.get(path).json()
         assert list(body) == ["data", "models"]
         assert body["data"] == body["models"] == client.get("/v1/models").json()["data"]
+
+
+class TestEnglishIds:
+    """Clients have these ids and voices built in, such as LiveKit's for Groq."""
+
+    @pytest.mark.parametrize("name", [HUB_ID, "canopylabs/orpheus-v1-english"])
+    @pytest.mark.parametrize("voice", ["hannah", "troy", "alloy"])
+    def test_accepted_and_not_listed(self, client: TestClient, name: str, voice: str) -> None:
+        body = {"input": "Hi.", "model": name, "voice": voice}
+        assert client.post("/v1/audio/speech", json=body).status_code == 200
+        assert without_time(client.get(f"/v1/models/{name}").json()) == model(name)
+        for path in ("/v1/models", "/v1/audio/models"):
+            assert name not in [each["id"] for each in client.get(path).json()["data"]]
+        assert "hannah" not in client.get("/v1/audio/voices").text
+
+    @pytest.mark.parametrize("name", ["canopylabs/3b-fr-ft-research_release", "canopylabs/x"])
+    def test_other_ids(self, client: TestClient, name: str) -> None:
+        answer = client.post("/v1/audio/speech", json={"input": "Hi.", "model": name})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+    def test_on_a_checkpoint_of_another_language(self) -> None:
+        french = find_published("canopylabs/3b-fr-ft-research_release")
+        assert french is not None
+        with FakeServer(french).client() as client:
+            for field, value in (("model", HUB_ID), ("voice", "hannah")):
+                answer = client.post("/v1/audio/speech", json={"input": "Salut.", field: value})
+                assert answer.json()["error"]["param"] == field
 
 
 class TestWithALanguageModel:

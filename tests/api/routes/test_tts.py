@@ -105,7 +105,7 @@ class TestBoth:
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_p", "max_tokens", "repetition_penalty"])
-@pytest.mark.parametrize("value", [True, False, "1", "150", None, [1]])
+@pytest.mark.parametrize("value", [True, False, "1", "150", [1]])
 def test_json_of_another_type(client: TestClient, name: str, value: object) -> None:
     """`"top_p": true` was taken for 1.0, which the document does not allow."""
     answer = client.post("/tts", json={"prompt": "Hi.", name: value})

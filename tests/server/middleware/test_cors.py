@@ -111,6 +111,7 @@ class TestCors:
             "x-orpheus-left-out",
             "x-orpheus-nothing-to-speak",
             "x-orpheus-queue-ms",
+            "x-orpheus-skipped-messages",
         ]
 
     def test_without_the_setting_no_page_is_allowed_anything(self, client: TestClient) -> None:
