@@ -3,19 +3,23 @@
 import difflib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from orpheus_server.env_file import ENCODING, read_names
 from orpheus_server.errors import StartError
 from orpheus_server.interfaces import DtypeName, EngineName
 
 ENV_FILE = Path(".env")
 _PREFIXES = ("TTS_", "SNAC_", "LLM_")
+
+# Similarity of two names from which one is taken for a typo of the other: 0.75 finds PROT.
+_FILE_CUTOFF, _ENVIRONMENT_CUTOFF = 0.75, 0.85
 
 # Characters that are allowed in a header and in the request line.
 _VISIBLE = re.compile(r"[!-~]+")
@@ -29,7 +33,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
-        env_file_encoding="utf-8",
+        env_file_encoding=ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -243,7 +247,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_device(cls, value: str | None) -> str | None:
         if value is not None and re.fullmatch(r"cpu|cuda(:[0-9]+)?", value) is None:
-            raise ValueError("must be cpu, cuda or cuda:N")
+            raise ValueError("cpu, cuda or cuda:N")
         return value
 
 
@@ -252,18 +256,20 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises `StartError` with one line per bad value: its name, the value, what is allowed.
     """
+    _names_in_file()
     try:
         return Settings(**overrides)
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            name = str(problem["loc"][0]).upper()
+            field = str(problem["loc"][0])
+            name = field.upper()
             shown = "(hidden)" if name in _SECRETS else repr(problem["input"])
-            lines.append(f"{name}={shown}: {_allowed(problem['msg'])}")
+            lines.append(f"{name}={shown}: must be {_allowed(field, problem['msg'])}")
         raise StartError("Bad settings:\n  " + "\n  ".join(lines)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"{ENV_FILE} cannot be read: {error}") from error
 
+
+_NAMES = [name.upper() for name in Settings.model_fields]
 
 _SECRETS = {
     name.upper()
@@ -272,9 +278,41 @@ _SECRETS = {
 }
 
 
-def _allowed(message: str) -> str:
-    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return text if text.startswith("must") else f"must be {text}"
+def _names_in_file() -> list[str]:
+    """Returns the names in `.env`; raises `StartError` if the file is malformed."""
+    path = Settings.model_config.get("env_file")
+    return read_names(path) if isinstance(path, Path) else []
+
+
+def _allowed(field: str, message: str) -> str:
+    """Returns which values are allowed; `message` is pydantic's, or that of a validator."""
+    if message.startswith("Value error, "):
+        return message.removeprefix("Value error, ")
+    schema = Settings.model_json_schema()["properties"][field]
+    # Settings that need no value are of this type or null.
+    schema = next(iter(schema.get("anyOf", ())), schema)
+    if "enum" in schema:
+        *others, last = schema["enum"]
+        return f"{', '.join(others)} or {last}"
+    kinds = {"boolean": "true or false", "integer": "a whole number", "number": "a number"}
+    kind = kinds.get(schema["type"], "text")
+    return " ".join([kind, *_range_of(schema)])
+
+
+def _range_of(schema: dict[str, Any]) -> Iterator[str]:
+    """Yields "from 1 to 65535", "above 0, at most 1" and so on."""
+    least, most = schema.get("minimum"), schema.get("maximum")
+    above = schema.get("exclusiveMinimum")
+    if least is not None and most is not None:
+        yield f"from {_digits(least)} to {_digits(most)}"
+    elif least is not None:
+        yield f"of at least {_digits(least)}"
+    elif above is not None:
+        yield f"above {_digits(above)}" + (f" and at most {_digits(most)}" if most else "")
+
+
+def _digits(number: float) -> str:
+    return str(int(number)) if number == int(number) else str(number)
 
 
 def host_of(url: str, *, setting: str, key_setting: str, example: str) -> str:
@@ -319,12 +357,23 @@ def warnings_for(settings: Settings) -> list[str]:
         lines.append("VLLM_USE_V1=0 has no effect: vLLM's first engine no longer exists.")
     if settings.api_keys is not None and settings.allow_unauthenticated:
         lines.append("ALLOW_UNAUTHENTICATED=true has no effect: API_KEYS is set, a key is needed.")
-    known = [name.upper() for name in Settings.model_fields]
-    env_file = Settings.model_config.get("env_file")
-    in_file = dotenv_values(env_file) if isinstance(env_file, Path) else {}
-    for name in sorted({name.upper() for name in (*os.environ, *in_file)}):
-        if name.startswith(_PREFIXES) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            lines.append(f"{name} is not a setting of this version and has no effect{hint}")
+    path = Settings.model_config.get("env_file")
+    if isinstance(path, Path) and path.is_dir():
+        # Docker makes a folder of a file that it shall mount and does not find.
+        lines.append(f"{path} is a folder, so no settings are read from it")
+    in_file = {name.upper() for name in _names_in_file()}
+    in_environment = {name.upper() for name in os.environ}
+    for name in sorted(in_file | in_environment):
+        # Most of the environment is for other programs, `.env` for this one.
+        meant = _meant_by(name, cutoff=_FILE_CUTOFF if name in in_file else _ENVIRONMENT_CUTOFF)
+        is_ours = name.startswith(_PREFIXES)
+        if name in _NAMES or not (is_ours or (meant and meant not in in_file | in_environment)):
+            continue
+        hint = f"; did you mean {meant}?" if meant else ""
+        lines.append(f"{name} is not a setting of this version and has no effect{hint}")
     return lines
+
+
+def _meant_by(name: str, *, cutoff: float) -> str | None:
+    """Returns the setting with the most similar name, or None if none is similar."""
+    return next(iter(difflib.get_close_matches(name, _NAMES, n=1, cutoff=cutoff)), None)

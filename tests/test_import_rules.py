@@ -24,6 +24,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("synthesis", "chat"),
     ("engine", "audio", "text", "server"),
     ("checkpoints", "settings", "concurrency", "event_stream"),
+    ("env_file",),
     ("interfaces", "errors", "__init__"),
 )
 # The same inside a package. Modules that are not named are its lowest level and may import each
@@ -52,7 +53,7 @@ ORDER_INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
 ALLOWED_EXCEPTIONS = {("bench.overload", "bench.soak")}
 # Packages and modules of pure logic: they need no model, server or event loop.
 PURE = (
-    *("interfaces", "errors", "settings"),
+    *("interfaces", "errors", "env_file", "settings"),
     *("checkpoints.checkpoint", "checkpoints.speech_json", "checkpoints.published"),
     "text",
     *("audio.samples", "audio.trimming", "audio.crossfade"),
@@ -78,7 +79,7 @@ HEAVY = {
 OWNERS = {
     "anyio": {"chat.remote", "engine"},
     "av": {"audio", "bench.client"},
-    "dotenv": {"settings"},
+    "dotenv": {"env_file"},
     "fastapi": {"app", "api", "server"},
     "gruut": {"text.phonemes"},
     "h11": {"server.protocols"},
