@@ -10,6 +10,7 @@ from orpheus_server.app import create_app
 from orpheus_server.bench import command as bench_command
 from orpheus_server.errors import StartError
 from orpheus_server.runtime.startup import open_runtime
+from orpheus_server.server.listening import check_host, listen
 from orpheus_server.server.logs import configure_logging
 from orpheus_server.server.uvicorn_config import check_address, server_config, server_url
 from orpheus_server.server.uvicorn_server import GracefulServer, run_until_stopped
@@ -45,6 +46,7 @@ def serve(settings: Settings) -> int:
 
     Raises `StartError` only before anything is loaded.
     """
+    check_host(settings.host)
     check_address(settings)
 
     def stop() -> None:
@@ -57,11 +59,11 @@ def serve(settings: Settings) -> int:
     app = create_app(settings, open_runtime=opener)
     config = server_config(app, settings, port=settings.port)
     server = GracefulServer(config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec)
-    # Bound before anything is loaded: a port that is in use ends the start at once.
-    bound = config.bind_socket()
-    # Until the event loop accepts connections, in seconds, they queue instead of being refused.
-    bound.listen(config.backlog)
-    run_until_stopped(server, [bound])
+    # Before anything is loaded: a port that is in use ends the start at once.
+    with listen(settings.host, settings.port) as listener:
+        # Until the event loop accepts connections, in seconds, they queue instead of being refused.
+        listener.listen(config.backlog)
+        run_until_stopped(server, [listener])
     runtime = getattr(app.state, "runtime", None)
     has_served = server.started and runtime is not None and runtime.start_error is None
     return 0 if has_served else 1

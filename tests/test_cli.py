@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -64,14 +65,28 @@ class TestCli:
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "tts.example", "127.0.0.1.evil"])
     def test_a_public_host_without_keys_is_rejected(
-        self, capsys: pytest.CaptureFixture[str], host: str
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
     ) -> None:
         """The server was open to everyone on the network, without a warning."""
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_: [])
         assert main(["serve", f"--host={host}"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"orpheus-server: HOST={host!r} can be reached from other machines.")
         assert "API_KEYS" in line
         assert "ALLOW_UNAUTHENTICATED=true" in line
+
+    def test_a_host_that_does_not_exist(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """It was said to be reachable from other machines."""
+        assert main(["serve", "--host=http://127.0.0.1"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("orpheus-server: HOST='http://127.0.0.1': this name is unknown")
+
+    def test_a_port_in_use(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The exit status was 3, and the log line did not name the port."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            assert main(["serve", f"--port={port}"]) == 2
+        assert f"orpheus-server: PORT={port}: process " in capsys.readouterr().err
 
     def test_a_bad_key_is_not_printed(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

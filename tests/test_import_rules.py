@@ -92,7 +92,7 @@ OWNERS = {
     "prometheus_client": {
         *("runtime.metrics", "runtime.snapshot", "api.routes.metrics", "bench.client"),
     },
-    "psutil": {"engine", "runtime.preflight"},
+    "psutil": {"engine", "runtime.preflight", "server.listening"},
     "setproctitle": {"engine"},
     "pydantic": {"api", "server.errors", "server.responses", "checkpoints.speech_json", "settings"},
     "pydantic_settings": {"settings"},
