@@ -54,7 +54,7 @@ endif
 # are in requirements-NAME.txt, all of them pinned. They are added to .venv; OWN_VENVS lists those that
 # clash with the lock, whose file is complete and goes into .venv-NAME. `make test-full` runs those
 # that are installed, and those of IN_FULL always.
-OWN_VENVS := training transformers
+OWN_VENVS := clients training transformers
 EXTRAS := $(filter-out cuda test,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
 # Programs of the system that they need, by the name of their Debian package.
 PROGRAMS_browser := chromium
@@ -73,7 +73,7 @@ IN_PARALLEL := -n auto --maxprocesses=8 --dist=worksteal
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help serve setup test test-full check format clean FORCE
-.PHONY: train-pocket train-setup train-status train-stop test-training test-transformers
+.PHONY: train-pocket train-setup train-status train-stop test-clients test-training test-transformers
 .PHONY: train-keep train-restore train-gpu-pack train-gpu-take
 
 help: ## show this list
@@ -96,6 +96,9 @@ test: check ## check format, lint and types, and run the tests that CI runs
 	$(BIN)/python -m pytest -m "engine and not slow"
 
 # Their tests run in .venv and start the other environment themselves.
+test-clients: $(VENV)/.test-$(FOR) $(call extra_stamp,clients)
+	$(BIN)/python -m pytest -m clients
+
 test-training: train-setup
 	$(BIN)/python -m pytest -m training
 

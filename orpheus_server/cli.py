@@ -61,8 +61,6 @@ def serve(settings: Settings) -> int:
     server = GracefulServer(config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec)
     # Before anything is loaded: a port that is in use ends the start at once.
     with listen(settings.host, settings.port) as listener:
-        # Until the event loop accepts connections, in seconds, they queue instead of being refused.
-        listener.listen(config.backlog)
         run_until_stopped(server, [listener])
     runtime = getattr(app.state, "runtime", None)
     has_served = server.started and runtime is not None and runtime.start_error is None

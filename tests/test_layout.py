@@ -10,9 +10,9 @@ PACKAGE = ROOT / "orpheus_server"
 TESTS = ROOT / "tests"
 TRAINING = "training"
 
-# Folders of tests that mirror no package: helpers, fuzzing, fault injection, pages in a
-# browser, files that are not Python.
-OWN_FOLDERS = {"support", "fuzz", "faults", "browser", "deploy"}
+# Folders of tests that mirror no package: helpers, fuzzing, fault injection, pages in a browser,
+# clients and their programs, files that are not Python.
+OWN_FOLDERS = {"support", "fuzz", "faults", "browser", "clients", "clients/python", "deploy"}
 
 
 def folders_in(folder: Path) -> set[str]:

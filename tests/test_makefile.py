@@ -123,6 +123,15 @@ class TestExtras:
         assert run == ".venv-demo/bin/python -m pytest -m demo"
         assert commands(clone.make("test-demo", "OWN_VENVS=demo")) == [run]
 
+    def test_clients_have_an_environment_that_the_tests_start(self, clone: Clone) -> None:
+        """The tests start the server, which is not in it."""
+        clone.add("clients")
+        create, install, run = commands(clone.make("test-clients"))
+        assert create == ".venv/bin/python -m venv .venv-clients"
+        assert install.endswith(" --no-deps -r requirements-clients.txt")
+        assert run == f"{PYTEST} -m clients"
+        assert commands(clone.make("test-clients")) == [run]
+
     def test_a_failed_installation_is_retried(self, clone: Clone) -> None:
         clone.add("demo")
         done = clone.make("test-demo", fail="pip install")

@@ -1,0 +1,1 @@
+"""Programs with clients for Python, run by the Python of `.venv-clients`."""
