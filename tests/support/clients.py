@@ -36,14 +36,24 @@ SAMPLE_RATE = 24_000
 
 def run_python(name: str, *arguments: str, python: str = NEWEST) -> dict[str, Any]:
     """Runs `python/NAME.py` and returns the object that it prints last."""
-    return _run([python, str(PROGRAMS / "python" / f"{name}.py"), *arguments], PROGRAMS)
+    program = PROGRAMS / "python" / f"{name}.py"
+    return _last_object(_run([python, str(program), *arguments], program.parent))
 
 
 def run_node(name: str, *arguments: str) -> dict[str, Any]:
     """Runs `node/NAME.mjs` and returns the object that it prints last."""
-    folder = _node_folder()
-    program = shutil.copy(PROGRAMS / "node" / f"{name}.mjs", folder)
-    return _run(["node", program, *arguments], folder)
+    program = shutil.copy(PROGRAMS / "node" / f"{name}.mjs", _node_folder())
+    return _last_object(_run(["node", program, *arguments], _node_folder()))
+
+
+def run_source(language: str, source: str, folder: Path) -> str:
+    """Runs a program in a folder, and returns what it prints."""
+    if language == "python":
+        return _run([NEWEST, "-c", source], folder)
+    # Node looks for packages in the folder of the program.
+    (folder / "node_modules").symlink_to(_node_folder() / "node_modules")
+    (folder / "program.mjs").write_text(source, encoding="utf-8")
+    return _run(["node", "program.mjs"], folder)
 
 
 def is_installed(package: str) -> bool:
@@ -52,7 +62,7 @@ def is_installed(package: str) -> bool:
     return subprocess.run(found, capture_output=True, check=False).returncode == 0
 
 
-def _run(command: list[str], folder: Path) -> dict[str, Any]:
+def _run(command: list[str], folder: Path) -> str:
     # A setting of the developer's own must not reach the clients.
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(
@@ -65,7 +75,11 @@ def _run(command: list[str], folder: Path) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
+
+
+def _last_object(printed: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return result
 
 
