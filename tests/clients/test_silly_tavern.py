@@ -33,8 +33,15 @@ def speak(address: Address, path: str, text: str, *, voice: str) -> bytes:
         return audio
 
 
-@pytest.mark.parametrize("path", ["/audio/speech", "/audio/speech/", "//audio/speech"])
-@pytest.mark.parametrize("voice", ["alloy", ""])
+@pytest.mark.parametrize(
+    ("path", "voice"),
+    [
+        ("/audio/speech", "alloy"),
+        ("/audio/speech/", "alloy"),
+        ("//audio/speech", "alloy"),
+        ("/audio/speech", ""),
+    ],
+)
 def test_speech_and_silence(address: Address, path: str, voice: str) -> None:
     """An address with a slash too many was a 404, and a cleared list of voices a 400."""
     texts = (SENTENCE, NO_WORDS)

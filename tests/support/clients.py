@@ -23,10 +23,10 @@ LOCKED, NEWEST = sys.executable, str(ROOT / ".venv-clients" / "bin" / "python")
 """The Python of the server's lock, and the one of `requirements-clients.txt`."""
 
 NODE_PACKAGES = ("package.json", "package-lock.json")
-LIMIT_SEC = 240.0
+LIMIT_SEC = 600.0
 
 SENTENCE = "The quick brown fox jumps over the lazy dog."
-PARAGRAPH = f"{SENTENCE} Then it sleeps in the warm sun until noon, and nobody wakes it. " * 3
+PARAGRAPH = f"{SENTENCE} Then it sleeps in the warm sun until noon. Nobody dares to wake it."
 NO_WORDS = "..."
 SILENCE_SEC = 0.2
 """The length of an answer to a text with nothing to say."""
