@@ -13,7 +13,7 @@ from tests.support.app import POCKET
 
 def name_of(checkpoint: Checkpoint, alias: str) -> str | None:
     voice = checkpoint.find_voice(alias)
-    return voice and voice.name
+    return None if voice is None else voice.name
 
 
 def test_aliases() -> None:

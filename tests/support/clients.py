@@ -42,7 +42,7 @@ def run_python(name: str, *arguments: str, python: str = NEWEST) -> dict[str, An
 
 def run_node(name: str, *arguments: str) -> dict[str, Any]:
     """Runs `node/NAME.mjs` and returns the object that it prints last."""
-    program = shutil.copy(PROGRAMS / "node" / f"{name}.mjs", _node_folder())
+    program = str(shutil.copy(PROGRAMS / "node" / f"{name}.mjs", _node_folder()))
     return _last_object(_run(["node", program, *arguments], _node_folder()))
 
 

@@ -259,10 +259,15 @@ class TestStreamThatIsCompleteAtOnce:
         assert {piece.chunk for piece in pieces[:-1]} == {0}
 
     async def test_no_samples_at_all(self, bench: Bench) -> None:
-        job = replace(
-            job_of(chunks_of(), params=replace(PARAMS, response_format="wav")), may_be_silent=True
-        )
+        params = replace(PARAMS, response_format="wav")
         file = wav_header(RATE, num_data_bytes=0)
+        pieces = await pieces_or_file(bench, job_of(chunks_of(), params=params))
+        assert pieces == [AudioPiece(file, 0, None, None)]
+
+    async def test_silence(self, bench: Bench) -> None:
+        params = replace(PARAMS, response_format="wav")
+        job = replace(job_of(chunks_of(), params=params), silence_sec=0.25)
+        file = wav_header(RATE, num_data_bytes=RATE // 2) + bytes(RATE // 2)
         assert await pieces_or_file(bench, job) == [AudioPiece(file, 0, None, None)]
 
     async def test_a_chunk_that_is_still_generated(self, bench: Bench) -> None:
