@@ -69,11 +69,15 @@ def open_docs(page: "Page", operation: str = SPEECH) -> Operation:
     return opened
 
 
+def pcm_of(served: ServedFakes, text: str) -> bytes:
+    """Returns the speech, which is the same for every request."""
+    body = {"input": text, "response_format": "pcm"}
+    return httpx2.post(f"{served.url}/v1/audio/speech", json=body).content
+
+
 def pcm_rms(served: ServedFakes, text: str) -> float:
     """Returns the level of the speech, where full scale is 1."""
-    body = {"input": text, "response_format": "pcm"}
-    answer = httpx2.post(f"{served.url}/v1/audio/speech", json=body)
-    samples = np.frombuffer(answer.content, dtype="<i2") / 32_768
+    samples = np.frombuffer(pcm_of(served, text), dtype="<i2") / 32_768
     return float(np.sqrt(np.mean(np.square(samples))))
 
 
@@ -156,13 +160,13 @@ def test_samples_without_a_header_are_a_file(
 ) -> None:
     """No browser plays `pcm`; the page had an empty player for it."""
     operation = open_docs(page)
-    answer = operation.execute(input=SENTENCE, response_format="pcm")
+    operation.execute(input=SENTENCE, response_format="pcm")
     with page.expect_download() as download:
         operation.result.get_by_text("Download file").click()
     assert download.value.suggested_filename == "speech.pcm"
     path = tmp_path / "speech.pcm"
     download.value.save_as(path)
-    assert path.read_bytes() == answer.body()
+    assert path.read_bytes() == pcm_of(served, SENTENCE)
     assert operation.result.locator("audio").count() == 0
 
 
