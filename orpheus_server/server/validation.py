@@ -36,13 +36,13 @@ def find_problem(errors: Sequence[Any], value: object) -> Problem:
 
 def _path(error: Any, value: Any) -> Iterator[str | int]:
     """Yields the location of an error without the names of types, which are not in the value."""
-    location: _Path = tuple(error["loc"])
-    for part in location:
+    location: _Path = error["loc"]
+    for index, part in enumerate(location, start=1):
         is_field = isinstance(value, dict) and part in value
         if is_field or (isinstance(value, list) and isinstance(part, int)):
             value = value[part]
             yield part
-        elif error["type"] == "missing" and part is location[-1]:
+        elif error["type"] == "missing" and index == len(location):
             yield part
 
 

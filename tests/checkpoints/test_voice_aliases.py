@@ -13,7 +13,7 @@ from tests.support.app import POCKET
 
 def name_of(checkpoint: Checkpoint, alias: str) -> str | None:
     voice = checkpoint.find_voice(alias)
-    return None if voice is None else voice.name
+    return voice.name if voice else None
 
 
 def test_aliases() -> None:
