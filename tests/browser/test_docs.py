@@ -1,6 +1,7 @@
 """`/docs` in a browser: the players of its responses make sound."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,8 @@ pytestmark = pytest.mark.browser
 SPEECH = "create_speech_v1_audio_speech_post"
 SENTENCE_SEC = 2.56
 SHORT, SHORT_SEC = "Hello you.", 0.768
-CODEC_DELAY_SEC = 0.08
-"""At most, of a compressed format."""
+CODEC_DELAY_SEC = 0.15
+"""At most; an estimate of the length, which `aac` does not contain, is part of it."""
 
 
 class Operation:
@@ -85,15 +86,16 @@ def check_sound(audio: "Locator", served: ServedFakes, text: str, duration_sec: 
     """Checks the duration and the level of a player's sound, decoded and as it is played."""
     rms = pcm_rms(served, text)
     assert rms > 0.1
-    assert audio.evaluate("audio => audio.duration") == pytest.approx(
-        duration_sec, abs=CODEC_DELAY_SEC
-    )
+    duration = pytest.approx(duration_sec, abs=CODEC_DELAY_SEC)
+    # Streamed `flac` does not contain its length.
+    assert audio.evaluate("audio => audio.duration") in (duration, math.inf)
     decoded = decode(audio)
-    assert decoded.duration_sec == pytest.approx(duration_sec, abs=CODEC_DELAY_SEC)
+    assert decoded.duration_sec == duration
     assert decoded.rms == pytest.approx(rms, rel=0.1)
     played = play(audio)
-    assert played.played_sec == pytest.approx(duration_sec, abs=CODEC_DELAY_SEC)
+    assert played.played_sec == duration
     assert played.peak > rms
+    assert audio.evaluate("audio => audio.duration") == duration
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,9 @@ def test_another_response_replaces_the_first(page: "Page", served: ServedFakes) 
 def test_the_rest_of_the_page_does_not_interrupt_it(page: "Page") -> None:
     operation = open_docs(page)
     operation.execute(input=SENTENCE)
-    operation.audio.evaluate("audio => { window.playing = audio; return audio.play(); }")
+    operation.audio.evaluate(
+        "audio => { window.playing = audio; audio.loop = true; return audio.play(); }"
+    )
     other = Operation(page, "list_models_v1_models_get")
     other.open()
     operation.block.locator(".body-param__text").fill("{}")
