@@ -61,7 +61,7 @@ class TestCli:
     ) -> None:
         monkeypatch.setenv("TTS_MODEL_NAME", "/no/such")
         assert main(["serve"]) == 2
-        assert "TTS_MODEL_NAME='/no/such': must be a folder" in capsys.readouterr().err
+        assert "TTS_MODEL_NAME='/no/such': there is no folder /no/such." in capsys.readouterr().err
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "tts.example", "127.0.0.1.evil"])
     def test_a_public_host_without_keys_is_rejected(
@@ -129,7 +129,7 @@ class TestEntry:
     def test_bad_settings_are_one_clear_message(self, tmp_path: Path) -> None:
         done = self.run("import fastapi_app", tmp_path, TTS_MODEL_NAME="/no/such")
         assert done.returncode == 1
-        assert done.stderr.startswith("TTS_MODEL_NAME='/no/such': must be a folder")
+        assert done.stderr.startswith("TTS_MODEL_NAME='/no/such': there is no folder /no/such.")
         assert "Traceback" not in done.stderr
 
 
@@ -146,4 +146,4 @@ def test_a_model_without_weights_ends_the_server(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 1
-    assert f"cannot start: '{tmp_path / 'codec'}' is neither a folder" in done.stderr
+    assert f"cannot start: '{tmp_path / 'codec'}': there is no folder" in done.stderr

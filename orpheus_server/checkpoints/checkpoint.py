@@ -144,7 +144,9 @@ def normal_name(name: str) -> str:
 
 def is_hub_id(source: str) -> bool:
     """True for "owner/name", which is a hub repository unless a folder has that path."""
-    return source.count("/") == 1 and not source.startswith((".", "/", "~"))
+    owner, slash, name = source.partition("/")
+    has_path_signs = source.startswith((".", "~")) or "\\" in source
+    return bool(owner and slash and name) and "/" not in name and not has_path_signs
 
 
 OPENAI_VOICES = (

@@ -1,7 +1,6 @@
 """Finds the files of a checkpoint, from a folder or the hub, and the size of its weights."""
 
 import json
-import os
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,6 +19,7 @@ from huggingface_hub.utils.tqdm import tqdm
 
 from orpheus_server.checkpoints.checkpoint import is_hub_id
 from orpheus_server.checkpoints.download import Download
+from orpheus_server.checkpoints.folders import to_folder, what_is_missing
 from orpheus_server.checkpoints.published import UNGATED_MIRROR
 from orpheus_server.errors import StartError
 
@@ -61,11 +61,13 @@ def find_files(
     Reports the progress to `download`. Raises `StartError`. For a gated repository it says to set
     `HF_TOKEN` and ends with `gate_hint`.
     """
-    folder = Path(os.path.expanduser(source))
+    folder = to_folder(source)
     if folder.is_dir():
         return folder
     if not is_hub_id(source):
-        raise StartError(f"{source!r} is neither a folder nor a hub id like 'owner/name'.")
+        raise StartError(
+            f"{source!r}: {what_is_missing(source)}, and it is not a hub id like 'owner/name'."
+        )
     download = download or Download()
     download.reset()
     try:
@@ -82,10 +84,16 @@ def find_files(
         ) from error
     except RepositoryNotFoundError as error:
         raise StartError(
-            f"the hub has no {source!r}, or it is private and HF_TOKEN has no access to it."
+            f"the hub has no {source!r}, or it is private and HF_TOKEN has no access to it; and "
+            f"{what_is_missing(source)}."
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        raise StartError(f"{source} could not be fetched from the hub: {error}") from error
+        # Its other lines are advice that does not fit: they do not know that a folder may be meant.
+        reason = str(error).partition("\n")[0].removeprefix("Got: ").rstrip(".")
+        raise StartError(
+            f"{source} could not be fetched from the hub: {reason}. Check the connection to the "
+            f"hub, or name a folder: {what_is_missing(source)}."
+        ) from error
     finally:
         download.reset()
     return Path(path)

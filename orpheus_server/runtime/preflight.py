@@ -1,8 +1,6 @@
 """Checks before anything is loaded: settings, files, and whether both models fit in memory."""
 
 import importlib.util
-import os
-from pathlib import Path
 
 import psutil
 
@@ -11,6 +9,7 @@ from orpheus_server.chat.model_info import ECHO
 from orpheus_server.chat.selection import AUTO, resolve_chat_config
 from orpheus_server.checkpoints.checkpoint import is_hub_id
 from orpheus_server.checkpoints.download import Download
+from orpheus_server.checkpoints.folders import to_folder, what_is_missing
 from orpheus_server.checkpoints.weights import (
     CHAT_FILES,
     CHAT_GATE_HINT,
@@ -116,7 +115,7 @@ def check_chat(settings: Settings, engine: EngineName, *, has_vllm: bool) -> Non
             tts_share=settings.tts_gpu_memory_utilization or SHARE_WITH_CHAT,
             llm_share=settings.llm_gpu_memory_utilization,
         )
-    folder = Path(os.path.expanduser(chat.source))
+    folder = to_folder(chat.source)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise StartError(
@@ -124,9 +123,9 @@ def check_chat(settings: Settings, engine: EngineName, *, has_vllm: bool) -> Non
             )
     elif not is_hub_id(chat.source):
         raise StartError(
-            f"LLM_MODEL_NAME={chat.source!r}: must be {AUTO}, {ECHO}, a folder with a "
-            "config.json, a hub id like 'owner/name', or with LLM_BASE_URL the name that the "
-            "server there knows."
+            f"LLM_MODEL_NAME={chat.source!r}: {what_is_missing(chat.source)}. It must be {AUTO}, "
+            f"{ECHO}, a folder with a config.json, a hub id like 'owner/name', or with "
+            "LLM_BASE_URL the name that the server there knows."
         )
 
 

@@ -1,11 +1,11 @@
 """The choice of checkpoint, language model, device and dtype, and the reason for it."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orpheus_server.chat.selection import ChatModelConfig, resolve_chat_config
 from orpheus_server.checkpoints.checkpoint import Checkpoint, is_hub_id
+from orpheus_server.checkpoints.folders import to_folder, what_is_missing
 from orpheus_server.checkpoints.published import ENGLISH, PUBLISHED, find_published
 from orpheus_server.checkpoints.speech_json import load_speech_json
 from orpheus_server.checkpoints.voice_aliases import add_voice_aliases
@@ -109,7 +109,7 @@ def find_checkpoint(settings: Settings) -> Checkpoint:
     checkpoint, or a folder or hub id with a `speech.json`. Raises `StartError`.
     """
     name = settings.tts_model_name or POCKET_FOLDER.name
-    folder = POCKET_FOLDER if name == POCKET_FOLDER.name else Path(os.path.expanduser(name))
+    folder = POCKET_FOLDER if name == POCKET_FOLDER.name else to_folder(name)
     if folder.is_dir():
         return load_speech_json(folder)
     published = find_published(name)
@@ -119,7 +119,7 @@ def find_checkpoint(settings: Settings) -> Checkpoint:
     if published is None:
         known = ", ".join([POCKET_FOLDER.name, *(entry.source for entry in PUBLISHED)])
         raise StartError(
-            f"TTS_MODEL_NAME={name!r}: must be a folder or hub id with a speech.json, or one of "
-            f"{known}."
+            f"TTS_MODEL_NAME={name!r}: {what_is_missing(name)}. It must be a folder or hub id with "
+            f"a speech.json, or one of {known}."
         )
     return published

@@ -184,8 +184,9 @@ def test_a_language_model_that_cannot_exist(name: str) -> None:
     with pytest.raises(StartError) as caught:
         check_chat(load_settings(llm_model_name=name), "vllm", has_vllm=True)
     assert str(caught.value) == (
-        f"LLM_MODEL_NAME={name!r}: must be auto, echo, a folder with a config.json, a hub id "
-        "like 'owner/name', or with LLM_BASE_URL the name that the server there knows."
+        f"LLM_MODEL_NAME={name!r}: there is no folder {Path(name).absolute()}. It must be auto, "
+        "echo, a folder with a config.json, a hub id like 'owner/name', or with LLM_BASE_URL the "
+        "name that the server there knows."
     )
 
 

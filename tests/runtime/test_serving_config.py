@@ -163,10 +163,14 @@ def test_a_folder_is_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["orpheus", "~nobody-here/x", "/no/such/folder"])
 def test_an_unknown_model(name: str) -> None:
+    """A folder that did not exist was never called missing."""
     with pytest.raises(StartError) as caught:
         find(name)
     message = str(caught.value)
-    assert message.startswith(f"TTS_MODEL_NAME={name!r}: must be a folder or hub id with a")
+    assert message.startswith(
+        f"TTS_MODEL_NAME={name!r}: there is no folder {Path(name).absolute()}. It must be a folder "
+        "or hub id with a speech.json, or one of pocket, canopylabs/orpheus-3b-0.1-ft, "
+    )
     assert "unsloth/orpheus-3b-0.1-ft" in message
 
 
