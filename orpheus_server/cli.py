@@ -1,24 +1,42 @@
 """The console script `orpheus-server`."""
 
 import argparse
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from orpheus_server import __version__
-from orpheus_server.app import create_app
-from orpheus_server.bench import command as bench_command
 from orpheus_server.errors import StartError
-from orpheus_server.runtime.startup import open_runtime
-from orpheus_server.server.listening import check_host, listen
-from orpheus_server.server.logs import configure_logging
-from orpheus_server.server.uvicorn_config import check_address, server_config, server_url
-from orpheus_server.server.uvicorn_server import GracefulServer, run_until_stopped
-from orpheus_server.settings import Settings, load_settings, warnings_for
+
+if TYPE_CHECKING:
+    from orpheus_server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+"""The exit status that shells give a program that Ctrl-C has ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
+    try:
+        return _run(arguments)
+    except StartError as error:
+        print(f"orpheus-server: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    # Here and below, imports are not at the top because together they take seconds, and Ctrl-C
+    # meanwhile would print a traceback.
+    from orpheus_server.bench import command as bench_command
+    from orpheus_server.settings import load_settings
+
     parser = argparse.ArgumentParser(prog="orpheus-server", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -32,20 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.command == "bench":
         return bench_command.run(parsed)
     overrides = {"host": parsed.host, "port": parsed.port}
-    try:
-        settings = load_settings(**{key: value for key, value in overrides.items() if value})
-        configure_logging(settings, warnings=warnings_for(settings))
-        return serve(settings)
-    except StartError as error:
-        print(f"orpheus-server: {error}", file=sys.stderr)
-        return 2
+    return serve(load_settings(**{key: value for key, value in overrides.items() if value}))
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: "Settings") -> int:
     """Serves until Ctrl-C or SIGTERM; returns 0, or 1 if it could not start or lost its engine.
 
-    Raises `StartError` only before anything is loaded.
+    Raises `StartError` only before anything is loaded. Ends the process itself where the threads
+    that load the model would keep it for the rest of a minute.
     """
+    from orpheus_server.app import create_app
+    from orpheus_server.engine.processes import kill_children
+    from orpheus_server.runtime.startup import open_runtime
+    from orpheus_server.server.listening import check_host, listen
+    from orpheus_server.server.logs import configure_logging
+    from orpheus_server.server.uvicorn_config import check_address, server_config, server_url
+    from orpheus_server.server.uvicorn_server import GracefulServer, run_until_stopped
+    from orpheus_server.settings import warnings_for
+
+    configure_logging(settings, warnings=warnings_for(settings))
     check_host(settings.host)
     check_address(settings)
 
@@ -55,16 +78,26 @@ def serve(settings: Settings) -> int:
     def begin_drain() -> None:
         app.state.runtime.begin_drain()
 
-    opener = partial(open_runtime, on_start_failure=stop, url=server_url(settings))
+    def has_failed() -> bool:
+        runtime = getattr(app.state, "runtime", None)
+        return runtime is not None and runtime.start_error is not None
+
+    def abandon() -> None:
+        logger.info("ending what is still loading or closing")
+        kill_children()
+        logging.shutdown()
+        os._exit(1 if has_failed() else 0)
+
+    opener = partial(open_runtime, on_start_failure=stop, abandon=abandon, url=server_url(settings))
     app = create_app(settings, open_runtime=opener)
     config = server_config(app, settings, port=settings.port)
-    server = GracefulServer(config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec)
+    server = GracefulServer(
+        config, begin_drain=begin_drain, drain_sec=settings.tts_drain_sec, abandon=abandon
+    )
     # Before anything is loaded: a port that is in use ends the start at once.
     with listen(settings.host, settings.port) as listener:
         run_until_stopped(server, [listener])
-    runtime = getattr(app.state, "runtime", None)
-    has_served = server.started and runtime is not None and runtime.start_error is None
-    return 0 if has_served else 1
+    return 0 if server.started and not has_failed() else 1
 
 
 if __name__ == "__main__":

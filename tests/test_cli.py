@@ -12,6 +12,7 @@ import pytest
 from orpheus_server import __version__
 from orpheus_server.cli import main
 from orpheus_server.runtime.serving_config import POCKET_FOLDER
+from orpheus_server.server import uvicorn_config
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,6 +88,34 @@ class TestCli:
             port = other.getsockname()[1]
             assert main(["serve", f"--port={port}"]) == 2
         assert f"orpheus-server: PORT={port}: process " in capsys.readouterr().err
+
+    def test_ctrl_c_before_the_server_runs(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It printed a traceback of up to 75 lines."""
+
+        def interrupt(settings: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(uvicorn_config, "check_address", interrupt)
+        assert main(["serve"]) == 130
+        assert capsys.readouterr() == ("", "")
+
+    def test_only_main_imports_what_takes_long(self, tmp_path: Path) -> None:
+        """While a module is imported, nothing catches Ctrl-C."""
+        code = (
+            "import sys, orpheus_server.cli\n"
+            "print(sorted({'pydantic', 'fastapi', 'uvicorn', 'numpy'} & set(sys.modules)))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "[]\n"
 
     def test_a_bad_key_is_not_printed(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

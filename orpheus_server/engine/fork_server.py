@@ -6,8 +6,9 @@ every system, the process is started with vLLM only.
 """
 
 import multiprocessing
-import signal
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver
+
+from orpheus_server.engine.ctrl_c import ctrl_c_blocked
 
 PRELOADED = (
     "orpheus_server.engine.cpu_worker",
@@ -20,11 +21,5 @@ PRELOADED = (
 def start_fork_server() -> None:
     """Starts it without waiting for its imports; later calls do nothing."""
     multiprocessing.set_forkserver_preload(list(PRELOADED))
-    # Its start would unblock the signal.
-    resource_tracker.ensure_running()
-    # The fork server inherits the mask: Ctrl-C in a terminal is meant for the server alone.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with ctrl_c_blocked():
         forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,4 +1,4 @@
-"""Finds the processes that vLLM starts by their titles, and kills them in whatever state."""
+"""Finds the processes that vLLM starts by their titles, and kills processes in whatever state."""
 
 import os
 import time
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import psutil
+
+from orpheus_server.engine.reaper import REAPER, TRACKER
 
 TITLE = "VLLM::"
 """`VLLM::EngineCore`, and `VLLM::Worker_TP0` and so on below it."""
@@ -22,6 +24,18 @@ def find_processes() -> frozenset[psutil.Process]:
             if any(TITLE in part for part in child.cmdline()):
                 found.append(child)
     return frozenset(found)
+
+
+def kill_children() -> None:
+    """Kills all descendants of this process, except those that clean up after it."""
+    children = psutil.Process(os.getpid()).children(recursive=True)
+    kill_processes(child for child in children if not _cleans_up(child))
+
+
+def _cleans_up(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return any(TRACKER in part or part == REAPER for part in process.cmdline())
+    return False
 
 
 def kill_processes(processes: Iterable[psutil.Process]) -> None:

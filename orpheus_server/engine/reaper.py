@@ -23,7 +23,9 @@ POLL_SEC = 1.0
 EXIT_LIMIT_SEC = 1.0
 """For processes that are exiting by themselves."""
 
-TRACKER = b"resource_tracker"
+REAPER = __file__
+
+TRACKER = "resource_tracker"
 """`multiprocessing`'s own process: it cleans up and exits once all its clients have exited."""
 
 
@@ -52,7 +54,7 @@ class OrphanReaper:
             return
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__, str(os.getpid())],
+                [sys.executable, "-I", "-S", REAPER, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -122,7 +124,7 @@ def is_running(key: ProcessKey) -> bool:
 def is_tracker(key: ProcessKey) -> bool:
     try:
         with open(f"/proc/{key.pid}/cmdline", "rb") as file:
-            return TRACKER in file.read()
+            return TRACKER.encode() in file.read()
     except OSError:
         return False
 

@@ -11,6 +11,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.engine.async_llm_engine import AsyncLLMEngine
 from vllm.v1.engine import utils as engine_utils
 
+from orpheus_server.engine.ctrl_c import ctrl_c_blocked
 from orpheus_server.engine.fork_context import EngineContext
 from orpheus_server.engine.memory import CPU_KV_CACHE_BYTES
 from orpheus_server.engine.processes import find_processes, kill_processes
@@ -113,7 +114,7 @@ def start_engine(
         adapt(config)
         if options.is_one_process:
             use_one_process(config)
-        with _copied_process() if options.is_one_process else nullcontext():
+        with ctrl_c_blocked(), _copied_process() if options.is_one_process else nullcontext():
             engine = AsyncLLMEngine.from_vllm_config(config, disable_log_stats=True)
     except (ValueError, RuntimeError, OSError) as error:
         kill_processes(find_processes() - others)

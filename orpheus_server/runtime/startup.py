@@ -5,7 +5,7 @@ import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -35,6 +35,10 @@ logger = logging.getLogger(__name__)
 WARM_UP_LIMIT_SEC = 300
 """The first word compiles kernels on CUDA, and the supervisor does not watch the engine yet."""
 
+CLOSE_LIMIT_SEC = 5.0
+"""An idle engine closes in a second or two. One that is still being built, or that hangs, is killed
+by then."""
+
 PROBE_STREAMS, CUDA_PROBE_STREAMS = 16, 64
 """Concurrent sentences while the capacity is measured: about as many as such a machine can serve in
 real time."""
@@ -42,12 +46,18 @@ real time."""
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, *, on_start_failure: Callable[[], None], url: str | None = None
+    settings: Settings,
+    *,
+    on_start_failure: Callable[[], None],
+    abandon: Callable[[], None] | None = None,
+    url: str | None = None,
 ) -> AsyncIterator[Runtime]:
     """Yields a runtime whose models load in the background while the server already answers.
 
     A failure to load is logged and stored in `start_error`, and `on_start_failure` is called.
-    `url` is the server's own, for the log line when everything is loaded.
+    `abandon` ends the process; it is called if closing takes longer than `CLOSE_LIMIT_SEC`. Without
+    it, closing waits for an engine that is being built: a thread cannot be stopped. `url` is the
+    server's own, for the log line when everything is loaded.
     """
     engine = choose_engine(settings, has_vllm=has_vllm())
     # At once: to find the hardware, torch has to be imported.
@@ -67,17 +77,21 @@ async def open_runtime(
         missing = "vLLM" if hardware.has_cuda else "a CUDA GPU"
         logger.info("no chat: LLM_MODEL_NAME=auto needs %s, and there is none", missing)
     async with AsyncExitStack() as stack:
+        # Entered first, so it is left last.
+        limit = stack.enter_context(ExitStack())
         loading = asyncio.create_task(_load(runtime, stack, on_start_failure, url))
         try:
             yield runtime
         finally:
             runtime.close_for_requests()
+            if abandon is not None:
+                timer = asyncio.get_running_loop().call_later(CLOSE_LIMIT_SEC, abandon)
+                limit.callback(timer.cancel)
             if not loading.done():
-                # A thread that builds an engine cannot be stopped; the engine is closed after it.
                 runtime.is_closing = True
                 if runtime.preparing is not None:
                     runtime.preparing.cancel()
-                logger.info("waiting for the model to finish loading before closing it")
+                logger.info("closing while the model is still loading")
             await loading
             _log_counts(runtime.counts)
 

@@ -25,20 +25,30 @@ class GracefulServer(uvicorn.Server):
 
     While it drains, the port still answers, so that clients get an error and can go elsewhere.
     `begin_drain` is called once; the server then waits for the running requests and sessions.
+    `abandon` ends the process at once; it is called for a signal before the port answers, when
+    uvicorn would not stop until the app has started.
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, begin_drain: Callable[[], None], drain_sec: float
+        self,
+        config: uvicorn.Config,
+        *,
+        begin_drain: Callable[[], None],
+        drain_sec: float,
+        abandon: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(config)
         self._begin_drain = begin_drain
         self._drain_sec = drain_sec
+        self._abandon = abandon
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handles a signal; uvicorn itself accepts only Ctrl-C as the second one."""
         if self.should_exit:
             self.force_exit = True
         super().handle_exit(sig, frame)
+        if not self.started and self._abandon is not None:
+            self._abandon()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drains, then closes everything."""

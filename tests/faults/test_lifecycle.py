@@ -149,6 +149,31 @@ def test_a_bad_model(tmp_path: Path, rows: list[Row], kind: str) -> None:
     assert str(folder) in log or "safetensors" in log
 
 
+@pytest.mark.parametrize("moment", ["Started server process", "Application startup", "VLLM::"])
+def test_ctrl_c_while_it_loads(tmp_path: Path, rows: list[Row], moment: str) -> None:
+    """It printed tracebacks, or waited for up to 40 s until the model was loaded."""
+
+    def has_come() -> bool:
+        titles = [process.cmdline()[:1] for process in server.descendants()]
+        return moment in server.log.read_text() or any(moment in str(title) for title in titles)
+
+    with UnreadyServer(tmp_path) as server:
+        wait_until(has_come, limit_sec=60)
+        # As a terminal does.
+        os.killpg(server.process.pid, signal.SIGINT)
+        signalled = time.monotonic()
+        status = server.process.wait(60)
+        took_sec = time.monotonic() - signalled
+        wait_until(lambda: not of_session(server.process.pid), limit_sec=10)
+    log = server.log.read_text()
+    seen = f"exit status {status} after {took_sec:.1f} s, no process left"
+    rows.append(Row("24 Ctrl-C", f"Ctrl-C after {moment!r}", seen))
+    assert status == 0
+    assert took_sec < 15
+    assert "Traceback" not in log
+    assert "leaked" not in log
+
+
 def rest_of(socket: ClientConnection) -> tuple[list[dict[str, Any]], bytes, int]:
     """Returns the events and the audio until the session is closed, and its close code."""
     events, sound = [], b""

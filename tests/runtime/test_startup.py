@@ -166,6 +166,49 @@ async def test_closing_during_loading_closes_the_engine_that_was_built(
     assert loader.num_failures == 0
 
 
+async def test_closing_that_takes_too_long_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C while the model loaded waited for up to 40 s until it was loaded."""
+    loader = Loader(monkeypatch)
+    monkeypatch.setattr(startup, "CLOSE_LIMIT_SEC", 0.01)
+    abandoned = asyncio.Event()
+    opened = open_runtime(
+        load_settings(), on_start_failure=loader.on_start_failure, abandon=abandoned.set
+    )
+    await opened.__aenter__()
+    closing = asyncio.create_task(opened.__aexit__(None, None, None))
+    await asyncio.wait_for(abandoned.wait(), 10)
+    assert not closing.done()
+    loader.may_go_on.set()
+    await closing
+
+
+async def test_closing_in_time_does_not_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = Loader(monkeypatch)
+    loader.may_go_on.set()
+    timers: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def abandon() -> None:
+        raise AssertionError
+
+    def record(delay: float, callback: Callable[..., object], *args: object) -> object:
+        timer = call_later(delay, callback, *args)
+        if callback is abandon:
+            timers.append(timer)
+        return timer
+
+    monkeypatch.setattr(loop, "call_later", record)
+    async with open_runtime(
+        load_settings(), on_start_failure=loader.on_start_failure, abandon=abandon
+    ) as runtime:
+        await wait_for(lambda: status_of(runtime) == "healthy")
+        assert timers == []
+    assert [timer.cancelled() for timer in timers] == [True]
+
+
 async def test_the_stack_is_closed_in_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
     """The decoder needs the pool until it is closed, and the engine feeds the decoder."""
     closed: list[str] = []

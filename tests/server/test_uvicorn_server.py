@@ -145,6 +145,23 @@ def test_an_idle_server_stops_immediately() -> None:
         assert not server._thread.is_alive()
 
 
+@pytest.mark.parametrize(("is_started", "num_abandoned"), [(False, 1), (True, 0)])
+def test_a_signal_before_the_port_answers_ends_the_process(
+    is_started: bool, num_abandoned: int
+) -> None:
+    """uvicorn waited until torch was imported, which takes seconds."""
+    fakes = FakeServer()
+    config = server_config(fakes.build_app(), fakes.settings, port=0)
+    abandoned: list[bool] = []
+    server = GracefulServer(
+        config, begin_drain=lambda: None, drain_sec=0.1, abandon=lambda: abandoned.append(True)
+    )
+    server.started = is_started
+    server.handle_exit(signal.SIGINT, None)
+    assert server.should_exit
+    assert len(abandoned) == num_abandoned
+
+
 def test_sigterm_is_a_normal_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     """uvicorn raises the signal again, and supervisors took the status 143 for a failure."""
     fakes = FakeServer()
