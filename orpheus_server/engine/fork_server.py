@@ -11,6 +11,7 @@ from multiprocessing import forkserver
 from orpheus_server.engine.ctrl_c import ctrl_c_blocked
 
 PRELOADED = (
+    "orpheus_server.engine.triton_log",  # first, because the others cause its line
     "orpheus_server.engine.cpu_worker",
     "orpheus_server.engine.slot_mask_v1",
     "vllm.v1.engine.core",

@@ -92,7 +92,11 @@ def prepare_vllm(settings: Settings, *, is_cuda: bool) -> None:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     # vLLM's processes inherit it: future changes in its dependencies do not concern users.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
+    # An engine that is killed leaves its semaphores to `multiprocessing`'s resource tracker, which
+    # removes them, but also warns of them when the server has already ended.
+    os.environ.setdefault(
+        "PYTHONWARNINGS", "ignore::FutureWarning,ignore:resource_tracker:UserWarning"
+    )
     # A second safety net below the supervisor: vLLM ends its engine core when a worker hangs, by
     # default only after five minutes.
     os.environ.setdefault(
