@@ -14,10 +14,21 @@ from orpheus_server.errors import StartError
 if TYPE_CHECKING:
     from orpheus_server.settings import Settings
 
-logger = logging.getLogger(__name__)
+# Not `__name__`: with `python -m` that is `__main__`, whose log lines are not configured.
+logger = logging.getLogger("orpheus_server.cli")
 
 INTERRUPTED = 130
 """The exit status that shells give a program that Ctrl-C has ended."""
+
+
+SETTINGS_HELP = """\
+Settings are environment variables, or lines of .env in the working directory:
+  TTS_MODEL_NAME  checkpoint (default: English Orpheus with a CUDA GPU, else
+                  pocket, the bundled voice)
+  TTS_ENGINE      vllm, transformers or completions (default: vllm if installed)
+  LLM_MODEL_NAME  language model of the chat routes (default: none)
+  API_KEYS        keys of callers (default: none, only this machine is served)
+.env.sample and docs/settings.md list every setting with its default."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,14 +46,21 @@ def _run(arguments: Sequence[str] | None) -> int:
     # Here and below, imports are not at the top because together they take seconds, and Ctrl-C
     # meanwhile would print a traceback.
     from orpheus_server.bench import command as bench_command
-    from orpheus_server.settings import load_settings
+    from orpheus_server.settings import Settings, load_settings
 
     parser = argparse.ArgumentParser(prog="orpheus-server", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    serve_parser = commands.add_parser("serve", help="start the HTTP server")
-    serve_parser.add_argument("--host", help="address to listen on (HOST)")
-    serve_parser.add_argument("--port", help="port to listen on (PORT)")
+    serve_parser = commands.add_parser(
+        "serve",
+        help="start the HTTP server",
+        epilog=SETTINGS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, meaning in (("host", "address"), ("port", "port")):
+        default = Settings.model_fields[name].default
+        text = f"{meaning} to listen on (setting {name.upper()}, default {default})"
+        serve_parser.add_argument(f"--{name}", help=text)
     bench_command.add_arguments(
         commands.add_parser("bench", help="measure a running server, or a part without one")
     )

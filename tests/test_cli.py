@@ -1,6 +1,7 @@
 """The console script and `uvicorn fastapi_app:app`, without loading a model."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from orpheus_server import __version__
 from orpheus_server.cli import main
 from orpheus_server.runtime.serving_config import POCKET_FOLDER
 from orpheus_server.server import uvicorn_config
+from orpheus_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,6 +25,23 @@ class TestCli:
             main(["--help"])
         assert ended.value.code == 0
         assert "serve" in capsys.readouterr().out
+
+    def test_help_of_serve_shows_defaults_and_fits_a_terminal(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It had no defaults, and did not say that there are settings."""
+        monkeypatch.setenv("COLUMNS", "80")
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", "--help"])
+        assert ended.value.code == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert "  --host HOST  address to listen on (setting HOST, default 127.0.0.1)" in lines
+        assert "  --port PORT  port to listen on (setting PORT, default 8880)" in lines
+        assert len(lines) <= 24
+        assert max(map(len, lines)) <= 80
+        named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", "\n".join(lines)))
+        assert named == {"TTS_MODEL_NAME", "TTS_ENGINE", "LLM_MODEL_NAME", "API_KEYS"}
+        assert named <= {name.upper() for name in Settings.model_fields}
 
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as ended:
