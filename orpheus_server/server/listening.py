@@ -65,8 +65,10 @@ def _explanation(error: OSError, host: str, port: int) -> str:
     return f"HOST={host!r}, PORT={port}: cannot listen there ({_reason(error)})."
 
 
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "a part of it is empty or too long"
+    return error.strerror or str(error)
 
 
 def _find_holder(port: int) -> str:

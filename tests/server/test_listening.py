@@ -102,6 +102,10 @@ class TestCheckHost:
         ):
             check_host(host)
 
+    def test_a_name_that_cannot_be_looked_up(self) -> None:
+        with pytest.raises(StartError, match=r"unknown \(a part of it is empty or too long\)"):
+            check_host("a..b")
+
     def test_an_unknown_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def look_up(*arguments: object) -> list[object]:
             raise socket.gaierror(-2, "Name or service not known")
