@@ -95,6 +95,7 @@ OWNERS = {
     "psutil": {"engine", "runtime.preflight", "server.listening"},
     "setproctitle": {"engine"},
     "pydantic": {"api", "server.errors", "server.responses", "checkpoints.speech_json", "settings"},
+    "pydantic_core": {"api.schemas.request", "api.realtime.parsing"},
     "pydantic_settings": {"settings"},
     "safetensors": {"audio.snac"},
     "snac": {"audio.snac", "bench.offline"},
@@ -109,7 +110,7 @@ OWNERS = {
 IMPORTS_IN_FUNCTIONS = {
     *("runtime.chat_stack", "runtime.preflight"),
     *("runtime.hardware", "runtime.snapshot", "runtime.speech_stack"),
-    *("text.phonemes", "bench.command"),
+    *("text.phonemes", "bench.command", "cli"),
 }
 
 

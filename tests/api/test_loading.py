@@ -194,7 +194,7 @@ async def test_a_failure_to_load_ends_the_wait(way: str) -> None:
 @pytest.mark.parametrize(
     ("path", "fields", "status", "code"),
     [
-        (SPEECH, {"input": None}, 400, "invalid_value"),
+        (SPEECH, {"input": None}, 400, "missing_required_parameter"),
         (SPEECH, {"input": 5}, 400, "invalid_value"),
         (SPEECH, {"input": " "}, 400, "nothing_to_speak"),
         (SPEECH, {"input": "x" * 40_000}, 400, "string_above_max_length"),

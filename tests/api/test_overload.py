@@ -209,7 +209,7 @@ class TestTimeLimit:
             call, task = harness.begin(stream_format="sse")
             await task
             assert status_of(call) == 200
-            assert call.is_whole
+            assert not call.is_whole
             last = json.loads(call.body.decode().rstrip().rpartition("data: ")[2])
             assert last["error"]["code"] == "timeout"
 

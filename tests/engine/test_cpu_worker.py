@@ -24,7 +24,7 @@ def test_memory_is_bound_to_a_node_only_if_there_is_another(
         torch.ops._C.init_cpu_memory_env([0])
 
     monkeypatch.setattr(torch.ops, "_C", operators, raising=False)
-    monkeypatch.setattr(cpu_worker.CPUWorker, "__init__", initialize)
+    monkeypatch.setattr(cpu_worker.CompiledCpuWorker.__bases__[0], "__init__", initialize)
     monkeypatch.setattr(cpu_worker, "get_memory_affinity", lambda: nodes)
     cpu_worker.CompiledCpuWorker("config")
     assert calls == bound

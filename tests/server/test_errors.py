@@ -27,6 +27,7 @@ TABLE = {
     "StartError": ErrorSpec(500, "server_error", "internal_error", {}),
     "RequestError": ErrorSpec(400, "invalid_request_error", "invalid_value", {}),
     "UnknownModel": ErrorSpec(404, "invalid_request_error", "model_not_found", {}),
+    "ForeignMessage": ErrorSpec(400, "invalid_request_error", "invalid_value", {}),
     "AccessDenied": ErrorSpec(403, "permission_error", "access_denied", CLOSE),
     "InvalidApiKey": ErrorSpec(
         401, "invalid_request_error", "invalid_api_key", {"www-authenticate": "Bearer", **CLOSE}

@@ -12,6 +12,7 @@ from orpheus_server.bench.chat import command as chat
 from orpheus_server.bench.chat.stats import ChatResult, ChatTimes, chat_stats, chat_table
 from orpheus_server.bench.report import Percentiles
 from orpheus_server.chat.echo import EchoModel
+from orpheus_server.errors import ChatModelFailed
 from orpheus_server.fakes import ReplyScript, ScriptedChatModel
 from tests.support.app import FakeServer
 from tests.support.served import ServedFakes
@@ -121,11 +122,11 @@ class TestCommand:
         assert document["settings"]["max_tokens"] == 128
 
     def test_a_server_that_fails(self, capsys: pytest.CaptureFixture[str]) -> None:
-        model = ScriptedChatModel(ReplyScript(("😀",)))
+        model = ScriptedChatModel(ReplyScript((), error=ChatModelFailed("no reply")))
         with ServedFakes(FakeServer(chat=model)) as served:
             arguments = (served.url, "--chat", "--concurrency", "1", "--requests", "2")
             assert command.run(parse(*arguments)) == 1
-        assert "1 users: 2 x no sound" in capsys.readouterr().out
+        assert "1 users: 2 x 502 llm_failed" in capsys.readouterr().out
 
     def test_a_server_without_a_language_model(self, capsys: pytest.CaptureFixture[str]) -> None:
         with ServedFakes(FakeServer()) as served:
