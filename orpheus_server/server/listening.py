@@ -25,7 +25,11 @@ def check_host(host: str) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """Returns a listening socket; raises `StartError` if the address cannot be used."""
-    listener = socket.socket(_family_of(host), socket.SOCK_STREAM)
+    try:
+        listener = socket.socket(_family_of(host), socket.SOCK_STREAM)
+    except OSError as error:
+        # A system without IPv6.
+        raise StartError(_explanation(error, host, port)) from error
     try:
         if os.name == "posix":
             # Else the port is blocked for a minute after a server with open connections has ended.

@@ -80,6 +80,15 @@ class TestListen:
             "machine, 0.0.0.0 for all"
         )
 
+    def test_a_system_without_ipv6(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*arguments: object) -> socket.socket:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+        monkeypatch.setattr(socket, "socket", refuse)
+        assert message_of("::1", 8880) == (
+            "HOST='::1', PORT=8880: cannot listen there (Address family not supported by protocol)."
+        )
+
     def test_any_other_failure_names_the_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
         fail_to_bind(monkeypatch, errno.EAFNOSUPPORT)
         assert message_of("::1", 8880) == (
