@@ -169,7 +169,8 @@ def test_ctrl_c_while_it_loads(tmp_path: Path, rows: list[Row], moment: str) -> 
     seen = f"exit status {status} after {took_sec:.1f} s, no process left"
     rows.append(Row("24 Ctrl-C", f"Ctrl-C after {moment!r}", seen))
     assert status == 0
-    assert took_sec < 15
+    # Loading torch's libraries blocks the whole process, on a busy machine for many seconds.
+    assert took_sec < 30
     assert "Traceback" not in log
     assert "leaked" not in log
 
