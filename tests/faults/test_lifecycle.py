@@ -20,7 +20,7 @@ from tests.faults.fault_server import PAGE, SENTENCE, FaultServer
 from tests.faults.rows import Row
 from tests.faults.test_sockets import DONE, delta, session, speak
 from tests.support.served import wait_until
-from tests.support.server_process import ROOT, ServerProcess
+from tests.support.server_process import ROOT, START_LIMIT_SEC, ServerProcess
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -149,7 +149,7 @@ def test_a_bad_model(tmp_path: Path, rows: list[Row], kind: str) -> None:
     assert str(folder) in log or "safetensors" in log
 
 
-@pytest.mark.parametrize("moment", ["Started server process", "Application startup", "VLLM::"])
+@pytest.mark.parametrize("moment", ["Started server process", "model pocket", "VLLM::"])
 def test_ctrl_c_while_it_loads(tmp_path: Path, rows: list[Row], moment: str) -> None:
     """It printed tracebacks, or waited for up to 40 s until the model was loaded."""
 
@@ -158,7 +158,7 @@ def test_ctrl_c_while_it_loads(tmp_path: Path, rows: list[Row], moment: str) -> 
         return moment in server.log.read_text() or any(moment in str(title) for title in titles)
 
     with UnreadyServer(tmp_path) as server:
-        wait_until(has_come, limit_sec=60)
+        wait_until(has_come, limit_sec=START_LIMIT_SEC, pause_sec=0.1)
         # As a terminal does.
         os.killpg(server.process.pid, signal.SIGINT)
         signalled = time.monotonic()
