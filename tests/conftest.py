@@ -121,7 +121,10 @@ def server(tiny_gemma: Path) -> Iterator["LiveServer"]:
     """A real uvicorn with real engines for speech and chat, shared by the test session."""
     from tests.support.live import LiveServer
 
-    settings = Settings(llm_model_name=str(tiny_gemma), llm_max_model_len=1024)
+    # Slow machines need more time than clients have.
+    settings = Settings(
+        llm_model_name=str(tiny_gemma), llm_max_model_len=1024, tts_queue_wait_sec=120
+    )
     # vLLM and its imports raise deprecation warnings, which must not be errors here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -70,7 +70,7 @@ def test_fifty_in_a_row_and_eight_at_the_same_time(
     assert len(set(texts)) > 40
     with ThreadPoolExecutor(8) as callers:
         for answer in callers.map(lambda number: ask(client, number, voice="slt"), range(8)):
-            assert answer.status_code == 200
+            assert answer.status_code == 200, answer.text
             is_silent = "x-orpheus-nothing-to-speak" in answer.headers
             assert is_silent != (samples_of(answer.content).size > 12_000)
     check_nothing_left(server)
